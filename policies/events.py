@@ -1,0 +1,374 @@
+"""Every fact the system knows, once: the struct a policy observes is the struct that is recorded and published.
+
+Rules: past tense; units in names; frozen; fields are only ever added, always with a default, so an old reader skips
+what it does not know and a new reader opens old recordings. `t_ns` is UTC nanoseconds taken from a monotonic clock
+anchored once at start, so a wall clock that jumps does not reorder anything.
+
+Two streams meet in the daemon. The *engine stream* (EngineEvent) is what happened inside SGLang's scheduler, in the
+order it happened; policies observe only this stream, wherever they run, which is what makes a replay exact. The
+*front stream* (FrontEvent) is what callers saw. Facts the front learns and policies need (ToolCalled, SessionEnded,
+TunableChanged ...) are sent into the engine and come back as part of the engine stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["anchor", "shared", "private", "unowned"]
+"""What a cache node holds: one agent's anchor; a prefix several agents share; one session's history; nobody's."""
+
+Cause = Literal["allocation", "operator", "policy", "flush"]
+FinishReason = Literal["stop", "length", "tool_calls", "abort", "error", "unknown"]
+ActionKind = Literal["warm", "pin", "unpin", "retain", "evict", "boost", "quarantine", "release"]
+
+NO_NODE = -1
+"""Node id that stands for 'no node' (the tree's root is a real node)."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", omit_defaults=True):
+    """A fact. `t_ns`: when it happened, UTC nanoseconds."""
+
+    t_ns: int
+
+
+# ---- front stream: what callers asked and got -----------------------------------------------------------------------
+
+
+class RequestArrived(Event, frozen=True, kw_only=True, tag="request_arrived"):
+    """A caller's request passed identity and was forwarded. `declared`: the caller named the agent itself."""
+
+    rid: str
+    agent: str
+    session: str
+    tenant: str = "default"
+    route: str = ""
+    stream: bool = False
+    body_bytes: int = 0
+    declared: bool = False
+
+
+class RequestRefused(Event, frozen=True, kw_only=True, tag="request_refused"):
+    """A request got an error from the daemon itself (bad input, quarantine, engine away). `status`: HTTP status."""
+
+    rid: str
+    agent: str
+    status: int
+    reason: str
+
+
+class FirstTokenSent(Event, frozen=True, kw_only=True, tag="first_token_sent"):
+    """The first content byte of a streamed answer left for the caller. `ttft_s`: since arrival, seconds."""
+
+    rid: str
+    ttft_s: float
+
+
+class RequestFinished(Event, frozen=True, kw_only=True, tag="request_finished"):
+    """The caller has the whole answer, or an error, or went away (`finish` = abort)."""
+
+    rid: str
+    agent: str
+    session: str
+    status: int
+    finish: FinishReason
+    latency_s: float
+    ttft_s: float | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    streamed: bool = False
+
+
+class AgentSeen(Event, frozen=True, kw_only=True, tag="agent_seen"):
+    """An agent is new, or something about its identity changed.
+
+    `fingerprint`: hash of its system messages and tools; `versions`: how many fingerprints this agent has had (a
+    prompt written per task has one per session); `claimants`: how many declared names share this fingerprint.
+    """
+
+    agent: str
+    label: str
+    fingerprint: str
+    declared: bool
+    versions: int = 1
+    claimants: int = 1
+
+
+# ---- engine stream: what happened in SGLang's scheduler, in order ----------------------------------------------------
+
+
+class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
+    """The scheduler built our cache. `capacity_tokens`: size of the KV pool; `policy`: eviction policy in force."""
+
+    pid: int
+    model: str
+    capacity_tokens: int
+    page_size: int
+    policy: str
+    device: str = "cpu"
+    bytes_per_token: int = 0
+    sglang: str = ""
+
+
+class EngineLost(Event, frozen=True, kw_only=True, tag="engine_lost"):
+    """A process of the engine died or stopped answering. The KV cache is gone with it."""
+
+    reason: str
+    retry_in_s: float
+
+
+class PrefixMatched(Event, frozen=True, kw_only=True, tag="prefix_matched"):
+    """A request was looked up in the radix tree for its prefill: the dispatch, as policies see it.
+
+    `cached_tokens`: prefix found on the device; `node`: deepest node of that prefix. `anchor_tokens`: how many leading
+    tokens are the agent's anchor, 0 if not known yet. The prompt itself is kept as prefix hashes: the first
+    `base_tokens` equal those of request `base_rid`'s prompt + output, the rest is `tail` (4 bytes per token, little
+    endian), so two prompts share exactly as many tokens as their hash sequences share leading values.
+    """
+
+    rid: str
+    agent: str
+    session: str
+    tenant: str = "default"
+    prompt_tokens: int
+    cached_tokens: int
+    host_tokens: int = 0
+    anchor_tokens: int = 0
+    node: int = NO_NODE
+    warm: bool = False
+    base_rid: str = ""
+    base_tokens: int = 0
+    tail: bytes = b""
+
+
+class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):
+    """KV of a request entered the tree: `phase` 'prompt' after prefill (or a chunk of it), 'finish' with its output.
+
+    `total_tokens`: length of the inserted path; `new_tokens`: how many of them were not in the tree. At 'finish',
+    `output` holds the prefix hashes after the prompt (4 bytes per token).
+    """
+
+    rid: str
+    phase: Literal["prompt", "finish"]
+    total_tokens: int
+    new_tokens: int
+    node: int = NO_NODE
+    output: bytes = b""
+
+
+class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
+    """A leaf was added. `start`: depth of its first token from the root, in tokens."""
+
+    node: int
+    parent: int
+    start: int
+    tokens: int
+    agent: str = ""
+    session: str = ""
+    role: Role = "unowned"
+    rid: str = ""
+
+
+class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
+    """`node` kept its tail and its id; its first `upper_tokens` tokens became the new node `upper` above it."""
+
+    node: int
+    upper: int
+    upper_tokens: int
+
+
+class NodeOwned(Event, frozen=True, kw_only=True, tag="node_owned"):
+    """A node's owners or role changed: the whole new set. `agents` is sorted."""
+
+    node: int
+    agents: tuple[str, ...]
+    role: Role
+    session: str = ""
+
+
+class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
+    """A node left the device, why, for whom, and what would have gone under plain LRU instead.
+
+    `by_rid`, `by_agent`: the request whose allocation needed the room. `score` and `parts`: the policy's, at that
+    moment. `instead`: the LRU victim at that moment if another one (`instead_agent` its owner), else NO_NODE.
+    """
+
+    node: int
+    tokens: int
+    start: int
+    agents: tuple[str, ...] = ()
+    role: Role = "unowned"
+    session: str = ""
+    cause: Cause = "allocation"
+    by_rid: str = ""
+    by_agent: str = ""
+    score: float = 0.0
+    parts: dict[str, float] = {}
+    idle_s: float = 0.0
+    instead: int = NO_NODE
+    instead_agent: str = ""
+    to_host: bool = False
+
+
+class CacheFlushed(Event, frozen=True, kw_only=True, tag="cache_flushed"):
+    """The whole tree was reset (SGLang's flush_cache)."""
+
+
+class EngineLoadSampled(Event, frozen=True, kw_only=True, tag="engine_load_sampled"):
+    """Once a second while anything runs, and once when it stops. Tokens of the KV pool and requests."""
+
+    running: int
+    waiting: int
+    used_tokens: int
+    evictable_tokens: int
+    capacity_tokens: int
+
+
+class ToolCalled(Event, frozen=True, kw_only=True, tag="tool_called"):
+    """A response ended in tool calls (the finish signal: this agent will most likely be back)."""
+
+    rid: str
+    agent: str
+    session: str
+    tools: tuple[str, ...] = ()
+
+
+class AnswerGiven(Event, frozen=True, kw_only=True, tag="answer_given"):
+    """A response ended in a final message, an abort or an error: the other value of the finish signal."""
+
+    rid: str
+    agent: str
+    session: str
+    finish: FinishReason = "stop"
+
+
+class SessionEnded(Event, frozen=True, kw_only=True, tag="session_ended"):
+    """A caller said that a session is over, or it was idle for too long."""
+
+    session: str
+    reason: str = "declared"
+
+
+class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
+    """An agent's anchor length is known. `exact`: from rendering; otherwise learned from what its sessions share."""
+
+    agent: str
+    tokens: int
+    exact: bool = True
+
+
+class PolicySwitched(Event, frozen=True, kw_only=True, tag="policy_switched"):
+    policy: str
+    enabled: bool
+    by: str = "operator"
+    why: str = ""
+
+
+class TunableChanged(Event, frozen=True, kw_only=True, tag="tunable_changed"):
+    policy: str
+    name: str
+    value: float
+    by: str = "operator"
+    why: str = ""
+
+
+class ActionTaken(Event, frozen=True, kw_only=True, tag="action_taken"):
+    """An action of a policy or the operator was carried out or refused. `tokens`: how many it touched."""
+
+    id: str
+    kind: ActionKind
+    agent: str = ""
+    node: int = NO_NODE
+    amount: float = 0.0
+    ttl_s: float = 0.0
+    by: str = "operator"
+    why: str = ""
+    ok: bool = True
+    result: str = ""
+    tokens: int = 0
+
+
+class PolicyFailed(Event, frozen=True, kw_only=True, tag="policy_failed"):
+    """A policy raised; it is off until switched on again and SGLang's own order (LRU) is used in its place."""
+
+    policy: str
+    call: str
+    error: str
+
+
+class EventsDropped(Event, frozen=True, kw_only=True, tag="events_dropped"):
+    """The link was full or broken: `count` events are missing here. Readers resync from the next keyframe."""
+
+    count: int
+
+
+class CommandReceived(Event, frozen=True, kw_only=True, tag="command_received"):
+    """A command came in over MQTT or the command line, with what became of it."""
+
+    id: str
+    name: str
+    by: str
+    ok: bool
+    detail: str = ""
+    arguments: dict[str, Any] = {}
+
+
+EngineEvent = (
+    EngineStarted
+    | PrefixMatched
+    | PrefixInserted
+    | NodeAdded
+    | NodeSplit
+    | NodeOwned
+    | NodeEvicted
+    | CacheFlushed
+    | EngineLoadSampled
+    | ToolCalled
+    | AnswerGiven
+    | SessionEnded
+    | AnchorMeasured
+    | PolicySwitched
+    | TunableChanged
+    | ActionTaken
+    | PolicyFailed
+    | EventsDropped
+)
+FrontEvent = (
+    RequestArrived | RequestRefused | FirstTokenSent | RequestFinished | AgentSeen | EngineLost | CommandReceived
+)
+AnyEvent = EngineEvent | FrontEvent
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+_many = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def encode(event: AnyEvent) -> bytes:
+    """One event as JSON, tagged with `k`; bytes fields are base64."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes | msgspec.Raw) -> AnyEvent:
+    """The inverse of `encode`. Raises msgspec.ValidationError naming the field, or DecodeError."""
+    return _decoder.decode(data)
+
+
+def decode_known(data: bytes) -> tuple[list[AnyEvent], int]:
+    """A JSON array of events, and how many in it were of a kind or shape this version does not know (skipped)."""
+    events: list[AnyEvent] = []
+    unknown = 0
+    for raw in _many.decode(data):
+        try:
+            events.append(decode(raw))
+        except msgspec.ValidationError:
+            unknown += 1
+    return events, unknown
+
+
+def kind_of(event: Event) -> str:
+    """The wire tag of an event, such as 'node_evicted'."""
+    return str(event.__struct_config__.tag)
+
+
+KINDS: dict[str, type[Event]] = {str(c.__struct_config__.tag): c for c in Event.__subclasses__()}

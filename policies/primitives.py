@@ -1,0 +1,125 @@
+"""The contract of a policy: observe, score, predict, act. The docstrings are the contract.
+
+A policy is pure: no clock, no I/O, no randomness of its own. Time arrives inside events and as `now_s` (seconds, the
+event clock). Two instances fed the same engine stream hold the same state, so the same class decides inside SGLang's
+scheduler, in the daemon, in a replay and in a what-if.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+import msgspec
+
+from .events import NO_NODE, ActionKind, EngineEvent, Role
+from .parameters import Tunable, Tunables
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a score is asked for: a class of cache nodes that a policy values alike.
+
+    All resident nodes with the same subject form one queue in the engine, ordered by last use; only the head of each
+    queue competes, so choosing a victim costs O(subjects), never O(nodes). `agents` is sorted; more than eight sharers
+    are written as ('*',). `session` is set for private history only. `node` is set when an operator singled one out.
+    """
+
+    role: Role
+    agents: tuple[str, ...] = ()
+    session: str = ""
+    node: int = NO_NODE
+
+
+class Score(msgspec.Struct, frozen=True):
+    """An ordering key with its named parts kept: the lowest key is evicted first, ties by oldest use.
+
+    `parts` sum to `key` or explain it in named numbers (seconds, tokens, probabilities: unit in the name).
+    """
+
+    key: float
+    parts: dict[str, float] = {}
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What comes next. `next_agent`: per live session, probability of each agent's next dispatch (sums to <= 1; the
+    rest is the session ending). `survival`: per agent, probability of a dispatch within the policy's horizon.
+    `predictability`: R = 1 - H(next | current) / H(next), 0 (no better than chance) to 1; `dispatches`: learned from.
+    """
+
+    next_agent: dict[str, dict[str, float]] = {}
+    survival: dict[str, float] = {}
+    predictability: float = 0.0
+    dispatches: int = 0
+
+
+class Action(msgspec.Struct, frozen=True):
+    """A side effect a policy or the operator wants, off the critical path. `amount` and `ttl_s` as the kind needs:
+    boost: amount added to the score for ttl_s; retain: bias decaying with half-life ttl_s within a budget of `amount`
+    tokens; pin: never evicted while anything else can be; quarantine: requests of the agent are refused."""
+
+    kind: ActionKind
+    agent: str = ""
+    node: int = NO_NODE
+    amount: float = 0.0
+    ttl_s: float = 0.0
+    why: str = ""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Four methods and three facts. A policy that has nothing to say returns Score(0.0), Prediction() or []."""
+
+    name: ClassVar[str]
+    doc: ClassVar[str]
+    declares: ClassVar[tuple[Tunable, ...]]
+    slot: ClassVar[str]
+    """At most one policy per non-empty slot is on: 'eviction' for the policy that orders the cache."""
+    splits_anchors: ClassVar[bool]
+    """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
+    tunables: Tunables
+
+    def observe(self, event: EngineEvent) -> None:
+        """Learn from one event. May change the policy's own state, nothing else. Called once per event, in stream
+        order; must tolerate gaps. Budget: 50 microseconds."""
+        ...
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        """Ordering key for a subject. Must not change state; may be called any number of times. Budget: 1 microsecond
+        amortised. Must be finite."""
+        ...
+
+    def predict(self, now_s: float) -> Prediction:
+        """Probabilities of what comes next. Must not change state."""
+        ...
+
+    def act(self, now_s: float) -> list[Action]:
+        """Side effects wanted now. Called about once a second and after each dispatch, in the daemon only. May change
+        the policy's own bookkeeping of what it asked for; an action may be refused, which arrives as ActionTaken."""
+        ...
+
+
+class BasePolicy:
+    """Default answers for the four primitives, so that a policy writes only what it has to say."""
+
+    name: ClassVar[str] = ""
+    doc: ClassVar[str] = ""
+    declares: ClassVar[tuple[Tunable, ...]] = ()
+    slot: ClassVar[str] = ""
+    splits_anchors: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.tunables = Tunables(self.declares)
+
+    def observe(self, event: EngineEvent) -> None:
+        """See Policy.observe."""
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        """See Policy.score."""
+        return Score(0.0)
+
+    def predict(self, now_s: float) -> Prediction:
+        """See Policy.predict."""
+        return Prediction()
+
+    def act(self, now_s: float) -> list[Action]:
+        """See Policy.act."""
+        return []
