@@ -1,0 +1,38 @@
+"""Settling actions that contradict each other: safety has the last word, then the operator, then the policies."""
+
+from __future__ import annotations
+
+from .events import ActionKind
+from .primitives import Action
+
+_RANK = {"safety": 0, "operator": 1}
+_LAST = 2
+
+_CLASHES: frozenset[tuple[ActionKind, ActionKind]] = frozenset(
+    {
+        ("pin", "unpin"),
+        ("pin", "evict"),
+        ("warm", "evict"),
+        ("retain", "evict"),
+        ("boost", "evict"),
+        ("quarantine", "warm"),
+        ("quarantine", "release"),
+    }
+)
+
+
+def settle(wanted: list[tuple[str, Action]]) -> list[tuple[str, Action]]:
+    """The actions that stand, most authoritative policy first. An action falls if one of the same target that stands
+    opposes it, or is the same kind."""
+    standing: list[tuple[str, Action]] = []
+    for policy, action in sorted(wanted, key=lambda pair: (_RANK.get(pair[0], _LAST), pair[0])):
+        if not any(_contradicts(other, action) for _, other in standing):
+            standing.append((policy, action))
+    return standing
+
+
+def _contradicts(standing: Action, action: Action) -> bool:
+    if (standing.agent, standing.node) != (action.agent, action.node):
+        return False
+    kinds = (standing.kind, action.kind)
+    return standing.kind == action.kind or kinds in _CLASHES or kinds[::-1] in _CLASHES

@@ -1,0 +1,268 @@
+"""The host: one loop over the policies. Every policy observes, those that are on score and act, and a policy that
+raises is switched off.
+
+The same host decides inside SGLang's scheduler and follows as a twin in the daemon. Whatever changes its state arrives
+as an observed event, so two hosts that observed the same engine stream agree.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from .conflicts import settle
+from .events import (
+    ActionTaken,
+    EngineEvent,
+    EngineStarted,
+    NodeEvicted,
+    PolicyFailed,
+    PolicySwitched,
+    TunableChanged,
+)
+from .parameters import TunableError
+from .primitives import Action, Policy, Prediction, Score, Subject
+from .registry import BUILT_IN, PolicyError, create
+from .seat import PolicyFacts, Seat, Stopwatch
+
+__all__ = ["PolicyError", "PolicyFacts", "PolicyHost", "TunableError"]
+
+OPERATOR = "operator"
+FALLBACK: dict[str, str] = {"eviction": "lru"}
+"""Who holds a slot when nobody else does."""
+
+LRU_SCORE = Score(0.0)
+
+
+class PolicyHost:
+    """Observe, score, predict and act over the enabled policies.
+
+    The built-in policies that are off observe too: learning is cheap, and a policy switched on later is warm. A third
+    party's policy is loaded, and begins to learn, when it is switched on. `timer` counts seconds and only serves to
+    say what calls cost.
+    """
+
+    def __init__(
+        self,
+        enabled: list[str],
+        tunables: dict[str, dict[str, float]] | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Raises PolicyError for an unknown name or two policies of one slot, TunableError for a bad value."""
+        self._timer = timer
+        self._seats: dict[str, Seat] = {}
+        self._pending: list[EngineEvent] = []
+        self._t_ns = 0
+        for name in sorted(BUILT_IN):
+            self._seat(name)
+        for name in dict.fromkeys([OPERATOR, *enabled]):
+            self._enable_at_start(name)
+        for slot, name in FALLBACK.items():
+            self._seats[name].enabled = self.slot_policy(slot) in ("", name)
+        for policy, values in (tunables or {}).items():
+            for name, value in values.items():
+                self._seat(policy).tune(name, value)
+        self._on = self._enabled_seats()
+
+    # ---- the four primitives -----------------------------------------------------------------------------------------
+
+    def observe(self, event: EngineEvent) -> list[EngineEvent]:
+        """Let every policy learn from one event. Never raises.
+
+        Returns the facts that follow from it (a policy failed, a slot changed hands). They belong into the engine
+        stream behind the event; observing them again, here or in a twin, changes nothing.
+        """
+        if isinstance(event, EngineStarted) and self._t_ns:
+            self._begin_again()
+        self._t_ns = max(self._t_ns, event.t_ns)
+        for seat in self._seats.values():
+            if not seat.failed:
+                self._let_observe(seat, event)
+        self._obey(event)
+        follow_ups, self._pending = self._pending, []
+        return follow_ups
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        """Sum of the enabled policies' keys; parts are named `policy.part` if more than one had something to say. A
+        policy that raises or is not finite fails and counts as LRU (0). Never raises; its PolicyFailed is returned by
+        the next `observe`. The operator's pin adds 1e9, which nothing else reaches."""
+        said: list[tuple[str, Score]] = []
+        for seat in self._on:
+            score = self._let_score(seat, subject, now_s)
+            if score.key or score.parts:
+                said.append((seat.name, score))
+        if not said:
+            return LRU_SCORE
+        if len(said) == 1:
+            return said[0][1]
+        parts = {f"{name}.{part}": value for name, score in said for part, value in score.parts.items()}
+        return Score(sum(score.key for _, score in said), parts)
+
+    def predict(self, now_s: float) -> Prediction:
+        """The prediction learned from the most dispatches, of a policy that is on if any of those predicts, else of
+        one that only learns."""
+        best = Prediction()
+        for seats in (self._on, [seat for seat in self._seats.values() if not seat.failed and not seat.enabled]):
+            for seat in seats:
+                prediction = self._let_predict(seat, now_s)
+                best = prediction if prediction.dispatches > best.dispatches else best
+            if best.dispatches:
+                break
+        return best
+
+    def act(self, now_s: float) -> list[tuple[str, Action]]:
+        """What the enabled policies want done, as (policy, action), conflicts settled: safety, then the operator, then
+        the others in the order of their names."""
+        wanted: list[tuple[str, Action]] = []
+        for seat in self._on:
+            try:
+                wanted += [(seat.name, action) for action in seat.policy.act(now_s)]
+            except Exception as error:
+                self._fail(seat, "act", error)
+        return settle(wanted)
+
+    # ---- switching and tuning ----------------------------------------------------------------------------------------
+
+    @property
+    def splits_anchors(self) -> bool:
+        return any(seat.policy.splits_anchors for seat in self._on)
+
+    def slot_policy(self, slot: str) -> str:
+        """Who holds a slot, '' if nobody."""
+        return next((seat.name for seat in self._seats.values() if seat.enabled and seat.policy.slot == slot), "")
+
+    def check_switch(self, name: str, enabled: bool) -> None:
+        """Raises PolicyError if switching that way is not possible, in words."""
+        seat = self._seat(name)
+        if enabled:
+            return
+        if name == OPERATOR:
+            raise PolicyError("the operator cannot be switched off: undo single actions instead")
+        if name in FALLBACK.values() and self.slot_policy(seat.policy.slot) == name:
+            raise PolicyError(f"{name} is the order that is left when no other is on: switch another one on instead")
+
+    def check_tune(self, policy: str, name: str, value: float) -> None:
+        """Raises PolicyError for an unknown policy, TunableError for an unknown tunable or a value out of bounds."""
+        declared = {tunable.name: tunable for tunable in self._seat(policy).policy.declares}
+        if name not in declared:
+            raise TunableError(f"{policy} has no tunable {name!r}; known: {', '.join(sorted(declared)) or 'none'}")
+        declared[name].check(value)
+
+    def info(self) -> list[PolicyFacts]:
+        return [seat.facts() for seat in self._seats.values()]
+
+    def _seat(self, name: str) -> Seat:
+        """The seat of a policy, made on first use. Raises PolicyError."""
+        if name not in self._seats:
+            self._take_seat(create(name), name)
+        return self._seats[name]
+
+    def _take_seat(self, policy: Policy, name: str) -> None:
+        self._seats[name] = Seat(policy, Stopwatch(self._timer), Stopwatch(self._timer))
+
+    def _enable_at_start(self, name: str) -> None:
+        seat = self._seat(name)
+        holder = self.slot_policy(seat.policy.slot) if seat.policy.slot else ""
+        if holder and holder != name:
+            raise PolicyError(f"{holder} and {name} both want the slot {seat.policy.slot!r}: enable one of them")
+        seat.enabled = True
+
+    def _enabled_seats(self) -> list[Seat]:
+        return [seat for seat in self._seats.values() if seat.enabled]
+
+    # ---- what observed events do to the host itself ------------------------------------------------------------------
+
+    def _obey(self, event: EngineEvent) -> None:
+        match event:
+            case PolicySwitched():
+                self._switch(event)
+            case TunableChanged():
+                self._tune(event)
+            case PolicyFailed() if event.policy in self._seats:
+                self._switch_off_failed(self._seats[event.policy], event.error)
+            case NodeEvicted(cause="allocation"):
+                self._seats[self.slot_policy("eviction")].decisions += 1
+            case ActionTaken(ok=True) if event.by in self._seats:
+                self._seats[event.by].decisions += 1
+            case _:
+                pass
+
+    def _begin_again(self) -> None:
+        """An engine that starts again hosts fresh policies, so its twin does too; switches and tunables stay."""
+        for seat in self._seats.values():
+            try:
+                seat.replace(create(seat.name))
+            except PolicyError as error:
+                self._fail(seat, "load", error)
+
+    def _switch(self, event: PolicySwitched) -> None:
+        try:
+            seat = self._seat(event.policy)
+            if event.enabled and seat.failed:
+                seat.replace(create(event.policy))
+        except PolicyError as error:
+            self._pending.append(PolicyFailed(t_ns=event.t_ns, policy=event.policy, call="load", error=str(error)))
+            return
+        if event.enabled:
+            self._give_way(seat)
+        if event.policy != OPERATOR:
+            seat.enabled = event.enabled
+        self._fill_slots()
+
+    def _give_way(self, seat: Seat) -> None:
+        """Switch off whoever else holds the slot of a policy that is being switched on."""
+        for other in self._on:
+            if other is not seat and other.policy.slot and other.policy.slot == seat.policy.slot:
+                other.enabled = False
+                self._say_switched(other.name, False, f"{seat.name} took the slot {seat.policy.slot!r}")
+
+    def _fill_slots(self) -> None:
+        for slot, name in FALLBACK.items():
+            if not self.slot_policy(slot):
+                self._seats[name].enabled = True
+                self._say_switched(name, True, f"nobody else holds the slot {slot!r}")
+        self._on = self._enabled_seats()
+
+    def _say_switched(self, name: str, enabled: bool, why: str) -> None:
+        self._pending.append(PolicySwitched(t_ns=self._t_ns, policy=name, enabled=enabled, by="host", why=why))
+
+    def _tune(self, event: TunableChanged) -> None:
+        with suppress(PolicyError, TunableError):
+            self._seat(event.policy).tune(event.name, event.value)
+
+    # ---- calls that may fail -----------------------------------------------------------------------------------------
+
+    def _let_observe(self, seat: Seat, event: EngineEvent) -> None:
+        try:
+            seat.observing.call(lambda: seat.policy.observe(event))
+        except Exception as error:
+            self._fail(seat, "observe", error)
+
+    def _let_score(self, seat: Seat, subject: Subject, now_s: float) -> Score:
+        try:
+            score = seat.scoring.call(lambda: seat.policy.score(subject, now_s))
+            if math.isfinite(score.key):
+                return score
+            raise ValueError(f"score of {subject} is {score.key}")
+        except Exception as error:
+            self._fail(seat, "score", error)
+            return LRU_SCORE
+
+    def _let_predict(self, seat: Seat, now_s: float) -> Prediction:
+        try:
+            return seat.policy.predict(now_s)
+        except Exception as error:
+            self._fail(seat, "predict", error)
+            return Prediction()
+
+    def _fail(self, seat: Seat, call: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._pending.append(PolicyFailed(t_ns=self._t_ns, policy=seat.name, call=call, error=text))
+        self._switch_off_failed(seat, text)
+
+    def _switch_off_failed(self, seat: Seat, error: str) -> None:
+        seat.failed = seat.failed or error
+        seat.enabled = False
+        self._fill_slots()

@@ -1,0 +1,133 @@
+"""The operator as a policy: pins, boosts, retained budgets and quarantines go through the same score as every other
+opinion, are recorded as ActionTaken, and can be undone.
+
+An action on an agent bears on all its nodes, but a pin of an agent only on what its sessions share (its anchor and
+shared prefixes): histories grow without bound and would fill the cache. A pin of a node holds whatever the node is.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from .events import NO_NODE, ActionTaken, EngineEvent
+from .parameters import Tunable
+from .primitives import BasePolicy, Score, Subject
+from .resident import ResidentTokens
+
+PIN_KEY = 1e9
+"""Added for a pin: above anything a policy says, finite, so that a pinned node still goes when nothing else is left."""
+SPENT = 1 / 64
+"""A retain bias that has decayed below this share of its start is over."""
+
+_NOTHING = Score(0.0)
+Target = str | int
+
+
+class Boost(msgspec.Struct, frozen=True):
+    amount: float
+    until_s: float
+
+
+class Retain(msgspec.Struct, frozen=True):
+    budget_tokens: float
+    since_s: float
+    half_life_s: float
+
+
+class Operator(BasePolicy):
+    """What the operator said, by agent name or node id, until undone, expired or decayed."""
+
+    name: ClassVar[str] = "operator"
+    doc: ClassVar[str] = "Manual pins, boosts, retained budgets and quarantines."
+    declares: ClassVar[tuple[Tunable, ...]] = (
+        Tunable("retain_bias", 10.0, 0.0, 1000.0, "1/s", "What retain adds to the score at first"),
+        Tunable("retain_tokens", 4096.0, 1.0, 1e9, "tokens", "Budget of a retain that names none"),
+        Tunable("half_life_s", 300.0, 1.0, 1e6, "s", "Half-life of a retain, and life of a boost, that names none"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pins: set[Target] = set()
+        self.boosts: dict[Target, Boost] = {}
+        self.retains: dict[Target, Retain] = {}
+        self.quarantined: set[str] = set()
+        self._resident = ResidentTokens()
+
+    def observe(self, event: EngineEvent) -> None:
+        if isinstance(event, ActionTaken):
+            if event.ok:
+                self._take(event, event.t_ns / 1e9)
+            return
+        for node in self._resident.observe(event):
+            self._forget(node)
+
+    def _take(self, event: ActionTaken, now_s: float) -> None:
+        target: Target = event.node if event.node != NO_NODE else event.agent
+        if target == "":
+            return
+        match event.kind:
+            case "pin":
+                self.pins.add(target)
+            case "unpin":
+                self.pins.discard(target)
+            case "boost":
+                self._boost(target, event, now_s)
+            case "retain":
+                self._retain(target, event, now_s)
+            case "quarantine":
+                self.quarantined.add(event.agent)
+            case "release":
+                self.quarantined.discard(event.agent)
+            case _:
+                pass
+
+    def _boost(self, target: Target, event: ActionTaken, now_s: float) -> None:
+        """A boost of amount 0 undoes the one before."""
+        self.boosts.pop(target, None)
+        if event.amount:
+            self.boosts[target] = Boost(event.amount, now_s + (event.ttl_s or self.tunables["half_life_s"]))
+
+    def _retain(self, target: Target, event: ActionTaken, now_s: float) -> None:
+        """A negative budget undoes the retain before; 0 stands for the tunable's."""
+        self.retains.pop(target, None)
+        if event.amount >= 0:
+            budget_tokens = event.amount or self.tunables["retain_tokens"]
+            self.retains[target] = Retain(budget_tokens, now_s, event.ttl_s or self.tunables["half_life_s"])
+
+    def _forget(self, node: int) -> None:
+        """Ids are not used again, so what was said about a node that is gone is dropped."""
+        self.pins.discard(node)
+        self.boosts.pop(node, None)
+        self.retains.pop(node, None)
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        if not (self.pins or self.boosts or self.retains):
+            return _NOTHING
+        targets: tuple[Target, ...] = (*subject.agents, subject.node) if subject.node != NO_NODE else subject.agents
+        parts: dict[str, float] = {}
+        if self._is_pinned(subject):
+            parts["pin"] = PIN_KEY
+        if boost := sum(self.boost_of(target, now_s) for target in targets):
+            parts["boost"] = boost
+        if retain := max((self._bias(target, now_s) for target in targets), default=0.0):
+            parts["retain"] = retain
+        return Score(sum(parts.values()), parts) if parts else _NOTHING
+
+    def _is_pinned(self, subject: Subject) -> bool:
+        if subject.node != NO_NODE and subject.node in self.pins:
+            return True
+        return subject.role in ("anchor", "shared") and any(agent in self.pins for agent in subject.agents)
+
+    def boost_of(self, target: Target, now_s: float) -> float:
+        """The boost in force for an agent or node, 0 if none."""
+        boost = self.boosts.get(target)
+        return boost.amount if boost and now_s < boost.until_s else 0.0
+
+    def _bias(self, target: Target, now_s: float) -> float:
+        retain = self.retains.get(target)
+        if retain is None or self._resident.of(target) > retain.budget_tokens:
+            return 0.0
+        share = 2.0 ** (-max(0.0, now_s - retain.since_s) / retain.half_life_s)
+        return self.tunables["retain_bias"] * share if share >= SPENT else 0.0
