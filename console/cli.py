@@ -1,0 +1,170 @@
+"""The command line: `radixdeck serve | console | replay | sessions | tail | act`. Commands import what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="radixdeck",
+    help="The agent runtime layer for SGLang: see, score, predict and act on whose tokens are in the KV cache.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Node = Annotated[str, typer.Option("--node", "-n", help="Name of the daemon; not needed if there is only one.")]
+Broker = Annotated[
+    str, typer.Option("--broker", "-b", help="mqtt://user:password@host:port; default: the local daemon's.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file; default ./radixdeck.toml if there.")
+]
+
+
+def main() -> None:
+    """Entry point. Ctrl-C ends any command quietly."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(words: object, code: int = 2) -> typer.Exit:
+    typer.echo(f"radixdeck: {words}", err=True)
+    return typer.Exit(code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+def serve(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(help="Model id or path for SGLang; none: a small model made on the spot.")
+    ] = "",
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(help="Address of the front [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the front, 0 for a free one [8330].")] = None,
+    node: Node = "",
+    broker: Annotated[str | None, typer.Option(help="auto | mosquitto | amqtt | mqtt://... [auto]")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="Policies to start with [kv_caching].")] = None,
+    kv_tokens: Annotated[int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto | cpu | cuda [auto]")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for recordings, logs and models.")] = None,
+) -> None:
+    """Start the engine and the daemon around it. Arguments after `--` go to SGLang's server unchanged."""
+    from radixdeck.daemon.config import ConfigError, load_config
+    from radixdeck.daemon.main import print_line, serve
+
+    told: dict[str, Any] = {
+        "host": host, "port": port, "node": node or None, "broker": broker, "home": str(home) if home else None,
+        "engine": _typed(
+            {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.args or None}
+        ),
+        "policy": _typed({"enabled": policy}),
+    }  # fmt: skip
+    try:
+        settings = load_config(config, _typed(told))
+    except ConfigError as error:
+        raise _fail(error) from error
+    raise typer.Exit(serve(settings, print_line))
+
+
+@app.command()
+def console(
+    broker: Broker = "",
+    node: Node = "",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Look, but never act.")] = False,
+) -> None:
+    """Open the console on a running daemon, or on every daemon of a broker."""
+    from .app import ConsoleApp
+    from .feed import live_feed
+
+    ConsoleApp(live_feed(_address(broker, node), node), read_only=read_only).run()
+
+
+@app.command()
+def replay(recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")]) -> None:
+    """Open a recording in the same screens, with pause, step, speed and seek."""
+    from radixdeck.storage.errors import StorageError
+    from radixdeck.storage.session import open_session
+
+    from .app import ConsoleApp
+    from .feed import ReplayFeed
+
+    try:
+        session = open_session(recording)
+    except StorageError as error:
+        raise _fail(error) from error
+    ConsoleApp(ReplayFeed(session), read_only=True).run()
+
+
+@app.command()
+def sessions(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of recordings; default: this user's.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List recorded runs, newest first."""
+    from radixdeck.storage.listing import list_runs
+
+    from .headless import home_folder
+    from .listing import lines, rows
+
+    found = list_runs(folder or home_folder() / "runs")
+    for line in rows(found) if json else lines(found):
+        typer.echo(line)
+
+
+@app.command()
+def tail(
+    broker: Broker = "",
+    node: Node = "",
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", "-k", help="Only events of this kind; repeatable.")
+    ] = None,
+) -> None:
+    """Print events as JSON lines until Ctrl-C."""
+    from .headless import tail
+
+    raise typer.Exit(asyncio.run(tail(_address(broker, node), node=node, kinds=kind or [])))
+
+
+@app.command()
+def act(
+    name: Annotated[
+        str, typer.Argument(help="warm pin unpin retain evict boost quarantine release policy tune flush ...")
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(help="name=value, e.g. agent=planner amount=0.5")] = None,
+    broker: Broker = "",
+    node: Node = "",
+    why: Annotated[str, typer.Option(help="Recorded with the action.")] = "",
+) -> None:
+    """Give one order, print the reply as JSON. Exit code 0 done, 1 refused, 3 no daemon answered."""
+    from .headless import act, parse_arguments
+
+    try:
+        given = parse_arguments(arguments or [])
+    except ValueError as error:
+        raise _fail(error) from error
+    raise typer.Exit(asyncio.run(act(_address(broker, node), node=node, name=name, arguments=given, why=why)))
+
+
+def _address(broker: str, node: str) -> Any:
+    from .headless import AddressError, find_address
+
+    try:
+        return find_address(broker, node)
+    except AddressError as error:
+        raise _fail(error, 3) from error
+
+
+def _typed(told: dict[str, Any]) -> dict[str, Any]:
+    """Only what was really typed overrides the file."""
+    return {key: value for key, value in told.items() if value not in (None, {})}
+
+
+if __name__ == "__main__":
+    main()

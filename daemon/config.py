@@ -1,0 +1,129 @@
+"""What the daemon can be told, in one place: a TOML file, overridden by what was typed on the command line.
+
+An unknown key or a wrong type is refused with the file and the key named. Each field's meaning is the comment above it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+
+from .engine.args import EngineSpec
+
+CONFIG_NAME = "radixdeck.toml"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. The message names the file and the key, and says what is allowed."""
+
+
+class PolicySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # Policies that are on at start; at most one that orders the cache.
+    enabled: list[str] = ["kv_caching"]
+    # Tunables by policy: [policy.tunables.kv_caching] name = value
+    tunables: dict[str, dict[str, float]] = {}
+
+
+class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # Name of this daemon on the broker; letters, digits, '_', '.', '-'.
+    node: str = ""
+    # Where the OpenAI-compatible front listens. Loopback unless you say otherwise.
+    host: str = "127.0.0.1"
+    # 0 picks a free port.
+    port: int = 8330
+    # auto | mosquitto | amqtt | mqtt://user:password@host:port | mqtts://...
+    broker: str = "auto"
+    # Recordings, logs, models made on the spot and run-time files live here.
+    home: str = ""
+    # Delete the oldest recordings when together they are larger than this.
+    keep_bytes: int = 20 << 30
+    # API key -> tenant. With keys set, every request needs one.
+    api_keys: dict[str, str] = {}
+    engine: EngineSpec = EngineSpec()
+    policy: PolicySection = PolicySection()
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """The folders under `home`: recordings in runs/, engine and daemon logs in logs/, models/ and state/."""
+
+    home: Path
+
+    @property
+    def runs(self) -> Path:
+        return self._made("runs")
+
+    @property
+    def logs(self) -> Path:
+        return self._made("logs")
+
+    @property
+    def models(self) -> Path:
+        return self._made("models")
+
+    @property
+    def state(self) -> Path:
+        return self._made("state")
+
+    def _made(self, name: str) -> Path:
+        folder = self.home / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+
+def home_of(config: DaemonConfig | None = None) -> Paths:
+    """`home` of the config, else $RADIXDECK_HOME, else the platform's user data folder."""
+    told = (config.home if config else "") or os.environ.get("RADIXDECK_HOME", "")
+    return Paths(Path(told).expanduser() if told else Path(platformdirs.user_data_dir("radixdeck")))
+
+
+def default_node() -> str:
+    """This machine's host name, reduced to what a topic may hold."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "node"
+
+
+def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> DaemonConfig:
+    """Read `path` (or ./radixdeck.toml if it is there) and lay `overrides` over it, key by key.
+
+    Raises ConfigError for a missing or unreadable file, an unknown key, a wrong type or a value out of range.
+    """
+    if path is None and Path(CONFIG_NAME).is_file():
+        path = Path(CONFIG_NAME)
+    where = str(path) if path else "command line"
+    told: dict[str, Any] = {}
+    if path is not None:
+        try:
+            told = msgspec.toml.decode(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{where}: cannot be read: {error.strerror or error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    try:
+        config = msgspec.convert(_laid_over(told, overrides or {}), DaemonConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return _checked(config, where)
+
+
+def _laid_over(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in above.items():
+        below = merged.get(key)
+        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value  # pyright: ignore[reportUnknownArgumentType] - TOML is untyped until converted
+    return merged
+
+
+def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
+    if not 0 <= config.port <= 65535:
+        raise ConfigError(f"{where}: port: {config.port} is not between 0 and 65535")
+    node = config.node or default_node()
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", node):
+        raise ConfigError(f"{where}: node: {node!r}: letters, digits, '_', '.' and '-' only, at most 64")
+    if config.keep_bytes < 0:
+        raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
+    return msgspec.structs.replace(config, node=node)

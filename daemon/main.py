@@ -1,0 +1,91 @@
+"""`radixdeck serve`: run a daemon in the foreground, say in words what it does, stop cleanly on Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+
+import structlog
+
+from .broker import BrokerError
+from .config import ConfigError, DaemonConfig, home_of
+from .front_errors import FrontError
+from .runtime import Daemon, open_daemon
+
+Say = Callable[[str], None]
+
+
+def serve(config: DaemonConfig, say: Say) -> int:
+    """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 2 if it could not start."""
+    log_to_file(config)
+    try:
+        return asyncio.run(_serve(config, say))
+    except (BrokerError, ConfigError, FrontError, OSError) as error:
+        say(f"cannot start: {error}")
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def log_to_file(config: DaemonConfig) -> None:
+    """The daemon's own log: JSON lines in `<home>/logs/daemon.log`; warnings of libraries go there too."""
+    path = home_of(config).logs / "daemon.log"
+    handler = logging.FileHandler(path)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(message)s", force=True)
+    for noisy in ("amqtt", "transitions", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def _serve(config: DaemonConfig, say: Say) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_daemon(config) as daemon:
+        _introduce(daemon, say)
+        telling = asyncio.create_task(_tell_engine(daemon, say))
+        await stop.wait()
+        telling.cancel()
+        say("stopping (again Ctrl-C to stop at once)")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    say(f"stopped; recording: {daemon.recording}")
+    return 0
+
+
+def _introduce(daemon: Daemon, say: Say) -> None:
+    say(f"front     {daemon.url}/v1   (OpenAI-compatible)")
+    say(f"broker    {daemon.broker.kind} at {daemon.broker.host}:{daemon.broker.port}")
+    say(f"recording {daemon.recording}")
+    say(f"logs      {daemon.paths.logs}")
+    say(f"console   radixdeck console --node {daemon.config.node}")
+
+
+async def _tell_engine(daemon: Daemon, say: Say) -> None:
+    """One line whenever the engine's state or what it is doing changes."""
+    last: tuple[str, str] | None = None
+    while True:
+        now = (daemon.engine.status.state, daemon.engine.status.detail)
+        if now != last:
+            say(f"engine    {now[0]}{': ' + now[1] if now[1] else ''}")
+            last = now
+        await asyncio.sleep(0.25)
+
+
+def print_line(text: str) -> None:
+    """The default `Say`: standard error, unbuffered, so that pipes see progress as it happens."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""What goes out over MQTT and when: event batches, retained tables, metrics, keyframes while somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from radixdeck.policies.host import PolicyFacts, PolicyHost
+
+from .clock import now_ns
+from .journal import Journal
+from .mqtt import MqttLink
+from .wire import AgentsTable, PoliciesTable, PolicyInfo, TunableInfo
+
+BATCH_PERIOD_S = 0.05
+TABLE_PERIOD_S = 1.0
+KEYFRAME_PERIOD_S = 5.0
+RECORDED_KEYFRAME_PERIOD_S = 10.0
+WATCH_S = 15.0
+
+
+class Publisher:
+    """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes."""
+
+    def __init__(
+        self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], backlog: Callable[[], int]
+    ) -> None:
+        self._mqtt, self._journal, self._host, self._backlog = mqtt, journal, host, backlog
+        self._watched_until = 0.0
+
+    def watch(self, *, resync: bool) -> None:
+        """Somebody looks on: keyframes for the next 15 s, the first at once if they are new or lost the thread."""
+        new = time.monotonic() > self._watched_until
+        self._watched_until = time.monotonic() + WATCH_S
+        if resync or new:
+            self._send_keyframe()
+
+    def loops(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        return {"events": self._events, "tables": self._tables, "keyframes": self._keyframes}
+
+    async def _events(self) -> None:
+        while True:
+            await asyncio.sleep(BATCH_PERIOD_S)
+            self._send_events()
+
+    async def _tables(self) -> None:
+        while True:
+            await asyncio.sleep(TABLE_PERIOD_S)
+            now = now_ns()
+            self._mqtt.publish("agents", _agents(self._journal), retain=True)
+            self._mqtt.publish("policies", _policies(self._host(), now / 1e9), retain=True)
+            state = self._journal.state
+            metrics = self._journal.window.metrics(
+                now, state, events_dropped=state.totals.dropped_events, backlog=self._backlog()
+            )
+            self._mqtt.publish("metrics", msgspec.json.encode(metrics))
+
+    async def _keyframes(self) -> None:
+        recorded_at, recorded_seq = 0.0, -1
+        while True:
+            await asyncio.sleep(KEYFRAME_PERIOD_S)
+            now = time.monotonic()
+            if now < self._watched_until:
+                self._send_keyframe()
+            if now - recorded_at >= RECORDED_KEYFRAME_PERIOD_S and self._journal.seq != recorded_seq:
+                self._journal.record_keyframe()
+                recorded_at, recorded_seq = now, self._journal.seq
+
+    def _send_events(self) -> None:
+        while (batch := self._journal.take_batch()) is not None:
+            self._mqtt.publish("events", batch)
+
+    def _send_keyframe(self) -> None:
+        # What the keyframe contains goes out first, so that no reader sees a number jump back.
+        self._send_events()
+        self._mqtt.publish("residency", self._journal.keyframe())
+
+
+def _agents(journal: Journal) -> bytes:
+    table = sorted(journal.state.agents.values(), key=lambda stats: -stats.dispatches)
+    return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table))
+
+
+def _policies(host: PolicyHost, now_s: float) -> bytes:
+    prediction = host.predict(now_s)
+    table = PoliciesTable(
+        policies=[_info(facts) for facts in host.info()],
+        predictability=prediction.predictability,
+        dispatches=prediction.dispatches,
+        survival=prediction.survival,
+    )
+    return msgspec.json.encode(table)
+
+
+def _info(facts: PolicyFacts) -> PolicyInfo:
+    tunables = [
+        TunableInfo(
+            name=tunable.name, value=facts.values[tunable.name], default=tunable.default, low=tunable.low,
+            high=tunable.high, unit=tunable.unit, doc=tunable.doc,
+        )
+        for tunable in facts.declares
+    ]  # fmt: skip
+    return PolicyInfo(
+        name=facts.name, doc=facts.doc, slot=facts.slot, enabled=facts.enabled, failed=facts.failed,
+        tunables=tunables, observe_us=facts.observe_us, score_us=facts.score_us, decisions=facts.decisions,
+    )  # fmt: skip

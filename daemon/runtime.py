@@ -1,0 +1,274 @@
+"""The daemon: wires broker, link, engine, front, recorder and policies together, and keeps them going.
+
+One loop per concern, each a few lines: facts come in (`_on_engine`, `_on_front`), become part of the run (Journal), are
+observed by the policies' twin, which wants actions (`_act`), and go out (Publisher).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import structlog
+
+from radixdeck.policies.events import (
+    ActionTaken,
+    AnchorMeasured,
+    EngineEvent,
+    EngineLost,
+    EngineStarted,
+    FrontEvent,
+    PrefixMatched,
+    RequestArrived,
+)
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.identity import Identities
+from radixdeck.policies.residency import RunState
+from radixdeck.storage.listing import prune, run_path
+from radixdeck.storage.recorder import Recorder, RunInfo
+
+from .actions import Actions
+from .anchors import AnchorBook
+from .broker import open_broker
+from .clock import now_ns
+from .commands import CommandRefused, Commands
+from .config import DaemonConfig, Paths, home_of
+from .discovery import forget, publish_discovery
+from .engine.launch import Engine, EngineStatus
+from .engine.protocol import EngineSetup, Hello, Observe, Order
+from .front import Front
+from .journal import Journal
+from .link import EngineLink
+from .mqtt import MqttLink
+from .publishing import Publisher
+from .setup import after
+from .wire import BrokerAddress, Command, Discovery, Reply, Status
+
+log = structlog.get_logger(__name__)
+
+ACT_PERIOD_S = 1.0
+
+
+class Daemon:
+    """A running daemon. Made by `open_daemon`; `url` is the front, `url + '/v1'` the OpenAI base URL."""
+
+    def __init__(self, config: DaemonConfig, paths: Paths, broker: BrokerAddress) -> None:
+        self.config, self.paths, self.broker = config, paths, broker
+        self.version = importlib.metadata.version("radixdeck")
+        self.started_ns = now_ns()
+        run = f"{config.node}-{uuid.uuid4().hex[:8]}"
+        self.recording: Path = run_path(paths.runs, config.node, self.started_ns)
+        model = config.engine.model or "made on the spot"
+        info = RunInfo(
+            run=run, node=config.node, started_ns=self.started_ns, version=self.version, model=model,
+            config=msgspec.to_builtins(msgspec.structs.replace(config, api_keys={})),
+        )  # fmt: skip
+        self.recorder = Recorder(self.recording, info)
+        self.journal = Journal(run, self.recorder)
+        self.setup = EngineSetup(policies=list(config.policy.enabled), tunables=config.policy.tunables)
+        self.host = self._new_host()
+        endpoint = f"ipc://{paths.state}/{run[-8:]}.sock"
+        self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
+        self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
+        self.identities = Identities()
+        self.anchors = AnchorBook(lambda: self.engine.url, self._on_anchor)
+        self.front = Front(
+            host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
+            emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
+            anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None,
+        )  # fmt: skip
+        self.actions = Actions(self.link, self.front, self._on_fact)
+        self.commands = Commands(
+            state=lambda: self.journal.state, host=lambda: self.host, actions=self.actions, link=self.link,
+            flush=self._flush, record=self.journal.append, watch=self._watch, setup_changed=self._remember,
+        )  # fmt: skip
+        self.mqtt = MqttLink(broker, config.node, self.commands.handle)
+        self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, lambda: self.recorder.backlog)
+        self.url = ""
+        self._act_soon = asyncio.Event()
+
+    @property
+    def state(self) -> RunState:
+        """The folded truth of this run; read it, do not change it."""
+        return self.journal.state
+
+    async def command(self, name: str, arguments: dict[str, Any] | None = None, why: str = "") -> Reply:
+        """Give an order from inside this process, through the same checks as one from the bus."""
+        told = {"id": uuid.uuid4().hex, "client": "local", "name": name, "why": why, "arguments": arguments or {}}
+        return await self.commands.handle(msgspec.convert(told, Command))
+
+    # ---- facts in ----------------------------------------------------------------------------------------------------
+
+    def _on_engine(self, _first_seq: int, events: list[EngineEvent]) -> None:
+        for event in events:
+            self._on_fact(event)
+
+    def _on_fact(self, event: EngineEvent) -> None:
+        if isinstance(event, EngineStarted):
+            self.host = self._new_host()
+        follow_ups = self.host.observe(event)
+        if follow_ups:
+            # The engine's own host reports the same failure in the stream; the twin's is only worth a log line.
+            log.warning("policy failed in the daemon", facts=[repr(fact) for fact in follow_ups])
+        self.journal.append(event)
+        if isinstance(event, PrefixMatched) and not event.warm:
+            self._act_soon.set()
+
+    def _on_front(self, event: FrontEvent) -> None:
+        if isinstance(event, RequestArrived):
+            self.actions.preempt()
+        self.journal.append(event)
+
+    def _hint(self, fact: EngineEvent) -> None:
+        self.actions.tell(fact)
+
+    def _on_anchor(self, agent: str, tokens: int) -> None:
+        self._hint(AnchorMeasured(t_ns=now_ns(), agent=agent, tokens=tokens, exact=True))
+
+    def _on_hello(self, hello: Hello) -> None:
+        """A fresh engine knows nothing of what the operator asked for and of the anchors measured so far."""
+        log.info("engine connected", pid=hello.pid, rank=hello.rank)
+        facts: list[EngineEvent] = [
+            AnchorMeasured(t_ns=now_ns(), agent=stats.agent, tokens=self.anchors.tokens(stats.agent))
+            for stats in self.state.agents.values()
+            if self.anchors.tokens(stats.agent)
+        ]
+        facts += [msgspec.structs.replace(action, t_ns=now_ns()) for action in self._lasting_actions()]
+        if facts:
+            self.link.send(Observe(self.link.new_id(), facts))
+
+    def _lasting_actions(self) -> list[ActionTaken]:
+        return [
+            ActionTaken(
+                t_ns=0, id=self.link.new_id(), kind=kind, agent=stats.agent, by="daemon", why="engine restarted"
+            )
+            for stats in self.state.agents.values()
+            for kind, held in (("pin", stats.pinned), ("quarantine", stats.quarantined))
+            if held
+        ]
+
+    def _on_engine_status(self, status: EngineStatus) -> None:
+        log.info("engine", state=status.state, detail=status.detail)
+        if status.state in ("restarting", "failed"):
+            self.journal.append(EngineLost(t_ns=now_ns(), reason=status.detail, retry_in_s=status.retry_in_s))
+        self._publish_status()
+
+    # ---- decisions ---------------------------------------------------------------------------------------------------
+
+    async def _act(self) -> None:
+        """After each dispatch and once a second, carry out what the policies want, one action at a time."""
+        while True:
+            await _wait(self._act_soon, ACT_PERIOD_S)
+            if not self.link.connected:
+                continue
+            for policy, action in self.host.act(now_ns() / 1e9):
+                if action.kind == "warm" and self.front.in_flight:
+                    continue
+                await self.actions.carry_out(action, policy)
+
+    def _remember(self, order: Order) -> None:
+        self.setup = self.engine.setup = after(self.setup, order, self.host)
+
+    def _new_host(self) -> PolicyHost:
+        return PolicyHost(self.setup.policies, self.setup.tunables)
+
+    def _quarantined(self, agent: str) -> str | None:
+        stats = self.state.agents.get(agent)
+        return f"agent {agent!r} is quarantined by the operator" if stats and stats.quarantined else None
+
+    def _why_down(self) -> tuple[str, float]:
+        status = self.engine.status
+        return status.detail or status.state, max(status.retry_in_s, 1.0)
+
+    async def _flush(self) -> None:
+        if (url := self.engine.url) is None:
+            raise CommandRefused(f"flush: engine is {self.engine.status.state}")
+        async with aiohttp.ClientSession() as session, session.post(f"{url}/flush_cache") as answer:
+            answer.raise_for_status()
+
+    # ---- facts out ---------------------------------------------------------------------------------------------------
+
+    def _watch(self, resync: bool) -> None:
+        self.publisher.watch(resync=resync)
+
+    def _publish_status(self) -> None:
+        status = self.engine.status
+        self.mqtt.publish(
+            "status",
+            msgspec.json.encode(
+                Status(
+                    node=self.config.node, online=True, run=self.journal.run, state=status.state, detail=status.detail,
+                    model=self.state.model, endpoint=self.url, recording=str(self.recording), version=self.version,
+                    started_ns=self.started_ns,
+                )
+            ),
+            retain=True,
+        )  # fmt: skip
+
+    # ---- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind the front and say where we are. Raises FrontError if the port is taken."""
+        self.url = await self.front.start()
+        publish_discovery(self.paths.state, self._discovery())
+        self._publish_status()
+
+    def _discovery(self) -> Discovery:
+        return Discovery(
+            node=self.config.node, pid=os.getpid(), broker=self.broker, endpoint=self.url,
+            recording=str(self.recording), log=str(self.paths.logs),
+        )  # fmt: skip
+
+    def loops(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """Everything that runs until the daemon stops, by name."""
+        return {
+            "recorder": self.recorder.run, "link": self.link.run, "engine": self.engine.run, "mqtt": self.mqtt.run,
+            "act": self._act, **self.publisher.loops(),
+        }  # fmt: skip
+
+    async def stop(self) -> None:
+        """Stop taking requests, stop the engine, say goodbye, finish the recording."""
+        forget(self.paths.state, self.config.node)
+        await self.front.stop()
+        await self.engine.stop()
+
+
+@asynccontextmanager
+async def open_daemon(config: DaemonConfig) -> AsyncIterator[Daemon]:
+    """A running daemon for the length of the block. The engine boots in the background: `daemon.engine.wait_ready()`.
+
+    Raises ConfigError, BrokerError, FrontError or StorageError in words if it cannot start.
+    """
+    paths = home_of(config)
+    prune(paths.runs, config.keep_bytes)
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(open_broker(config.broker, state_dir=paths.state))
+        daemon = Daemon(config, paths, broker)
+        stack.push_async_callback(daemon.recorder.close)
+        await daemon.start()
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [group.create_task(loop(), name=name) for name, loop in daemon.loops().items()]
+        try:
+            yield daemon
+        finally:
+            await daemon.stop()
+            daemon.journal.record_keyframe()
+            for task in tasks:
+                task.cancel()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+    finally:
+        event.clear()
