@@ -178,7 +178,7 @@ def decode(kind: type[msgspec.Struct], payload: bytes, where: str) -> Any:
     """Decode a payload as `kind`. Raises WireError naming `where` and the offending field."""
     try:
         return msgspec.json.decode(payload, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"{where}: {error}") from error
 
 

@@ -1,0 +1,58 @@
+"""What a live feed tells its reader: one small struct per kind of news."""
+
+from __future__ import annotations
+
+import msgspec
+
+from radixdeck.daemon.wire import AgentsTable, Metrics, PoliciesTable, Status
+
+from .feed_sync import NodeEvents, NodeKeyframe
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """A node is there or not, and how its engine is."""
+
+    node: str
+    status: Status
+
+
+class NodeAgents(msgspec.Struct, frozen=True):
+    """The agents of a node in summary."""
+
+    node: str
+    table: AgentsTable
+
+
+class NodePolicies(msgspec.Struct, frozen=True):
+    """The policies of a node with their tunables."""
+
+    node: str
+    table: PoliciesTable
+
+
+class NodeMetrics(msgspec.Struct, frozen=True):
+    """The last second of a node in numbers."""
+
+    node: str
+    metrics: Metrics
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """The connection to the broker came up, or was lost and why. It is tried again by itself."""
+
+    up: bool
+    why: str = ""
+
+
+FeedMessage = NodeStatus | NodeKeyframe | NodeEvents | NodeAgents | NodePolicies | NodeMetrics | Connection
+
+__all__ = [
+    "Connection",
+    "FeedMessage",
+    "NodeAgents",
+    "NodeEvents",
+    "NodeKeyframe",
+    "NodeMetrics",
+    "NodePolicies",
+    "NodeStatus",
+]

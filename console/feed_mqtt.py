@@ -1,0 +1,284 @@
+"""The console's side of MQTT, without any screen: one or all nodes as a stream of typed messages, and commands.
+
+async with MqttFeed(address) as feed:
+    async for message in feed:
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import aiomqtt
+import msgspec
+
+from radixdeck.daemon.wire import (
+    NODE_NAME,
+    ROOT,
+    AgentsTable,
+    BrokerAddress,
+    CommandName,
+    EventBatch,
+    Keyframe,
+    Metrics,
+    PoliciesTable,
+    Reply,
+    Status,
+    WireError,
+    decode,
+    topic,
+)
+from radixdeck.daemon.wire_client import AddressSource, new_client, new_identifier, stay_connected
+from radixdeck.daemon.wire_mailbox import Mailbox
+
+from .feed_commands import Commands, Pending, new_command
+from .feed_messages import (
+    Connection,
+    FeedMessage,
+    NodeAgents,
+    NodeEvents,
+    NodeKeyframe,
+    NodeMetrics,
+    NodePolicies,
+    NodeStatus,
+)
+from .feed_sync import NodeSync
+
+WATCH_EVERY_S = 5.0
+RESYNC_EVERY_S = 1.0
+MAX_WAITING_EVENTS = 50_000
+LEAVES = ("status", "agents", "policies", "metrics", "residency", "events")
+
+
+class _Head(msgspec.Struct):
+    """As much of a keyframe as tells whether the rest is worth decoding."""
+
+    run: str
+    seq: int
+
+
+class _Node:
+    """What the feed knows of one node: where it is in the numbering, and when it was last asked for a keyframe."""
+
+    def __init__(self, name: str, *, keyframes: bool) -> None:
+        self.sync = NodeSync(name, keyframes=keyframes)
+        self.watched_s = -math.inf
+
+
+class MqttFeed:
+    """One or all nodes of a broker, as messages to iterate over; one reader.
+
+    A node's events come exactly once and in order after its keyframe; when any are lost a new NodeKeyframe comes in
+    their place. A reader that does not keep up gets the latest tables and a new keyframe, not a growing queue.
+    `address` may be a function that says where the broker is now; it is asked before every connection.
+    `statuses`, `agents`, `policies`: the latest of each node.
+
+    `keyframes=False`: events only, from now on, with gaps where there are gaps.
+    Raises ValueError if the node's name cannot be one.
+    """
+
+    def __init__(
+        self, address: BrokerAddress | AddressSource, node: str | None = None, *, keyframes: bool = True
+    ) -> None:
+        if node is not None:
+            topic(node, "status")
+        self.connected = False
+        self.why_lost: str = "not connected yet"
+        self.bad_payloads = 0
+        self.bad_reason = ""
+        self.statuses: dict[str, Status] = {}
+        self.agents: dict[str, AgentsTable] = {}
+        self.policies: dict[str, PoliciesTable] = {}
+        self._address: AddressSource = (lambda: address) if isinstance(address, BrokerAddress) else address
+        self._only = node
+        self._keyframes = keyframes
+        self._identifier = new_identifier("console")
+        self._nodes: dict[str, _Node] = {}
+        self._commands = Commands(self._identifier, self._send)
+        self._inbox: Mailbox[FeedMessage | BaseException] = Mailbox(MAX_WAITING_EVENTS)
+        self._client: aiomqtt.Client | None = None
+        self._heard_s = -math.inf
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def __aiter__(self) -> AsyncIterator[FeedMessage]:
+        while True:
+            message, _ = await self._inbox.get()
+            if isinstance(message, BaseException):
+                raise message
+            yield message
+
+    @property
+    def last_message_s(self) -> float:
+        """Seconds since anything came from any node; infinite before the first."""
+        return time.monotonic() - self._heard_s
+
+    @property
+    def gaps(self) -> int:
+        """How often events of any node were lost on the way, on this side's account."""
+        return sum(node.sync.gaps for node in self._nodes.values())
+
+    async def command(
+        self,
+        node: str,
+        name: CommandName,
+        arguments: dict[str, Any] | None = None,
+        why: str = "",
+        *,
+        by: str = "operator",
+        timeout_s: float = 10.0,
+    ) -> Reply:
+        """Send one command and wait until it is done or refused; no answer in time is a refused Reply too.
+
+        The command expires with the waiting, so one that was given up is not carried out later.
+        Raises ValueError for a node name that cannot be one.
+        """
+        reply = await self._commands.ask(node, name, arguments, why, by, timeout_s)
+        if reply.state == "refused" and not self.connected:
+            return msgspec.structs.replace(reply, detail=f"{reply.detail} (no broker: {self.why_lost})")
+        return reply
+
+    async def _send(self, pending: Pending) -> None:
+        """Publish if there is a connection; what fails here is sent again once there is one."""
+        if self._client is not None:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self._client.publish(pending.where, pending.payload, qos=1)
+
+    # ---- the connection ---------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        await stay_connected(
+            self._address, lambda address: new_client(address, self._identifier), self._session, self._lost
+        )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._inbox.put(error)
+
+    def _lost(self, why: str) -> None:
+        changed = self.connected or why != self.why_lost
+        self.connected, self.why_lost, self._client = False, why, None
+        if changed:
+            self._inbox.put(Connection(False, why), key="connection")
+
+    async def _session(self, client: aiomqtt.Client) -> None:
+        node = self._only or "+"
+        await client.subscribe([(f"{ROOT}/{node}/{leaf}", 0) for leaf in LEAVES])
+        await client.subscribe(f"{ROOT}/{node}/reply/{self._identifier}", qos=1)
+        self.connected, self.why_lost, self._client = True, "", client
+        self._inbox.put(Connection(True), key="connection")
+        if self._only is not None:
+            self._node(self._only)
+        for known in self._nodes.values():
+            known.watched_s = -math.inf
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_watching(client))
+            group.create_task(self._commands.send_all())
+            async for message in client.messages:
+                self._heard_s = time.monotonic()
+                lost = self._receive(str(message.topic), message.payload)
+                if lost is not None:
+                    await self._watch(client, lost)
+
+    async def _keep_watching(self, client: aiomqtt.Client) -> None:
+        while True:
+            for name, node in list(self._nodes.items()):
+                if node.sync.lost or time.monotonic() - node.watched_s >= WATCH_EVERY_S:
+                    await self._watch(client, name)
+            await asyncio.sleep(RESYNC_EVERY_S)
+
+    async def _watch(self, client: aiomqtt.Client, name: str) -> None:
+        """Ask for keyframes, and for one at once if the reader is lost or has just come back."""
+        node, status = self._nodes[name], self.statuses.get(name)
+        silent_s = time.monotonic() - node.watched_s
+        if not self._keyframes or silent_s < RESYNC_EVERY_S / 2 or (status is not None and not status.online):
+            return
+        arguments = {"resync": True} if node.sync.lost or math.isinf(node.watched_s) else {}
+        node.watched_s = time.monotonic()
+        command = new_command(self._identifier, "watch", arguments)
+        await client.publish(topic(name, "command"), msgspec.json.encode(command), qos=0)
+
+    # ---- what arrives -----------------------------------------------------------------------------------------------
+
+    def _node(self, name: str) -> _Node:
+        if name not in self._nodes:
+            self._nodes[name] = _Node(name, keyframes=self._keyframes)
+        return self._nodes[name]
+
+    def _receive(self, where: str, payload: Any) -> str | None:
+        """Take in one message; the node's name if it has to be asked for a keyframe."""
+        name, _, leaf = where.removeprefix(f"{ROOT}/").partition("/")
+        # An empty payload is how MQTT clears a retained topic.
+        if not payload:
+            return None
+        if not isinstance(payload, bytes) or not NODE_NAME.fullmatch(name):
+            self._bad(f"{where}: not a topic of ours")
+            return None
+        try:
+            self._take(name, leaf, payload, where)
+        except WireError as error:
+            self._bad(str(error))
+        node = self._nodes.get(name)
+        return name if node is not None and (node.sync.lost or math.isinf(node.watched_s)) else None
+
+    def _take(self, name: str, leaf: str, payload: bytes, where: str) -> None:
+        if leaf == "events":
+            batch: EventBatch = decode(EventBatch, payload, where)
+            events = self._node(name).sync.on_batch(batch)
+            self._show([events] if events is not None else [])
+        elif leaf == "residency":
+            self._take_keyframe(self._node(name).sync, payload, where)
+        elif leaf == "status":
+            self._take_status(name, decode(Status, payload, where), where)
+        elif leaf == "agents":
+            table = self.agents[name] = decode(AgentsTable, payload, where)
+            self._inbox.put(NodeAgents(name, table), key=where)
+        elif leaf == "policies":
+            policies = self.policies[name] = decode(PoliciesTable, payload, where)
+            self._inbox.put(NodePolicies(name, policies), key=where)
+        elif leaf == "metrics":
+            self._inbox.put(NodeMetrics(name, decode(Metrics, payload, where)), key=where)
+        else:
+            self._commands.take(decode(Reply, payload, where))
+
+    def _take_status(self, name: str, status: Status, where: str) -> None:
+        before = self.statuses.get(name)
+        self.statuses[name] = status
+        if before is None or (before.online, before.run) != (status.online, status.run):
+            self._node(name).watched_s = -math.inf
+        self._inbox.put(NodeStatus(name, status), key=where)
+
+    def _take_keyframe(self, sync: NodeSync, payload: bytes, where: str) -> None:
+        head: _Head = decode(_Head, payload, where)
+        if sync.is_news(head.run, head.seq):
+            self._show(sync.on_keyframe(decode(Keyframe, payload, where)))
+
+    def _show(self, news: list[NodeEvents | NodeKeyframe]) -> None:
+        """Hand on what is in order. If the reader is too far behind, its node starts again from a keyframe."""
+        for message in news:
+            weight = len(message.events) if isinstance(message, NodeEvents) else 1
+            for dropped in self._inbox.put(message, weight=weight):
+                if isinstance(dropped, NodeEvents | NodeKeyframe):
+                    self._start_again(dropped.node)
+
+    def _start_again(self, name: str) -> None:
+        self._nodes[name].sync.forget()
+        self._inbox.discard(lambda m: isinstance(m, NodeEvents | NodeKeyframe) and m.node == name)
+
+    def _bad(self, reason: str) -> None:
+        self.bad_payloads += 1
+        self.bad_reason = reason
