@@ -1,0 +1,105 @@
+"""The part of the fold that follows the engine as a whole: up or away, its load, its policies, actions on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .events import (
+    NO_NODE,
+    ActionTaken,
+    EngineLoadSampled,
+    EngineLost,
+    EngineStarted,
+    Event,
+    EventsDropped,
+    PolicyFailed,
+    PolicySwitched,
+    TunableChanged,
+)
+from .fold_tree import clear_tree, stats_of
+from .run_state import RunState
+
+LONGEST_BOOST_S = 1e6
+
+
+def _started(state: RunState, event: EngineStarted) -> None:
+    clear_tree(state)
+    state.engine_up, state.engine_detail = True, ""
+    state.model, state.device = event.model, event.device
+    state.capacity_tokens, state.page_size = event.capacity_tokens, event.page_size
+    state.running = state.waiting = state.used_tokens = 0
+    state.policies[event.policy] = True
+    state.totals.engine_starts += 1
+
+
+def _lost(state: RunState, event: EngineLost) -> None:
+    clear_tree(state)
+    state.engine_up, state.engine_detail = False, event.reason
+    state.running = state.waiting = state.used_tokens = 0
+
+
+def _load(state: RunState, event: EngineLoadSampled) -> None:
+    state.running, state.waiting = event.running, event.waiting
+    state.used_tokens = event.used_tokens
+    state.capacity_tokens = event.capacity_tokens
+    for stats in state.agents.values():
+        if stats.boost and stats.boost_until_ns <= event.t_ns:
+            stats.boost, stats.boost_until_ns = 0.0, 0
+
+
+def _dropped(state: RunState, event: EventsDropped) -> None:
+    state.totals.dropped_events += max(0, event.count)
+
+
+def _switched(state: RunState, event: PolicySwitched) -> None:
+    state.policies[event.policy] = event.enabled
+
+
+def _failed(state: RunState, event: PolicyFailed) -> None:
+    state.policies[event.policy] = False
+
+
+def _tuned(state: RunState, event: TunableChanged) -> None:
+    state.tunables.setdefault(event.policy, {})[event.name] = event.value
+
+
+def _acted(state: RunState, event: ActionTaken) -> None:
+    if not event.ok:
+        return
+    if event.node != NO_NODE:
+        _act_on_node(state, event)
+    elif event.agent:
+        _act_on_agent(state, event)
+
+
+def _act_on_node(state: RunState, event: ActionTaken) -> None:
+    view = state.nodes.get(event.node)
+    if view is not None and event.kind in ("pin", "unpin"):
+        view.pinned = event.kind == "pin"
+
+
+def _act_on_agent(state: RunState, event: ActionTaken) -> None:
+    stats = stats_of(state, event.agent)
+    match event.kind:
+        case "pin" | "unpin":
+            stats.pinned = event.kind == "pin"
+        case "quarantine" | "release":
+            stats.quarantined = event.kind == "quarantine"
+        case "boost":
+            stats.boost = event.amount
+            stats.boost_until_ns = event.t_ns + int(min(max(event.ttl_s, 0.0), LONGEST_BOOST_S) * 1e9)
+        case _:
+            pass
+
+
+HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
+    EngineStarted: _started,
+    EngineLost: _lost,
+    EngineLoadSampled: _load,
+    EventsDropped: _dropped,
+    PolicySwitched: _switched,
+    PolicyFailed: _failed,
+    TunableChanged: _tuned,
+    ActionTaken: _acted,
+}

@@ -1,0 +1,187 @@
+"""The part of the fold that follows requests: both streams joined by request id, and the counters of their agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .events import (
+    AgentSeen,
+    Event,
+    FirstTokenSent,
+    PrefixInserted,
+    PrefixMatched,
+    RequestArrived,
+    RequestFinished,
+    RequestRefused,
+    SessionEnded,
+)
+from .fold_ghosts import settle_ghosts
+from .fold_tree import learn_anchor, stats_of, touch_path
+from .run_state import AgentStats, RequestView, RunState
+
+REQUESTS_KEPT = 500
+SESSIONS_KEPT = 512
+RECENT_TTFTS = 50
+
+
+def _request(state: RunState, rid: str, agent: str, session: str) -> RequestView:
+    """The request, begun on first sight; the oldest makes room."""
+    request = state.requests.get(rid)
+    if request is None:
+        request = state.requests[rid] = RequestView(rid=rid, agent=agent, session=session)
+        while len(state.requests) > REQUESTS_KEPT:
+            _close(state, state.requests.pop(next(iter(state.requests))))
+    return request
+
+
+def _is_open(request: RequestView) -> bool:
+    return request.arrived_ns > 0 and not request.finished_ns
+
+
+def _close(state: RunState, request: RequestView) -> None:
+    """The request no longer counts as running."""
+    if _is_open(request):
+        stats = stats_of(state, request.agent)
+        stats.running = max(0, stats.running - 1)
+
+
+def _arrived(state: RunState, event: RequestArrived) -> None:
+    stats = stats_of(state, event.agent)
+    stats.declared = stats.declared or event.declared
+    stats.last_seen_ns = max(stats.last_seen_ns, event.t_ns)
+    request = _request(state, event.rid, event.agent, event.session)
+    if request.arrived_ns or request.finished_ns:
+        state.totals.oddities += 1
+        return
+    request.arrived_ns = max(1, event.t_ns)
+    request.agent, request.session = event.agent, event.session
+    stats.running += 1
+
+
+def _refused(state: RunState, event: RequestRefused) -> None:
+    state.totals.refused += 1
+    stats_of(state, event.agent).errors += 1
+    request = _request(state, event.rid, event.agent, "")
+    _close(state, request)
+    request.finished_ns = max(1, event.t_ns)
+    request.status = event.status
+    request.finish = "error"
+
+
+def _first_token(state: RunState, event: FirstTokenSent) -> None:
+    request = state.requests.get(event.rid)
+    if request is None:
+        state.totals.oddities += 1
+    elif request.ttft_s is None:
+        _take_ttft(state, request, event.ttft_s)
+
+
+def _take_ttft(state: RunState, request: RequestView, ttft_s: float) -> None:
+    request.ttft_s = ttft_s
+    stats = stats_of(state, request.agent)
+    stats.ttft_recent_s = [*stats.ttft_recent_s[1 - RECENT_TTFTS :], ttft_s]
+
+
+def _finished(state: RunState, event: RequestFinished) -> None:
+    request = _request(state, event.rid, event.agent, event.session)
+    if request.finished_ns:
+        state.totals.oddities += 1
+        return
+    _close(state, request)
+    request.finished_ns = max(1, event.t_ns)
+    request.status, request.finish, request.latency_s = event.status, event.finish, event.latency_s
+    request.prompt_tokens = request.prompt_tokens or event.prompt_tokens or 0
+    if event.status >= 400 or event.finish == "error":
+        stats_of(state, event.agent).errors += 1
+    elif request.ttft_s is None and (ttft_s := _ttft_without_stream(request, event)) is not None:
+        _take_ttft(state, request, ttft_s)
+
+
+def _ttft_without_stream(request: RequestView, event: RequestFinished) -> float | None:
+    """What was told, else from arrival to the end of prefill, which is when the first token exists."""
+    if event.ttft_s is not None:
+        return event.ttft_s
+    if request.arrived_ns and request.prefilled_ns > request.arrived_ns:
+        return (request.prefilled_ns - request.arrived_ns) / 1e9
+    return None
+
+
+def _agent_seen(state: RunState, event: AgentSeen) -> None:
+    stats = stats_of(state, event.agent)
+    stats.label = event.label
+    stats.declared = event.declared
+    stats.versions = event.versions
+    stats.claimants = event.claimants
+
+
+def _matched(state: RunState, event: PrefixMatched) -> None:
+    request = _request(state, event.rid, event.agent, event.session)
+    if request.matched_ns:
+        state.totals.oddities += 1
+        return
+    request.matched_ns = max(1, event.t_ns)
+    request.agent, request.session, request.warm = event.agent, event.session, event.warm
+    request.prompt_tokens, request.cached_tokens = event.prompt_tokens, event.cached_tokens
+    stats = stats_of(state, event.agent)
+    stats.last_seen_ns = max(stats.last_seen_ns, event.t_ns)
+    learn_anchor(state, event.agent, event.anchor_tokens)
+    if event.warm:
+        _count_warm(state, stats, event)
+    else:
+        _count_dispatch(state, stats, event)
+        _step(state, event.session, event.agent)
+    settle_ghosts(state, event, request)
+    touch_path(state, event.node, event.t_ns, hits=0 if event.warm else 1)
+
+
+def _count_warm(state: RunState, stats: AgentStats, event: PrefixMatched) -> None:
+    stats.warmups += 1
+    state.totals.warmups += 1
+    state.totals.warm_tokens += max(0, event.prompt_tokens - event.cached_tokens)
+
+
+def _count_dispatch(state: RunState, stats: AgentStats, event: PrefixMatched) -> None:
+    stats.dispatches += 1
+    stats.prompt_tokens += event.prompt_tokens
+    stats.cached_tokens += event.cached_tokens
+    state.totals.requests += 1
+    state.totals.prompt_tokens += event.prompt_tokens
+    state.totals.cached_tokens += event.cached_tokens
+
+
+def _step(state: RunState, session: str, agent: str) -> None:
+    """One more step of a session: from the agent before it to this one."""
+    if not session:
+        return
+    before = state.session_agent.pop(session, None)
+    state.session_agent[session] = agent
+    if before is not None:
+        row = state.transitions.setdefault(before, {})
+        row[agent] = row.get(agent, 0) + 1
+    while len(state.session_agent) > SESSIONS_KEPT:
+        del state.session_agent[next(iter(state.session_agent))]
+
+
+def _inserted(state: RunState, event: PrefixInserted) -> None:
+    state.totals.inserted_tokens += max(0, event.new_tokens)
+    touch_path(state, event.node, event.t_ns, hits=0)
+    request = state.requests.get(event.rid)
+    if request is not None and event.phase == "prompt":
+        request.prefilled_ns = event.t_ns
+
+
+def _session_ended(state: RunState, event: SessionEnded) -> None:
+    state.session_agent.pop(event.session, None)
+
+
+HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
+    RequestArrived: _arrived,
+    RequestRefused: _refused,
+    FirstTokenSent: _first_token,
+    RequestFinished: _finished,
+    AgentSeen: _agent_seen,
+    PrefixMatched: _matched,
+    PrefixInserted: _inserted,
+    SessionEnded: _session_ended,
+}

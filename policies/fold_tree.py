@@ -1,0 +1,160 @@
+"""The part of the fold that follows the radix tree: which nodes are resident, whose they are, when they were used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .events import NO_NODE, AnchorMeasured, CacheFlushed, Event, NodeAdded, NodeEvicted, NodeOwned, NodeSplit
+from .fold_ghosts import haunt
+from .run_state import AgentStats, NodeView, RunState
+
+
+def stats_of(state: RunState, agent: str) -> AgentStats:
+    """The agent's counters, begun on first sight. The agent '' stands for traffic without an identity."""
+    stats = state.agents.get(agent)
+    if stats is None:
+        stats = state.agents[agent] = AgentStats(agent=agent)
+    return stats
+
+
+def anchor_overlap(view: NodeView, anchor_tokens: int) -> int:
+    """How many tokens of the node lie within its owner's anchor; of an anchor of unknown length, all of an anchor."""
+    if anchor_tokens <= 0:
+        return view.tokens if view.role == "anchor" else 0
+    return max(0, min(view.start + view.tokens, anchor_tokens) - view.start)
+
+
+def _count(state: RunState, view: NodeView, sign: int) -> None:
+    """Add the node to its owners' resident tokens (sign 1) or take it out (-1)."""
+    for agent in view.agents:
+        stats = stats_of(state, agent)
+        stats.resident_tokens += sign * view.tokens
+        stats.anchor_resident_tokens += sign * anchor_overlap(view, stats.anchor_tokens)
+
+
+def _put(state: RunState, view: NodeView) -> None:
+    _remove(state, view.node)
+    state.nodes[view.node] = view
+    _count(state, view, 1)
+
+
+def _remove(state: RunState, node: int) -> NodeView | None:
+    view = state.nodes.pop(node, None)
+    if view is not None:
+        _count(state, view, -1)
+    return view
+
+
+def clear_tree(state: RunState) -> None:
+    """Nothing is resident any more."""
+    state.nodes.clear()
+    state.ghosts.clear()
+    for stats in state.agents.values():
+        stats.resident_tokens = stats.anchor_resident_tokens = 0
+
+
+def touch_path(state: RunState, node: int, t_ns: int, hits: int) -> None:
+    """Mark the node and its ancestors as used. A path must climb towards the root, or it is odd and left there."""
+    view = state.nodes.get(node)
+    while view is not None:
+        view.last_use_ns = t_ns
+        view.hits += hits
+        above = state.nodes.get(view.parent)
+        if above is not None and above.start >= view.start:
+            state.totals.oddities += 1
+            return
+        view = above
+
+
+def learn_anchor(state: RunState, agent: str, anchor_tokens: int) -> None:
+    """Take a new anchor length; only a changed one costs a look at every node."""
+    stats = stats_of(state, agent)
+    if anchor_tokens <= 0 or anchor_tokens == stats.anchor_tokens:
+        return
+    stats.anchor_tokens = anchor_tokens
+    owned = (view for view in state.nodes.values() if agent in view.agents)
+    stats.anchor_resident_tokens = sum(anchor_overlap(view, anchor_tokens) for view in owned)
+
+
+def _added(state: RunState, event: NodeAdded) -> None:
+    orphan = event.start > 0 and event.parent not in state.nodes
+    state.totals.oddities += orphan + (event.node in state.nodes)
+    view = NodeView(
+        node=event.node,
+        parent=event.parent,
+        start=max(0, event.start),
+        tokens=max(0, event.tokens),
+        agents=(event.agent,) if event.agent else (),
+        role=event.role,
+        session=event.session,
+        last_use_ns=event.t_ns,
+    )
+    _put(state, view)
+
+
+def _split(state: RunState, event: NodeSplit) -> None:
+    lower = _remove(state, event.node)
+    if lower is None or not 0 < event.upper_tokens < lower.tokens or event.upper in (event.node, NO_NODE):
+        state.totals.oddities += 1
+        if lower is not None:
+            _put(state, lower)
+        return
+    upper = NodeView(
+        node=event.upper,
+        parent=lower.parent,
+        start=lower.start,
+        tokens=event.upper_tokens,
+        agents=lower.agents,
+        role=lower.role,
+        session=lower.session,
+        last_use_ns=lower.last_use_ns,
+        hits=lower.hits,
+        pinned=lower.pinned,
+    )
+    lower.parent = event.upper
+    lower.start += event.upper_tokens
+    lower.tokens -= event.upper_tokens
+    _put(state, upper)
+    _put(state, lower)
+
+
+def _owned(state: RunState, event: NodeOwned) -> None:
+    view = _remove(state, event.node)
+    if view is None:
+        state.totals.oddities += 1
+        return
+    view.agents = tuple(dict.fromkeys(event.agents))
+    view.role = event.role
+    view.session = event.session
+    _put(state, view)
+
+
+def _evicted(state: RunState, event: NodeEvicted) -> None:
+    tokens = max(0, event.tokens)
+    state.totals.oddities += _remove(state, event.node) is None
+    state.totals.evictions += 1
+    state.totals.evicted_tokens += tokens
+    for agent in dict.fromkeys(event.agents):
+        stats = stats_of(state, agent)
+        stats.evictions += 1
+        stats.evicted_tokens += tokens
+    haunt(state, event)
+
+
+def _flushed(state: RunState, event: CacheFlushed) -> None:
+    clear_tree(state)
+
+
+def _measured(state: RunState, event: AnchorMeasured) -> None:
+    learn_anchor(state, event.agent, event.tokens)
+
+
+HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
+    NodeAdded: _added,
+    NodeSplit: _split,
+    NodeOwned: _owned,
+    NodeEvicted: _evicted,
+    CacheFlushed: _flushed,
+    AnchorMeasured: _measured,
+}
