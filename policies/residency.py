@@ -21,7 +21,6 @@ __all__ = [
     "RequestView",
     "RunState",
     "Totals",
-    "anchor_overlap",
     "fold",
     "resident_tokens",
 ]
