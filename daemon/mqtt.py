@@ -1,0 +1,146 @@
+"""The daemon's side of MQTT: publishes what it is given without ever blocking, and hands commands to the daemon.
+
+The broker may be slow, dead or hostile: the outbox is bounded, the connection comes back by itself, and on each new
+connection the latest retained state is published again, since the broker may have forgotten it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiomqtt
+import msgspec
+import structlog
+
+from .mqtt_commands import CommandDesk
+from .wire import BrokerAddress, Command, Reply, Status, topic
+from .wire_client import new_client, new_identifier, stay_connected
+from .wire_mailbox import Mailbox
+
+MAX_OUTBOX_BYTES = 16 << 20
+GOODBYE_S = 1.0
+NUMBERED_LEAF = "events"
+
+_log: Any = structlog.get_logger(__name__)
+
+
+class _Outgoing(msgspec.Struct, frozen=True):
+    leaf: str
+    payload: bytes
+    retain: bool = False
+    qos: int = 0
+
+
+class MqttLink:
+    """One node's link. `run` it in a task; `publish` may be called before, and at any time.
+
+    `connected`: whether the broker has us now. `dropped`: event batches and replies that no longer fitted the outbox;
+    readers see the gap in the numbering. `bad_commands`: payloads that were no command.
+    Raises ValueError if the node's name cannot be one.
+    """
+
+    def __init__(self, address: BrokerAddress, node: str, on_command: Callable[[Command], Awaitable[Reply]]) -> None:
+        self.connected = False
+        self.dropped = 0
+        self._address = address
+        self._broker = f"{address.host}:{address.port}"
+        self._why_lost: str = ""
+        self._node = node
+        self._command_topic = topic(node, "command")
+        self._identifier = new_identifier(node)
+        self._retained: dict[str, _Outgoing] = {}
+        self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
+        self._desk = CommandDesk(on_command, self._reply)
+
+    @property
+    def bad_commands(self) -> int:
+        return self._desk.bad
+
+    async def run(self) -> None:
+        """Until cancelled. A clean end says goodbye; any other end is told by the last will."""
+        try:
+            await stay_connected(lambda: self._address, self._connect, self._session, self._lost)
+        finally:
+            await self._desk.close()
+
+    def publish(self, leaf: str, payload: bytes, *, retain: bool = False, qos: int = 0) -> None:
+        """Queue a payload for `radixdeck/v1/<node>/<leaf>` and return at once.
+
+        Events and replies are kept in order, the oldest dropped when the broker is too slow; of every other leaf only
+        the latest payload waits. Retained payloads are published again on every new connection.
+        """
+        self._put(_Outgoing(leaf, payload, retain, qos))
+
+    def _put(self, item: _Outgoing) -> None:
+        if item.retain:
+            self._retained[item.leaf] = item
+            # A new connection publishes all of these anyway.
+            if not self.connected:
+                return
+        ordered = item.leaf == NUMBERED_LEAF or item.leaf.startswith("reply/")
+        key = None if ordered else item.leaf
+        self.dropped += len(self._outbox.put(item, key=key, weight=len(item.payload)))
+
+    def _reply(self, client: str, reply: Reply) -> None:
+        self._put(_Outgoing(f"reply/{client}", msgspec.json.encode(reply), qos=1))
+
+    # ---- the connection ---------------------------------------------------------------------------------------------
+
+    def _offline(self, detail: str) -> _Outgoing:
+        status = Status(node=self._node, online=False, state="offline", detail=detail)
+        return _Outgoing("status", msgspec.json.encode(status), retain=True, qos=1)
+
+    def _connect(self, address: BrokerAddress) -> aiomqtt.Client:
+        last = self._offline("the daemon is gone, without a goodbye")
+        will = aiomqtt.Will(topic(self._node, "status"), last.payload, qos=1, retain=True)
+        return new_client(address, self._identifier, will)
+
+    def _lost(self, why: str) -> None:
+        if self.connected or why != self._why_lost:
+            _log.warning("no mqtt connection, trying again", broker=self._broker, why=why)
+        self.connected, self._why_lost = False, why
+
+    async def _session(self, client: aiomqtt.Client) -> None:
+        await client.subscribe(self._command_topic, qos=1)
+        self.connected, self._why_lost = True, ""
+        _log.info("mqtt connected", broker=self._broker)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._publish_all(client, self._hello()))
+                async for message in client.messages:
+                    self._desk.receive(message.payload, retained=message.retain)
+        except asyncio.CancelledError:
+            await self._say_goodbye(client)
+            raise
+
+    def _hello(self) -> list[_Outgoing]:
+        """All retained state, status last: who sees the node online finds the rest in place."""
+        online = _Outgoing("status", msgspec.json.encode(Status(node=self._node, online=True, state="starting")), True)
+        retained = {"status": online} | self._retained
+        return [item for leaf, item in retained.items() if leaf != "status"] + [retained["status"]]
+
+    async def _publish_all(self, client: aiomqtt.Client, hello: list[_Outgoing]) -> None:
+        for item in hello:
+            await self._send(client, item)
+        while True:
+            item, weight = await self._outbox.get()
+            try:
+                await self._send(client, item)
+            except BaseException:
+                if weight:
+                    self._outbox.put_back(item, weight)
+                raise
+
+    async def _send(self, client: aiomqtt.Client, item: _Outgoing) -> None:
+        await client.publish(topic(self._node, item.leaf), item.payload, qos=item.qos, retain=item.retain)
+
+    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                while len(self._outbox):
+                    await self._send(client, (await self._outbox.get())[0])
+                await self._send(client, self._offline("stopped"))
+        except (TimeoutError, aiomqtt.MqttError) as error:
+            _log.info("no goodbye", why=str(error))
