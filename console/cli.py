@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
+
+if TYPE_CHECKING:
+    from radixdeck.daemon.wire import BrokerAddress, CommandName
 
 app = typer.Typer(
     name="radixdeck",
@@ -20,6 +23,10 @@ app = typer.Typer(
 Node = Annotated[str, typer.Option("--node", "-n", help="Name of the daemon; not needed if there is only one.")]
 Broker = Annotated[
     str, typer.Option("--broker", "-b", help="mqtt://user:password@host:port; default: the local daemon's.")
+]
+Home = Annotated[
+    str,
+    typer.Option("--home", envvar="RADIXDECK_HOME", help="Folder of recordings, logs and models; default: the user's."),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file; default ./radixdeck.toml if there.")
@@ -53,14 +60,14 @@ def serve(
     policy: Annotated[list[str] | None, typer.Option(help="Policies to start with [kv_caching].")] = None,
     kv_tokens: Annotated[int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides].")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda [auto]")] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder for recordings, logs and models.")] = None,
+    home: Home = "",
 ) -> None:
     """Start the engine and the daemon around it. Arguments after `--` go to SGLang's server unchanged."""
     from radixdeck.daemon.config import ConfigError, load_config
     from radixdeck.daemon.main import print_line, serve
 
     told: dict[str, Any] = {
-        "host": host, "port": port, "node": node or None, "broker": broker, "home": str(home) if home else None,
+        "host": host, "port": port, "node": node or None, "broker": broker, "home": home or None,
         "engine": _typed(
             {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.args or None}
         ),
@@ -78,12 +85,13 @@ def console(
     broker: Broker = "",
     node: Node = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="Look, but never act.")] = False,
+    home: Home = "",
 ) -> None:
     """Open the console on a running daemon, or on every daemon of a broker."""
     from .app import ConsoleApp
     from .feed import live_feed
 
-    ConsoleApp(live_feed(_address(broker, node), node), read_only=read_only).run()
+    ConsoleApp(live_feed(_address(broker, node, home), node), read_only=read_only).run()
 
 
 @app.command()
@@ -106,14 +114,15 @@ def replay(recording: Annotated[Path, typer.Argument(help="A recording; see `rad
 def sessions(
     folder: Annotated[Path | None, typer.Argument(help="Folder of recordings; default: this user's.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    home: Home = "",
 ) -> None:
     """List recorded runs, newest first."""
+    from radixdeck.daemon.paths import home_of
     from radixdeck.storage.listing import list_runs
 
-    from .headless import home_folder
     from .listing import lines, rows
 
-    found = list_runs(folder or home_folder() / "runs")
+    found = list_runs(folder or home_of(home).runs)
     for line in rows(found) if json else lines(found):
         typer.echo(line)
 
@@ -125,11 +134,15 @@ def tail(
     kind: Annotated[
         list[str] | None, typer.Option("--kind", "-k", help="Only events of this kind; repeatable.")
     ] = None,
+    home: Home = "",
 ) -> None:
     """Print events as JSON lines until Ctrl-C."""
-    from .headless import tail
+    from .headless import UnknownKind, tail
 
-    raise typer.Exit(asyncio.run(tail(_address(broker, node), node=node, kinds=kind or [])))
+    try:
+        asyncio.run(tail(_address(broker, node, home), node=node or None, kinds=kind or []))
+    except (UnknownKind, ValueError) as error:
+        raise _fail(error) from error
 
 
 @app.command()
@@ -141,24 +154,67 @@ def act(
     broker: Broker = "",
     node: Node = "",
     why: Annotated[str, typer.Option(help="Recorded with the action.")] = "",
+    home: Home = "",
 ) -> None:
     """Give one order, print the reply as JSON. Exit code 0 done, 1 refused, 3 no daemon answered."""
-    from .headless import act, parse_arguments
+    from .headless import act
+
+    given = _arguments(arguments or [])
+    address = _address(broker, node, home)
+    raise typer.Exit(asyncio.run(act(address, _known(name), given, node=node or None, why=why)))
+
+
+def _known(name: str) -> CommandName:
+    from radixdeck.daemon.wire import CommandName
+
+    if name not in get_args(CommandName):
+        raise _fail(f"no order {name!r}; known: {', '.join(get_args(CommandName))}")
+    return cast("CommandName", name)
+
+
+def _arguments(words: list[str]) -> dict[str, Any]:
+    """`name=value` words; a value that reads as a number, true or false is one."""
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise _fail(f"{word!r}: arguments are name=value")
+        given[name] = _value(value)
+    return given
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _address(broker: str, node: str, home: str) -> Any:
+    """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port."""
+    from radixdeck.daemon.discovery import DiscoveryError, find
+    from radixdeck.daemon.paths import home_of
+    from radixdeck.daemon.wire_client import BrokerError, parse_url
+
+    state = home_of(home).state
+
+    def local() -> BrokerAddress:
+        try:
+            return find(state, node or None).broker
+        except DiscoveryError as error:
+            raise BrokerError(str(error)) from error
 
     try:
-        given = parse_arguments(arguments or [])
-    except ValueError as error:
-        raise _fail(error) from error
-    raise typer.Exit(asyncio.run(act(_address(broker, node), node=node, name=name, arguments=given, why=why)))
-
-
-def _address(broker: str, node: str) -> Any:
-    from .headless import AddressError, find_address
-
-    try:
-        return find_address(broker, node)
-    except AddressError as error:
+        if broker:
+            return parse_url(broker)
+        local()
+    except BrokerError as error:
         raise _fail(error, 3) from error
+    return local
 
 
 def _typed(told: dict[str, Any]) -> dict[str, Any]:

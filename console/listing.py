@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -29,8 +30,14 @@ def _line(run: RunSummary) -> str:
     minutes, seconds = divmod(int(run.duration_s), 60)
     length = f"{minutes}:{seconds:02d}" + (" live" if run.live else "")
     rate = f"{run.hit_rate:8.1%}" if run.requests else f"{'-':>8}"
-    return f"{run.started:19}  {length:>8}  {run.requests:8d}  {rate}  {run.size_bytes / 1e6:7.1f}  {run.path}"
+    return f"{_started(run):19}  {length:>8}  {run.requests:8d}  {rate}  {run.size_bytes / 1e6:7.1f}  {run.path}"
 
 
 def _broken(run: RunSummary) -> str:
     return f"{'?':19}  {'':8}  {'':8}  {'':8}  {run.size_bytes / 1e6:7.1f}  {run.path}: {run.error}"
+
+
+def _started(run: RunSummary) -> str:
+    if run.info is None:
+        return "?"
+    return datetime.fromtimestamp(run.info.started_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from radixdeck.policies.events import CommandReceived, SessionEnded
-from radixdeck.policies.host import PolicyError, PolicyHost
+from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.primitives import Action
+from radixdeck.policies.registry import PolicyError
 from radixdeck.policies.residency import RunState
 
 from .actions import Actions

@@ -5,14 +5,12 @@ An unknown key or a wrong type is refused with the file and the key named. Each 
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import platformdirs
 
 from .engine.args import EngineSpec
 
@@ -47,39 +45,6 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     api_keys: dict[str, str] = {}
     engine: EngineSpec = EngineSpec()
     policy: PolicySection = PolicySection()
-
-
-class Paths(msgspec.Struct, frozen=True):
-    """The folders under `home`: recordings in runs/, engine and daemon logs in logs/, models/ and state/."""
-
-    home: Path
-
-    @property
-    def runs(self) -> Path:
-        return self._made("runs")
-
-    @property
-    def logs(self) -> Path:
-        return self._made("logs")
-
-    @property
-    def models(self) -> Path:
-        return self._made("models")
-
-    @property
-    def state(self) -> Path:
-        return self._made("state")
-
-    def _made(self, name: str) -> Path:
-        folder = self.home / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
-
-
-def home_of(config: DaemonConfig | None = None) -> Paths:
-    """`home` of the config, else $RADIXDECK_HOME, else the platform's user data folder."""
-    told = (config.home if config else "") or os.environ.get("RADIXDECK_HOME", "")
-    return Paths(Path(told).expanduser() if told else Path(platformdirs.user_data_dir("radixdeck")))
 
 
 def default_node() -> str:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 import structlog
 
 from .broker import BrokerError
-from .config import ConfigError, DaemonConfig, home_of
+from .config import ConfigError, DaemonConfig
+from .discovery import DiscoveryError
 from .front_errors import FrontError
+from .paths import home_of
 from .runtime import Daemon, open_daemon
 
 Say = Callable[[str], None]
@@ -23,7 +25,7 @@ def serve(config: DaemonConfig, say: Say) -> int:
     log_to_file(config)
     try:
         return asyncio.run(_serve(config, say))
-    except (BrokerError, ConfigError, FrontError, OSError) as error:
+    except (BrokerError, ConfigError, DiscoveryError, FrontError, OSError) as error:
         say(f"cannot start: {error}")
         return 2
     except KeyboardInterrupt:
@@ -32,7 +34,7 @@ def serve(config: DaemonConfig, say: Say) -> int:
 
 def log_to_file(config: DaemonConfig) -> None:
     """The daemon's own log: JSON lines in `<home>/logs/daemon.log`; warnings of libraries go there too."""
-    path = home_of(config).logs / "daemon.log"
+    path = home_of(config.home).logs / "daemon.log"
     handler = logging.FileHandler(path)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(message)s", force=True)
     for noisy in ("amqtt", "transitions", "aiohttp.access"):

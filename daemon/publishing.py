@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from radixdeck.policies.host import PolicyFacts, PolicyHost
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.seat import PolicyFacts
 
 from .clock import now_ns
 from .journal import Journal

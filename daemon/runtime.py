@@ -32,7 +32,8 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
 from radixdeck.policies.residency import RunState
-from radixdeck.storage.listing import prune, run_path
+from radixdeck.storage.files import run_path
+from radixdeck.storage.listing import prune
 from radixdeck.storage.recorder import Recorder, RunInfo
 
 from .actions import Actions
@@ -40,14 +41,15 @@ from .anchors import AnchorBook
 from .broker import open_broker
 from .clock import now_ns
 from .commands import CommandRefused, Commands
-from .config import DaemonConfig, Paths, home_of
-from .discovery import forget, publish_discovery
+from .config import DaemonConfig
+from .discovery import announce, withdraw
 from .engine.launch import Engine, EngineStatus
 from .engine.protocol import EngineSetup, Hello, Observe, Order
 from .front import Front
 from .journal import Journal
 from .link import EngineLink
 from .mqtt import MqttLink
+from .paths import Paths, home_of
 from .publishing import Publisher
 from .setup import after
 from .wire import BrokerAddress, Command, Discovery, Reply, Status
@@ -218,7 +220,7 @@ class Daemon:
     async def start(self) -> None:
         """Bind the front and say where we are. Raises FrontError if the port is taken."""
         self.url = await self.front.start()
-        publish_discovery(self.paths.state, self._discovery())
+        announce(self.paths.state, self._discovery())
         self._publish_status()
 
     def _discovery(self) -> Discovery:
@@ -236,7 +238,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop taking requests, stop the engine, say goodbye, finish the recording."""
-        forget(self.paths.state, self.config.node)
+        withdraw(self.paths.state, self.config.node, os.getpid())
         await self.front.stop()
         await self.engine.stop()
 
@@ -247,7 +249,7 @@ async def open_daemon(config: DaemonConfig) -> AsyncIterator[Daemon]:
 
     Raises ConfigError, BrokerError, FrontError or StorageError in words if it cannot start.
     """
-    paths = home_of(config)
+    paths = home_of(config.home)
     prune(paths.runs, config.keep_bytes)
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_broker(config.broker, state_dir=paths.state))

@@ -1,0 +1,44 @@
+"""Where things are kept: recordings in runs/, logs in logs/, models made here in models/, sockets and such in state/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+ENV_HOME = "RADIXDECK_HOME"
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """The folders under `home`, made on first use, private to the user."""
+
+    home: Path
+
+    @property
+    def runs(self) -> Path:
+        return self._made("runs")
+
+    @property
+    def logs(self) -> Path:
+        return self._made("logs")
+
+    @property
+    def models(self) -> Path:
+        return self._made("models")
+
+    @property
+    def state(self) -> Path:
+        return self._made("state")
+
+    def _made(self, name: str) -> Path:
+        folder = self.home / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+
+def home_of(told: str = "") -> Paths:
+    """`told` if given, else $RADIXDECK_HOME, else the platform's user data folder."""
+    told = told or os.environ.get(ENV_HOME, "")
+    return Paths(Path(told).expanduser() if told else Path(platformdirs.user_data_dir("radixdeck")))
