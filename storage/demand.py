@@ -1,0 +1,58 @@
+"""What a run asked of the cache: its requests, and the order in which they came, went in and left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .trie import Hashes
+
+Step = Literal["start", "prefilled", "finish"]
+STEPS: tuple[Step, ...] = ("start", "prefilled", "finish")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `hashes`: prefix hashes, uint32, one per token, prompt then output, as it lay in the tree at last.
+
+    `start`: when it was matched and took its room; `inserted`: when others could match its prompt; `finish`: when its
+    output was in the tree and it let go. All three are numbers on one common line. `cached_tokens`: what the engine
+    really served.
+    """
+
+    rid: str
+    hashes: Hashes
+    prompt_tokens: int
+    start: int
+    inserted: int
+    finish: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A request in units of pages: a page is known by the hash of the prefix that ends with it. `matchable`: pages that
+    the cache may serve; the last token of a prompt is always computed, and only whole pages are shared."""
+
+    hashes: Hashes
+    prompt: int
+    matchable: int
+
+
+def in_pages(request: Request, page_size: int) -> Pages:
+    """Raises ValueError if the request has fewer hashes than prompt tokens."""
+    if len(request.hashes) < request.prompt_tokens:
+        raise ValueError(f"request {request.rid!r}: {len(request.hashes)} hashes for {request.prompt_tokens} tokens")
+    matchable = max(0, request.prompt_tokens - 1) // page_size
+    return Pages(request.hashes[page_size - 1 :: page_size], request.prompt_tokens // page_size, matchable)
+
+
+def steps_of(requests: Sequence[Request]) -> list[tuple[Step, int]]:
+    """Every step of every request in order, as (step, index of the request). At one number starts come first."""
+    timed = [
+        (number, rank, index)
+        for index, request in enumerate(requests)
+        for rank, number in enumerate((request.start, request.inserted, request.finish))
+    ]
+    return [(STEPS[rank], index) for _, rank, index in sorted(timed)]

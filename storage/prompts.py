@@ -1,0 +1,115 @@
+"""Prompts out of a recording: each request's sequence of prefix hashes, rebuilt from what it shares with earlier ones.
+
+Two sequences share exactly as many leading tokens as they share leading values. No text is needed or kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from radixdeck.policies.events import AnyEvent, PrefixInserted, PrefixMatched
+
+from .demand import Request
+from .trie import Hashes
+
+NOTHING = np.empty(0, np.uint32)
+
+
+class PromptBook:
+    """Rebuilds sequences in stream order. It holds all of them, 4 bytes per token: any may be referred to again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Hashes] = {}
+
+    def matched(self, event: PrefixMatched) -> Hashes | None:
+        """The prompt's hashes, uint32[prompt_tokens]; None if what it refers to is missing or lengths do not fit."""
+        base = self._known.get(event.base_rid, NOTHING)[: event.base_tokens]
+        tail = _hashes(event.tail)
+        if len(base) != event.base_tokens or len(base) + len(tail) != event.prompt_tokens:
+            self._known.pop(event.rid, None)
+            return None
+        self._known[event.rid] = np.concatenate((base, tail))
+        return self._known[event.rid]
+
+    def finished(self, event: PrefixInserted) -> Hashes | None:
+        """The hashes of what lies in the tree at the finish, prompt first; None if the prompt is not known."""
+        prompt = self._known.get(event.rid)
+        if prompt is None:
+            return None
+        self._known[event.rid] = np.concatenate((prompt, _hashes(event.output)))
+        return self._known[event.rid][: max(event.total_tokens, len(prompt))]
+
+
+def _hashes(data: bytes) -> Hashes:
+    """Whole values only: a cut last one is left out."""
+    return np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.uint32, copy=False)
+
+
+class Demand:
+    """Collects the requests that were matched after event `after_seq`, from the engine stream in order.
+
+    Warm-ups are not demand and are left out altogether, though others may refer to their prompts. A request that never
+    reached the tree is left out too; one that was never seen to finish lets go when its prompt is in. `left_out`:
+    requests that could not be rebuilt because events are missing.
+    """
+
+    def __init__(self, after_seq: int = -1) -> None:
+        self.left_out = 0
+        self._after_seq = after_seq
+        self._book = PromptBook()
+        self._open: dict[str, _Open] = {}
+        self._done: list[Request] = []
+
+    def add(self, seq: int, event: AnyEvent) -> None:
+        """Take the next event; kinds that do not matter here are passed over."""
+        if isinstance(event, PrefixMatched):
+            self._match(seq, event)
+        elif isinstance(event, PrefixInserted):
+            self._insert(seq, event)
+
+    def requests(self) -> list[Request]:
+        """What was asked so far, in order of arrival."""
+        pending = [known.closed() for known in self._open.values() if known.inserted is not None]
+        return sorted([*self._done, *pending], key=lambda request: request.start)
+
+    def _match(self, seq: int, event: PrefixMatched) -> None:
+        hashes = self._book.matched(event)
+        counts = not event.warm and seq > self._after_seq
+        if hashes is None:
+            self.left_out += counts
+        elif counts:
+            self._open[event.rid] = _Open(seq, event, hashes)
+
+    def _insert(self, seq: int, event: PrefixInserted) -> None:
+        final = self._book.finished(event) if event.phase == "finish" else None
+        known = self._open.get(event.rid)
+        if known is None:
+            return
+        known.last = seq
+        if known.inserted is None:
+            known.inserted = seq
+        if final is not None:
+            known.hashes = final
+            self._done.append(self._open.pop(event.rid).closed())
+
+
+class _Open:
+    """A request between its match and its finish."""
+
+    def __init__(self, seq: int, event: PrefixMatched, hashes: Hashes) -> None:
+        self.event = event
+        self.hashes = hashes
+        self.start = seq
+        self.inserted: int | None = None
+        self.last = seq
+
+    def closed(self) -> Request:
+        return Request(
+            rid=self.event.rid,
+            hashes=self.hashes,
+            prompt_tokens=self.event.prompt_tokens,
+            start=self.start,
+            inserted=self.last if self.inserted is None else self.inserted,
+            finish=self.last,
+            cached_tokens=self.event.cached_tokens,
+        )

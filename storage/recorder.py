@@ -1,0 +1,216 @@
+"""Takes events in memory, without ever blocking or raising, and writes them to the file in the background.
+
+What cannot be kept (the buffer is full, the file is at its size limit, an event that cannot be encoded) is counted, and
+where it is missing the recording holds an EventsDropped event with the first missing number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from radixdeck.policies.events import AnyEvent, EventsDropped
+from radixdeck.policies.residency import RunState
+
+from .files import RunInfo, size_bytes
+from .writer import Fact, Frame, Item, Writer
+
+FLUSH_S = 0.25
+RETRY_S = 2.0
+MAX_BACKLOG = 50_000
+BATCH = 5_000
+
+BAD_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""What SQLite raises about a value; every other sqlite3.Error is about the file."""
+BAD_VALUE = (sqlite3.Error, TypeError, ValueError, OverflowError)
+"""What an event with a value that JSON or SQLite cannot hold raises; minus what is about the file."""
+
+
+class Recorder:
+    """One run's recording. `record` and `keyframe` are called on the event loop; `run` is a task of its own.
+
+    `dropped`: events that did not and will not reach the file; `failed`: why recording stands still, in words, or ''.
+    """
+
+    def __init__(self, path: Path, info: RunInfo, *, max_bytes: int = 4 << 30) -> None:
+        """Begins the file. Raises RecordingError if that cannot be done."""
+        self.path = path
+        self.info = info
+        self.max_bytes = max_bytes
+        self.dropped = 0
+        self.failed = ""
+        self._writer = Writer(path, info)
+        self._queue: deque[Item] = deque()
+        self._pieces: deque[list[Item]] = deque()
+        self._gap: tuple[int, int, int] | None = None
+        self._last_seq: int | None = None
+        self._at_ns = 0
+        self._stopped = False
+        self._closed = False
+        self._retry_at_s = 0.0
+        self._guard = threading.Lock()
+        self._file_lock = threading.Lock()
+        self._closing = asyncio.Event()
+
+    @property
+    def backlog(self) -> int:
+        """Events and keyframes taken but not yet in the file."""
+        return len(self._queue) + sum(len(piece) for piece in tuple(self._pieces))
+
+    def record(self, seq: int, event: AnyEvent) -> None:
+        """Take one event. `seq` must rise from call to call; an event out of order is dropped and counted."""
+        with self._guard:
+            if self._last_seq is not None and seq <= self._last_seq:
+                self.dropped += 1
+                return
+            self._last_seq = seq
+            self._at_ns = max(self._at_ns, event.t_ns)
+            if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
+                self._lose(seq, self._at_ns, 1)
+            else:
+                self._mark_gap()
+                self._queue.append(Fact(seq, self._at_ns, event))
+
+    def keyframe(self, seq: int, state: RunState) -> None:
+        """Take the whole state after event `seq`. It is encoded before this returns, so the caller may go on folding.
+        While recording stands still keyframes are left out: the events say it all."""
+        if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
+            return
+        try:
+            body = msgspec.json.encode(state)
+        except (TypeError, ValueError) as error:
+            self.failed = f"keyframe after event {seq} left out: {error}"
+            return
+        with self._guard:
+            self._mark_gap()
+            self._queue.append(Frame(seq, self._at_ns or state.t_ns, body))
+
+    async def run(self) -> None:
+        """Write what has gathered, four times a second, until closed."""
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), FLUSH_S)
+            if self.backlog and time.monotonic() >= self._retry_at_s:
+                await asyncio.to_thread(self._flush)
+
+    async def flush(self) -> None:
+        """Write what has been taken so far, now."""
+        await asyncio.to_thread(self._flush)
+
+    async def close(self) -> None:
+        """Write everything, note the end of the run and close the file. Never raises; `failed` says what went wrong.
+        Closing twice does nothing."""
+        self._closing.set()
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._finish)
+
+    # ---- in the writing thread ----
+
+    def _finish(self) -> None:
+        self._flush()
+        with self._file_lock:
+            if self._pieces:
+                self._stop(self.failed)
+            try:
+                with self._guard:
+                    self._mark_gap()
+                    self._pieces.append(list(self._queue))
+                self._writer.write(self._pieces.popleft())
+                self._queue.clear()
+            except sqlite3.Error as error:
+                self.failed = self.failed or self._words(error)
+            try:
+                self._writer.finish(self.failed or "closed")
+            except sqlite3.Error as error:
+                self.failed = self.failed or self._words(error)
+
+    def _flush(self) -> None:
+        with self._file_lock:
+            while not self._stopped and self._take():
+                if why := self._no_room():
+                    self._stop(why)
+                    return
+                try:
+                    self._write_piece()
+                except sqlite3.Error as error:
+                    self.failed = f"{self._words(error)}; trying again every {RETRY_S:g} s"
+                    self._retry_at_s = time.monotonic() + RETRY_S
+                    return
+
+    def _no_room(self) -> str:
+        if not self.path.exists():
+            return f"{self.path} was deleted; recording stopped"
+        if size_bytes(self.path) >= self.max_bytes:
+            return f"{self.path} reached its limit of {self.max_bytes:,} bytes; recording stopped"
+        return ""
+
+    def _take(self) -> bool:
+        """Whether there is a piece to write: what an earlier call left over, else the oldest of the queue."""
+        with self._guard:
+            if not self._pieces and self._queue:
+                self._pieces.append([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
+            return bool(self._pieces)
+
+    def _write_piece(self) -> None:
+        """Write the first piece, or halve it if a value in it cannot be stored, until only that one is left out.
+        Raises sqlite3.Error if the file itself fails; the piece stays where it is then."""
+        piece = self._pieces[0]
+        try:
+            self._writer.write(piece)
+        except BAD_VALUE as error:
+            if isinstance(error, sqlite3.Error) and not isinstance(error, BAD_ROW):
+                raise
+            self._pieces.popleft()
+            middle = len(piece) // 2
+            halves = [piece[:middle], piece[middle:]] if middle else [self._stand_in(piece[0])]
+            self._pieces.extendleft(half for half in reversed(halves) if half)
+        else:
+            self._pieces.popleft()
+            self.failed = ""
+
+    def _stand_in(self, item: Item) -> list[Item]:
+        """What is stored in place of an item that cannot be."""
+        if isinstance(item, Frame):
+            return []
+        self.dropped += 1
+        return [Fact(item.seq, item.at_ns, EventsDropped(t_ns=item.at_ns, count=1))]
+
+    def _stop(self, why: str) -> None:
+        """Give up for good; what is unsaved becomes one gap."""
+        with self._guard:
+            self._stopped = True
+            self.failed = why
+            unsaved = [item for piece in (*self._pieces, self._queue) for item in piece]
+            lost = [item for item in unsaved if isinstance(item, Fact)]
+            self._pieces.clear()
+            self._queue.clear()
+            later, self._gap = self._gap, None
+            if lost:
+                self._lose(lost[0].seq, lost[0].at_ns, len(lost))
+            if later:
+                self.dropped -= later[2]
+                self._lose(*later)
+
+    def _words(self, error: sqlite3.Error) -> str:
+        return f"{self.path} cannot be written: {error}"
+
+    # ---- holding the guard ----
+
+    def _lose(self, seq: int, at_ns: int, count: int) -> None:
+        self.dropped += count
+        first_seq, first_ns, before = self._gap or (seq, at_ns, 0)
+        self._gap = (first_seq, first_ns, before + count)
+
+    def _mark_gap(self) -> None:
+        if self._gap:
+            seq, at_ns, count = self._gap
+            self._queue.append(Fact(seq, at_ns, EventsDropped(t_ns=at_ns, count=count)))
+            self._gap = None

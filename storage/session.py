@@ -1,0 +1,203 @@
+"""A recording, read: its facts, its events, and the state of the run at any time. Never writes, and may be open while
+the daemon still records."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zstandard
+
+from radixdeck.policies import events as ev
+from radixdeck.policies.residency import RunState, fold
+
+from .demand import Request
+from .errors import SessionError
+from .files import RunInfo
+from .opening import connect_to_recording, translated
+from .prompts import Demand
+
+Numbered = tuple[int, ev.AnyEvent]
+"""An event with its number in the run."""
+
+_state_decoder = msgspec.json.Decoder(RunState)
+
+
+def open_session(path: Path) -> Session:
+    """Open a recording read-only. Raises SessionError, in words, if it is missing, no recording, damaged or newer."""
+    return Session(path, connect_to_recording(path))
+
+
+class Session:
+    """One recorded run. Every method raises SessionError if the file turns out to be damaged.
+
+    `first_ns`, `last_ns`: arrival times of the first and last event (UTC nanoseconds; start of the run if there is
+    none); `first_seq`, `last_seq`: their numbers (0 and -1 if there is none); `ended`: the writer closed it;
+    `skipped`: events met so far that this version cannot read, and requests that could not be rebuilt.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.skipped = 0
+        self._connection = connection
+        row = self._run_row()
+        self.info = RunInfo(
+            run=str(row["run"]),
+            node=str(row["node"]),
+            started_ns=int(row["started_ns"]),
+            version=str(row["version"]),
+            model=str(row["model"] or ""),
+            config=_config(row["config"]),
+            prompts_stored=bool(row["prompts_stored"]),
+        )
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See what a live recording has gained since."""
+        row = self._run_row()
+        self.ended = row["ended_ns"] is not None
+        self.first_seq, self.first_ns = self._edge("ASC") or (0, self.info.started_ns)
+        self.last_seq, self.last_ns = self._edge("DESC") or (-1, self.info.started_ns)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def state_at(self, t_ns: int) -> tuple[int, RunState]:
+        """The run after every event that had arrived by `t_ns`, and the number of the last of them.
+
+        An event arrives at the largest `t_ns` seen up to it, so that seeking never depends on clocks that disagree.
+        Before the first event: one less than its number, and an empty state.
+        """
+        last = self._seq_at(t_ns)
+        seq, state = self._keyframe(last)
+        for _, event in self._events("seq > ? AND seq <= ? ORDER BY seq", (seq, last)):
+            fold(state, event)
+        return last, state
+
+    def events(self, after_seq: int, limit: int, kinds: Collection[str] = ()) -> list[Numbered]:
+        """Up to `limit` events after number `after_seq`, oldest first, of the kinds named or of all."""
+        if not kinds:
+            return list(self._events("seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)))
+        one = "SELECT * FROM (SELECT seq FROM events WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?)"
+        chosen = f"seq IN ({' UNION ALL '.join([one] * len(kinds))}) ORDER BY seq LIMIT ?"
+        values = [value for kind in kinds for value in (kind, after_seq, limit)]
+        return list(self._events(chosen, (*values, limit)))
+
+    def until(self, after_seq: int, t_ns: int) -> list[Numbered]:
+        """The events after number `after_seq` that had arrived by `t_ns`."""
+        return list(self._events("seq > ? AND seq <= ? ORDER BY seq", (after_seq, self._seq_at(t_ns))))
+
+    def next_of(self, after_seq: int, kinds: Collection[str], backwards: bool = False) -> int | None:
+        """Number of the nearest event of one of `kinds` after `after_seq`, or before it if `backwards`."""
+        best, side = ("max", "<") if backwards else ("min", ">")
+        statement = f"SELECT {best}(seq) AS seq FROM events WHERE kind = ? AND seq {side} ?"
+        found = [self._one(statement, (kind, after_seq))["seq"] for kind in kinds]
+        return (max if backwards else min)((int(seq) for seq in found if seq is not None), default=None)
+
+    def arrived_ns(self, seq: int) -> int:
+        """When event `seq`, or the last one before it, arrived; the first event's time if there is none before."""
+        rows = self._rows("SELECT at_ns FROM events WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,))
+        return int(rows[0]["at_ns"]) if rows else self.first_ns
+
+    def density(self, buckets: int) -> list[int]:
+        """Events per bucket when the time from `first_ns` to `last_ns` is cut into `buckets` equal ones. Numbers that
+        are missing (dropped events) count where they are missing."""
+        if buckets < 1:
+            raise ValueError(f"buckets: {buckets} is not a positive number")
+        span = self.last_ns - self.first_ns
+        inner = [self._seq_at(self.first_ns + span * n // buckets) for n in range(1, buckets)]
+        edges = [self.first_seq - 1, *inner, self.last_seq]
+        return [high - low for low, high in itertools.pairwise(edges)]
+
+    def requests(self, after_seq: int | None = None, upto_seq: int | None = None) -> list[Request]:
+        """The prefix demand of the run, or of its events after `after_seq` and up to `upto_seq`, for
+        `bound.belady_bound`. Warm-ups are left out, and so is a request whose prompt cannot be rebuilt (`skipped`)."""
+        kinds = ("prefix_matched", "prefix_inserted")
+        upto = self.last_seq if upto_seq is None else upto_seq
+        events = self.events(self.first_seq - 1, self.last_seq - self.first_seq + 1, kinds)
+        after = self.first_seq - 1 if after_seq is None else after_seq
+        demand = Demand(after)
+        for seq, event in events:
+            if seq <= upto:
+                demand.add(seq, event)
+        self.skipped += demand.left_out
+        return demand.requests()
+
+    def export_copy(self, path: Path) -> None:
+        """One file with everything so far, opened anywhere. Raises SessionError if `path` exists or cannot be made."""
+        if path.exists():
+            raise SessionError(f"{path} exists already")
+        try:
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise SessionError(f"{path}: {error.strerror}") from error
+        with translated(path):
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
+    # ---- inside ----
+
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with translated(self.path):
+            return self._connection.execute(statement, values).fetchall()
+
+    def _one(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Row:
+        return self._rows(statement, values)[0]
+
+    def _run_row(self) -> sqlite3.Row:
+        rows = self._rows("SELECT * FROM runs LIMIT 1")
+        if not rows:
+            raise SessionError(f"{self.path} holds no run: its recording never began")
+        return rows[0]
+
+    def _edge(self, order: str) -> tuple[int, int] | None:
+        rows = self._rows(f"SELECT seq, at_ns FROM events ORDER BY seq {order} LIMIT 1")
+        return (int(rows[0]["seq"]), int(rows[0]["at_ns"])) if rows else None
+
+    def _seq_at(self, t_ns: int) -> int:
+        """Number of the last event that had arrived by `t_ns`. Arrival times rise with the numbers, so it is found by
+        halving, without an index on time."""
+        low, high = self.first_seq - 1, self.last_seq
+        while low < high:
+            middle = (low + high) // 2
+            row = self._one("SELECT seq, at_ns FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (middle,))
+            if row["at_ns"] <= t_ns:
+                low = int(row["seq"])
+            else:
+                high = middle
+        return low
+
+    def _keyframe(self, seq: int) -> tuple[int, RunState]:
+        """The last readable keyframe at or before event `seq`, or the empty state before the first event."""
+        rows = self._rows("SELECT seq FROM keyframes WHERE seq <= ? ORDER BY seq DESC", (seq,))
+        for row in rows:
+            blob = self._one("SELECT state FROM keyframes WHERE seq = ?", (row["seq"],))["state"]
+            try:
+                return int(row["seq"]), _state_decoder.decode(zstandard.ZstdDecompressor().decompress(blob))
+            except (zstandard.ZstdError, msgspec.DecodeError):
+                continue
+        return self.first_seq - 1, RunState()
+
+    def _events(self, where: str, values: Sequence[Any]) -> Iterable[Numbered]:
+        for row in self._rows(f"SELECT seq, body FROM events WHERE {where}", values):
+            try:
+                yield int(row["seq"]), ev.decode(str(row["body"]).encode())
+            except msgspec.DecodeError:
+                self.skipped += 1
+
+
+def _config(text: object) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(str(text), type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
