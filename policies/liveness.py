@@ -1,0 +1,73 @@
+"""Whether a session comes back, and when: histograms of the idle time between a response and the session's next
+request, by how the response finished and by agent, shrunk to the histogram of all agents."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .transitions import FINISHES, GROWTH, Floats
+
+FIRST_EDGE_S = 0.05
+RATIO = 1.6
+BINS = 20
+SHRINK_WEIGHT = 4.0
+DECAY = 0.99
+
+CENTRES_S: Floats = (FIRST_EDGE_S * RATIO ** (np.arange(BINS) - 0.5)).astype(np.float32)
+
+
+def bin_of(gap_s: float) -> int:
+    """Log-spaced bin of an idle time in seconds."""
+    if gap_s <= FIRST_EDGE_S:
+        return 0
+    return min(BINS - 1, 1 + int(np.log(gap_s / FIRST_EDGE_S) / np.log(RATIO)))
+
+
+class Gaps:
+    """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents."""
+
+    def __init__(self) -> None:
+        self._counts: Floats = np.zeros((FINISHES, 0, BINS), np.float32)
+        self._all: Floats = np.full((FINISHES, BINS), 0.02, np.float32)
+
+    def grow(self, agents: int) -> None:
+        missing = -(-agents // GROWTH) * GROWTH - self._counts.shape[1]
+        if missing > 0:
+            self._counts = np.concatenate([self._counts, np.zeros((FINISHES, missing, BINS), np.float32)], axis=1)
+
+    def forget(self, agent: int) -> None:
+        self._counts[:, agent] = 0
+
+    def came_back(self, finish: int, agent: int, gap_s: float) -> None:
+        """A session sent its next request this long after a response of the agent."""
+        column = bin_of(gap_s)
+        self._counts[finish, agent] *= DECAY
+        self._counts[finish, agent, column] += 1.0
+        self._all[finish] *= DECAY
+        self._all[finish, column] += 1.0
+
+    def shapes(self, agents: int) -> Floats:
+        """Probability of each bin, `[finish, agents, bin]`."""
+        overall = self._all / self._all.sum(-1, keepdims=True)
+        counts = self._counts[:, :agents] + SHRINK_WEIGHT * overall[:, None]
+        return counts / counts.sum(-1, keepdims=True)
+
+    def longest_s(self) -> float:
+        """The gap that 98.5 % of all stay below, of the finish class that waits longer."""
+        shares = np.cumsum(self._all / self._all.sum(-1, keepdims=True), axis=-1)
+        return float(CENTRES_S[np.minimum((shares < 0.985).sum(-1), BINS - 1)].max())
+
+
+def discount(shapes: Floats, beta_per_s: float) -> Floats:
+    """E[exp(-beta gap)] of each histogram."""
+    return shapes @ np.exp(-beta_per_s * CENTRES_S)
+
+
+def residual(shapes: Floats, idle_s: Floats, beta_per_s: float) -> tuple[Floats, Floats]:
+    """For sessions idle this long, with a histogram each `[session, bin]`: the probability that a gap lasts longer, and
+    E[exp(-beta rest)] of the rest of such a gap."""
+    rest_s = CENTRES_S - idle_s[:, None]
+    left = np.where(rest_s > 0, shapes, 0.0)
+    survival = left.sum(-1)
+    discounted = (left * np.exp(-beta_per_s * np.maximum(rest_s, 0.0))).sum(-1)
+    return survival, discounted / np.maximum(survival, 1e-9)

@@ -1,0 +1,145 @@
+"""Which anchor to prefill between steps: one that was evicted, of an agent likely to be dispatched soon, while the
+engine has nothing else to do and the room it takes is worth less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .events import (
+    ActionTaken,
+    AnchorMeasured,
+    CacheFlushed,
+    EngineEvent,
+    EngineLoadSampled,
+    EngineStarted,
+    NodeAdded,
+    NodeEvicted,
+    PrefixInserted,
+    PrefixMatched,
+)
+from .primitives import Action
+
+MIN_DISPATCHES = 30
+PATIENCE_S = 10.0
+"""A warm-up nobody confirmed after so long no longer counts as under way."""
+MAX_AGENTS = 256
+
+
+@dataclass(slots=True)
+class Anchor:
+    """An agent's anchor: its length, from which token on it is missing, and whether a warm-up awaits its use."""
+
+    tokens: int = 0
+    missing_from: int | None = None
+    warmed: bool = False
+
+
+class WarmUps:
+    """Knows which anchors are missing, whether the engine is idle, and how often warm-ups were of use."""
+
+    def __init__(self) -> None:
+        self.used = self.wasted = 0
+        self._anchors: dict[str, Anchor] = {}
+        self._running: set[str] = set()
+        self._busy = False
+        self._asked_s = -PATIENCE_S
+        self._displaced = 0.0
+        self._free_tokens = 0
+
+    def observe(self, event: EngineEvent) -> None:
+        match event:
+            case PrefixMatched():
+                self._matched(event)
+            case PrefixInserted(phase="finish"):
+                self._running.discard(event.rid)
+            case NodeAdded() if event.role == "anchor":
+                self._added(event)
+            case NodeEvicted():
+                self._evicted(event)
+            case AnchorMeasured():
+                self._anchor(event.agent).tokens = event.tokens
+            case CacheFlushed() | EngineStarted():
+                self._lost_all(event)
+            case EngineLoadSampled():
+                self._sampled(event)
+            case ActionTaken(kind="warm"):
+                self._asked_s = -PATIENCE_S
+            case _:
+                pass
+
+    def _anchor(self, agent: str) -> Anchor:
+        anchor = self._anchors.pop(agent, None) or Anchor()
+        self._anchors[agent] = anchor
+        while len(self._anchors) > MAX_AGENTS:
+            del self._anchors[next(iter(self._anchors))]
+        return anchor
+
+    def _matched(self, event: PrefixMatched) -> None:
+        self._running.add(event.rid)
+        if not event.agent:
+            return
+        anchor = self._anchor(event.agent)
+        anchor.tokens = event.anchor_tokens or anchor.tokens
+        anchor.missing_from = None
+        if event.warm:
+            self._asked_s = -PATIENCE_S
+            anchor.warmed = True
+        elif anchor.warmed:
+            anchor.warmed = False
+            self._judge(event.cached_tokens >= 0.9 * anchor.tokens)
+
+    def _added(self, event: NodeAdded) -> None:
+        anchor = self._anchors.get(event.agent)
+        if anchor is not None and anchor.missing_from is not None and event.start + event.tokens >= anchor.tokens:
+            anchor.missing_from = None
+
+    def _evicted(self, event: NodeEvicted) -> None:
+        self._displaced += 0.1 * (event.score - self._displaced)
+        if event.role not in ("anchor", "shared"):
+            return
+        for agent in event.agents:
+            anchor = self._anchors.get(agent)
+            if anchor is not None and event.start < anchor.tokens:
+                anchor.missing_from = min(event.start, anchor.missing_from or event.start)
+                if anchor.warmed:
+                    anchor.warmed = False
+                    self._judge(useful=False)
+
+    def _judge(self, useful: bool) -> None:
+        if useful:
+            self.used += 1
+        else:
+            self.wasted += 1
+
+    def _lost_all(self, event: EngineEvent) -> None:
+        for anchor in self._anchors.values():
+            anchor.missing_from, anchor.warmed = 0, False
+        if isinstance(event, EngineStarted):
+            self._running.clear()
+
+    def _sampled(self, event: EngineLoadSampled) -> None:
+        self._busy = event.running + event.waiting > 0
+        self._free_tokens = event.capacity_tokens - event.used_tokens
+        if not self._busy:
+            self._running.clear()
+
+    def wanted(self, worth: dict[str, float], dispatches: int, gain: float, now_s: float) -> list[Action]:
+        """At most one warm-up. `worth`: rate of reuse per agent; `gain`: how many times what it displaces it must be
+        worth, and more the more warm-ups went to waste."""
+        if dispatches < MIN_DISPATCHES or self._running or now_s - self._asked_s < PATIENCE_S:
+            return []
+        missing = [
+            agent for agent, anchor in self._anchors.items() if anchor.missing_from is not None and anchor.tokens
+        ]
+        if not missing:
+            return []
+        agent = max(missing, key=lambda name: (worth.get(name, 0.0), name))
+        anchor = self._anchors[agent]
+        needed = 0.0 if self._free_tokens >= anchor.tokens else self._displaced
+        needed *= gain * (2 + self.wasted) / (2 + self.used)
+        if worth.get(agent, 0.0) <= needed:
+            return []
+        self._asked_s = now_s
+        why = f"dispatched {worth[agent]:.2g}/s, displaces {needed:.2g}/s"
+        return [Action("warm", agent=agent, amount=float(anchor.tokens), why=why)]
