@@ -171,7 +171,8 @@ class TreeModel:
             owned = self.owners.nodes[node.id]
             if self.owners.use(owned, who, self.t_ns):
                 self.say(ev.NodeOwned(
-                    t_ns=self.t_ns, node=node.id, agents=owned.agents, role=owned.role, session=owned.session))  # fmt: skip
+                    t_ns=self.t_ns, node=node.id, agents=owned.agents, role=owned.role,
+                    session=owned.session))  # fmt: skip
             node = node.parent
 
     def _lock(self, node: Node | None, change: int) -> None:
