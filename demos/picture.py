@@ -1,0 +1,75 @@
+"""Pictures of measurements, drawn with matplotlib without a display. Every curve also differs in line style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .drive import Outcome
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Okabe and Ito's palette, safe for colour-blind readers."""
+STYLES = ("--", "-", "-.", ":")
+
+
+def _figure(columns: int) -> tuple[Any, Any]:
+    """Figure and axes. matplotlib is imported late: it is optional and takes a second."""
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(5.2 * columns, 4.2), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def draw_drives(path: Path, title: str, drives: Mapping[str, Sequence[Outcome]], bound: float | None) -> None:
+    """Hit rate as it went, over the last 30 requests, and the distribution of the time to first token."""
+    figure, (left, right) = _figure(2)
+    for place, (name, outcomes) in enumerate(drives.items()):
+        look = {"label": name, "color": COLOURS[place % 4], "linestyle": STYLES[place % 4]}
+        answered = [outcome for outcome in outcomes if not outcome.error]
+        left.plot(rolling_hit_rate(answered, 30), **look)
+        ttft_ms = sorted(1000 * outcome.ttft_s for outcome in answered)
+        right.plot(ttft_ms, [100 * (n + 1) / len(ttft_ms) for n in range(len(ttft_ms))], **look)
+    if bound is not None:
+        left.axhline(100 * bound, color="black", linewidth=1, linestyle=":", label="Belady's bound (whole run)")
+    _dress(left, "request", "hit rate over the last 30 requests, %")
+    _dress(right, "time to first token, ms", "requests, %")
+    left.set_ylim(0, 100)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def rolling_hit_rate(outcomes: Sequence[Outcome], window: int) -> list[float]:
+    """Percent of prompt tokens from the cache over the last `window` requests, after each request."""
+    rates: list[float] = []
+    for end in range(1, len(outcomes) + 1):
+        recent = outcomes[max(0, end - window) : end]
+        prompt_tokens = sum(outcome.prompt_tokens for outcome in recent)
+        rates.append(100 * sum(outcome.cached_tokens for outcome in recent) / prompt_tokens if prompt_tokens else 0.0)
+    return rates
+
+
+def draw_repetitions(
+    path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[float]]], lines: Mapping[str, Sequence[float]]
+) -> None:
+    """One panel per measure: a bar per system and repetition; `lines`: a mark per repetition, such as the bound."""
+    figure, axes = _figure(len(panels))
+    for axis, (measure, systems) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
+        width = 0.8 / len(systems)
+        for place, (system, values) in enumerate(systems.items()):
+            at = [n + place * width for n in range(len(values))]
+            axis.bar(at, values, width, label=system, color=COLOURS[place % 4], hatch=("", "//", "..", "xx")[place % 4])
+        for n, value in enumerate(lines.get(measure, ())):
+            ends = (n - width / 2, n + 0.8 - width / 2)
+            axis.hlines(value, *ends, color="black", label="Belady's bound" if n == 0 else None)
+        _dress(axis, "repetition", measure)
+        axis.set_xticks([])
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def _dress(axis: Any, across: str, up: str) -> None:
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
