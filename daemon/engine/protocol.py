@@ -23,7 +23,7 @@ BACKEND = "radixdeck"
 class EngineSetup(msgspec.Struct, frozen=True, kw_only=True):
     """How the plug-in starts: enabled policies by name, and tunables per policy."""
 
-    policies: list[str] = ["lru"]
+    policies: list[str] = msgspec.field(default_factory=lambda: ["lru"])
     tunables: dict[str, dict[str, float]] = {}
     max_buffered_events: int = 50_000
 

@@ -1,0 +1,185 @@
+"""Carrying out the daemon's orders on the engine's tree, between two steps of the scheduler."""
+
+# SGLang ships no type stubs.
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from radixdeck.policies.events import (
+    NO_NODE,
+    ActionTaken,
+    AnchorMeasured,
+    AnswerGiven,
+    EngineEvent,
+    PolicySwitched,
+    SessionEnded,
+    ToolCalled,
+    TunableChanged,
+)
+from radixdeck.policies.host import PolicyError, TunableError
+from radixdeck.policies.primitives import Action
+
+from .observer import Observer
+from .ownership import Owned
+from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
+
+ON_SCORES = frozenset({"pin", "unpin", "retain", "boost"})
+SINGLES_OUT = frozenset({"pin", "retain", "boost"})
+FACTS = (ToolCalled, AnswerGiven, SessionEnded, AnchorMeasured, ActionTaken)
+EVERYTHING = 1 << 60
+
+
+class Refused(Exception):
+    """An order that is not carried out. The message says why, naming the thing."""
+
+
+class Control:
+    """`cache`: an AgentRadixCache."""
+
+    def __init__(self, cache: Any, observer: Observer) -> None:
+        self._cache = cache
+        self._observer = observer
+        self._stream = observer.stream
+
+    def obey(self, order: Order) -> Answer:
+        """Carry out an order. Never raises: a refusal or a failure is an answer too."""
+        try:
+            match order:
+                case Observe():
+                    return self._observe(order)
+                case Act():
+                    return self._act(order)
+                case SwitchPolicy():
+                    return self._switch(order)
+                case Tune():
+                    return self._tune(order)
+                case Snapshot():
+                    return Answer(order.id, True, tokens=self._observer.snapshot(self._cache.tree_core.root_node))
+        except (Refused, PolicyError, TunableError) as error:
+            return Answer(order.id, False, str(error))
+        except Exception as error:
+            self._observer.report_failure("obey", error)
+            return Answer(order.id, False, f"the engine failed to carry it out: {type(error).__name__}: {error}")
+
+    def _observe(self, order: Observe) -> Answer:
+        for event in order.events:
+            if not isinstance(event, FACTS):
+                raise Refused(f"{type(event).__name__} is not a fact that the daemon may report")
+        for event in order.events:
+            self._learn(event)
+            self._stream.emit(msgspec.structs.replace(event, t_ns=self._stream.now_ns()))
+        return Answer(order.id, True)
+
+    def _learn(self, event: EngineEvent) -> None:
+        match event:
+            case SessionEnded():
+                self._observer.close_session(event.session)
+            case AnchorMeasured() if event.exact and event.agent:
+                self._observer.ownership.set_anchor(event.agent, event.tokens)
+            case _:
+                pass
+
+    def _switch(self, order: SwitchPolicy) -> Answer:
+        self._stream.host.check_switch(order.policy, order.enabled)
+        self._stream.emit(
+            PolicySwitched(
+                t_ns=self._stream.now_ns(), policy=order.policy, enabled=order.enabled, by=order.by, why=order.why
+            )
+        )
+        return Answer(order.id, True)
+
+    def _tune(self, order: Tune) -> Answer:
+        self._stream.host.check_tune(order.policy, order.name, order.value)
+        self._stream.emit(
+            TunableChanged(
+                t_ns=self._stream.now_ns(), policy=order.policy, name=order.name, value=order.value, by=order.by,
+                why=order.why,
+            )
+        )  # fmt: skip
+        return Answer(order.id, True)
+
+    # ---- actions ---------------------------------------------------------------------------------------------------
+
+    def _act(self, order: Act) -> Answer:
+        action = order.action
+        try:
+            tokens = self._carry_out(action, order.by)
+        except Refused as refused:
+            self._say_taken(order, ok=False, result=str(refused))
+            return Answer(order.id, False, str(refused))
+        self._say_taken(order, ok=True, result="done", tokens=tokens)
+        if action.node != NO_NODE:
+            self._single_out(action)
+        return Answer(order.id, True, tokens=tokens)
+
+    def _carry_out(self, action: Action, by: str) -> int:
+        if action.kind not in ON_SCORES and action.kind != "evict":
+            raise Refused(f"{action.kind} is not done in the engine")
+        if not self._observer.acts:
+            raise Refused(f"{action.kind}: this engine runs on several ranks, where the cache keeps SGLang's own order")
+        targets = self._targets(action)
+        return self._evict(targets, by) if action.kind == "evict" else sum(owned.tokens for owned in targets)
+
+    def _targets(self, action: Action) -> list[Owned]:
+        """The nodes an action is about, leaves first. Raises Refused for an agent or node that is not known."""
+        ownership = self._observer.ownership
+        if action.node != NO_NODE:
+            owned = ownership.nodes.get(action.node)
+            if owned is None or not owned.on_device:
+                raise Refused(f"no node {action.node} in the cache")
+            return self._below(owned) if action.kind == "evict" else [owned]
+        if not action.agent:
+            raise Refused(f"{action.kind} needs an agent or a node")
+        if not ownership.knows(action.agent):
+            raise Refused(f"no agent {action.agent!r} known to the engine")
+        mine = [owned for owned in ownership.nodes.values() if action.agent in owned.agents and owned.on_device]
+        if action.kind == "evict":
+            mine = [owned for owned in mine if len(owned.agents) == 1]
+        return sorted(mine, key=lambda owned: -owned.start)
+
+    def _below(self, owned: Owned) -> list[Owned]:
+        """The node and everything below it, leaves first."""
+        found: list[Any] = [self._cache.tree_core.node_by_id(owned.node)]
+        for node in found:
+            found += node.children.values()
+        nodes = self._observer.ownership.nodes
+        return [nodes[node.id] for node in reversed(found) if node.id in nodes]
+
+    def _evict(self, targets: list[Owned], by: str) -> int:
+        """Evict what is not in use; what is locked, or lies above something locked, stays."""
+        from sglang.srt.mem_cache.base_prefix_cache import EvictParams
+
+        observer = self._observer
+        observer.forced = deque(owned.node for owned in targets)
+        observer.cause = "operator" if by == "operator" else "policy"
+        try:
+            result: Any = self._cache.evict(EvictParams(num_tokens=EVERYTHING))
+        finally:
+            observer.forced, observer.cause = None, "allocation"
+        return result.num_tokens_evicted
+
+    def _single_out(self, action: Action) -> None:
+        """A node the operator scored gets its own place in the order."""
+        ownership = self._observer.ownership
+        if action.kind in SINGLES_OUT:
+            displaced = ownership.touch(action.node)
+            if displaced is not None:
+                self._observer.reclassify(displaced)
+        elif action.kind == "unpin":
+            ownership.touched.pop(action.node, None)
+        self._observer.reclassify(action.node)
+
+    def _say_taken(self, order: Act, *, ok: bool, result: str, tokens: int = 0) -> None:
+        action = order.action
+        self._stream.emit(
+            ActionTaken(
+                t_ns=self._stream.now_ns(), id=order.id, kind=action.kind, agent=action.agent, node=action.node,
+                amount=action.amount, ttl_s=action.ttl_s, by=order.by, why=action.why, ok=ok, result=result,
+                tokens=tokens,
+            )
+        )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Who asks: the identity that the daemon sends along with a request, read from SGLang's request object.
+
+It travels as custom_params['radixdeck'], or, on routes that drop custom_params, as JSON in the routing key. Whatever is
+missing or malformed makes the request nobody's; it is served all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from .ownership import NOBODY, Who
+from .protocol import Identity
+
+PARAMETER = "radixdeck"
+ROUTING_PREFIX = "radixdeck:"
+MAX_NAME_LENGTH = 256
+
+_decode = msgspec.json.Decoder(Identity).decode
+
+
+def who_asks(req: Any) -> Who:
+    """Never raises."""
+    rid = str(getattr(req, "rid", ""))
+    try:
+        identity = _from_parameters(req) or _from_routing_key(req)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        identity = None
+    if identity is None or not _sane(identity):
+        return Who(rid=rid)
+    return Who(rid, identity.agent, identity.session, identity.tenant, identity.anchor, identity.warm)
+
+
+def _from_parameters(req: Any) -> Identity | None:
+    params: object = getattr(getattr(req, "sampling_params", None), "custom_params", None)
+    if not isinstance(params, dict):
+        return None
+    told: object = cast("dict[str, object]", params).get(PARAMETER)
+    return None if told is None else msgspec.convert(told, Identity)
+
+
+def _from_routing_key(req: Any) -> Identity | None:
+    key: object = getattr(req, "routing_key", None)
+    if not isinstance(key, str) or not key.startswith(ROUTING_PREFIX):
+        return None
+    return _decode(key.removeprefix(ROUTING_PREFIX).encode())
+
+
+def _sane(identity: Identity) -> bool:
+    names = (identity.agent, identity.session, identity.tenant)
+    return bool(identity.agent) and identity.anchor >= 0 and all(len(name) <= MAX_NAME_LENGTH for name in names)
+
+
+__all__ = ["NOBODY", "PARAMETER", "ROUTING_PREFIX", "who_asks"]

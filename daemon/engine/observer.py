@@ -1,0 +1,267 @@
+"""What happens to nodes of the radix tree: keeps ownership and the victim index in step, and reports every change.
+
+Nothing here may disturb the scheduler. If any of it raises, the observer is `broken`: it says so once, SGLang's own
+order is used from then on, and requests are served as before. A flush of the cache starts it afresh.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import msgspec
+
+from radixdeck.policies.events import (
+    NO_NODE,
+    CacheFlushed,
+    Cause,
+    NodeAdded,
+    NodeEvicted,
+    NodeOwned,
+    NodeSplit,
+    PolicyFailed,
+)
+from radixdeck.policies.primitives import Score, Subject
+
+from .ownership import NOBODY, Owned, Ownership, Who
+from .stream import Stream
+from .victims import Choice, VictimIndex
+
+log = logging.getLogger(__name__)
+
+NAME = "radixdeck"
+"""The policy named in PolicyFailed when it is this layer that failed, rather than one of its policies."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def harmless(
+    method: Callable[Concatenate[Observer, P], R],
+) -> Callable[Concatenate[Observer, P], R | None]:
+    """Run a method unless the observer is broken; an exception breaks it instead of reaching SGLang."""
+
+    @functools.wraps(method)
+    def guarded(self: Observer, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        if self.broken:
+            return None
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            self.broken = True
+            self.report_failure(method.__name__, error)
+            return None
+
+    return guarded
+
+
+class Need(msgspec.Struct, frozen=True):
+    """A request of the batch being allocated for, and how many new tokens it needs."""
+
+    who: Who
+    tokens: int
+
+
+class Observer:
+    """`acts`: whether this process may decide (a single scheduler rank) or only watch."""
+
+    def __init__(self, stream: Stream, *, acts: bool = True) -> None:
+        self.stream = stream
+        self.acts = acts
+        self.broken = False
+        self.started = False
+        self.ownership = Ownership()
+        self.index = VictimIndex(self.ownership.subject)
+        self.inserting: Who = NOBODY
+        self.cause: Cause = "allocation"
+        self.forced: deque[int] | None = None
+        self.needs: list[Need] = []
+        self._shortfall = 0
+        self._freed = 0
+        self._choice: Choice | None = None
+        self._scores: dict[Subject, Score] = {}
+        self._now_s = 0.0
+
+    def report_failure(self, call: str, error: Exception) -> None:
+        """Say that something of ours raised. Never raises."""
+        log.error("radixdeck: %s failed, SGLang's own order is used", call, exc_info=error)
+        text = f"{type(error).__name__}: {error}"
+        try:
+            self.stream.emit(PolicyFailed(t_ns=self.stream.now_ns(), policy=NAME, call=call, error=text))
+        except Exception:
+            log.exception("radixdeck: the failure could not be reported")
+
+    # ---- the tree changed; nodes are SGLang's UnifiedTreeNode ------------------------------------------------------
+
+    def flushed(self) -> None:
+        self.broken = False
+        self.index.clear()
+        self.ownership.clear()
+        if self.started:
+            self.stream.emit(CacheFlushed(t_ns=self.stream.now_ns()))
+
+    @harmless
+    def added(self, node: Any) -> None:
+        now = self.stream.now_ns()
+        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, now)
+        self.index.move(node.id)
+        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+
+    @harmless
+    def split(self, child: Any, upper: Any) -> None:
+        above = self.ownership.split(child.id, upper.id, len(upper.key))
+        self.stream.emit(NodeSplit(t_ns=self.stream.now_ns(), node=child.id, upper=upper.id, upper_tokens=above.tokens))
+        for owned in (above, self.ownership.nodes[child.id]):
+            if self.ownership.settle(owned):
+                self._say_owned(owned)
+
+    @harmless
+    def left(self, node: Any, *, to_host: bool) -> None:
+        owned = self.ownership.nodes.get(node.id) if to_host else self.ownership.drop(node.id)
+        if owned is not None and owned.on_device:
+            owned.on_device = False
+            self._say_evicted(owned, to_host)
+
+    @harmless
+    def returned(self, node: Any) -> None:
+        """A node that lived on the host only is on the device again."""
+        owned = self.ownership.nodes.get(node.id)
+        if owned is None or owned.on_device:
+            return
+        owned.on_device = True
+        now = self.stream.now_ns()
+        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+        self._say_owned(owned)
+
+    @harmless
+    def used(self, node: Any, who: Who) -> None:
+        """A request used the path from the root to `node`."""
+        now = self.stream.now_ns()
+        for step in path(node):
+            owned = self.ownership.nodes.get(step.id)
+            if owned is not None and self.ownership.use(owned, who, now):
+                self._say_owned(owned)
+
+    def _start(self, node: Any) -> int:
+        parent = node.parent
+        owned = self.ownership.nodes.get(parent.id)
+        return owned.end if owned is not None else sum(len(step.key) for step in path(parent))
+
+    @harmless
+    def evictable(self, node: Any) -> None:
+        self.index.add(node)
+
+    @harmless
+    def not_evictable(self, node_id: int) -> None:
+        self.index.discard(node_id)
+
+    # ---- choosing --------------------------------------------------------------------------------------------------
+
+    def begin_eviction(self) -> None:
+        """Scores hold for one eviction call: no time passes within it."""
+        self._scores = {}
+        self._now_s = self.stream.now_ns() / 1e9
+
+    @harmless
+    def choose(self) -> Choice | None:
+        self._choice = self.index.choose(self._score)
+        return self._choice
+
+    def _score(self, subject: Subject) -> Score:
+        score = self._scores.get(subject)
+        if score is None:
+            score = self._scores[subject] = self.stream.host.score(subject, self._now_s)
+        return score
+
+    # ---- for whom --------------------------------------------------------------------------------------------------
+
+    def expect(self, shortfall_tokens: int) -> None:
+        """An allocation found that many tokens too few."""
+        self._shortfall = shortfall_tokens
+        self._freed = 0
+
+    def _beneficiary(self, tokens: int) -> Who:
+        """The request whose need the next freed tokens meet. The free pool serves the batch from its front; what it
+        cannot cover is taken from victims, in the same order."""
+        place = sum(need.tokens for need in self.needs) - self._shortfall + self._freed
+        self._freed += tokens
+        for need in self.needs:
+            place -= need.tokens
+            if place < 0:
+                return need.who
+        return self.needs[-1].who if self.needs else NOBODY
+
+    # ---- saying it -------------------------------------------------------------------------------------------------
+
+    def _say_added(self, owned: Owned, parent: int, rid: str, now: int) -> None:
+        one = owned.agents[0] if len(owned.agents) == 1 else ""
+        self.stream.emit(
+            NodeAdded(
+                t_ns=now, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agent=one,
+                session=owned.session, role=owned.role, rid=rid,
+            )
+        )  # fmt: skip
+
+    def _say_owned(self, owned: Owned) -> None:
+        self.index.move(owned.node)
+        now = self.stream.now_ns()
+        self.stream.emit(
+            NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=owned.session)
+        )
+
+    def _say_evicted(self, owned: Owned, to_host: bool) -> None:
+        now = self.stream.now_ns()
+        choice = self._choice if self._choice is not None and self._choice.node == owned.node else None
+        instead = choice.oldest if choice is not None and choice.oldest != owned.node else NO_NODE
+        other = self.ownership.nodes.get(instead)
+        who = self._beneficiary(owned.tokens) if self.cause == "allocation" else NOBODY
+        score = choice.score if choice is not None else Score(0.0)
+        self.stream.emit(
+            NodeEvicted(
+                t_ns=now, node=owned.node, tokens=owned.tokens, start=owned.start, agents=owned.agents,
+                role=owned.role, session=owned.session, cause=self.cause, by_rid=who.rid, by_agent=who.agent,
+                score=score.key, parts={name: part for name, part in score.parts.items() if math.isfinite(part)},
+                idle_s=max(0.0, (now - owned.used_ns) / 1e9), instead=instead,
+                instead_agent=other.agents[0] if other is not None and other.agents else "", to_host=to_host,
+            )
+        )  # fmt: skip
+
+    # ---- orders ----------------------------------------------------------------------------------------------------
+
+    @harmless
+    def close_session(self, session: str) -> None:
+        self.ownership.end_session(session)
+        self.index.close(session)
+
+    @harmless
+    def reclassify(self, node: int) -> None:
+        self.index.move(node)
+
+    def snapshot(self, root: Any) -> int:
+        """Report the whole tree, parents first, after a CacheFlushed. Returns the number of tokens on the device."""
+        now = self.stream.now_ns()
+        self.stream.emit(CacheFlushed(t_ns=now))
+        tokens = 0
+        waiting = list(root.children.values())
+        while waiting:
+            node = waiting.pop()
+            waiting += node.children.values()
+            owned = self.ownership.nodes.get(node.id)
+            if owned is None or not owned.on_device:
+                continue
+            tokens += owned.tokens
+            self._say_added(owned, node.parent.id, "", now)
+            if len(owned.agents) > 1:
+                self._say_owned(owned)
+        return tokens
+
+
+def path(node: Any) -> Iterator[Any]:
+    """The node and its ancestors, without the root."""
+    while node is not None and node.parent is not None:
+        yield node
+        node = node.parent

@@ -1,0 +1,193 @@
+"""Who owns which cache node: a side table beside SGLang's tree, by node id.
+
+The rules, settled whenever a request touches a node:
+
+- Every request's agent joins the agents of each node on its path; its session joins unless the request is a warm-up.
+- No agent: `unowned`.
+- One agent: `anchor` if the node ends within the agent's anchor, or if several of its sessions used it (that is how an
+  anchor nobody declared is learned); else `private` to the one session.
+- Several agents: `shared` if the node ends within an anchor of any of them or several sessions used it; else `private`
+  (one conversation that several agents with the same prompt carry on).
+- Beyond 32 agents a node's agents are written ('*',); a subject already says ('*',) beyond 8.
+- A session is live from its first request until it ends or 256 younger ones came; then its history falls into its
+  agent's one subject of closed sessions, so that subjects stay bounded.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+import msgspec
+
+from radixdeck.policies.events import NO_NODE, Role
+from radixdeck.policies.primitives import Subject
+
+MAX_AGENTS_NAMED = 32
+MAX_AGENTS_IN_SUBJECT = 8
+MAX_LIVE_SESSIONS = 256
+MAX_KNOWN_AGENTS = 4096
+MAX_TOUCHED = 256
+EVERYBODY = ("*",)
+LEARNING_SESSIONS = 5
+MIN_LEARNED_ANCHOR_TOKENS = 16
+
+
+class Owned(msgspec.Struct):
+    """One node's entry. `start`, `tokens`: its span from the root. `many`: more than one session used it. `used_ns`:
+    when a request last used it. `on_device`: False while its KV lives on the host only."""
+
+    node: int
+    start: int
+    tokens: int
+    agents: tuple[str, ...] = ()
+    session: str = ""
+    many: bool = False
+    role: Role = "unowned"
+    used_ns: int = 0
+    on_device: bool = True
+
+    @property
+    def end(self) -> int:
+        return self.start + self.tokens
+
+
+class Who(msgspec.Struct, frozen=True):
+    """A request as ownership sees it; no agent means that nobody said who is asking."""
+
+    rid: str = ""
+    agent: str = ""
+    session: str = ""
+    tenant: str = "default"
+    anchor: int = 0
+    warm: bool = False
+
+
+NOBODY = Who()
+
+
+class Ownership:
+    """The side table, the agents' anchor lengths and the live sessions."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Owned] = {}
+        self.anchors: dict[str, int] = {}
+        self.touched: OrderedDict[int, None] = OrderedDict()
+        self._exact: set[str] = set()
+        self._shared: dict[str, deque[int]] = {}
+        self._agents: OrderedDict[str, None] = OrderedDict()
+        self._live: OrderedDict[str, None] = OrderedDict()
+
+    # ---- nodes -------------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        self.nodes.clear()
+        self.touched.clear()
+
+    def add(self, node: int, start: int, tokens: int, who: Who, now_ns: int) -> Owned:
+        owned = Owned(node, start, tokens, used_ns=now_ns)
+        self.nodes[node] = owned
+        self.use(owned, who, now_ns)
+        return owned
+
+    def split(self, node: int, upper: int, upper_tokens: int) -> Owned:
+        """The first `upper_tokens` of `node` became `upper`, which inherits everything. Returns the new entry."""
+        lower = self.nodes[node]
+        above = msgspec.structs.replace(lower, node=upper, tokens=upper_tokens)
+        lower.start += upper_tokens
+        lower.tokens -= upper_tokens
+        self.nodes[upper] = above
+        return above
+
+    def drop(self, node: int) -> Owned | None:
+        self.touched.pop(node, None)
+        return self.nodes.pop(node, None)
+
+    def use(self, owned: Owned, who: Who, now_ns: int) -> bool:
+        """A request used the node. Returns whether its owners or its role changed."""
+        owned.used_ns = now_ns
+        if not who.agent:
+            return False
+        before = (owned.agents, owned.role, owned.session)
+        if who.agent not in owned.agents and owned.agents != EVERYBODY:
+            joined = tuple(sorted((*owned.agents, who.agent)))
+            owned.agents = joined if len(joined) <= MAX_AGENTS_NAMED else EVERYBODY
+        if who.session and not who.warm and who.session != owned.session:
+            owned.many = owned.many or bool(owned.session)
+            owned.session = owned.session or who.session
+        self.settle(owned)
+        return before != (owned.agents, owned.role, owned.session)
+
+    def settle(self, owned: Owned) -> bool:
+        """Apply the rules of the module's docstring. Returns whether the role changed."""
+        before = owned.role
+        owned.role = self._role(owned)
+        return owned.role != before
+
+    def _role(self, owned: Owned) -> Role:
+        if not owned.agents:
+            return "unowned"
+        common = owned.many or owned.end <= max((self.anchors.get(agent, 0) for agent in owned.agents), default=0)
+        if not common:
+            return "private"
+        return "anchor" if len(owned.agents) == 1 and owned.agents != EVERYBODY else "shared"
+
+    def subject(self, node: int) -> Subject:
+        """The queue a node waits in to be evicted."""
+        owned = self.nodes.get(node)
+        if owned is None:
+            return Subject("unowned")
+        agents = owned.agents if len(owned.agents) <= MAX_AGENTS_IN_SUBJECT else EVERYBODY
+        session = owned.session if owned.role == "private" and owned.session in self._live else ""
+        return Subject(owned.role, agents, session, node if node in self.touched else NO_NODE)
+
+    def touch(self, node: int) -> int | None:
+        """An operator singled a node out. Returns the node that lost that status to make room, if any."""
+        self.touched[node] = None
+        return self.touched.popitem(last=False)[0] if len(self.touched) > MAX_TOUCHED else None
+
+    # ---- agents and sessions -----------------------------------------------------------------------------------------
+
+    def meet(self, who: Who) -> str | None:
+        """A request arrived. Returns the session that stopped counting as live to make room, if any."""
+        if who.agent:
+            self._agents[who.agent] = None
+            if len(self._agents) > MAX_KNOWN_AGENTS:
+                self._forget(self._agents.popitem(last=False)[0])
+        if not who.session or who.warm:
+            return None
+        self._live[who.session] = None
+        self._live.move_to_end(who.session)
+        return self._live.popitem(last=False)[0] if len(self._live) > MAX_LIVE_SESSIONS else None
+
+    def knows(self, agent: str) -> bool:
+        return agent in self._agents
+
+    def is_live(self, session: str) -> bool:
+        return session in self._live
+
+    def end_session(self, session: str) -> None:
+        self._live.pop(session, None)
+
+    def set_anchor(self, agent: str, tokens: int) -> bool:
+        """The anchor's length is known from rendering. Returns whether that is news."""
+        news = self.anchors.get(agent, 0) != tokens or agent not in self._exact
+        self.anchors[agent] = tokens
+        self._exact.add(agent)
+        return news
+
+    def learn_anchor(self, agent: str, shared_tokens: int) -> bool:
+        """A new session of the agent shares that many leading tokens with another of its sessions. The anchor is the
+        lower median over the last few, unless it is known exactly. Returns whether that is news."""
+        if agent in self._exact or shared_tokens < MIN_LEARNED_ANCHOR_TOKENS:
+            return False
+        seen = self._shared.setdefault(agent, deque(maxlen=LEARNING_SESSIONS))
+        seen.append(shared_tokens)
+        tokens = sorted(seen)[(len(seen) - 1) // 2]
+        news = self.anchors.get(agent, 0) != tokens
+        self.anchors[agent] = tokens
+        return news
+
+    def _forget(self, agent: str) -> None:
+        self.anchors.pop(agent, None)
+        self._shared.pop(agent, None)
+        self._exact.discard(agent)
