@@ -1,0 +1,109 @@
+"""One run of SGLang's server: a process group of its own, watched, and ended as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+_TITLE = "sglang::"  # SGLang names its schedulers and detokenizers so
+_POLL_S = 0.05
+_GONE_S = 5.0
+
+
+class EngineProcess:
+    """The server's main process and the children without which it cannot serve."""
+
+    def __init__(self, main: asyncio.subprocess.Process) -> None:
+        self._main = main
+        self._family: dict[int, tuple[psutil.Process, str]] = {}
+
+    @classmethod
+    async def start(cls, command: Sequence[str], env: Mapping[str, str], log: Path) -> EngineProcess:
+        """Start `command` in a session of its own, writing to `log`. It dies with this process.
+
+        Raises OSError if it cannot be started or the log cannot be written.
+        """
+        bound = [sys.executable, "-I", str(Path(__file__).with_name("bound.py")), str(os.getpid()), *command]
+        with log.open("ab") as output:
+            main = await asyncio.create_subprocess_exec(
+                *bound,
+                env=dict(env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(main)
+
+    @property
+    def pid(self) -> int:
+        return self._main.pid
+
+    def lost(self) -> str:
+        """Which of the processes died, in words; empty while all of them live. Costs some file reads per process."""
+        code = self._main.returncode
+        if code is not None:
+            return f"the engine's main process {_ending(code)}"
+        for process, name in self._family.values():
+            if not _alive(process):
+                return f"the engine's {name} (process {process.pid}) died"
+        return ""
+
+    def learn_family(self) -> None:
+        """Look for children that have come up since; those seen once are watched from then on."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.pid).children(recursive=True):
+                if child.pid not in self._family:
+                    with contextlib.suppress(psutil.Error):
+                        self._meet(child)
+
+    def _meet(self, child: psutil.Process) -> None:
+        title = (child.cmdline() or [""])[0]
+        if title.startswith(_TITLE):
+            self._family[child.pid] = (child, title.removeprefix(_TITLE).split()[0])
+
+    async def end(self, grace_s: float) -> None:
+        """Ask the main process to end, and after `grace_s` end the whole group. Returns when none of it is left."""
+        self.learn_family()
+        if self._main.returncode is None and grace_s > 0:
+            with contextlib.suppress(ProcessLookupError):
+                self._main.send_signal(signal.SIGINT)  # SGLang looks for SIGTERM only every 5 s
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._main.wait(), grace_s)
+        self.kill()
+        await self._main.wait()
+        for _ in range(int(_GONE_S / _POLL_S)):
+            if not any(_alive(process) for process, _ in self._family.values()):
+                break
+            await asyncio.sleep(_POLL_S)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the group, and to children that left it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for process, _ in self._family.values():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Runs, or sleeps: neither gone nor a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with status {code}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"was killed by signal {-code}"
