@@ -1,0 +1,258 @@
+"""The front: a streaming reverse proxy before SGLang's own server that knows who is asking.
+
+Everything SGLang's server understands passes through unchanged. Generating requests get an identity, a request id and
+their tenant's cache salt on the way; a caller that goes away takes its request in the engine along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from radixdeck.policies.declared import declared_tenant
+from radixdeck.policies.events import EngineEvent, FrontEvent, RequestRefused, SessionEnded
+from radixdeck.policies.identity import Identities, Who
+from radixdeck.policies.prompts import RESPONSES_ROUTE
+
+from .anchors import AnchorBook
+from .engine.protocol import Identity
+from .front_access import GENERATING, Access
+from .front_body import Prepared, RequestIds, prepare, read_object
+from .front_errors import FrontError, Refusal, bad_request, named
+from .front_exchange import CLIENT_GONE, Exchange, Reports
+from .front_relay import CallerGone, Relay, open_session
+from .front_warm import prefill
+
+MAX_BODY_BYTES = 64 << 20
+_SESSIONS = "/radixdeck/sessions/"
+_ABORT_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_log = logging.getLogger("radixdeck.front")
+
+
+class Front:
+    """The HTTP side of the daemon. `upstream`: the engine's URL, None while it is away; `why_down`: why, and seconds
+    until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
+    agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        upstream: Callable[[], str | None],
+        why_down: Callable[[], tuple[str, float]],
+        emit: Callable[[FrontEvent], None],
+        hint: Callable[[EngineEvent], None],
+        quarantined: Callable[[str], str | None],
+        identities: Identities,
+        anchors: AnchorBook,
+        now_ns: Callable[[], int],
+        api_keys: Mapping[str, str] | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self.in_flight = 0
+        self._host, self._port = host, port
+        self._upstream, self._why_down = upstream, why_down
+        self._to = Reports(emit, hint, now_ns)
+        self._quarantined = quarantined
+        self._identities = identities
+        self._anchors = anchors
+        self._access = Access(api_keys)
+        self._max_body_bytes = max_body_bytes
+        self._ids = RequestIds()
+        self._aborts: set[asyncio.Task[None]] = set()
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> str:
+        """Listen; returns the URL. Port 0 picks a free one. Raises FrontError if the address cannot be had."""
+        app = web.Application(client_max_size=self._max_body_bytes)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_muted(),
+            shutdown_timeout=2.0,
+            max_field_size=32_768,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise FrontError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+        self._runner = runner
+        self._session = open_session()
+        self._relay = Relay(self._session, self._upstream, self._why_down)
+        self._anchors.start(self._session)
+        return _url(self._host, cast("int", runner.addresses[0][1]))
+
+    async def stop(self) -> None:
+        """Stop listening; requests in flight are given 2 s, then aborted in the engine too."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._anchors.stop()
+        await asyncio.gather(*self._aborts, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+        self._runner = self._session = None
+
+    async def warm(self, agent: str) -> int:
+        """Prefill the agent's anchor; returns its length in tokens. Cancelling aborts it in the engine.
+
+        Raises FrontError if the anchor is not known or the engine does not take it.
+        """
+        anchor, upstream = self._anchors.get(agent), self._upstream()
+        if anchor is None:
+            raise FrontError(f"the anchor of agent {agent!r} is not known yet")
+        if upstream is None or self._session is None:
+            raise FrontError(f"the engine is not available: {self._why_down()[0]}")
+        rid = self._ids.take(None, "")
+        try:
+            await prefill(self._session, upstream, agent, anchor, rid)
+        except asyncio.CancelledError:
+            self._abort(rid)
+            raise
+        finally:
+            self._ids.release(rid)
+        return len(anchor.ids)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._routed(request)
+        except Refusal as refusal:
+            return self._refused(refusal)
+        except CallerGone:
+            return web.Response(status=CLIENT_GONE)  # nobody reads it
+        except Exception as error:
+            _log.exception("unexpected error on %s %s", request.method, request.path)
+            return self._refused(Refusal(500, f"internal error: {type(error).__name__}", "internal_error"))
+
+    async def _routed(self, request: web.Request) -> web.StreamResponse:
+        key_tenant = self._access.tenant(request.path, request.headers)
+        if request.path.startswith("/radixdeck/"):
+            return self._own(request, key_tenant)
+        if "Upgrade" in request.headers:
+            raise Refusal(501, "the front carries no upgraded connections (websockets)", "not_supported_error")
+        if not request.rel_url.raw_path.startswith("/"):
+            raise bad_request(f"{request.method} needs a path that begins with '/'")
+        tenant = named(lambda: declared_tenant(_lower(request), key_tenant))
+        self._access.check(request.method, request.path, request.headers, request.remote, tenant)
+        if request.path in GENERATING and request.method in ("POST", "PUT"):
+            return await self._generate(request, key_tenant)
+        headers = self._access.forwarded(CIMultiDict(request.headers))
+        if "Content-Length" in request.headers and "Content-Encoding" not in request.headers:
+            headers["Content-Length"] = request.headers["Content-Length"]
+        data = request.content.iter_any() if request.body_exists else None
+        return (await self._relay.carry(request, headers, data, None))[0]
+
+    async def _generate(self, request: web.Request, key_tenant: str | None) -> web.StreamResponse:
+        arrived_ns = self._to.now_ns()
+        body, size = await read_object(request, self._max_body_bytes)
+        asked = _lower(request)
+        who = named(lambda: self._identities.identify(asked, request.path, body, key_tenant, arrived_ns / 1e9))
+        if who.seen is not None:
+            self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
+        try:
+            prepared = self._admitted(request.path, body, who)
+        except Refusal as refusal:
+            return self._refused(refusal, who.agent)
+        exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to)
+        headers = self._access.forwarded(CIMultiDict(request.headers))
+        headers.update(prepared.headers)
+        self.in_flight += 1
+        try:
+            return await self._exchanged(request, headers, prepared, exchange, who)
+        finally:
+            self.in_flight -= 1
+            self._ids.release(prepared.rid)
+
+    def _admitted(self, route: str, body: dict[str, Any], who: Who) -> Prepared:
+        """The request as it goes to the engine. Raises Refusal if the agent is quarantined or the engine is away."""
+        if reason := self._quarantined(who.agent):
+            raise Refusal(403, f"agent {who.agent!r} is quarantined: {reason}", "agent_quarantined")
+        self._relay.base()
+        anchor = self._anchors.tokens(who.agent, who.fingerprint)
+        identity = Identity(agent=who.agent, session=who.session, tenant=who.tenant, anchor=anchor)
+        prepared = prepare(route, body, identity, self._ids)
+        self._anchors.note(who, route, body, prepared.salt)
+        return prepared
+
+    async def _exchanged(
+        self, request: web.Request, headers: CIMultiDict[str], prepared: Prepared, exchange: Exchange, who: Who
+    ) -> web.StreamResponse:
+        over = request.headers.get("x-session-end", "").lower() == "true"
+        try:
+            answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
+        except Refusal as refusal:
+            exchange.finished(refusal.status, "error", session_over=over)
+            return refusal.response()
+        except (asyncio.CancelledError, CallerGone):
+            exchange.finished(CLIENT_GONE, "abort", session_over=over)
+            if not prepared.batch:
+                self._abort(prepared.rid)
+            raise
+        failed = not whole or answer.status >= 400
+        if request.path == RESPONSES_ROUTE and not failed:
+            self._identities.answered(prepared.rid, who.session)
+        exchange.finished(answer.status if whole else 502, "error" if failed else None, session_over=over)
+        return answer
+
+    def _own(self, request: web.Request, key_tenant: str | None) -> web.Response:
+        """The daemon's own routes."""
+        path = request.path
+        if path == "/radixdeck/health":
+            up = self._upstream() is not None
+            detail, retry_in_s = ("", 0.0) if up else self._why_down()
+            engine = {"engine": "ready" if up else "away", "detail": detail, "retry_in_s": retry_in_s}
+            return web.json_response({"status": "ok", **engine, "in_flight": self.in_flight})
+        if request.method == "POST" and path.startswith(_SESSIONS) and path.endswith("/end"):
+            name = path.removeprefix(_SESSIONS).removesuffix("end").removesuffix("/")
+            session = named(lambda: self._identities.session_name(name, _lower(request), key_tenant))
+            self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=session))
+            return web.json_response({"session": session, "ended": True})
+        raise Refusal(404, f"radixdeck has no {request.method} {path}", "not_found_error")
+
+    def _refused(self, refusal: Refusal, agent: str = "") -> web.Response:
+        now = self._to.now_ns()
+        self._to.emit(RequestRefused(t_ns=now, rid="", agent=agent, status=refusal.status, reason=refusal.message))
+        return refusal.response()
+
+    def _abort(self, rid: str) -> None:
+        """Tell the engine at once; left alone, it looks for closed connections every few seconds only."""
+        if self._session is not None and (upstream := self._upstream()) is not None:
+            task = asyncio.create_task(_post_abort(self._session, upstream, rid))
+            self._aborts.add(task)
+            task.add_done_callback(self._aborts.discard)
+
+
+async def _post_abort(session: aiohttp.ClientSession, upstream: str, rid: str) -> None:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with session.post(f"{upstream}/abort_request", json={"rid": rid}, timeout=_ABORT_TIMEOUT):
+            pass
+
+
+def _lower(request: web.Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _url(host: str, port: int) -> str:
+    """The URL to reach a listening address at; a wildcard address is reached over loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _muted() -> logging.Logger:
+    """The HTTP server's own log: it quotes what callers send, keys included, so it goes nowhere."""
+    logger = logging.getLogger("radixdeck.front.http")
+    logger.disabled = True
+    return logger

@@ -1,0 +1,104 @@
+"""Who may call what, and which headers cross the front."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from multidict import CIMultiDict
+
+from radixdeck.policies.declared import DEFAULT_TENANT
+from radixdeck.policies.prompts import (
+    CHAT_ROUTES,
+    COMPLETIONS_ROUTE,
+    GENERATE_ROUTE,
+    MESSAGES_ROUTE,
+    RESPONSES_ROUTE,
+)
+
+from .front_errors import Refusal
+
+GENERATING = CHAT_ROUTES | {COMPLETIONS_ROUTE, GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE}
+"""Routes whose requests carry an identity into the engine."""
+SALTED = GENERATING - {MESSAGES_ROUTE}
+"""Routes on which SGLang takes a cache salt, so that a tenant's cache is its own."""
+
+_OPEN = frozenset({"/health", "/health_generate", "/ready", "/ping", "/radixdeck/health"})
+_CACHELESS = frozenset({"/tokenize", "/detokenize", "/v1/tokenize", "/v1/detokenize", "/v1/messages/count_tokens"})
+_SERVING = _OPEN | _CACHELESS | GENERATING | {"/", "/model_info", "/get_model_info", "/encode", "/classify"}
+_SERVING_BELOW = ("/v1/", "/radixdeck/")
+
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+     "transfer-encoding", "upgrade", "host", "content-length", "expect"}
+)  # fmt: skip
+_DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
+"""Content encodings that the HTTP server has already undone when a body is read."""
+
+
+class Access:
+    """API keys (key -> tenant; none: everybody is let in) and the rule that administration is local."""
+
+    def __init__(self, api_keys: Mapping[str, str] | None) -> None:
+        self._keys = dict(api_keys or {})
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self._keys)
+
+    def tenant(self, path: str, headers: Mapping[str, str]) -> str | None:
+        """Tenant of the caller's API key, None where keys are off. Raises Refusal 401 without a good key."""
+        if not self._keys or path in _OPEN:
+            return None
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        key = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        if not key:
+            raise Refusal(401, "an API key is needed: Authorization: Bearer <key>", "authentication_error")
+        tenant = self._keys.get(key)
+        if tenant is None:
+            raise Refusal(401, "this API key is not known", "authentication_error")
+        return tenant
+
+    def check(self, method: str, path: str, headers: Mapping[str, str], remote: str | None, tenant: str) -> None:
+        """Raises Refusal 403 for administration from afar, and for routes that would mix tenants' caches."""
+        if path not in _SERVING and not path.startswith(_SERVING_BELOW):
+            if not is_loopback(remote) or "Origin" in headers:
+                raise Refusal(
+                    403, f"{path} administers the engine: only local programs may call it", "permission_error"
+                )
+            if self.keyed and tenant != DEFAULT_TENANT:
+                raise Refusal(403, f"{path} administers the engine: not for tenant {tenant!r}", "permission_error")
+        mixes = method not in ("GET", "HEAD") and path not in SALTED | _CACHELESS and not path.startswith("/radixdeck/")
+        if tenant != DEFAULT_TENANT and mixes:
+            message = f"SGLang cannot keep tenant {tenant!r} apart on {path}; use /v1/chat/completions or /v1/responses"
+            raise Refusal(403, message, "permission_error")
+
+    def forwarded(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
+        """Request headers for the engine: no hop-by-hop ones, no API key of ours, nothing posing as our identity."""
+        kept = end_to_end(headers)
+        if self.keyed:
+            kept.popall("Authorization", None)
+            kept.popall("x-api-key", None)
+        kept.popall("x-override-rid", None)
+        if kept.get("x-smg-routing-key", "").startswith("radixdeck:"):
+            kept.popall("x-smg-routing-key")
+        if headers.get("Content-Encoding", "").lower() in _DECODED:
+            kept.popall("Content-Encoding", None)
+        return kept
+
+
+def end_to_end(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Headers without those that belong to one connection only."""
+    named = {name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(",")}
+    return CIMultiDict(_without(headers.items(), _HOP_BY_HOP | named))
+
+
+def _without(items: Iterable[tuple[str, str]], dropped: frozenset[str] | set[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in items if name.lower() not in dropped]
+
+
+def is_loopback(address: str | None) -> bool:
+    try:
+        return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

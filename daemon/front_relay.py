@@ -1,0 +1,146 @@
+"""Carries one request to the engine and its answer back, byte for byte and as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from .front_access import end_to_end
+from .front_errors import bad_request, engine_away, engine_lost
+from .front_exchange import Exchange
+from .front_sse import EventCutter
+
+_LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
+IDLE_CONNECTION_S = 2.0
+"""SGLang closes idle connections after 5 s; a request sent at that very moment would be lost."""
+
+
+class CallerGone(Exception):
+    """The caller closed its connection before it had its answer."""
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A client that changes nothing on the way: no decompression, cookies, redirects, limits or time-outs."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        read_bufsize=1 << 18,
+    )
+
+
+class Relay:
+    """`upstream`: the engine's URL, None while it is away; `why_down`: the reason, and seconds until the next try."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        upstream: Callable[[], str | None],
+        why_down: Callable[[], tuple[str, float]],
+    ) -> None:
+        self._session = session
+        self._upstream = upstream
+        self._why_down = why_down
+
+    def base(self) -> str:
+        """The engine's URL. Raises Refusal 503 while it is away."""
+        url = self._upstream()
+        if url is None:
+            raise engine_away(*self._why_down())
+        return url
+
+    async def carry(
+        self,
+        request: web.Request,
+        headers: CIMultiDict[str],
+        data: bytes | AsyncIterator[bytes] | None,
+        exchange: Exchange | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the request, answer the caller; returns the answer and whether the engine gave all of it.
+
+        Raises Refusal if the engine was away, or was lost before the answer began.
+        """
+        url = URL(self.base() + request.rel_url.raw_path_qs, encoded=True)
+        try:
+            asked = self._session.request(request.method, url, headers=headers, data=data, allow_redirects=False)
+            async with asked as answer:
+                return await self._answer(request, answer, exchange)
+        except aiohttp.ClientConnectorError as error:
+            raise engine_away(*self._reason("it does not accept connections")) from error
+        except _LOST as error:
+            if request.content.exception() is not None:
+                raise bad_request("the request body is broken") from error
+            raise engine_lost(*self._reason("the connection broke")) from error
+
+    def _reason(self, otherwise: str) -> tuple[str, float]:
+        reason, retry_in_s = self._why_down()
+        return (reason or otherwise, retry_in_s) if self._upstream() is None else (otherwise, 1.0)
+
+    async def _answer(
+        self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange | None
+    ) -> tuple[web.StreamResponse, bool]:
+        headers = end_to_end(CIMultiDict(answer.headers))
+        if exchange is None:
+            return await self._passed(request, answer, headers), True
+        if answer.content_type == "text/event-stream":
+            return await self._streamed(request, answer, headers, exchange)
+        body = await answer.read()
+        exchange.watch.feed(body)
+        return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body), True
+
+    async def _passed(
+        self, request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        if "Content-Length" in answer.headers:
+            headers["Content-Length"] = answer.headers["Content-Length"]
+        response = await _begun(request, answer, headers)
+        while (data := await _read(answer)) is not None:
+            if not data:
+                await response.write_eof()
+                return response
+            await _send(response, data)
+        if request.transport is not None:
+            request.transport.abort()  # half an answer must not look like a whole one
+        return response
+
+    async def _streamed(
+        self, request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str], exchange: Exchange
+    ) -> tuple[web.StreamResponse, bool]:
+        response = await _begun(request, answer, headers)
+        cutter = EventCutter()
+        while data := await _read(answer):
+            if events := cutter.feed(data):
+                exchange.watch.feed(events)
+                await _send(response, events)
+                exchange.sent()
+        lost = data is None
+        await _send(response, engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
+        await response.write_eof()
+        return response, not lost
+
+
+async def _begun(request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+    await response.prepare(request)
+    return response
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
+    """The next bytes, empty at the end of the answer, None if the engine was lost before the end."""
+    try:
+        return await answer.content.readany()
+    except _LOST:
+        return None
+
+
+async def _send(response: web.StreamResponse, data: bytes) -> None:
+    try:
+        await response.write(data)
+    except ConnectionError as error:
+        raise CallerGone from error

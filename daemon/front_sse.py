@@ -1,0 +1,104 @@
+"""Reads answers as they pass, without decoding them: first content, finish reason, tokens, tools.
+
+Inside a JSON string every quote is escaped, so a key written with bare quotes is a real key, and searching for it needs
+no parser. Server-sent events are passed on whole, so that a stream that breaks never ends in half a line.
+"""
+
+from __future__ import annotations
+
+import re
+
+from radixdeck.policies.events import FinishReason
+from radixdeck.policies.prompts import RESPONSES_ROUTE
+
+_CONTENT = re.compile(
+    rb'"(?:content|reasoning_content|text|partial_json|thinking|arguments|name)":\s*"[^"]', re.ASCII
+)  # fmt: skip
+_DELTA = re.compile(rb'"delta":\s*"[^"]')
+_FINISH = re.compile(rb'"(?:finish_reason|stop_reason)":\s*(?:\{"type":\s*)?"(\w+)"')
+_STATUS = re.compile(rb'"status":\s*"(incomplete|failed|completed)"')
+_PROMPT = re.compile(rb'"(?:prompt|input)_tokens":\s*(\d+)')
+_OUTPUT = re.compile(rb'"(?:completion|output)_tokens":\s*(\d+)')
+_TOOL = re.compile(rb'(?:"function":\s*\{|"type":\s*"tool_use")[^{}]*?"name":\s*"([^"\\]+)"')
+_FUNCTION_CALL = re.compile(rb'"type":\s*"function_call"')
+_ERROR = re.compile(rb'(?:^|\n)data:\s*\{(?:"type":\s*"error",\s*)?"error":')
+
+_FINISHES: dict[bytes, FinishReason] = {
+    b"stop": "stop", b"end_turn": "stop", b"stop_sequence": "stop", b"completed": "stop", b"content_filter": "stop",
+    b"length": "length", b"max_tokens": "length", b"incomplete": "length",
+    b"tool_calls": "tool_calls", b"tool_use": "tool_calls", b"function_call": "tool_calls",
+    b"abort": "abort", b"error": "error", b"failed": "error",
+}  # fmt: skip
+MAX_HELD_BYTES = 1 << 20
+
+
+class AnswerWatch:
+    """What is known of an answer after the bytes fed so far. Token counts are those SGLang reports."""
+
+    def __init__(self, route: str) -> None:
+        self._responses = route == RESPONSES_ROUTE
+        self.begun = False
+        self.finish: FinishReason = "unknown"
+        self.prompt_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.tools: tuple[str, ...] = ()
+
+    def feed(self, data: bytes) -> None:
+        """Read whole events, or a whole JSON body."""
+        self.begun = self.begun or self._has_content(data)
+        if b'_tokens"' in data:
+            self.prompt_tokens = _count(_PROMPT, data, self.prompt_tokens)
+            self.output_tokens = _count(_OUTPUT, data, self.output_tokens)
+        if b'_reason"' in data and (reasons := _FINISH.findall(data)):
+            self.finish = _FINISHES.get(reasons[-1], "unknown")
+        if b'"tool' in data:
+            self._add_tools(data)
+        if self._responses and (states := _STATUS.findall(data)):
+            self._response_state(states[-1], data)
+        if _ERROR.search(data):
+            self.finish = "error"
+
+    def _has_content(self, data: bytes) -> bool:
+        pattern = _DELTA if self._responses else _CONTENT
+        return pattern.search(data) is not None
+
+    def _add_tools(self, data: bytes) -> None:
+        for name in _TOOL.findall(data):
+            tool = name.decode("utf-8", "replace")
+            if tool not in self.tools and len(self.tools) < 64 and not self._responses:
+                self.tools = (*self.tools, tool)
+
+    def _response_state(self, state: bytes, data: bytes) -> None:
+        called = self.finish == "tool_calls" or _FUNCTION_CALL.search(data)
+        self.finish = "tool_calls" if called and state == b"completed" else _FINISHES[state]
+
+
+class EventCutter:
+    """Cuts a byte stream after whole server-sent events."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """All bytes up to the end of the last whole event; the rest is held back for the next call."""
+        data = self._held + data if self._held else data
+        end = data.rfind(b"\n\n") + 2
+        if end < 2:
+            end = data.rfind(b"\r\n\r\n") + 4
+            end = 0 if end < 4 else end
+        if len(data) - end > MAX_HELD_BYTES:
+            end = len(data)
+        self._held = data[end:]
+        return data[:end]
+
+    def rest(self) -> bytes:
+        held, self._held = self._held, b""
+        return held
+
+
+def _count(pattern: re.Pattern[bytes], data: bytes, before: int | None) -> int | None:
+    """The last count in a stream; of a batch's answer (a JSON list) the sum."""
+    counts = [int(digits) for digits in pattern.findall(data)]
+    if not counts:
+        return before
+    return sum(counts) if data[:1] == b"[" else counts[-1]

@@ -1,0 +1,106 @@
+"""Which conversation a request belongs to when the caller does not say: the longest known one that it extends."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from .bounded import Bounded
+from .prompts import digest
+
+LIVE_S = 900.0
+"""A conversation that was silent for longer is not joined by another agent any more."""
+MAX_WAITING = 16
+MAX_RAW_PER_AGENT = 128
+
+
+class _Known(msgspec.Struct):
+    """One known chain. `waiting`: sessions that start with it and have not been continued, oldest first."""
+
+    session: str
+    agents: set[str]
+    last_s: float
+    waiting: list[str]
+
+
+class Sessions:
+    """Sessions by what was said in them. All tables are bounded; ids are unique and reproducible from the inputs.
+
+    A chain has one rolling digest per message. A request belongs to the session of the longest known chain that it
+    extends or repeats. Only a first message can repeat without being the same conversation: the same agent asked it
+    again means a new session; another agent asking it while the session is alive has joined that session.
+    Sessions that began with the same words are continued in the order in which they began.
+    """
+
+    def __init__(self, chains: int = 16_384, agents: int = 1_024) -> None:
+        self._chains: Bounded[tuple[str, bytes], _Known] = Bounded(chains)
+        self._raw: Bounded[tuple[str, str], Bounded[tuple[int, bytes], str]] = Bounded(agents)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._chains)
+
+    def of_chain(self, tenant: str, agent: str, chain: tuple[bytes, ...], now_s: float) -> str:
+        """The session of a conversation given as rolling digests, one per message."""
+        length, known = self._longest(tenant, chain)
+        if known is None:
+            session = self._new(chain[-1] if chain else b"", now_s)
+        elif length == len(chain):
+            session = self._repeated(known, length, agent, now_s)
+        else:
+            session = self._continued(known)
+        self.learn(tenant, agent, chain, session, now_s)
+        return session
+
+    def learn(self, tenant: str, agent: str, chain: tuple[bytes, ...], session: str, now_s: float) -> None:
+        """Note that this chain was said in this session, inferred or declared."""
+        if not chain:
+            return
+        known = self._chains.get((tenant, chain[-1]))
+        if known is None:
+            known = self._chains.put((tenant, chain[-1]), _Known(session, set(), now_s, []))
+        if known.session != session:
+            known.session, known.agents = session, set()
+        if len(known.agents) < MAX_WAITING:
+            known.agents.add(agent)
+        known.last_s = now_s
+        if session not in known.waiting:
+            known.waiting = [*known.waiting[1 - MAX_WAITING :], session]
+
+    def of_raw(self, tenant: str, agent: str, prompt: str, now_s: float) -> str:
+        """The session of a raw prompt: that of the longest earlier prompt of this agent that it continues."""
+        known = self._raw.get((tenant, agent))
+        if known is None:
+            known = self._raw.put((tenant, agent), Bounded(MAX_RAW_PER_AGENT))
+        data = prompt.encode("utf-8", "surrogatepass")
+        session = ""
+        rolling, done = hashlib.blake2b(digest_size=12), 0
+        for length in sorted({length for length, _ in known if length < len(data)}):
+            rolling.update(data[done:length])
+            done = length
+            session = known.get((length, rolling.digest())) or session
+        rolling.update(data[done:])
+        session = session or self._new(rolling.digest(), now_s)
+        return known.put((len(data), rolling.digest()), session)
+
+    def _longest(self, tenant: str, chain: tuple[bytes, ...]) -> tuple[int, _Known | None]:
+        for length in range(len(chain), 0, -1):
+            known = self._chains.get((tenant, chain[length - 1]))
+            if known is not None:
+                return length, known
+        return 0, None
+
+    def _repeated(self, known: _Known, length: int, agent: str, now_s: float) -> str:
+        asked_before = agent in known.agents
+        asleep = now_s - known.last_s > LIVE_S
+        if length == 1 and (asked_before or asleep):
+            return self._new(agent.encode("utf-8", "surrogatepass"), now_s)
+        return known.session
+
+    def _continued(self, known: _Known) -> str:
+        return known.waiting.pop(0) if known.waiting else known.session
+
+    def _new(self, seed: bytes, now_s: float) -> str:
+        self._count += 1
+        return "s-" + digest(seed, f"{now_s!r} {self._count}".encode(), size=6).hex()
