@@ -44,7 +44,6 @@ class Upstream:
         self.cut = b""
         self.tools = False
         self.tokenize_failures = 0
-        self.tokenize_failed = asyncio.Event()
         self.url = ""
 
     @property
@@ -84,7 +83,6 @@ class Upstream:
     def _tokenize(self, body: Any) -> web.Response:
         if self.tokenize_failures:
             self.tokenize_failures -= 1
-            self.tokenize_failed.set()
             return web.json_response({"error": "not now"}, status=500)
         text = json.dumps(body.get("tools")) + "".join(m["role"] + m["content"] for m in body["messages"])
         return web.json_response({"tokens": list(text.encode()), "count": len(text), "max_model_len": 1})
