@@ -1,0 +1,218 @@
+"""kv_caching: it beats LRU where there is something to win, loses nowhere, stays small, and only warms what pays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from traffic import Shape, run
+from tree_model import TreeModel
+
+from radixdeck.policies.events import (
+    AnchorMeasured,
+    CacheFlushed,
+    EngineEvent,
+    EngineLoadSampled,
+    NodeEvicted,
+    PrefixInserted,
+    PrefixMatched,
+)
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.kv_caching import KvCaching
+from radixdeck.policies.primitives import Action, Subject
+
+SHAPES = [
+    Shape(topology, style=style, tool_share=tools, ends_told=not tools)
+    for topology in ("pipeline", "debate", "selector", "random")
+    for style in ("private", "supervisor")
+    for tools in (0.0, 0.3)
+]
+
+
+def name_of(shape: Shape) -> str:
+    return f"{shape.topology}-{shape.style}-{'tools' if shape.tool_share else 'plain'}"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+@pytest.mark.parametrize("capacity_tokens", [6_000, 12_000, 24_000])
+def test_never_below_lru(shape: Shape, capacity_tokens: int):
+    lru, ours = run(shape, "lru", capacity_tokens), run(shape, "kv_caching", capacity_tokens)
+    assert ours.prompt_tokens == lru.prompt_tokens
+    assert ours.hit_rate >= lru.hit_rate - 0.01
+
+
+@pytest.mark.parametrize("topology", ["pipeline", "debate", "selector", "random"])
+def test_far_above_lru_where_histories_flush_anchors(topology: str):
+    shape = Shape(topology, agents=12, sessions=6, requests=500)
+    lru, ours = run(shape, "lru", 14_000, seed=7), run(shape, "kv_caching", 14_000, seed=7)
+    assert ours.hit_rate >= lru.hit_rate + 0.13
+
+
+@pytest.mark.parametrize("session", ["", "all"], ids=["no session", "one session"])
+def test_wrong_sessions_cost_nothing_against_lru(session: str, monkeypatch: pytest.MonkeyPatch):
+    dispatch = TreeModel.dispatch
+
+    def blurred(tree: TreeModel, who: Any, prompt: Any) -> int:
+        return dispatch(tree, type(who)(who.rid, who.agent, session, anchor=who.anchor), prompt)
+
+    monkeypatch.setattr(TreeModel, "dispatch", blurred)
+    shape = Shape("random", requests=300)
+    assert run(shape, "kv_caching", 12_000).hit_rate >= run(shape, "lru", 12_000).hit_rate - 0.01
+
+
+def test_twins_fed_the_same_stream_agree_on_every_score():
+    shape = Shape("random", agents=8, requests=200)
+    engine = PolicyHost(["kv_caching"])
+    tree = run(shape, "kv_caching", 10_000, host=engine).tree
+    twin = PolicyHost(["kv_caching"])
+    for event in tree.events:
+        twin.observe(event)
+    now_s = tree.now_s + 0.3
+    for session in ("s1", "s9", "s20"):
+        for agent in range(8):
+            subject = Subject("private", (f"agent{agent}",), session)
+            assert engine.score(subject, now_s) == twin.score(subject, now_s) == engine.score(subject, now_s)
+    assert engine.predict(now_s) == twin.predict(now_s)
+
+
+def test_scoring_in_between_changes_nothing_that_comes_later():
+    shape = Shape("selector", requests=150)
+    events = run(shape, "kv_caching", 10_000).tree.events
+    asked, silent = KvCaching(), KvCaching()
+    subject = Subject("anchor", ("agent1",))
+    for event in events:
+        asked.observe(event)
+        silent.observe(event)
+        asked.score(subject, event.t_ns / 1e9 + 0.017)
+        asked.predict(event.t_ns / 1e9)
+    end_s = events[-1].t_ns / 1e9
+    assert asked.score(subject, end_s) == silent.score(subject, end_s)
+
+
+def size_of(value: Any, seen: set[int]) -> int:
+    """Bytes of an object and all that it alone holds."""
+    if id(value) in seen or isinstance(value, type):
+        return 0
+    seen.add(id(value))
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(size_of(part, seen) for pair in value.items() for part in pair)
+    if isinstance(value, (list, tuple, set)):
+        return size + sum(size_of(part, seen) for part in value)
+    if isinstance(value, np.ndarray):
+        return size
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    parts = [getattr(value, name, None) for name in slots] + [getattr(value, "__dict__", {})]
+    return size + sum(size_of(part, seen) for part in parts)
+
+
+def test_what_is_learned_of_24_agents_is_small():
+    host = PolicyHost(["kv_caching"])
+    tree = run(Shape("random", agents=24, sessions=4, requests=600), "kv_caching", 20_000, host=host).tree
+    policy = KvCaching()
+    for event in tree.events:
+        policy.observe(event)
+    assert len(policy.predict(tree.now_s).survival) == 24
+    assert size_of(policy._model.transitions, set()) + size_of(policy._model.gaps, set()) < 25_000
+
+
+def test_more_agents_and_sessions_than_it_can_hold_leave_it_bounded():
+    policy = KvCaching()
+    for number in range(1000):
+        policy.observe(matched(number, f"agent{number % 200}", f"s{number}"))
+        policy.observe(responded(number))
+    prediction = policy.predict(1000.0)
+    assert len(prediction.survival) <= 64
+    assert len(prediction.next_agent) <= 256
+    assert np.isfinite(policy.score(Subject("anchor", ("agent199",)), 1000.0).key)
+
+
+def matched(number: int, agent: str, session: str, **more: Any) -> PrefixMatched:
+    return PrefixMatched(
+        t_ns=number * 10**9, rid=f"r{number}", agent=agent, session=session, prompt_tokens=900, cached_tokens=0,
+        anchor_tokens=500, **more)  # fmt: skip
+
+
+def responded(number: int) -> PrefixInserted:
+    return PrefixInserted(
+        t_ns=number * 10**9 + 10**8, rid=f"r{number}", phase="finish", total_tokens=910, new_tokens=910
+    )
+
+
+def taught(agents: tuple[str, ...] = ("planner", "coder", "tester"), dispatches: int = 60) -> KvCaching:
+    """A policy that has seen one session go round its agents."""
+    policy = KvCaching()
+    for agent in agents:
+        policy.observe(AnchorMeasured(t_ns=0, agent=agent, tokens=500))
+    for number in range(dispatches):
+        policy.observe(matched(number, agents[number % len(agents)], "s1"))
+        policy.observe(responded(number))
+    return policy
+
+
+def evicted(agent: str, score: float = 0.0) -> NodeEvicted:
+    return NodeEvicted(
+        t_ns=60 * 10**9, node=1, tokens=500, start=0, agents=(agent,), role="anchor", score=score)  # fmt: skip
+
+
+def asked(policy: KvCaching, *events: EngineEvent) -> list[Action]:
+    for event in events:
+        policy.observe(event)
+    return policy.act(60.3)
+
+
+def test_the_agent_that_comes_next_is_predicted_and_worth_most():
+    policy = taught()
+    prediction = policy.predict(59.5)
+    row = prediction.next_agent["s1"]
+    assert max(row, key=lambda name: row[name]) == "planner"
+    assert sum(row.values()) <= 1.0
+    assert prediction.predictability > 0.6
+    worth = {agent: policy.score(Subject("anchor", (agent,)), 59.5).key for agent in row}
+    assert worth["planner"] > worth["coder"] > worth["tester"]
+
+
+def test_one_agents_history_is_worth_less_than_its_anchor_and_a_closed_sessions_nothing():
+    policy = taught()
+    anchor = policy.score(Subject("anchor", ("coder",)), 59.5)
+    history = policy.score(Subject("private", ("coder",), "s1"), 59.5)
+    assert anchor.key > history.key > 0
+    assert history.parts["alive"] > 0.5
+    assert policy.score(Subject("private", ("coder",)), 59.5).key == 0
+
+
+def test_an_evicted_anchor_that_comes_next_is_warmed_once():
+    policy = taught()
+    actions = asked(policy, evicted("planner"))
+    assert [(action.kind, action.agent) for action in actions] == [("warm", "planner")]
+    assert policy.act(60.4) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([], "nothing is missing"),
+        ([evicted("planner"), matched(60, "coder", "s1")], "the engine is busy"),
+        ([evicted("planner", score=1e6)], "what it displaces is worth more"),
+        ([evicted("planner"), matched(60, "planner", "s1"), responded(60)], "it came back by itself"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nothing_is_warmed_when(events: list[EngineEvent], why: str):
+    assert asked(taught(), *events) == []
+
+
+def test_nothing_is_warmed_while_little_is_known_or_when_it_is_off():
+    assert asked(taught(dispatches=20), evicted("planner")) == []
+    off = taught()
+    off.tunables.set("warm_ups", 0)
+    assert asked(off, evicted("planner")) == []
+
+
+def test_a_flush_makes_every_anchor_missing_and_free_room_costs_nothing():
+    idle = EngineLoadSampled(
+        t_ns=60 * 10**9, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=9000
+    )
+    assert [action.agent for action in asked(taught(), CacheFlushed(t_ns=60 * 10**9), idle)] == ["planner"]

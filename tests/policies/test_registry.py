@@ -1,0 +1,51 @@
+"""Policies by name, built-in and of third parties."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from radixdeck.policies import registry
+from radixdeck.policies.primitives import Policy
+
+
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+def test_every_built_in_policy_keeps_the_contract(name: str):
+    policy = registry.create(name)
+    assert isinstance(policy, Policy)
+    assert policy.name == name
+    assert policy.doc
+    assert all(tunable.low <= tunable.default <= tunable.high and tunable.doc for tunable in policy.declares)
+    assert registry.create(name) is not policy
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(registry.PolicyError, match=r"'lruu'.*kv_caching, lru, operator"):
+        registry.create("lruu")
+
+
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [("no_such_module:X", "no_such_module"), ("builtins:dict", "contract"), ("math:nothing", "nothing")],
+)
+def test_a_broken_third_party_policy_is_named(monkeypatch: pytest.MonkeyPatch, target: str, word: str):
+    point = EntryPoint("theirs", target, registry.GROUP)
+    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+    assert "theirs" in registry.names()
+    with pytest.raises(registry.PolicyError, match=rf"theirs.*{word}"):
+        registry.create("theirs")
+
+
+def test_a_third_party_policy_must_answer_to_its_name(monkeypatch: pytest.MonkeyPatch):
+    point = EntryPoint("theirs", "radixdeck.policies.lru:Lru", registry.GROUP)
+    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+    with pytest.raises(registry.PolicyError, match="calls itself 'lru'"):
+        registry.create("theirs")
+
+
+def test_listing_names_imports_no_policy():
+    code = "import sys; from radixdeck.policies.registry import names; names(); print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
