@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import AgentStats, RunState
 
 VERSION = 1
@@ -75,12 +76,26 @@ class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int = 0
 
 
+class SubjectScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the policies give one class of cache nodes now; the fields of a subject, then its score."""
+
+    role: Role
+    agents: tuple[str, ...] = ()
+    session: str = ""
+    node: int = NO_NODE
+    key: float
+    parts: dict[str, float] = {}
+
+
 class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Policies and tunables, what they predict, and `scores` of what is resident now (a few hundred at most)."""
+
     v: int = VERSION
     policies: list[PolicyInfo] = []
     predictability: float = 0.0
     dispatches: int = 0
     survival: dict[str, float] = {}
+    scores: list[SubjectScore] = []
 
 
 class AgentsTable(msgspec.Struct, frozen=True, kw_only=True):

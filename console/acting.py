@@ -1,0 +1,44 @@
+"""From a key to an order: what is selected, the questions that have to be asked first, then the order itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .commands import Act, NoTarget, Order, Target, needs_confirmation, order, parse_amount
+from .dialogs import Ask, Confirm
+from .screens.base import ActingScreen
+
+if TYPE_CHECKING:
+    from .app import ConsoleApp
+
+
+async def carry_out(app: ConsoleApp, act: Act) -> None:
+    """Give the order that `act` means for what is selected now. Runs in a worker, since it may have to ask."""
+    if app.replay is not None or app.read_only:
+        # Refused without asking anything first.
+        app.give(Order(act.name, {}, act.name))
+        return
+    try:
+        ordered = await _asked(app, act, _target(app))
+    except NoTarget as error:
+        app.notify(str(error), severity="warning", timeout=4)
+        return
+    if ordered is not None:
+        app.give(ordered)
+
+
+async def _asked(app: ConsoleApp, act: Act, target: Target | None) -> Order | None:
+    """The order with everything asked, None if the answer was no. Raises NoTarget."""
+    ordered = order(act, target)
+    if act.asks and target is not None:
+        question = act.asks.format(target.agent)
+        amount = await app.push_screen_wait(Ask(question, f"{act.amount:g}", act.doc, parse_amount))
+        return None if amount is None else order(act, target, amount)
+    if needs_confirmation(act, ordered) and not await app.push_screen_wait(Confirm(f"{ordered.words}?", act.confirm)):
+        return None
+    return ordered
+
+
+def _target(app: ConsoleApp) -> Target | None:
+    screen = app.screen
+    return screen.target() if isinstance(screen, ActingScreen) else None

@@ -1,0 +1,195 @@
+"""The console: one worker reads the feed and posts what arrived, one handler folds it, a clock tells the screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.message import Message
+from textual.screen import Screen
+
+from radixdeck.daemon.wire import Reply
+
+from .acting import carry_out
+from .commands import ACTS, Order, outcome
+from .dialogs import Confirm
+from .feed import Feed, ReplayFeed
+from .feed_messages import Connection, FeedMessage
+from .fleet_state import FleetState, NodeState
+from .help import HelpScreen, help_content
+from .replay_keys import REPLAY_ACTIONS, REPLAY_BINDINGS, ask_for_time
+from .screens.agents import AgentsScreen
+from .screens.base import MODES, DeckScreen
+from .screens.events import EventsScreen
+from .screens.fleet import FleetScreen
+from .screens.policies import PoliciesScreen
+from .screens.residency import ResidencyScreen
+from .screens.timeline import TimelineScreen
+from .theme import DECK
+from .widgets.status_line import replay_words
+
+FRAME_S = 0.25
+FRAMES_PER_TABLE = 2
+
+
+class FeedArrived(Message):
+    """The feed said something."""
+
+    def __init__(self, message: FeedMessage) -> None:
+        super().__init__()
+        self.message = message
+
+
+class ConsoleApp(App[None]):
+    """Owns the FleetState. Screens read it; only `on_feed_arrived` changes it.
+
+    `feed`: live or recorded. `read_only`: orders are refused here. `animate`: False leaves drawing to whoever calls
+    `draw`, for pictures that must not depend on a clock.
+    """
+
+    TITLE = "radixdeck"
+    CSS_PATH = "console.tcss"
+    MODES: ClassVar[dict[str, type[Screen[None]]]] = {
+        "fleet": FleetScreen,
+        "residency": ResidencyScreen,
+        "agents": AgentsScreen,
+        "policies": PoliciesScreen,
+        "events": EventsScreen,
+        "timeline": TimelineScreen,
+    }  # type: ignore[assignment]
+    BINDINGS = [
+        *(
+            Binding(str(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
+            for number, (mode, words) in enumerate(MODES.items(), 1)
+        ),
+        *REPLAY_BINDINGS,
+        Binding("question_mark", "help", "help", key_display="?", tooltip="what is focused, and every key"),
+        Binding("q", "quit", "quit", tooltip="leave; the daemon goes on"),
+    ]
+
+    def __init__(self, feed: Feed, read_only: bool = False, *, animate: bool = True) -> None:
+        super().__init__()
+        self.feed = feed
+        self.replay = feed if isinstance(feed, ReplayFeed) else None
+        self.read_only = read_only
+        replay = self.replay
+        self.fleet = FleetState(event_clock=(lambda: replay.position_ns) if replay else None)
+        self._looked_at = ""
+        self._animate = animate
+        self._frame = 0
+
+    @property
+    def entry(self) -> NodeState | None:
+        """The daemon that the screens show: the one chosen, else the first that is up, else the first."""
+        nodes = self.fleet.nodes
+        chosen = nodes.get(self._looked_at)
+        up = (nodes[name] for name in sorted(nodes) if nodes[name].online)
+        return chosen or next(up, None) or (nodes[min(nodes)] if nodes else None)
+
+    def on_mount(self) -> None:
+        self.register_theme(DECK)
+        self.theme = DECK.name
+        self.switch_mode("fleet")
+        self.run_worker(self._read_feed(), name="feed", exclusive=True)
+        if self._animate:
+            self.set_interval(FRAME_S, self.draw)
+
+    async def _read_feed(self) -> None:
+        """The one worker: it only posts."""
+        try:
+            async with self.feed as feed:
+                async for message in feed:
+                    self.post_message(FeedArrived(message))
+        except Exception as error:
+            self.post_message(FeedArrived(Connection(False, f"reading stopped: {error}")))
+
+    def on_feed_arrived(self, arrived: FeedArrived) -> None:
+        self.fleet.apply(arrived.message)
+
+    def draw(self) -> None:
+        """Tell the screen in front; tables only every other time."""
+        self._frame += 1
+        screen = self.screen_stack[0]
+        if isinstance(screen, DeckScreen):
+            screen.refresh_state(tables=self._frame % FRAMES_PER_TABLE == 0 or not self._animate)
+
+    def look_at(self, node: str) -> None:
+        """Show another daemon on every screen."""
+        if node in self.fleet.nodes:
+            self._looked_at = node
+            self.draw()
+
+    def replay_words(self) -> str:
+        """Position and speed of a replay; empty for a live run."""
+        if self.replay is None:
+            return ""
+        replay = self.replay
+        return replay_words(replay.position_ns, replay.first_ns, replay.last_ns, replay.speed, playing=replay.playing)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of a replay are there only in a replay."""
+        if action in REPLAY_ACTIONS:
+            return self.replay is not None
+        return super().check_action(action, parameters)
+
+    def action_replay(self, control: str, *arguments: int) -> None:
+        """One of the ReplayFeed's controls by name."""
+        getattr(self.replay, control)(*arguments)
+        self.draw()
+
+    def action_go_to_time(self) -> None:
+        if self.replay is not None:
+            ask_for_time(self, self.replay)
+
+    # ---- orders ------------------------------------------------------------------------------------------------------
+
+    def give(self, ordered: Order, after: Callable[[], None] | None = None) -> None:
+        """Send an order to the daemon looked at and say what became of it; `after` is called then."""
+        self.run_worker(self._give(ordered, after), group="orders")
+
+    async def _give(self, ordered: Order, after: Callable[[], None] | None) -> None:
+        words, done = outcome(ordered, await self._reply(ordered))
+        self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
+        if after is not None:
+            after()
+
+    async def _reply(self, ordered: Order) -> Reply:
+        if self.replay is not None:
+            return await self.feed.command("", ordered.name)
+        if self.read_only:
+            return Reply(id="", state="refused", detail="this console is read-only")
+        if self.entry is None:
+            return Reply(id="", state="refused", detail="no daemon heard yet")
+        return await self.feed.command(self.entry.node, ordered.name, ordered.arguments)
+
+    def action_act(self, name: str) -> None:
+        """One of ACTS, about what is selected on the screen in front."""
+        act = next(act for act in ACTS if act.name == name)
+        self.run_worker(carry_out(self, act), group="asking", exclusive=True)
+
+    def flush(self) -> None:
+        """Empty the cache, if somebody means it."""
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self.give(Order("flush", {}, "flush"))
+
+        self.push_screen(Confirm("Empty the whole cache?", "Every agent computes its prompt again."), answered)
+
+    # ---- help and palette --------------------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen(help_content(self.screen), self.current_mode))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that has a key, by name, and what is too rare for one."""
+        for mode, words in MODES.items():
+            yield SystemCommand(f"Go to {mode}", words, lambda mode=mode: self.switch_mode(mode))
+        for node in self.fleet.nodes:
+            yield SystemCommand(f"Look at {node}", "show this daemon", lambda node=node: self.look_at(node))
+        for act in ACTS:
+            yield SystemCommand(act.name.capitalize(), act.doc, lambda act=act: self.action_act(act.name))
+        yield SystemCommand("Flush", "empty the whole cache", self.flush)
+        yield from super().get_system_commands(screen)

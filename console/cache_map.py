@@ -1,0 +1,126 @@
+"""The KV pool as cells: which stretch of the picture each cache node covers, and who would be evicted next. Pure."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from radixdeck.daemon.wire import SubjectScore
+from radixdeck.policies.events import NO_NODE, Role
+from radixdeck.policies.residency import NodeView, RunState
+
+ROLE_ORDER: dict[Role, int] = {"shared": 0, "anchor": 1, "private": 2, "unowned": 3}
+PENDING = -2
+"""Stands for what running requests hold that is not in the tree yet."""
+
+
+class Span(NamedTuple):
+    """Cells `first` up to, not including, `end` belong to `node` (NO_NODE: free; PENDING: held by running requests)."""
+
+    first: int
+    end: int
+    node: int
+
+
+class CacheMap:
+    """Spans that cover `cells` cells without a gap. A node smaller than half a cell may have none."""
+
+    def __init__(self, spans: list[Span], cells: int, tokens_per_cell: float) -> None:
+        self.spans = spans
+        self.cells = cells
+        self.tokens_per_cell = tokens_per_cell
+        self._firsts = [span.first for span in spans]
+        self._places = {span.node: place for place, span in enumerate(spans)}
+
+    def at(self, cell: int) -> Span:
+        """The span that covers a cell, clamped to the map. Raises IndexError on an empty map."""
+        return self.spans[max(0, bisect_right(self._firsts, cell) - 1)]
+
+    def span_of(self, node: int) -> Span | None:
+        place = self._places.get(node)
+        return None if place is None else self.spans[place]
+
+    def beside(self, node: int, places: int) -> int:
+        """The node `places` further along the map, skipping what is no node; the same one at the ends."""
+        nodes = [span.node for span in self.spans if span.node >= 0]
+        if not nodes:
+            return NO_NODE
+        if node not in nodes:
+            return nodes[0]
+        return nodes[max(0, min(len(nodes) - 1, nodes.index(node) + places))]
+
+
+def in_order(run: RunState) -> list[NodeView]:
+    """Resident nodes as the map shows them: shared prefixes, then agent by agent (in the order the run met them) the
+    anchor and the histories by session, then what nobody owns; down the tree within each, so the picture is stable."""
+    rank = {agent: place for place, agent in enumerate(run.agents)}
+
+    def key(view: NodeView) -> tuple[int, int, int, str, int, int]:
+        single = len(view.agents) == 1 and view.role in ("anchor", "private")
+        group = 1 if single else 0 if view.agents else 2
+        agent = rank.get(view.agents[0], len(rank)) if single else 0
+        return group, agent, ROLE_ORDER.get(view.role, 3), view.session, view.start, view.node
+
+    return sorted((view for view in run.nodes.values() if view.tokens > 0), key=key)
+
+
+def lay_out(run: RunState, cells: int) -> CacheMap:
+    """Cover `cells` cells with the KV pool. A cell shows whoever holds the token in its middle."""
+    held = [(view.node, view.tokens) for view in in_order(run)]
+    resident = sum(tokens for _, tokens in held)
+    held.append((PENDING, max(0, run.used_tokens - resident)))
+    capacity = max(run.capacity_tokens, resident, 1)
+    per_cell = capacity / max(1, cells)
+    spans: list[Span] = []
+    place = end = 0
+    for node, tokens in held:
+        place = min(capacity, place + tokens)
+        first, end = end, min(cells, math.ceil(place / per_cell - 0.5))
+        if end > first:
+            spans.append(Span(first, end, node))
+    if end < cells:
+        spans.append(Span(end, cells, NO_NODE))
+    return CacheMap(spans, cells, per_cell)
+
+
+class Victim(NamedTuple):
+    """A node that would go soon. `key`: its score, None where no score is known."""
+
+    view: NodeView
+    key: float | None
+    parts: dict[str, float]
+
+
+def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> list[Victim]:
+    """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned ones
+    last. Where no score is known for any, plainly by oldest use."""
+    known = {(s.role, s.agents, s.session, s.node): s for s in scores}
+    parents = {view.parent for view in run.nodes.values()}
+    leaves = [_victim(view, known) for view in run.nodes.values() if view.node not in parents]
+    return sorted(leaves, key=_urgency)[:limit]
+
+
+def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | None:
+    """What the policies give this node now, if they said."""
+    return _score({(s.role, s.agents, s.session, s.node): s for s in scores}, view)
+
+
+_Known = dict[tuple[Role, tuple[str, ...], str, int], SubjectScore]
+
+
+def _score(known: _Known, view: NodeView) -> SubjectScore | None:
+    session = view.session if view.role == "private" else ""
+    agents = view.agents if len(view.agents) <= 8 else ("*",)
+    single = known.get((view.role, agents, session, view.node))
+    return single or known.get((view.role, agents, session, NO_NODE))
+
+
+def _victim(view: NodeView, known: _Known) -> Victim:
+    score = _score(known, view)
+    return Victim(view, score.key if score else None, score.parts if score else {})
+
+
+def _urgency(victim: Victim) -> tuple[bool, float, int, int]:
+    return victim.view.pinned, victim.key or 0.0, victim.view.last_use_ns, victim.view.node

@@ -1,0 +1,106 @@
+"""What an operator can order, declared once: the key, what it needs, whether it destroys, what it asks. No screens."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from radixdeck.daemon.wire import CommandName, Reply
+from radixdeck.policies.events import NO_NODE
+
+from .words import tokens
+
+
+class Target(NamedTuple):
+    """What an order is about: an agent, or one of its cache nodes. `pinned`, `quarantined`: as it is now."""
+
+    agent: str = ""
+    node: int = NO_NODE
+    pinned: bool = False
+    quarantined: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"node {self.node}" if self.node != NO_NODE else self.agent
+
+
+class Act(NamedTuple):
+    """One order. `undo`: what the same key orders once `undone_by` is true of the target. `on_node`: works on a single
+    cache node too. `asks`: the question for its amount, with `amount` as the proposed answer."""
+
+    key: str
+    name: CommandName
+    doc: str
+    on_node: bool = False
+    confirm: str = ""
+    undo: CommandName | None = None
+    undone_by: str = ""
+    asks: str = ""
+    amount: float = 0.0
+    argument: str = ""
+
+
+ACTS: tuple[Act, ...] = (
+    Act("w", "warm", "prefill the agent's anchor now, ahead of its next dispatch"),
+    Act("p", "pin", "never evict while anything else can go; again to unpin", on_node=True, undo="unpin",
+        undone_by="pinned"),
+    Act("t", "retain", "hold the agent's tokens with a bias that decays within a token budget"),
+    Act("e", "evict", "drop what is not in use", on_node=True,
+        confirm="What it holds must be computed again when it is asked for next."),
+    Act("b", "boost", "add to the agent's score for a while", asks="Add how much to the score of {}?", amount=1.0,
+        argument="amount"),
+    Act("Q", "quarantine", "refuse the agent's requests; again to release", undo="release", undone_by="quarantined",
+        confirm="Its requests will be refused with an error until it is released."),
+)  # fmt: skip
+
+
+class Order(NamedTuple):
+    """A command ready to be sent, and what it is called in words."""
+
+    name: CommandName
+    arguments: dict[str, Any]
+    words: str
+
+
+class NoTarget(ValueError):
+    """There is nothing selected that the order could be about. The message says what to do."""
+
+
+def order(act: Act, target: Target | None, amount: float | None = None) -> Order:
+    """The command that `act` means for `target`. Raises NoTarget if it needs an agent and none is selected."""
+    if target is None or (not target.agent and not (act.on_node and target.node != NO_NODE)):
+        raise NoTarget(f"{act.name}: select {'an agent or a node' if act.on_node else 'an agent'} first")
+    name = act.undo if act.undo and getattr(target, act.undone_by) else act.name
+    arguments: dict[str, Any]
+    if act.on_node and target.node != NO_NODE:
+        arguments, words = {"node": target.node}, f"{name} {target.words}"
+    else:
+        arguments, words = {"agent": target.agent}, f"{name} {target.agent}"
+    if act.argument:
+        arguments[act.argument] = act.amount if amount is None else amount
+        words += f" by {arguments[act.argument]:+g}"
+    return Order(name, arguments, words)
+
+
+def needs_confirmation(act: Act, ordered: Order) -> bool:
+    """Whether this order destroys something; undoing never does."""
+    return bool(act.confirm) and ordered.name == act.name
+
+
+def outcome(ordered: Order, reply: Reply) -> tuple[str, bool]:
+    """What became of an order in words, and whether it was done."""
+    if reply.state == "refused":
+        return f"{ordered.words} refused: {reply.detail or 'no reason given'}", False
+    touched = f", {tokens(reply.tokens)}" if reply.tokens else ""
+    return f"{ordered.words}: done{touched}" + (f" ({reply.detail})" if reply.detail else ""), True
+
+
+def parse_amount(text: str) -> float:
+    """A number a person typed. Raises ValueError with words."""
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value

@@ -1,0 +1,90 @@
+"""The last events of one node as sentences, and how many came in which second: a bounded ring without any screen."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from radixdeck.policies.events import AnyEvent, kind_of
+
+MAX_LINES = 5_000
+MAX_SECONDS = 3_600
+
+ROUTINE = frozenset(
+    {"engine_load_sampled", "first_token_sent", "node_added", "node_owned", "node_split", "prefix_inserted"}
+)
+"""Kinds that come with every request and seldom explain anything: shown on demand."""
+
+
+class LogLine(NamedTuple):
+    seq: int
+    t_ns: int
+    kind: str
+    text: str
+    event: AnyEvent
+
+    def matches(self, query: str) -> bool:
+        """Whether the lower-case `query` is in the words or the kind of this event."""
+        return query in self.text.lower() or query in self.kind
+
+
+class EventLog:
+    """Lines in the order of their numbers. `version` changes whenever the content does."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
+        self._per_second: OrderedDict[int, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[LogLine]:
+        return iter(self._lines)
+
+    @property
+    def last_seq(self) -> int:
+        return self._lines[-1].seq if self._lines else -1
+
+    def add(self, seq: int, event: AnyEvent, text: str) -> None:
+        """Append one event; one that is not newer than the last is known already and left out."""
+        if seq <= self.last_seq:
+            return
+        self._lines.append(LogLine(seq, event.t_ns, kind_of(event), text, event))
+        second = event.t_ns // 1_000_000_000
+        self._per_second[second] = self._per_second.get(second, 0) + 1
+        while len(self._per_second) > MAX_SECONDS:
+            self._per_second.popitem(last=False)
+        self.version += 1
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self._per_second.clear()
+        self.version += 1
+
+    def density(self, first_ns: int, last_ns: int, buckets: int) -> list[int]:
+        """Events per bucket of equal time between two moments."""
+        counts = [0] * buckets
+        span_s = max(1e-9, (last_ns - first_ns) / 1e9)
+        for second, number in self._per_second.items():
+            place = int((second + 0.5 - first_ns / 1e9) / span_s * buckets)
+            if 0 <= place < buckets:
+                counts[place] += number
+        return counts
+
+    def select(self, query: str, *, routine: bool) -> list[LogLine]:
+        """The lines that a filter leaves; an empty query leaves all. Routine kinds only if asked for or searched by
+        their own name."""
+        wanted = query.lower().strip()
+        return [
+            line
+            for line in self._lines
+            if (routine or line.kind not in ROUTINE or (wanted and wanted in line.kind))
+            and (not wanted or line.matches(wanted))
+        ]
+
+
+def newest(lines: Iterable[LogLine], number: int) -> list[LogLine]:
+    """The last `number` lines that are not routine."""
+    return list(deque((line for line in lines if line.kind not in ROUTINE), maxlen=number))

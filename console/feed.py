@@ -1,0 +1,207 @@
+"""Where messages come from: a live broker or a recording, behind one Protocol, so that screens cannot tell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from radixdeck.daemon.wire import BrokerAddress, CommandName, Keyframe, Reply, Status
+from radixdeck.daemon.wire_client import AddressSource
+from radixdeck.policies.events import AnyEvent
+
+from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
+from .feed_mqtt import MqttFeed
+
+if TYPE_CHECKING:
+    from radixdeck.storage.session import Session
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+TICK_S = 0.05
+IDLE_S = 2.0
+HISTORY_EVENTS = 300
+DENSITY_BUCKETS = 240
+
+
+class Feed(Protocol):
+    """Messages to iterate over inside `async with`, and orders to give. It reconnects by itself and never ends."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[FeedMessage]: ...
+
+    async def command(
+        self, node: str, name: CommandName, arguments: dict[str, Any] | None = None, why: str = ""
+    ) -> Reply:
+        """Give one order and wait for what became of it. Never raises for what the other side does."""
+        ...
+
+
+def live_feed(address: BrokerAddress | AddressSource, node: str = "") -> Feed:
+    """A feed of one daemon, or of every daemon at that broker."""
+    return MqttFeed(address, node or None)
+
+
+class ReplayFeed:
+    """A recording as a feed: the state at a moment, then events as they came, at a speed, with pause, step and seek.
+
+    Controls may be called at any time from the same event loop; the messages that follow carry them out. All reading
+    of the file happens in the iterator, one call at a time.
+    """
+
+    def __init__(
+        self, session: Session, *, playing: bool = True, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.node = session.info.node
+        self.first_ns, self.last_ns = session.first_ns, session.last_ns
+        self.position_ns = session.first_ns
+        self.playing, self.speed, self.skip_idle = playing, speed, True
+        self.density = session.density(DENSITY_BUCKETS)
+        self._session, self._clock = session, clock
+        self._seq = session.first_seq - 1
+        self._seek_ns: int | None = session.first_ns
+        self._steps = 0
+        self._ticked_s = 0.0
+        self._wake = asyncio.Event()
+
+    # ---- controls ----------------------------------------------------------------------------------------------------
+
+    def toggle(self) -> None:
+        """Pause or go on; at the end of the recording, start again."""
+        if not self.playing and self.position_ns >= self.last_ns:
+            self.seek(self.first_ns)
+        self.playing = not self.playing
+        self._woken()
+
+    def step(self, events: int) -> None:
+        """One event forward or back; pauses. A step back goes to the previous moment at which anything happened."""
+        self.playing = False
+        self._steps += events
+        self._woken()
+
+    def seek(self, t_ns: int) -> None:
+        """Go to a moment, clamped to the recording."""
+        self._seek_ns = max(self.first_ns, min(self.last_ns, t_ns))
+        self.position_ns = self._seek_ns
+        self._woken()
+
+    def jump(self, seconds: float) -> None:
+        self.seek(self.position_ns + int(seconds * 1e9))
+
+    def change_speed(self, places: int) -> None:
+        """Faster or slower by places of SPEEDS."""
+        nearest = min(range(len(SPEEDS)), key=lambda place: abs(SPEEDS[place] - self.speed))
+        self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, nearest + places))]
+
+    def toggle_skip(self) -> None:
+        """Skip stretches in which nothing happens, or not."""
+        self.skip_idle = not self.skip_idle
+
+    # ---- feed --------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.playing = False
+
+    def __aiter__(self) -> AsyncIterator[FeedMessage]:
+        return self._messages()
+
+    async def command(
+        self, node: str, name: CommandName, arguments: dict[str, Any] | None = None, why: str = ""
+    ) -> Reply:
+        """Refused: what is recorded has happened."""
+        return Reply(id="", state="refused", detail="this is a recording; what happened cannot be changed")
+
+    async def _messages(self) -> AsyncIterator[FeedMessage]:
+        yield Connection(True)
+        info = self._session.info
+        yield NodeStatus(
+            self.node, Status(node=self.node, online=True, run=info.run, model=info.model, version=info.version)
+        )
+        self._ticked_s = self._clock()
+        while True:
+            for message in await self._due():
+                yield message
+            await self._sleep()
+
+    async def _due(self) -> list[FeedMessage]:
+        """What the controls and the passing of time ask for now."""
+        if self._seek_ns is not None:
+            return await self._sought()
+        if self._steps:
+            return self._stepped()
+        return self._played()
+
+    async def _sought(self) -> list[FeedMessage]:
+        t_ns, self._seek_ns = self._seek_ns or self.first_ns, None
+        seq, state = await asyncio.to_thread(self._session.state_at, t_ns)
+        self._seq, self._ticked_s = seq, self._clock()
+        keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
+        before = [pair for pair in self._session.events(seq - HISTORY_EVENTS, HISTORY_EVENTS) if pair[0] <= seq]
+        return [NodeKeyframe(self.node, keyframe), *self._as_message(before)]
+
+    def _stepped(self) -> list[FeedMessage]:
+        forward, self._steps = self._steps > 0, self._steps - (1 if self._steps > 0 else -1)
+        if not forward:
+            self.seek(self._session.arrived_ns(self._seq) - 1)
+            return []
+        found = self._session.events(self._seq, 1)
+        if found:
+            self.position_ns = max(self.position_ns, found[0][1].t_ns)
+        return self._passed(found)
+
+    def _played(self) -> list[FeedMessage]:
+        now_s = self._clock()
+        passed_s, self._ticked_s = now_s - self._ticked_s, now_s
+        if not self.playing:
+            return []
+        self.position_ns += int(passed_s * self.speed * 1e9)
+        found = self._session.until(self._seq, self.position_ns)
+        if not found and self.skip_idle:
+            self._skip()
+        if self.position_ns >= self.last_ns:
+            self._at_end()
+        return self._passed(found)
+
+    def _skip(self) -> None:
+        """Jump over a stretch in which nothing happened, to shortly before what comes next."""
+        ahead = self._session.events(self._seq, 1)
+        if ahead and ahead[0][1].t_ns - self.position_ns > IDLE_S * 1e9:
+            self.position_ns = ahead[0][1].t_ns - int(IDLE_S * 0.25e9)
+
+    def _at_end(self) -> None:
+        """A file that is still written grows; else the replay stops here."""
+        self._session.refresh()
+        self.last_ns = self._session.last_ns
+        self.position_ns = min(self.position_ns, self.last_ns)
+        self.playing = not self._session.ended
+
+    def _passed(self, found: list[tuple[int, AnyEvent]]) -> list[FeedMessage]:
+        if found:
+            self._seq = found[-1][0]
+        return list(self._as_message(found))
+
+    def _as_message(self, found: list[tuple[int, AnyEvent]]) -> list[NodeEvents]:
+        run = self._session.info.run
+        return [NodeEvents(self.node, run, found[0][0], found[-1][0], found)] if found else []
+
+    def _woken(self) -> None:
+        self._wake.set()
+
+    async def _sleep(self) -> None:
+        """Until a control is used, or for one tick while time passes."""
+        pending = self._seek_ns is not None or self._steps
+        try:
+            async with asyncio.timeout(0 if pending else TICK_S if self.playing else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()

@@ -1,0 +1,140 @@
+"""What the console knows of every daemon: messages in, one folded state per node out. The only truth of the screens.
+
+No Textual and no sockets in here. Live and replayed runs come in as the same messages and give the same state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from radixdeck.daemon.wire import AgentsTable, Keyframe, Metrics, PoliciesTable, Status
+from radixdeck.policies.residency import RunState, fold
+
+from .event_log import EventLog
+from .feed_messages import (
+    Connection,
+    FeedMessage,
+    NodeAgents,
+    NodeEvents,
+    NodeKeyframe,
+    NodeMetrics,
+    NodePolicies,
+    NodeStatus,
+)
+from .sentences import sentence
+from .theme import AgentMark, agent_marks
+
+
+@dataclass
+class NodeState:
+    """One daemon. `run` is folded up to event `seq` of run `run_id`; `synced`: a keyframe has been seen."""
+
+    node: str
+    status: Status | None = None
+    run: RunState = field(default_factory=RunState)
+    run_id: str = ""
+    seq: int = -1
+    synced: bool = False
+    table: PoliciesTable | None = None
+    agents_table: AgentsTable | None = None
+    metrics: Metrics | None = None
+    log: EventLog = field(default_factory=EventLog)
+    unknown_events: int = 0
+    heard_s: float = 0.0
+    folded_s: float = 0.0
+
+    @property
+    def online(self) -> bool:
+        return self.status is not None and self.status.online
+
+    @property
+    def marks(self) -> dict[str, AgentMark]:
+        """Letter and colour per agent, in the order the run met them."""
+        return agent_marks(self.run.agents)
+
+
+class FleetState:
+    """Every node heard of, and the connection they are heard through.
+
+    `clock`: monotonic seconds. `event_clock`: the moment a replay stands at, UTC nanoseconds; None for a live feed.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, event_clock: Callable[[], int] | None = None
+    ) -> None:
+        self.nodes: dict[str, NodeState] = {}
+        self.connected = False
+        self.why_lost = "connecting"
+        self.lost_since_s = clock()
+        self.ever_connected = False
+        self._clock = clock
+        self._event_clock = event_clock
+
+    def apply(self, message: FeedMessage) -> None:
+        """Take one message of a feed into the state. Never raises on what a node said."""
+        match message:
+            case Connection():
+                self._on_connection(message)
+            case NodeStatus():
+                self._heard(message.node).status = message.status
+            case NodeKeyframe():
+                self._on_keyframe(self._heard(message.node), message.keyframe)
+            case NodeEvents():
+                self._on_events(self._heard(message.node), message)
+            case NodeAgents():
+                self._heard(message.node).agents_table = message.table
+            case NodePolicies():
+                self._heard(message.node).table = message.table
+            case NodeMetrics():
+                self._heard(message.node).metrics = message.metrics
+
+    @property
+    def lost_s(self) -> float:
+        """For how long the connection has been lost; 0 while it is up."""
+        return 0.0 if self.connected else self._clock() - self.lost_since_s
+
+    def silent_s(self, entry: NodeState) -> float:
+        """For how long nothing has been heard of a node."""
+        return self._clock() - entry.heard_s
+
+    def now_ns(self, entry: NodeState) -> int:
+        """The node's event clock: the time of its last event plus what passed here since, standing still while lost;
+        in a replay the moment it stands at."""
+        if self._event_clock:
+            return self._event_clock()
+        if not self.connected or not entry.folded_s:
+            return entry.run.t_ns
+        return entry.run.t_ns + max(0, int((self._clock() - entry.folded_s) * 1e9))
+
+    def _heard(self, node: str) -> NodeState:
+        entry = self.nodes.setdefault(node, NodeState(node))
+        entry.heard_s = self._clock()
+        return entry
+
+    def _on_connection(self, message: Connection) -> None:
+        if self.connected and not message.up:
+            self.lost_since_s = self._clock()
+        self.connected, self.why_lost = message.up, message.why
+        self.ever_connected |= message.up
+
+    def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:
+        if keyframe.run != entry.run_id or keyframe.seq < entry.seq:
+            entry.log.clear()
+        entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
+        entry.synced = True
+        entry.folded_s = self._clock()
+
+    def _on_events(self, entry: NodeState, message: NodeEvents) -> None:
+        """Fold what is new; what the keyframe contained already is only written to the log."""
+        if not entry.synced or message.run != entry.run_id:
+            return
+        for seq, event in message.events:
+            if seq > entry.seq:
+                fold(entry.run, event)
+            entry.log.add(seq, event, sentence(event, entry.run))
+        if message.last_seq > entry.seq:
+            entry.seq = message.last_seq
+            entry.folded_s = self._clock()
+        entry.unknown_events += message.unknown

@@ -1,0 +1,43 @@
+"""The policies of a run with their tunables: as the daemon publishes them, or, in a replay, as the events left them."""
+
+from __future__ import annotations
+
+from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, TunableInfo
+from radixdeck.policies.host import PolicyError, PolicyHost, TunableError
+from radixdeck.policies.residency import RunState
+
+from .fleet_state import NodeState
+
+
+def policy_table(entry: NodeState) -> PoliciesTable:
+    """What the daemon says, or a table made of the run's own events where nobody says anything."""
+    return entry.table if entry.table is not None else _from_run(entry.run)
+
+
+def _from_run(run: RunState) -> PoliciesTable:
+    """Declarations come from the policies of this installation; one that is not installed is only named."""
+    on = [name for name, enabled in run.policies.items() if enabled]
+    try:
+        facts = PolicyHost(on, run.tunables).info()
+    except (PolicyError, TunableError) as error:
+        return PoliciesTable(policies=[_named_only(name, name in on, str(error)) for name in run.policies])
+    return PoliciesTable(
+        policies=[
+            PolicyInfo(
+                name=fact.name,
+                doc=fact.doc,
+                slot=fact.slot,
+                enabled=fact.enabled,
+                failed=fact.failed,
+                tunables=[
+                    TunableInfo(value=fact.values[t.name], **{f: getattr(t, f) for f in t.__struct_fields__})
+                    for t in fact.declares
+                ],
+            )
+            for fact in facts
+        ]
+    )
+
+
+def _named_only(name: str, enabled: bool, why: str) -> PolicyInfo:
+    return PolicyInfo(name=name, doc=f"not known here: {why}", slot="", enabled=enabled)

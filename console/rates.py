@@ -1,0 +1,94 @@
+"""Rates of the last seconds, derived from the folded state alone, so that a replay shows what the live console did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from radixdeck.policies.residency import RequestView, RunState
+
+WINDOW_S = 10.0
+LIVE_SESSION_S = 60.0
+SURVIVAL_STEPS = 3
+
+
+class Rates(NamedTuple):
+    """Over the last WINDOW_S. `hit_rate`: cached / prompt tokens, None without a request in the window."""
+
+    hit_rate: float | None
+    requests_per_s: float
+    ttft_p50_s: float | None
+
+
+def rates(run: RunState, now_ns: int) -> Rates:
+    """Rates of the window that ends at `now_ns` on the event clock."""
+    recent = list(_matched_since(run, now_ns - int(WINDOW_S * 1e9), now_ns))
+    prompt = sum(view.prompt_tokens for view in recent)
+    hit = sum(view.cached_tokens for view in recent) / prompt if prompt else None
+    return Rates(hit, len(recent) / WINDOW_S, median([v.ttft_s for v in recent if v.ttft_s is not None]))
+
+
+def hit_series(run: RunState, now_ns: int, buckets: int, bucket_s: float) -> list[float | None]:
+    """Hit rate per bucket of time up to `now_ns`, oldest first; None where nothing was asked."""
+    first_ns = now_ns - int(buckets * bucket_s * 1e9)
+    cached, prompt = [0] * buckets, [0] * buckets
+    for view in _matched_since(run, first_ns, now_ns):
+        place = min(buckets - 1, int((view.matched_ns - first_ns) / 1e9 / bucket_s))
+        cached[place] += view.cached_tokens
+        prompt[place] += view.prompt_tokens
+    return [c / p if p else None for c, p in zip(cached, prompt, strict=True)]
+
+
+def run_hit_rate(run: RunState) -> float | None:
+    """Cached share of all prompt tokens since the run began."""
+    return run.totals.cached_tokens / run.totals.prompt_tokens if run.totals.prompt_tokens else None
+
+
+def survival(run: RunState, now_ns: int) -> dict[str, float]:
+    """Probability per agent of a dispatch within the next SURVIVAL_STEPS steps of any live session.
+
+    First-order transitions as folded; a session is live while its last request is younger than LIVE_SESSION_S. This is
+    a plain reading of the past, the same under every policy; what the policy in force believes is on its own screen.
+    """
+    rows = {agent: _shares(row) for agent, row in run.transitions.items()}
+    absent = dict.fromkeys(run.agents, 1.0)
+    for current in _live_agents(run, now_ns):
+        for agent in run.agents:
+            absent[agent] *= 1.0 - _within(rows, current, agent, SURVIVAL_STEPS)
+    return {agent: 1.0 - chance for agent, chance in absent.items()}
+
+
+def median(values: list[float]) -> float | None:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else None
+
+
+def _matched_since(run: RunState, since_ns: int, now_ns: int) -> Iterator[RequestView]:
+    return (v for v in run.requests.values() if since_ns <= v.matched_ns <= now_ns and v.matched_ns and not v.warm)
+
+
+def _live_agents(run: RunState, now_ns: int) -> list[str]:
+    """The present agent of every live session."""
+    last_ns: dict[str, int] = {}
+    for view in run.requests.values():
+        last_ns[view.session] = max(last_ns.get(view.session, 0), view.arrived_ns, view.matched_ns, view.finished_ns)
+    fresh_ns = now_ns - int(LIVE_SESSION_S * 1e9)
+    return [agent for session, agent in run.session_agent.items() if last_ns.get(session, 0) >= fresh_ns]
+
+
+def _shares(row: dict[str, int]) -> dict[str, float]:
+    total = sum(row.values())
+    return {agent: number / total for agent, number in row.items()} if total else {}
+
+
+def _within(rows: dict[str, dict[str, float]], current: str, wanted: str, steps: int) -> float:
+    """Probability that a chain that is at `current` visits `wanted` within `steps` steps."""
+    here, arrived = {current: 1.0}, 0.0
+    for _ in range(steps):
+        ahead: dict[str, float] = {}
+        for agent, chance in here.items():
+            for following, share in rows.get(agent, {}).items():
+                ahead[following] = ahead.get(following, 0.0) + chance * share
+        arrived += ahead.pop(wanted, 0.0)
+        here = ahead
+    return min(1.0, arrived)

@@ -1,0 +1,112 @@
+"""What every screen has: mode bar, status line, its own body, footer; and, where something is selected, the orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+
+from ..commands import ACTS, Target
+from ..fleet_state import NodeState
+from ..widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from ..app import ConsoleApp
+
+MODES: dict[str, str] = {
+    "fleet": "one line per daemon",
+    "residency": "whose tokens are in the KV cache",
+    "agents": "every agent in numbers",
+    "policies": "switch and tune",
+    "events": "what happened and why",
+    "timeline": "go through time",
+}
+
+
+class ModeBar(Static):
+    """The screens with their numbers; the present one stands out. A click switches."""
+
+    def __init__(self, mode: str) -> None:
+        names = [
+            f"[@click=app.switch_mode('{name}')]{'[reverse]' if name == mode else ''} {number} {name} "
+            f"{'[/reverse]' if name == mode else ''}[/]"
+            for number, name in enumerate(MODES, 1)
+        ]
+        super().__init__(Content.from_markup("[bold]radixdeck[/] " + "".join(names)))
+
+
+class DeckScreen(Screen[None]):
+    """Draws what the app's FleetState holds. `mode`: its name among MODES; `help_text`: what `?` says about it."""
+
+    mode: ClassVar[str] = ""
+    help_text: ClassVar[str] = ""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (150, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (30, "-middle"), (45, "-tall")]
+
+    @property
+    def deck(self) -> ConsoleApp:
+        return cast("ConsoleApp", self.app)
+
+    @property
+    def entry(self) -> NodeState | None:
+        """The daemon looked at."""
+        return self.deck.entry
+
+    def compose(self) -> ComposeResult:
+        yield ModeBar(self.mode)
+        yield StatusLine()
+        with Container(id="body"):
+            yield from self.body()
+        yield Footer(compact=True, show_command_palette=False)
+        yield Static("this window is too small: 60 columns and 16 rows are needed", id="too-small")
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets of this screen."""
+        return ()
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.refresh_state, tables=True)
+
+    def on_screen_resume(self) -> None:
+        self.refresh_state(tables=True)
+
+    def refresh_state(self, *, tables: bool) -> None:
+        """Show the state as it is now; `tables`: also what is costly to draw and changes slowly."""
+        deck = self.deck
+        self.query_one(StatusLine).show(deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only)
+        self.set_class(not self._live(), "-lost")
+        if self.entry is not None:
+            self.show_state(self.entry, tables=tables)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        """Draw this screen's own part of the state."""
+
+    def _live(self) -> bool:
+        """Whether what is on screen still follows the engine."""
+        return self.deck.fleet.connected and (self.entry is None or self.entry.online)
+
+
+class ActingScreen(DeckScreen):
+    """A screen on which something is selected that orders can be given about."""
+
+    BINDINGS = [
+        Binding(act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte") for act in ACTS
+    ]
+
+    def target(self) -> Target | None:
+        """What an order would be about now, None if nothing is selected."""
+        return None
+
+    def agent_target(self, agent: str) -> Target | None:
+        stats = self.entry.run.agents.get(agent) if self.entry else None
+        if stats is None:
+            return None
+        return Target(agent, pinned=stats.pinned, quarantined=stats.quarantined)

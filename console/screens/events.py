@@ -1,0 +1,132 @@
+"""Mode 5: what happened and why, one sentence per event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from textual.binding import Binding
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from ..event_log import LogLine
+from ..fleet_state import NodeState
+from ..widgets.filter_bar import FilterBar
+from ..widgets.log_view import LogView
+from .base import DeckScreen
+
+
+def fields_of(line: LogLine) -> str:
+    """Everything an event says, as name=value; prompt hashes by their length only."""
+    told = msgspec.structs.asdict(line.event)
+    worded = (f"{name}={_value(value)}" for name, value in told.items() if name != "t_ns")
+    return f"#{line.seq} {line.kind}  " + "  ".join(worded)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class EventsScreen(DeckScreen):
+    """The log, a filter, and everything the selected event says."""
+
+    mode = "events"
+    help_text = (
+        "One sentence per event with its cause. / filters by words or by kind (node_evicted), n and N go from match to "
+        "match, f switches between only the matches and all lines with the matches marked. v also shows what comes "
+        "with every request (inserts, splits, owners, first tokens, load). space holds the picture still while the "
+        "run goes on; y copies the selected event."
+    )
+    BINDINGS = [
+        Binding("space", "pause", "pause", tooltip="hold the log still; the run goes on"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="only events with a text"),
+        Binding("n", "find(1)", "next", tooltip="next match"),
+        Binding("N", "find(-1)", show=False, tooltip="previous match"),
+        Binding("f", "only", "all/matches", tooltip="only matches, or all lines with matches marked"),
+        Binding("v", "routine", "routine", tooltip="also what comes with every request"),
+        Binding("y", "copy", "copy", tooltip="copy the selected event", show=False),
+        Binding("escape", "clear_filter", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._query = ""
+        self._only = True
+        self._routine = False
+        self._paused = False
+        self._seen: tuple[int, int, str] | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield LogView(id="log")
+        yield Static(id="event-fields", markup=False)
+        yield FilterBar()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a replay space belongs to the replay."""
+        return not (action == "pause" and self.deck.replay is not None)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        seen = (id(entry.log), entry.log.version, self._query)
+        if self._paused or (seen == self._seen and not tables):
+            return
+        self._seen = seen
+        view = self.query_one(LogView)
+        lines = entry.log.select(self._query if self._only else "", routine=self._routine)
+        view.show(lines, self._query)
+        view.border_title = self._title(len(lines), len(entry.log))
+
+    def action_pause(self) -> None:
+        self._paused = not self._paused
+        view = self.query_one(LogView)
+        if self._paused:
+            view.following = False
+            view.border_title = f"{view.border_title} - PAUSED, space goes on"
+        else:
+            view.following = True
+            self.refresh_state(tables=True)
+
+    def action_filter(self) -> None:
+        self.query_one(FilterBar).ask(self._query)
+
+    def action_clear_filter(self) -> None:
+        self.query_one(FilterBar).put_away()
+        self._filter("")
+
+    def action_find(self, direction: int) -> None:
+        if not self.query_one(LogView).find(direction):
+            self.notify("no match; / sets what to look for", severity="warning", timeout=3)
+
+    def action_only(self) -> None:
+        self._only = not self._only
+        self._filter(self._query)
+
+    def action_routine(self) -> None:
+        self._routine = not self._routine
+        self._filter(self._query)
+
+    def action_copy(self) -> None:
+        line = self.query_one(LogView).selected
+        if line is not None:
+            self.app.copy_to_clipboard(f"{line.text}\n{fields_of(line)}")
+            self.notify("event copied", timeout=2)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._filter(event.value)
+
+    def on_log_view_line_selected(self) -> None:
+        line = self.query_one(LogView).selected
+        panel = self.query_one("#event-fields", Static)
+        panel.border_title = "selected event"
+        panel.update(Content(f"{line.text}\n{fields_of(line)}") if line else "no event")
+
+    def _filter(self, query: str) -> None:
+        self._query, self._paused = query, False
+        self.refresh_state(tables=True)
+
+    def _title(self, shown: int, known: int) -> str:
+        filtered = f" with '{self._query}'" if self._query else ""
+        routine = "" if self._routine else ", routine ones hidden (v shows)"
+        return f"{shown:,} of the last {known:,} events{filtered}{routine}"

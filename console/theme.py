@@ -1,0 +1,79 @@
+"""Colours of the console: a theme, and one colour and letter per agent that stay apart for colour-blind eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from textual.theme import Theme
+
+DECK = Theme(
+    name="deck",
+    primary="#56b4e9",
+    secondary="#009e73",
+    accent="#f0c94c",
+    warning="#e69f00",
+    error="#e8684a",
+    success="#35b98e",
+    foreground="#d8dee6",
+    background="#10141a",
+    surface="#161c24",
+    panel="#1f2732",
+    dark=True,
+    variables={"footer-key-foreground": "#f0c94c", "block-cursor-background": "#35506b"},
+)
+
+AGENT_COLOURS = (
+    "#56b4e9",
+    "#e69f00",
+    "#1fb58f",
+    "#d98cb8",
+    "#f0e05a",
+    "#e0693a",
+    "#7f9cf5",
+    "#b5c98f",
+    "#c9a27a",
+    "#9fd8df",
+    "#b48ce0",
+    "#a3a9b3",
+)
+"""Okabe and Ito's set, lightened for a dark ground, then neighbours that differ from it in lightness as well."""
+
+SHARED_COLOUR = "#c9ced6"
+UNOWNED_COLOUR = "#6b7480"
+PENDING_COLOUR = "#4a5563"
+GROUND = "#10141a"
+
+EVERYBODY = "*"
+"""Stands for more sharers than are listed; it is no agent."""
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class AgentMark(NamedTuple):
+    """How one agent is drawn: `letter` (capital; lower case for its histories) and `colour` (#rrggbb)."""
+
+    letter: str
+    colour: str
+
+
+def agent_marks(agents: Iterable[str]) -> dict[str, AgentMark]:
+    """A mark per agent, in the given order: the first free letter of its own name, else of the alphabet, else digits.
+
+    Marks depend only on the order, so a run and its recording show the same picture; from the 37th agent on letters
+    repeat and the name in the detail panel decides.
+    """
+    taken: set[str] = set()
+    marks: dict[str, AgentMark] = {}
+    for index, agent in enumerate(agent for agent in agents if agent != EVERYBODY):
+        wanted = [c for c in agent.upper() if c in _ALPHABET] + list(_ALPHABET) + list("0123456789")
+        letter = next((c for c in wanted if c not in taken), "#")
+        taken.add(letter)
+        marks[agent] = AgentMark(letter, AGENT_COLOURS[index % len(AGENT_COLOURS)])
+    return marks
+
+
+def blend(colour: str, ground: str, share: float) -> str:
+    """`share` of `colour` over `ground`, both #rrggbb."""
+    pairs = zip((colour[1:3], colour[3:5], colour[5:7]), (ground[1:3], ground[3:5], ground[5:7]), strict=True)
+    return "#" + "".join(f"{round(int(a, 16) * share + int(b, 16) * (1 - share)):02x}" for a, b in pairs)

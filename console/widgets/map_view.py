@@ -1,0 +1,183 @@
+"""The residency map: the KV pool as cells, drawn line by line with equal neighbours merged and styles cached."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from radixdeck.policies.events import NO_NODE
+from radixdeck.policies.residency import NodeView, RunState
+
+from ..cache_map import PENDING, CacheMap, Span, lay_out
+from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, agent_marks, blend
+
+FREE_GROUND = "#161c24"
+CURSOR_GROUND = "#ffffff"
+
+
+class Look(NamedTuple):
+    """How the cells of a node are drawn; the first one of a pinned node carries a star."""
+
+    char: str
+    colour: str
+    ground: str
+    bold: bool = False
+    pinned: bool = False
+
+
+def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool) -> Look:
+    """How a node is drawn. `odd` tells it from an equal-looking neighbour by a shade."""
+    if node == PENDING:
+        return Look("░", PENDING_COLOUR, FREE_GROUND)
+    if view is None:
+        return Look(" ", UNOWNED_COLOUR, FREE_GROUND)
+    mark = marks.get(view.agents[0]) if len(view.agents) == 1 else None
+    if mark is None:
+        colour, char = (SHARED_COLOUR, "+") if view.agents else (UNOWNED_COLOUR, "·")
+        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), view.pinned)
+    if view.role == "private":
+        ground = blend(mark.colour, GROUND, 0.24 if odd else 0.14)
+        return Look(mark.letter.lower(), mark.colour, ground, pinned=view.pinned)
+    char = mark.letter if view.role == "anchor" else "+" if view.role == "shared" else "·"
+    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, view.pinned)
+
+
+class MapView(Widget, can_focus=True):
+    """One cell per stretch of tokens. The cursor is on a node, not on a place, and follows it when the map moves."""
+
+    BINDINGS = [
+        Binding("left,h", "beside(-1)", "node", key_display="←→", tooltip="the node before or after on the map"),
+        Binding("right,l", "beside(1)", show=False),
+        Binding("up,k", "row(-1)", show=False),
+        Binding("down,j", "row(1)", show=False),
+    ]
+    help_text = (
+        "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
+        "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
+        "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
+        "pinned node. Arrows or h j k l move over nodes, a click selects one."
+    )
+
+    class NodeSelected(Message):
+        """Another node is under the cursor."""
+
+        def __init__(self, node: int) -> None:
+            super().__init__()
+            self.node = node
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._run = RunState()
+        self._map = CacheMap([], 0, 0.0)
+        self._looks: dict[int, Look] = {}
+        self._styles: dict[tuple[str, str, bool], Style] = {}
+        self.node = NO_NODE
+
+    @property
+    def tokens_per_cell(self) -> float:
+        return self._map.tokens_per_cell
+
+    def show(self, run: RunState) -> None:
+        """Draw this state."""
+        self._run = run
+        self._lay_out()
+
+    def select(self, node: int) -> None:
+        """Put the cursor on a node."""
+        if node != self.node:
+            self.node = node
+            self.post_message(self.NodeSelected(node))
+            self.refresh()
+
+    def action_beside(self, places: int) -> None:
+        self.select(self._map.beside(self.node, places))
+
+    def action_row(self, rows: int) -> None:
+        """To the node one row up or down, and on in that direction over free room."""
+        width = self.size.width
+        span = self._map.span_of(self.node)
+        if span is None or not width:
+            self.action_beside(rows)
+            return
+        cell = (span.first if rows < 0 else span.end - 1) + rows * width
+        if 0 <= cell < self._map.cells and self._map.at(cell).node >= 0:
+            self.select(self._map.at(cell).node)
+        else:
+            self.action_beside(rows)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_out()
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        if place is not None and self._map.spans:
+            found = self._map.at(place.y * self.size.width + place.x)
+            if found.node >= 0:
+                self.select(found.node)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        cell, end = y * width, min((y + 1) * width, self._map.cells)
+        segments: list[Segment] = []
+        while cell < end:
+            span = self._map.at(cell)
+            upto = min(span.end, end)
+            segments += self._drawn(span, cell, upto)
+            cell = upto
+        return Strip(segments, sum(len(segment.text) for segment in segments)).adjust_cell_length(width)
+
+    def _drawn(self, span: Span, first: int, end: int) -> list[Segment]:
+        """The cells `first` to `end` of one span."""
+        char, colour, ground, bold, pinned = self._looks[span.node]
+        text = char * (end - first)
+        if pinned and first == span.first:
+            text = "*" + text[1:]
+        if span.node == self.node and span.node >= 0:
+            text = ("[" if first == span.first else text[0]) + text[1:]
+            text = text[:-1] + ("]" if end == span.end else text[-1])
+            colour, ground, bold = GROUND, blend(CURSOR_GROUND, colour if ground != colour else ground, 0.6), True
+        return [Segment(text, self._style(colour, ground, bold))]
+
+    def _style(self, colour: str, ground: str, bold: bool) -> Style:
+        key = (colour, ground, bold)
+        if key not in self._styles:
+            self._styles[key] = Style(color=colour, bgcolor=ground, bold=bold)
+        return self._styles[key]
+
+    def _lay_out(self) -> None:
+        """Compute the map for the present size and redraw the rows that changed."""
+        width, height = self.size
+        if not width or not height:
+            return
+        old, old_looks = self._map.spans, self._looks
+        self._map = lay_out(self._run, width * height)
+        marks = agent_marks(self._run.agents)
+        nodes = self._run.nodes
+        self._looks = {
+            span.node: look_of(nodes.get(span.node), span.node, marks, odd=bool(place % 2))
+            for place, span in enumerate(self._map.spans)
+        }
+        if self.node not in nodes:
+            self.select(self._map.beside(NO_NODE, 0))
+        first = _first_difference(old, self._map.spans, old_looks, self._looks)
+        if first is not None:
+            top = min(first // width, height - 1)
+            self.refresh(Region(0, top, width, height - top))
+
+
+def _first_difference(
+    old: list[Span], new: list[Span], old_looks: dict[int, Look], new_looks: dict[int, Look]
+) -> int | None:
+    """The first cell that has to be drawn anew, None if nothing changed."""
+    for before, after in zip(old, new, strict=False):
+        if before != after or old_looks.get(before.node) != new_looks.get(after.node):
+            return min(before.first, after.first)
+    return None if len(old) == len(new) else 0

@@ -1,0 +1,103 @@
+"""The lines that are always there: which screens exist, and how the daemon, the engine and the cache are."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from ..fleet_state import FleetState, NodeState
+from ..rates import rates, run_hit_rate
+from ..words import bar, clip, clock, ratio, seconds, short
+
+ENGINE_WORDS = {
+    "starting": "engine starting",
+    "ready": "engine ready",
+    "restarting": "engine restarting",
+    "failed": "engine failed",
+    "stopped": "engine stopped",
+    "offline": "daemon away",
+}
+
+
+def connection_words(fleet: FleetState, entry: NodeState | None) -> tuple[str, bool]:
+    """Whether what is on screen is live, in words with its sign, and whether it is."""
+    if not fleet.connected:
+        why = f" ({fleet.why_lost})" if fleet.why_lost else ""
+        if not fleet.ever_connected:
+            return f"○ no connection yet{why}, trying", False
+        return f"○ lost {seconds(fleet.lost_s)} ago{why}, retrying; what was seen stays on screen", False
+    if entry is None:
+        return "● connected, no daemon heard yet", True
+    if not entry.online:
+        return f"○ {entry.node} offline; what was seen stays on screen", False
+    return f"● {entry.node} up", True
+
+
+def engine_words(entry: NodeState, *, replayed: bool) -> str:
+    """The engine's state; in a replay as the events tell it."""
+    if replayed:
+        up, detail = entry.run.engine_up, entry.run.engine_detail
+        return "engine ready" if up else f"engine away{f': {detail}' if detail else ''}"
+    if entry.status is None:
+        return "engine unknown"
+    detail = entry.status.detail if entry.status.state != "ready" else ""
+    return ENGINE_WORDS[entry.status.state] + (f": {detail}" if detail else "")
+
+
+def policy_words(entry: NodeState) -> str:
+    """The policies that are on, without the operator, who always is."""
+    on = [name for name, enabled in entry.run.policies.items() if enabled and name != "operator"]
+    return ", ".join(on) or "lru"
+
+
+class StatusLine(Static):
+    """Two lines; what does not fit is cut at the end, so the most important comes first."""
+
+    help_title = "Status line"
+
+    def show(self, fleet: FleetState, entry: NodeState | None, *, replay: str = "", read_only: bool = False) -> None:
+        """Say how things are now. `replay`: position and speed in words, empty for a live run."""
+        width = max(20, self.size.width - 2)
+        words, live = connection_words(fleet, entry)
+        if replay:
+            words = f"■ {entry.node if entry else ''} recorded"
+        tail = "" if entry is None else self._who(entry, replayed=bool(replay), read_only=read_only)
+        first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))
+        if tail and len(words) + 2 < width:
+            first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
+        second = "" if entry is None else self._how(fleet, entry)
+        if replay:
+            second = Content.assemble((replay, "$accent bold"), "  ", clip(second, max(0, width - len(replay) - 2)))
+        self.update(Content.assemble(first, "\n", second if isinstance(second, Content) else clip(second, width)))
+
+    def _who(self, entry: NodeState, *, replayed: bool, read_only: bool) -> str:
+        run = entry.run
+        model = run.model or (entry.status.model if entry.status else "")
+        run_id = entry.run_id or (entry.status.run if entry.status else "")
+        facts = [
+            engine_words(entry, replayed=replayed),
+            f"policy {policy_words(entry)}",
+            model.rstrip("/").rpartition("/")[2],
+            f"run {run_id}" if run_id else "",
+            "read-only" if read_only and not replayed else "",
+        ]
+        return "  ".join(fact for fact in facts if fact)
+
+    def _how(self, fleet: FleetState, entry: NodeState) -> str:
+        run = entry.run
+        now = rates(run, fleet.now_ns(entry))
+        gauge = bar(run.used_tokens / run.capacity_tokens if run.capacity_tokens else 0.0, 10)
+        hit_now = "-" if now.hit_rate is None else ratio(now.hit_rate, 1)
+        hit_run = ratio(run_hit_rate(run) or 0.0, 1)
+        kv = f"{short(run.used_tokens)}/{short(run.capacity_tokens)} {ratio(run.used_tokens, run.capacity_tokens)}"
+        return (
+            f"KV {gauge} {kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
+            f"{run.running} running {run.waiting} waiting"
+        )
+
+
+def replay_words(position_ns: int, first_ns: int, last_ns: int, speed: float, *, playing: bool) -> str:
+    """'▶ 2x 0:03.2 / 10:00.0'."""
+    sign = "▶" if playing else "‖"
+    place = f"{clock((position_ns - first_ns) / 1e9)} / {clock((last_ns - first_ns) / 1e9)}"
+    return f"{sign} {speed:g}x {place}"
