@@ -50,7 +50,8 @@ from .feed_messages import (
 from .feed_sync import NodeSync
 
 WATCH_EVERY_S = 5.0
-RESYNC_EVERY_S = 1.0
+RESYNC_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 MAX_WAITING_EVENTS = 50_000
 LEAVES = ("status", "agents", "policies", "metrics", "residency", "events")
 
@@ -76,7 +77,7 @@ class MqttFeed:
     A node's events come exactly once and in order after its keyframe; when any are lost a new NodeKeyframe comes in
     their place. A reader that does not keep up gets the latest tables and a new keyframe, not a growing queue.
     `address` may be a function that says where the broker is now; it is asked before every connection.
-    `statuses`, `agents`, `policies`: the latest of each node.
+    `statuses`, `agents`, `policies`, `metrics`: the latest of each node.
 
     `keyframes=False`: events only, from now on, with gaps where there are gaps.
     Raises ValueError if the node's name cannot be one.
@@ -94,6 +95,7 @@ class MqttFeed:
         self.statuses: dict[str, Status] = {}
         self.agents: dict[str, AgentsTable] = {}
         self.policies: dict[str, PoliciesTable] = {}
+        self.metrics: dict[str, Metrics] = {}
         self._address: AddressSource = (lambda: address) if isinstance(address, BrokerAddress) else address
         self._only = node
         self._keyframes = keyframes
@@ -199,13 +201,13 @@ class MqttFeed:
             for name, node in list(self._nodes.items()):
                 if node.sync.lost or time.monotonic() - node.watched_s >= WATCH_EVERY_S:
                     await self._watch(client, name)
-            await asyncio.sleep(RESYNC_EVERY_S)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _watch(self, client: aiomqtt.Client, name: str) -> None:
         """Ask for keyframes, and for one at once if the reader is lost or has just come back."""
         node, status = self._nodes[name], self.statuses.get(name)
         silent_s = time.monotonic() - node.watched_s
-        if not self._keyframes or silent_s < RESYNC_EVERY_S / 2 or (status is not None and not status.online):
+        if not self._keyframes or silent_s < RESYNC_EVERY_S or (status is not None and not status.online):
             return
         arguments = {"resync": True} if node.sync.lost or math.isinf(node.watched_s) else {}
         node.watched_s = time.monotonic()
@@ -251,7 +253,8 @@ class MqttFeed:
             policies = self.policies[name] = decode(PoliciesTable, payload, where)
             self._inbox.put(NodePolicies(name, policies), key=where)
         elif leaf == "metrics":
-            self._inbox.put(NodeMetrics(name, decode(Metrics, payload, where)), key=where)
+            metrics = self.metrics[name] = decode(Metrics, payload, where)
+            self._inbox.put(NodeMetrics(name, metrics), key=where)
         else:
             self._commands.take(decode(Reply, payload, where))
 

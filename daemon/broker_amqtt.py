@@ -83,7 +83,7 @@ class _SafeBroker(Broker):
 
     def _delivered(self, client_id: str, size: int, task: asyncio.Task[Any]) -> None:
         self._sending.discard(task)
-        left = self._backlog_bytes.pop(client_id) - size
+        left = self._backlog_bytes.pop(client_id, 0) - size
         if left:
             self._backlog_bytes[client_id] = left
         if not task.cancelled():

@@ -45,8 +45,8 @@ acl_file {folder}/acl
 user {user}
 persistence false
 set_tcp_nodelay true
-max_queued_messages 20000
-max_queued_bytes 67108864
+max_queued_messages 1000
+max_queued_bytes 16777216
 max_packet_size 33554432
 sys_interval 0
 log_dest stderr

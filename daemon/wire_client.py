@@ -20,6 +20,8 @@ from .wire import BrokerAddress
 
 ADDRESS_FORM = "mqtt://[user:password@]host[:port], or mqtts:// for TLS"
 TIMEOUT_S = 5.0
+CHECK_S = 3.0
+"""Brokers without MQTT 5 may just be silent when they are spoken to in it."""
 KEEPALIVE_S = 15
 FIRST_DELAY_S = 0.05
 LAST_DELAY_S = 2.0
@@ -58,7 +60,9 @@ def parse_url(url: str) -> BrokerAddress:
     )
 
 
-def new_client(address: BrokerAddress, identifier: str, will: aiomqtt.Will | None = None) -> aiomqtt.Client:
+def new_client(
+    address: BrokerAddress, identifier: str, will: aiomqtt.Will | None = None, timeout_s: float = TIMEOUT_S
+) -> aiomqtt.Client:
     """A client for one connection. TCP_NODELAY is set: without it a QoS 1 round trip waits 44 ms for delayed ACKs."""
     return aiomqtt.Client(
         hostname=address.host,
@@ -70,7 +74,7 @@ def new_client(address: BrokerAddress, identifier: str, will: aiomqtt.Will | Non
         # MQTT 5 has clean_start instead; paho refuses to be given the other one.
         clean_session=None if address.v5 else True,
         will=will,
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         keepalive=KEEPALIVE_S,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         tls_context=ssl.create_default_context() if address.tls else None,
@@ -83,7 +87,7 @@ async def check(address: BrokerAddress) -> BrokerAddress:
     for v5 in (True, False):
         trial = msgspec.structs.replace(address, v5=v5)
         try:
-            async with new_client(trial, new_identifier("check")):
+            async with new_client(trial, new_identifier("check"), timeout_s=CHECK_S):
                 return trial
         except (aiomqtt.MqttError, OSError) as error:
             why = why or str(error)

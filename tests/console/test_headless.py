@@ -1,0 +1,110 @@
+"""`tail` and `act` without a terminal: what they print, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from brokers import until
+
+from radixdeck.console import headless
+from radixdeck.console.headless import DONE, NO_DAEMON, REFUSED, UnknownKind, act, tail
+from radixdeck.daemon.mqtt import MqttLink
+from radixdeck.daemon.wire import BrokerAddress, Command, EventBatch, Reply, Status
+from radixdeck.policies.events import CacheFlushed, SessionEnded, encode
+
+
+async def on_command(command: Command) -> Reply:
+    if command.arguments.get("agent") == "planner":
+        return Reply(id=command.id, state="done", detail="warm", tokens=412)
+    return Reply(id=command.id, state="refused", detail="no such agent")
+
+
+@asynccontextmanager
+async def running(address: BrokerAddress, node: str = "n1") -> AsyncGenerator[MqttLink]:
+    link = MqttLink(address, node, on_command)
+    link.publish("status", msgspec.json.encode(Status(node=node, online=True, state="ready")), retain=True)
+    task = asyncio.create_task(link.run())
+    await until(lambda: link.connected, "connected")
+    try:
+        yield link
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def happen(link: MqttLink, first_seq: int) -> None:
+    events = [msgspec.Raw(encode(SessionEnded(t_ns=5, session="s"))), msgspec.Raw(encode(CacheFlushed(t_ns=6)))]
+    link.publish("events", msgspec.json.encode(EventBatch(run="r", first_seq=first_seq, events=events)))
+
+
+async def test_act_prints_the_reply_and_exits_by_it(broker: BrokerAddress) -> None:
+    async with running(broker):
+        out = io.StringIO()
+        assert await act(broker, "warm", {"agent": "planner"}, out=out) == DONE
+        assert await act(broker, "warm", {"agent": "nobody"}, node="n1", out=out) == REFUSED
+    done, refused = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
+    assert (done["state"], done["tokens"]) == ("done", 412)
+    assert (refused["state"], refused["detail"]) == ("refused", "no such agent")
+
+
+async def test_act_says_when_there_is_nobody_or_more_than_one(
+    broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headless, "FIND_S", 0.5)
+    out = io.StringIO()
+    assert await act(broker, "flush", {}, out=out) == NO_DAEMON
+    assert await act(BrokerAddress(host="127.0.0.1", port=1), "flush", {}, out=out) == NO_DAEMON
+    async with running(broker, "a"), running(broker, "b"):
+        assert await act(broker, "flush", {}, out=out) == NO_DAEMON
+        assert await act(broker, "flush", {}, node="c", out=out) == NO_DAEMON
+    details = [msgspec.json.decode(line)["detail"] for line in out.getvalue().splitlines()]
+    assert details[0] == "no daemon is online at this broker"
+    assert details[1].startswith("no connection to the broker: ")
+    assert details[2] == "2 daemons are online: a, b; choose one with --node"
+    assert details[3] == "no daemon named 'c' is online at this broker"
+
+
+async def test_tail_prints_events_as_lines_and_tells_losses(broker: BrokerAddress) -> None:
+    out, notes = io.StringIO(), io.StringIO()
+    async with running(broker) as link:
+        task = asyncio.create_task(tail(broker, kinds=["session_ended"], out=out, notes=notes))
+        first = 1
+
+        def some_more() -> bool:
+            nonlocal first
+            happen(link, first)
+            first += 2
+            return bool(out.getvalue())
+
+        await until(some_more, "tail is there")
+        happen(link, first + 10)
+        await until(lambda: "10 events were lost" in notes.getvalue(), "the loss is told")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    lines = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
+    assert {(line["node"], line["k"], line["session"]) for line in lines} == {("n1", "session_ended", "s")}
+    assert lines[-1]["seq"] == first + 10
+
+
+async def test_tail_ends_when_nobody_reads_any_more(broker: BrokerAddress) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    async with running(broker) as link:
+        with os.fdopen(write_end, "w") as pipe:
+            task = asyncio.create_task(tail(broker, out=pipe))
+            count = iter(range(1, 10**9, 2))
+            await until(lambda: happen(link, next(count)) or task.done(), "tail ends")
+            await task
+            with pytest.raises(BrokenPipeError):
+                pipe.close()
+
+
+async def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UnknownKind, match=r"unknown event kind evicted; known: .*node_evicted"):
+        await tail(BrokerAddress(host="127.0.0.1", port=1), kinds=["evicted"])
