@@ -1,0 +1,162 @@
+"""Makes .venv: our package, and SGLang as this machine can run it. A second run finds the stamp and does nothing.
+
+ENGINE=cuda installs SGLang with its whole CUDA stack, cpu the small set that runs on the CPU, none no engine;
+auto (the default) looks for an NVIDIA GPU. Only the standard library is used: nothing is installed yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOG = VENV / "setup.log"
+SGLANG = "sglang==0.5.21"
+EXTRAS = "test,demo,web"
+INPUTS = ("constraints.txt", "requirements-engine-cpu.txt", "pyproject.toml", "scripts/setup.py")
+PINNED = ("-c", "constraints.txt")
+
+
+class SetupError(Exception):
+    """Something is missing that only a person can provide. The message says what to do."""
+
+
+def engine_wanted() -> str:
+    """cuda, cpu or none: what ENGINE says, else what the machine has."""
+    told = os.environ.get("ENGINE", "auto") or "auto"
+    if told not in {"auto", "cuda", "cpu", "none"}:
+        raise SetupError(f"ENGINE={told}: must be auto, cuda, cpu or none")
+    if told != "auto":
+        return told
+    lister = shutil.which("nvidia-smi")
+    found = lister and b"GPU" in subprocess.run([lister, "-L"], capture_output=True, check=False).stdout
+    return "cuda" if found else "cpu"
+
+
+def pip_steps(engine: str, level: str) -> list[tuple[str, list[str]]]:
+    """What to install, in words and as pip arguments."""
+    if level == "lint":
+        return [("tools for types, style and imports", ["-e", ".[dev]", *PINNED])]
+    ours = ("radixdeck, its tests and demos", ["-e", f".[{EXTRAS}]", *PINNED])
+    if engine == "cuda":
+        return [("radixdeck and SGLang with CUDA (several GB)", ["-e", f".[engine,{EXTRAS}]", *PINNED])]
+    if engine == "none":
+        return [ours]
+    return [
+        ("PyTorch and what SGLang needs on a CPU", ["-r", "requirements-engine-cpu.txt", *PINNED]),
+        ("SGLang itself", ["--no-deps", SGLANG]),
+        ours,
+    ]
+
+
+def stamp_key(engine: str) -> str:
+    """Changes whenever another set-up would come out."""
+    digest = hashlib.sha256(f"{engine} {sys.version_info[:2]}".encode())
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def make_venv() -> None:
+    """A virtual environment with pip, unless a working one is there."""
+    if (
+        PYTHON.exists()
+        and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    ):
+        return
+    print("setup: making .venv", flush=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        said = (made.stdout + made.stderr).strip()
+        raise SetupError(
+            f"{sys.executable} cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv):\n{said}"
+        )
+
+
+def pip_install(words: str, arguments: list[str]) -> None:
+    """Run pip, all of its output in the log, the package at hand on the terminal. Raises SetupError with its end."""
+    started = time.monotonic()
+    print(f"setup: installing {words}", flush=True)
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
+    last: list[str] = []
+    with LOG.open("a", encoding="utf-8") as log:
+        pip = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            log.write(line)
+            last = [*last[-14:], line]
+            show(line)
+        status = pip.wait()
+    clear_line()
+    if status != 0:
+        raise SetupError(f"pip failed ({' '.join(arguments)}); all of it is in {LOG}:\n{''.join(last)}")
+    print(f"setup: installed {words} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def show(line: str) -> None:
+    """On a terminal, one changing line: what is being fetched."""
+    found = re.match(r"\s*(Collecting|Downloading|Using cached|Installing collected)\s+(\S+)(.*)", line)
+    if sys.stdout.isatty() and found:
+        size = re.search(r"\([\d.]+ [kMG]B\)", found[3])
+        print(f"\r\033[K       {found[1]} {found[2][:60]} {size[0] if size else ''}", end="", flush=True)
+
+
+def clear_line() -> None:
+    if sys.stdout.isatty():
+        print("\r\033[K", end="", flush=True)
+
+
+def downloaded_mb() -> float:
+    """What pip says it downloaded, from the log; files from a local folder or cache do not count."""
+    sizes = re.findall(r"Downloading \S+ \(([\d.]+) ([kMG])B\)", LOG.read_text(encoding="utf-8", errors="replace"))
+    return sum(float(number) * {"k": 1e-3, "M": 1.0, "G": 1e3}[unit] for number, unit in sizes)
+
+
+def set_up(level: str) -> None:
+    """Bring .venv to `level` (run or lint) unless its stamp says that it is there."""
+    engine = engine_wanted()
+    key = stamp_key(engine)
+    stamp = VENV / f".set-up-{level}"
+    if PYTHON.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key:
+        return
+    started = time.monotonic()
+    make_venv()
+    if level == "run":
+        kinds = {"cuda": "NVIDIA GPU", "cpu": "CPU", "none": "no engine"}
+        print(f"setup: engine for: {kinds[engine]} (ENGINE=cpu, cuda or none decides otherwise)", flush=True)
+        LOG.unlink(missing_ok=True)
+    for words, arguments in pip_steps(engine, level):
+        pip_install(words, arguments)
+    stamp.write_text(key, encoding="utf-8")
+    print(f"setup: ready after {time.monotonic() - started:.0f} s, {downloaded_mb():.0f} MB downloaded", flush=True)
+
+
+def main() -> int:
+    levels = ["run", *sys.argv[1:]]
+    if unknown := set(levels) - {"run", "lint"}:
+        print(f"setup: unknown argument: {' '.join(unknown)}", file=sys.stderr)
+        return 2
+    try:
+        for level in levels:
+            set_up(level)
+    except (SetupError, OSError) as problem:
+        print(f"setup: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nsetup: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
