@@ -24,6 +24,8 @@ from .writer import Fact, Frame, Item, Writer
 
 FLUSH_S = 0.25
 RETRY_S = 2.0
+LAST_NS = (1 << 63) - 1
+"""The largest time SQLite can hold; a later one is taken for nonsense, so that it cannot end all seeking."""
 MAX_BACKLOG = 50_000
 BATCH = 5_000
 
@@ -71,7 +73,8 @@ class Recorder:
                 self.dropped += 1
                 return
             self._last_seq = seq
-            self._at_ns = max(self._at_ns, event.t_ns)
+            if self._at_ns < event.t_ns <= LAST_NS:
+                self._at_ns = event.t_ns
             if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
                 self._lose(seq, self._at_ns, 1)
             else:
@@ -178,7 +181,7 @@ class Recorder:
 
     def _stand_in(self, item: Item) -> list[Item]:
         """What is stored in place of an item that cannot be."""
-        if isinstance(item, Frame):
+        if isinstance(item, Frame) or isinstance(item.event, EventsDropped):
             return []
         self.dropped += 1
         return [Fact(item.seq, item.at_ns, EventsDropped(t_ns=item.at_ns, count=1))]
