@@ -1,4 +1,6 @@
-"""Commands that wait for their answer, kept so that they survive a lost connection."""
+"""Commands that wait for their answer. They survive lost connections and brokers that forget: an unanswered one is sent
+again, which is safe because the daemon carries out each id once.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from typing import Any
 import msgspec
 
 from radixdeck.daemon.wire import Command, CommandName, Reply, topic
+
+SEND_AGAIN_S = 0.5
 
 
 class Pending:
@@ -45,8 +49,7 @@ def new_command(
 
 
 class Commands:
-    """The commands in flight. `send` publishes one if it can; what it could not is sent again by `send_all` later,
-    which is safe since the daemon carries out each id once."""
+    """The commands in flight. `send` publishes one if it can, and may fail silently."""
 
     def __init__(self, client: str, send: Callable[[Pending], Awaitable[None]]) -> None:
         self._client = client
@@ -62,18 +65,16 @@ class Commands:
         pending = self._pending[command.id] = Pending(topic(node, "command"), msgspec.json.encode(command))
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(pending)
-                return await pending.reply
+                while not pending.reply.done():
+                    if not pending.accepted:
+                        await self._send(pending)
+                    await asyncio.wait({pending.reply}, timeout=SEND_AGAIN_S)
+                return pending.reply.result()
         except TimeoutError:
             detail = "accepted, but not done" if pending.accepted else "no answer"
             return Reply(id=command.id, state="refused", detail=f"{detail} within {timeout_s:g} s")
         finally:
             del self._pending[command.id]
-
-    async def send_all(self) -> None:
-        """Send everything that still waits, on a new connection."""
-        for pending in list(self._pending.values()):
-            await self._send(pending)
 
     def take(self, reply: Reply) -> None:
         """Match a reply to its command; one that nobody waits for is ignored."""

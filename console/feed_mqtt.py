@@ -64,11 +64,17 @@ class _Head(msgspec.Struct):
 
 
 class _Node:
-    """What the feed knows of one node: where it is in the numbering, and when it was last asked for a keyframe."""
+    """What the feed knows of one node. `unsure`: something may have been missed unnoticed, so that a keyframe is wanted
+    though no gap was seen; `asked_s`: when the node was last asked for keyframes, monotonic."""
 
     def __init__(self, name: str, *, keyframes: bool) -> None:
         self.sync = NodeSync(name, keyframes=keyframes)
-        self.watched_s = -math.inf
+        self.unsure = keyframes
+        self.asked_s = -math.inf
+
+    @property
+    def wants_keyframe(self) -> bool:
+        return self.unsure or self.sync.lost
 
 
 class MqttFeed:
@@ -155,7 +161,7 @@ class MqttFeed:
         return reply
 
     async def _send(self, pending: Pending) -> None:
-        """Publish if there is a connection; what fails here is sent again once there is one."""
+        """Publish if there is a connection; what fails here is tried again."""
         if self._client is not None:
             with contextlib.suppress(aiomqtt.MqttError):
                 await self._client.publish(pending.where, pending.payload, qos=1)
@@ -186,32 +192,30 @@ class MqttFeed:
         if self._only is not None:
             self._node(self._only)
         for known in self._nodes.values():
-            known.watched_s = -math.inf
+            known.unsure = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_watching(client))
-            group.create_task(self._commands.send_all())
             async for message in client.messages:
                 self._heard_s = time.monotonic()
-                lost = self._receive(str(message.topic), message.payload)
-                if lost is not None:
-                    await self._watch(client, lost)
+                unsure = self._receive(str(message.topic), message.payload)
+                if unsure is not None:
+                    await self._watch(client, unsure)
 
     async def _keep_watching(self, client: aiomqtt.Client) -> None:
         while True:
-            for name, node in list(self._nodes.items()):
-                if node.sync.lost or time.monotonic() - node.watched_s >= WATCH_EVERY_S:
-                    await self._watch(client, name)
+            for name in list(self._nodes):
+                await self._watch(client, name)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _watch(self, client: aiomqtt.Client, name: str) -> None:
-        """Ask for keyframes, and for one at once if the reader is lost or has just come back."""
+        """Ask for keyframes when it is time to, and for one at once if it is wanted."""
         node, status = self._nodes[name], self.statuses.get(name)
-        silent_s = time.monotonic() - node.watched_s
-        if not self._keyframes or silent_s < RESYNC_EVERY_S or (status is not None and not status.online):
+        every_s = RESYNC_EVERY_S if node.wants_keyframe else WATCH_EVERY_S
+        offline = status is not None and not status.online
+        if not self._keyframes or offline or time.monotonic() - node.asked_s < every_s:
             return
-        arguments = {"resync": True} if node.sync.lost or math.isinf(node.watched_s) else {}
-        node.watched_s = time.monotonic()
-        command = new_command(self._identifier, "watch", arguments)
+        node.asked_s = time.monotonic()
+        command = new_command(self._identifier, "watch", {"resync": True} if node.wants_keyframe else {})
         await client.publish(topic(name, "command"), msgspec.json.encode(command), qos=0)
 
     # ---- what arrives -----------------------------------------------------------------------------------------------
@@ -235,7 +239,7 @@ class MqttFeed:
         except WireError as error:
             self._bad(str(error))
         node = self._nodes.get(name)
-        return name if node is not None and (node.sync.lost or math.isinf(node.watched_s)) else None
+        return name if node is not None and node.wants_keyframe else None
 
     def _take(self, name: str, leaf: str, payload: bytes, where: str) -> None:
         if leaf == "events":
@@ -243,7 +247,7 @@ class MqttFeed:
             events = self._node(name).sync.on_batch(batch)
             self._show([events] if events is not None else [])
         elif leaf == "residency":
-            self._take_keyframe(self._node(name).sync, payload, where)
+            self._take_keyframe(self._node(name), payload, where)
         elif leaf == "status":
             self._take_status(name, decode(Status, payload, where), where)
         elif leaf == "agents":
@@ -262,13 +266,14 @@ class MqttFeed:
         before = self.statuses.get(name)
         self.statuses[name] = status
         if before is None or (before.online, before.run) != (status.online, status.run):
-            self._node(name).watched_s = -math.inf
+            self._node(name).unsure = True
         self._inbox.put(NodeStatus(name, status), key=where)
 
-    def _take_keyframe(self, sync: NodeSync, payload: bytes, where: str) -> None:
+    def _take_keyframe(self, node: _Node, payload: bytes, where: str) -> None:
         head: _Head = decode(_Head, payload, where)
-        if sync.is_news(head.run, head.seq):
-            self._show(sync.on_keyframe(decode(Keyframe, payload, where)))
+        if node.sync.is_news(head.run, head.seq):
+            self._show(node.sync.on_keyframe(decode(Keyframe, payload, where)))
+        node.unsure = False
 
     def _show(self, news: list[NodeEvents | NodeKeyframe]) -> None:
         """Hand on what is in order. If the reader is too far behind, its node starts again from a keyframe."""
