@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -59,8 +60,8 @@ def prune(folder: Path, keep_bytes: int) -> list[Path]:
 
 def _summary(path: Path) -> RunSummary:
     try:
-        connection = connect_to_recording(path)
-        with Session(path, connection) as session, translated(path):
+        with contextlib.closing(connect_to_recording(path)) as connection, translated(path):
+            session = Session(path, connection)
             events = connection.execute("SELECT count(kind) FROM events").fetchone()[0]
             requests, prompt_tokens, cached_tokens = connection.execute(
                 "SELECT count(*), total(prompt_tokens), total(cached_tokens) FROM requests"

@@ -29,7 +29,12 @@ _state_decoder = msgspec.json.Decoder(RunState)
 
 def open_session(path: Path) -> Session:
     """Open a recording read-only. Raises SessionError, in words, if it is missing, no recording, damaged or newer."""
-    return Session(path, connect_to_recording(path))
+    connection = connect_to_recording(path)
+    try:
+        return Session(path, connection)
+    except SessionError:
+        connection.close()
+        raise
 
 
 class Session:
