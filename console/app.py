@@ -1,9 +1,12 @@
 """The console: one worker reads the feed and posts what arrived, one handler folds it, a clock tells the screens."""
 
+# Textual types `Screen` in its own signatures without its parameter.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -51,14 +54,14 @@ class ConsoleApp(App[None]):
 
     TITLE = "radixdeck"
     CSS_PATH = "console.tcss"
-    MODES: ClassVar[dict[str, type[Screen[None]]]] = {
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "fleet": FleetScreen,
         "residency": ResidencyScreen,
         "agents": AgentsScreen,
         "policies": PoliciesScreen,
         "events": EventsScreen,
         "timeline": TimelineScreen,
-    }  # type: ignore[assignment]
+    }
     BINDINGS = [
         *(
             Binding(str(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
@@ -183,7 +186,7 @@ class ConsoleApp(App[None]):
     def action_help(self) -> None:
         self.push_screen(HelpScreen(help_content(self.screen), self.current_mode))
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that has a key, by name, and what is too rare for one."""
         for mode, words in MODES.items():
             yield SystemCommand(f"Go to {mode}", words, lambda mode=mode: self.switch_mode(mode))

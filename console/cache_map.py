@@ -96,7 +96,7 @@ class Victim(NamedTuple):
 def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> list[Victim]:
     """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned ones
     last. Where no score is known for any, plainly by oldest use."""
-    known = {(s.role, s.agents, s.session, s.node): s for s in scores}
+    known = _by_subject(scores)
     parents = {view.parent for view in run.nodes.values()}
     leaves = [_victim(view, known) for view in run.nodes.values() if view.node not in parents]
     return sorted(leaves, key=_urgency)[:limit]
@@ -104,10 +104,14 @@ def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> l
 
 def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | None:
     """What the policies give this node now, if they said."""
-    return _score({(s.role, s.agents, s.session, s.node): s for s in scores}, view)
+    return _score(_by_subject(scores), view)
 
 
 _Known = dict[tuple[Role, tuple[str, ...], str, int], SubjectScore]
+
+
+def _by_subject(scores: Iterable[SubjectScore]) -> _Known:
+    return {(s.role, s.agents, s.session, s.node): s for s in scores}
 
 
 def _score(known: _Known, view: NodeView) -> SubjectScore | None:

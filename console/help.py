@@ -1,5 +1,8 @@
 """`?`: what the focused thing is and which keys work now, read from the bindings themselves."""
 
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable

@@ -16,6 +16,15 @@ def seconds(value: float) -> str:
     return f"{int(value) // 3600} h {int(value) % 3600 // 60:02} min"
 
 
+def brief(value: float) -> str:
+    """A duration in at most six characters: 0.4s, 42s, 3m05s, 2h10m."""
+    if value < 60:
+        return f"{value:.1f}s" if value < 10 else f"{value:.0f}s"
+    if value < 3600:
+        return f"{int(value) // 60}m{int(value) % 60:02}s"
+    return f"{int(value) // 3600}h{int(value) % 3600 // 60:02}m"
+
+
 def clock(value_s: float) -> str:
     """A position in a run: 3:07.2 or 1:03:07.2."""
     tenths = round(max(0.0, value_s) * 10)
@@ -88,3 +97,8 @@ def spark(values: list[float], top: float = 0.0) -> str:
     if high <= 0:
         return " " * len(values)
     return "".join(levels[0 if value <= 0 else max(1, min(8, round(8 * value / high)))] for value in values)
+
+
+def plain(text: str) -> str:
+    """The text so that a border title shows it as it is, square brackets and all."""
+    return text.replace("[", "\\[")

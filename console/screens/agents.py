@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 from textual.binding import Binding
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
@@ -14,11 +15,12 @@ from radixdeck.policies.residency import AgentStats, RunState
 
 from ..commands import Target
 from ..fleet_state import NodeState
+from ..matrix import harm, transitions
 from ..rates import median, survival
 from ..theme import EVERYBODY, AgentMark
 from ..widgets.filter_bar import FilterBar
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import ratio, seconds, short
+from ..words import plain, ratio, seconds, short
 from .base import ActingScreen
 
 COLUMNS = (
@@ -157,7 +159,10 @@ class AgentsScreen(ActingScreen):
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="agents")
-        yield Static(id="agent-words")
+        yield Static(id="agent-words", markup=False)
+        with Horizontal(id="agents-low"):
+            yield Static(id="harm")
+            yield Static(id="transitions")
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -167,9 +172,11 @@ class AgentsScreen(ActingScreen):
         now_ns = self.deck.fleet.now_ns(entry)
         rows = agent_rows(entry.run, entry.marks, now_ns, sort=self._sort, query=self._query)
         table.sync(rows)
-        shown = f"{len(rows)} of {len(entry.marks)} agents" + (f" with '{self._query}'" if self._query else "")
+        found = f" with '{plain(self._query)}'" if self._query else ""
+        shown = f"{len(rows)} of {len(entry.marks)} agents{found}"
         table.border_title = f"{shown}, sorted by {SORTS[self._sort][0]}"
         self._show_words(entry)
+        self._show_matrices(entry)
 
     def target(self) -> Target | None:
         return self.agent_target(self.query_one("#agents", SyncTable).selected)
@@ -201,6 +208,17 @@ class AgentsScreen(ActingScreen):
         if title in titles:
             self._sort = titles.index(title)
             self.refresh_state(tables=True)
+
+    def _show_matrices(self, entry: NodeState) -> None:
+        """Who pushes out whom, and who follows whom, where there is room."""
+        for panel_id, title, draw in (
+            ("#harm", "evictions that hurt: row lost, column pushed out", harm),
+            ("#transitions", "next in the same session: row, then column", transitions),
+        ):
+            panel = self.query_one(panel_id, Static)
+            panel.border_title = title
+            if panel.content_size:
+                panel.update(draw(entry.run, entry.marks, *panel.content_size))
 
     def _show_words(self, entry: NodeState) -> None:
         stats = entry.run.agents.get(self.query_one("#agents", SyncTable).selected)

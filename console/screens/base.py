@@ -1,5 +1,8 @@
 """What every screen has: mode bar, status line, its own body, footer; and, where something is selected, the orders."""
 
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -14,6 +14,7 @@ from ..event_log import LogLine
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
+from ..words import plain
 from .base import DeckScreen
 
 
@@ -110,7 +111,7 @@ class EventsScreen(DeckScreen):
     def action_copy(self) -> None:
         line = self.query_one(LogView).selected
         if line is not None:
-            self.app.copy_to_clipboard(f"{line.text}\n{fields_of(line)}")
+            self.deck.copy_to_clipboard(f"{line.text}\n{fields_of(line)}")
             self.notify("event copied", timeout=2)
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -127,6 +128,6 @@ class EventsScreen(DeckScreen):
         self.refresh_state(tables=True)
 
     def _title(self, shown: int, known: int) -> str:
-        filtered = f" with '{self._query}'" if self._query else ""
+        filtered = f" with '{plain(self._query)}'" if self._query else ""
         routine = "" if self._routine else ", routine ones hidden (v shows)"
         return f"{shown:,} of the last {known:,} events{filtered}{routine}"

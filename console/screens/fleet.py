@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.text import Text
-from textual.containers import Horizontal
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -14,10 +15,11 @@ from radixdeck.policies.residency import Totals
 
 from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
+from ..matrix import shares
 from ..rates import hit_series, rates, run_hit_rate
 from ..widgets.status_line import engine_words, policy_words
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import clip, ratio, seconds, short, spark, time_of_day, tokens
+from ..words import clip, plain, ratio, seconds, short, spark, time_of_day, tokens
 from .base import DeckScreen
 
 COLUMNS = (
@@ -68,6 +70,12 @@ def totals_words(totals: Totals) -> list[tuple[str, str]]:
     ]
 
 
+class DaemonsTable(SyncTable):
+    """Enter looks at the daemon under the cursor."""
+
+    BINDINGS = [Binding("enter", "select_cursor", "look at", tooltip="show this daemon on every screen")]
+
+
 class FleetScreen(DeckScreen):
     """Which daemons are there; enter looks at one; below, its run and its last events."""
 
@@ -78,9 +86,11 @@ class FleetScreen(DeckScreen):
     )
 
     def body(self) -> Iterable[Widget]:
-        yield SyncTable(COLUMNS, id="daemons")
+        yield DaemonsTable(COLUMNS, id="daemons")
         with Horizontal(id="fleet-low"):
-            yield Static(id="run-facts")
+            with Vertical(id="fleet-facts"):
+                yield Static(id="run-facts")
+                yield Static(id="shares")
             yield Static(id="latest")
 
     def refresh_state(self, *, tables: bool) -> None:
@@ -105,7 +115,7 @@ class FleetScreen(DeckScreen):
 
     def _show_facts(self, entry: NodeState) -> None:
         panel = self.query_one("#run-facts", Static)
-        panel.border_title = entry.node
+        panel.border_title = plain(entry.node)
         width = max(10, panel.content_size.width)
         now_ns = self.deck.fleet.now_ns(entry)
         series = [0.0 if value is None else max(0.02, value) for value in
@@ -118,6 +128,9 @@ class FleetScreen(DeckScreen):
         head = Content.assemble((spark(series, top=1.0), "$secondary"))
         note = Content.styled(f"hit rate, last {len(series) * SERIES_BUCKET_S:.0f} s", "$text-muted")
         panel.update(Content("\n").join([head, note, *lines]))
+        held = self.query_one("#shares", Static)
+        held.border_title = "resident tokens"
+        held.update(shares(entry.run, entry.marks, held.content_size.width))
 
     def _show_latest(self, entry: NodeState) -> None:
         panel = self.query_one("#latest", Static)

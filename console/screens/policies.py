@@ -6,18 +6,23 @@ from collections.abc import Iterable
 
 from rich.text import Text
 from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
-from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, TunableInfo
+from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
+from radixdeck.policies.events import NO_NODE
 
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
+from ..matrix import bars
 from ..policy_table import policy_table
+from ..sentences import holder
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import bar, short
+from ..words import bar, parts, short
 from .base import DeckScreen
 
 POLICY_COLUMNS = (
@@ -74,6 +79,12 @@ def tunable_row(policy: PolicyInfo, tunable: TunableInfo, pending: float | None)
     ]
 
 
+def score_line(score: SubjectScore) -> str:
+    """What one kind of node is worth, and why."""
+    what = f"node {score.node}" if score.node != NO_NODE else holder(score.role, score.agents, score.session)
+    return f"{score.key:>9.3g}  {what}  {parts(score.parts)}"
+
+
 def stepped(tunable: TunableInfo, value: float, steps: int) -> float:
     """The value moved by twentieths of its range, on a grid from `low`, within the bounds."""
     size = (tunable.high - tunable.low) / STEPS
@@ -84,10 +95,17 @@ def stepped(tunable: TunableInfo, value: float, steps: int) -> float:
     return max(tunable.low, min(tunable.high, float(f"{tunable.low + (whole + steps) * size:.6g}")))
 
 
+class SwitchTable(SyncTable):
+    """Enter switches the policy under the cursor."""
+
+    BINDINGS = [Binding("enter", "select_cursor", "switch", tooltip="switch the policy on or off")]
+
+
 class TunablesTable(SyncTable):
     """Left and right change the value under the cursor by a step."""
 
     BINDINGS = [
+        Binding("enter", "select_cursor", "type", tooltip="type a value"),
         Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a twentieth of its range less"),
         Binding("right,l", "change(1)", "more", key_display="→", tooltip="a twentieth of its range more"),
         Binding("backspace", "reset", "default", tooltip="back to its default"),
@@ -123,9 +141,12 @@ class PoliciesScreen(DeckScreen):
         self._pending: dict[str, float] = {}
 
     def body(self) -> Iterable[Widget]:
-        yield SyncTable(POLICY_COLUMNS, id="policies")
+        yield SwitchTable(POLICY_COLUMNS, id="policies")
         yield TunablesTable(TUNABLE_COLUMNS, id="tunables")
-        yield Static(id="policy-words")
+        with Horizontal(id="beliefs"):
+            yield Static(id="chances")
+            yield Static(id="scores")
+        yield Static(id="policy-words", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:
@@ -143,6 +164,7 @@ class PoliciesScreen(DeckScreen):
             ]
         )
         self._show_words(table)
+        self._show_beliefs(entry, table)
 
     def on_data_table_row_highlighted(self) -> None:
         if self.entry is not None:
@@ -152,7 +174,7 @@ class PoliciesScreen(DeckScreen):
         if self.entry is None:
             return
         key, table = str(event.row_key.value), policy_table(self.entry)
-        if event.data_table.id == "policies":
+        if self.query_one("#policies").has_focus:
             self._toggle(next(policy for policy in table.policies if policy.name == key))
         else:
             self.run_worker(self._type(key), exclusive=True)
@@ -177,7 +199,7 @@ class PoliciesScreen(DeckScreen):
             return
         _, tunable = found
         question = f"{tunable.name}, {tunable.low:g} to {tunable.high:g} {tunable.unit}".rstrip()
-        typed = await self.app.push_screen_wait(Ask(question, f"{tunable.value:g}", tunable.doc, parse_amount))
+        typed = await self.deck.push_screen_wait(Ask(question, f"{tunable.value:g}", tunable.doc, parse_amount))
         if typed is not None:
             self._tune(key, typed)
 
@@ -197,6 +219,16 @@ class PoliciesScreen(DeckScreen):
     def _tunable(self, key: str) -> tuple[str, TunableInfo] | None:
         found = tunables_of(policy_table(self.entry)).get(key) if self.entry else None
         return (key, found[1]) if found else None
+
+    def _show_beliefs(self, entry: NodeState, table: PoliciesTable) -> None:
+        """What the policies in force expect, and what that makes the cache worth, where there is room."""
+        chances, scores = self.query_one("#chances", Static), self.query_one("#scores", Static)
+        chances.border_title = "chance to be back soon, by the policy in force"
+        drawn = bars(table.survival, entry.marks, chances.content_size.width, lambda chance: f"{chance:.2f}", top=1.0)
+        chances.update(drawn if table.survival else "nothing expected yet")
+        scores.border_title = "scores now, lowest goes first"
+        ordered = sorted(table.scores, key=lambda score: score.key)[: max(1, scores.content_size.height)]
+        scores.update(Content("\n".join(score_line(score) for score in ordered) or "none told"))
 
     def _show_words(self, table: PoliciesTable) -> None:
         panel = self.query_one("#policy-words", Static)

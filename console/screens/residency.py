@@ -19,7 +19,7 @@ from ..fleet_state import NodeState
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
 from ..widgets.map_view import MapView
-from ..words import clip, parts, ratio, seconds, short, tokens
+from ..words import brief, clip, parts, ratio, seconds, short, tokens
 from .base import ActingScreen
 
 
@@ -67,11 +67,13 @@ def last_decision(view: NodeView, log: EventLog) -> NodeEvicted | None:
 def victim_line(victim: Victim, now_ns: int, *, scored: bool) -> str:
     """One node that would go soon: its score if any has one, tokens, idle time, whose it is."""
     view = victim.view
-    idle = seconds(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
+    idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
     score = "-" if victim.key is None else f"{victim.key:.3g}"
     pinned = "* " if view.pinned else ""
-    line = f"{short(view.tokens):>5}  {idle:>9}  {pinned}{holder(view.role, view.agents, view.session)}"
-    return f"{score:>8}  {line}" if scored else line
+    role = "history" if view.role == "private" else view.role
+    whose = " ".join([role, "+".join(view.agents), view.session]).strip()
+    line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"
+    return f"{score:>7} {line}" if scored else line
 
 
 class ResidencyScreen(ActingScreen):

@@ -54,8 +54,8 @@ class TimelineScreen(DeckScreen):
     mode = "timeline"
     help_text = (
         "Blocks show how much happened when. In a recording: space plays and pauses, [ ] go one event, { } ten "
-        "seconds, m M one minute, - + change the speed, g and G go to the ends, : asks for a time, i skips stretches in which "
-        "nothing happens; a click on the blocks goes there. These keys work on every screen."
+        "seconds, m M one minute, - + change the speed, g and G go to the ends, : asks for a time, i skips stretches "
+        "in which nothing happens; a click on the blocks goes there. These keys work on every screen."
     )
 
     def body(self) -> Iterable[Widget]:

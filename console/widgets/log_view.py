@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -33,6 +34,7 @@ SIGNS: dict[str, tuple[str, str]] = {
 OTHER_SIGN = (" ", "#9aa5b1")
 PLAIN = "#d8dee6"
 FAINT = "#7d8894"
+CURSOR_GROUND = Color.parse("#35506b")
 
 
 class LogView(ScrollView, can_focus=True):
@@ -103,9 +105,9 @@ class LogView(ScrollView, can_focus=True):
         number = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         if number >= len(self._lines):
-            return Strip.blank(width)
+            return Strip.blank(width, self.rich_style)
         line = self._lines[number]
-        ground = "#35506b" if number == self.cursor and self.has_focus else None
+        ground = CURSOR_GROUND if number == self.cursor and self.has_focus else self.rich_style.bgcolor
         sign, colour = SIGNS.get(line.kind, OTHER_SIGN)
         segments = [
             Segment(f"{time_of_day(line.t_ns)} ", Style(color=FAINT, bgcolor=ground)),
@@ -114,7 +116,7 @@ class LogView(ScrollView, can_focus=True):
         ]
         return Strip(segments).adjust_cell_length(width, Style(bgcolor=ground))
 
-    def _words(self, text: str, kind: str, ground: str | None) -> list[Segment]:
+    def _words(self, text: str, kind: str, ground: Color | None) -> list[Segment]:
         """The sentence, with the query in it marked."""
         plain = Style(color=FAINT if kind in ROUTINE else PLAIN, bgcolor=ground)
         place = text.lower().find(self._query) if self._query else -1
