@@ -1,4 +1,4 @@
-"""Where things are kept: recordings in runs/, logs in logs/, models made here in models/, sockets and such in state/."""
+"""Where things are kept: recordings in runs/, logs in logs/, models made here in models/, sockets in state/."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import asyncio
 import importlib.metadata
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from radixdeck.policies.events import (
+    ActionKind,
     ActionTaken,
     AnchorMeasured,
     EngineEvent,
@@ -31,7 +32,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
-from radixdeck.policies.residency import RunState
+from radixdeck.policies.residency import AgentStats, RunState
 from radixdeck.storage.files import run_path
 from radixdeck.storage.listing import prune
 from radixdeck.storage.recorder import Recorder, RunInfo
@@ -81,7 +82,7 @@ class Daemon:
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities()
-        self.anchors = AnchorBook(lambda: self.engine.url, self._on_anchor)
+        self.anchors = AnchorBook(upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns)
         self.front = Front(
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
@@ -132,9 +133,6 @@ class Daemon:
     def _hint(self, fact: EngineEvent) -> None:
         self.actions.tell(fact)
 
-    def _on_anchor(self, agent: str, tokens: int) -> None:
-        self._hint(AnchorMeasured(t_ns=now_ns(), agent=agent, tokens=tokens, exact=True))
-
     def _on_hello(self, hello: Hello) -> None:
         """A fresh engine knows nothing of what the operator asked for and of the anchors measured so far."""
         log.info("engine connected", pid=hello.pid, rank=hello.rank)
@@ -143,23 +141,22 @@ class Daemon:
             for stats in self.state.agents.values()
             if self.anchors.tokens(stats.agent)
         ]
-        facts += [msgspec.structs.replace(action, t_ns=now_ns()) for action in self._lasting_actions()]
+        facts += self._lasting_actions()
         if facts:
             self.link.send(Observe(self.link.new_id(), facts))
 
     def _lasting_actions(self) -> list[ActionTaken]:
         return [
             ActionTaken(
-                t_ns=0, id=self.link.new_id(), kind=kind, agent=stats.agent, by="daemon", why="engine restarted"
+                t_ns=now_ns(), id=self.link.new_id(), kind=kind, agent=stats.agent, by="daemon", why="engine restarted"
             )
             for stats in self.state.agents.values()
-            for kind, held in (("pin", stats.pinned), ("quarantine", stats.quarantined))
-            if held
+            for kind in _lasting(stats)
         ]
 
     def _on_engine_status(self, status: EngineStatus) -> None:
         log.info("engine", state=status.state, detail=status.detail)
-        if status.state in ("restarting", "failed"):
+        if status.retry_in_s > 0:
             self.journal.append(EngineLost(t_ns=now_ns(), reason=status.detail, retry_in_s=status.retry_in_s))
         self._publish_status()
 
@@ -244,7 +241,7 @@ class Daemon:
 
 
 @asynccontextmanager
-async def open_daemon(config: DaemonConfig) -> AsyncIterator[Daemon]:
+async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
     """A running daemon for the length of the block. The engine boots in the background: `daemon.engine.wait_ready()`.
 
     Raises ConfigError, BrokerError, FrontError or StorageError in words if it cannot start.
@@ -265,6 +262,12 @@ async def open_daemon(config: DaemonConfig) -> AsyncIterator[Daemon]:
             daemon.journal.record_keyframe()
             for task in tasks:
                 task.cancel()
+
+
+def _lasting(stats: AgentStats) -> list[ActionKind]:
+    """What the operator asked for an agent that outlives an engine process; boosts and node pins do not."""
+    held: list[tuple[ActionKind, bool]] = [("pin", stats.pinned), ("quarantine", stats.quarantined)]
+    return [kind for kind, on in held if on]
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

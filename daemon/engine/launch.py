@@ -134,7 +134,7 @@ class Engine:
         host, port = args.address(self.spec, self.spec.port or _free_port())
         command = args.command(self.spec, model, port)
         process = await EngineProcess.start(command, args.environment(self.spec, self.setup, self._link), log.path)
-        grace_s = 0.0
+        grace_s, why = 0.0, ""
         try:
             await self._until_ready(process, log, host, port)
             ready_at = time.monotonic()
@@ -149,7 +149,7 @@ class Engine:
         finally:
             self._url = None
             if self.status.state == "ready":
-                self._say("restarting", "ending the engine")
+                self._say("stopped" if self._stopping.is_set() else "restarting", why or "ending the engine")
             await asyncio.shield(process.end(grace_s))
 
     async def _until_ready(self, process: EngineProcess, log: LogReader, host: str, port: int) -> None:
