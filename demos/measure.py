@@ -76,9 +76,16 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def bound_of(recording: Path, capacity_tokens: int, rids: Collection[str]) -> float:
-    """Belady's bound on the hit rate of the recorded requests `rids`, 0 to 1: no eviction order without prefetch is
-    above it. Raises SessionError if the recording cannot be read."""
-    wanted = set(rids)
+class Bound(msgspec.Struct, frozen=True):
+    """`hit_rate`: Belady's bound, 0 to 1: no eviction order without prefetch is above it. `requests`: of those asked
+    for, how many the recording holds."""
+
+    hit_rate: float
+    requests: int
+
+
+def bound_of(recording: Path, capacity_tokens: int, rids: Collection[str]) -> Bound:
+    """The bound on the recorded requests `rids` alone. Raises SessionError if the recording cannot be read."""
     with open_session(recording) as session:
-        return belady_bound([r for r in session.requests() if r.rid in wanted], capacity_tokens).hit_rate
+        found = [request for request in session.requests() if request.rid in set(rids)]
+    return Bound(belady_bound(found, capacity_tokens).hit_rate, len(found))

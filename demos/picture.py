@@ -28,8 +28,7 @@ def draw_drives(path: Path, title: str, drives: Mapping[str, Sequence[Outcome]],
         look = {"label": name, "color": COLOURS[place % 4], "linestyle": STYLES[place % 4]}
         answered = [outcome for outcome in outcomes if not outcome.error]
         left.plot(rolling_hit_rate(answered, 30), **look)
-        ttft_ms = sorted(1000 * outcome.ttft_s for outcome in answered)
-        right.plot(ttft_ms, [100 * (n + 1) / len(ttft_ms) for n in range(len(ttft_ms))], **look)
+        _plot_distribution(right, [outcome.ttft_s for outcome in answered], look)
     if bound is not None:
         left.axhline(100 * bound, color="black", linewidth=1, linestyle=":", label="Belady's bound (whole run)")
     _dress(left, "request", "hit rate over the last 30 requests, %")
@@ -66,6 +65,23 @@ def draw_repetitions(
         axis.set_xticks([])
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
+
+
+def draw_distributions(path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """One panel per measure: the share of samples (seconds) that are at most so long."""
+    figure, axes = _figure(len(panels))
+    for axis, (measure, curves) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
+        for place, (name, values_s) in enumerate(curves.items()):
+            look = {"label": name, "color": COLOURS[place % 4], "linestyle": STYLES[place % 4]}
+            _plot_distribution(axis, values_s, look)
+        _dress(axis, measure, "samples, %")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def _plot_distribution(axis: Any, values_s: Sequence[float], look: Mapping[str, Any]) -> None:
+    at_ms = sorted(1000 * value for value in values_s)
+    axis.plot(at_ms, [100 * (n + 1) / len(at_ms) for n in range(len(at_ms))], **look)
 
 
 def _dress(axis: Any, across: str, up: str) -> None:

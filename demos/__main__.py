@@ -1,0 +1,83 @@
+"""`python -m radixdeck.demos`: whose tokens are in the KV cache, and what it is worth to know."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from radixdeck.daemon.broker import BrokerError
+from radixdeck.daemon.config import ConfigError
+from radixdeck.daemon.engine.launch import EngineNotReady
+from radixdeck.daemon.front_errors import FrontError
+from radixdeck.storage.errors import StorageError
+
+from .apart import DriveError
+from .live import LiveError
+from .progress import Progress
+from .story import Options, tell
+from .workloads import WorkloadError
+
+QUICK_REQUESTS = 60
+EXPECTED = (
+    BrokerError, ConfigError, DriveError, EngineNotReady, FrontError, LiveError, StorageError, WorkloadError, OSError,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo. Exit codes: 0 done, 1 a request failed, 2 could not run, 130 stopped."""
+    progress = Progress()
+    try:
+        return asyncio.run(_until_told(parse(arguments), progress))
+    except EXPECTED as error:
+        progress.say(f"demo: {error}")
+        return 2
+    except KeyboardInterrupt:
+        progress.say("demo: stopped; everything it started has ended, what was recorded is kept")
+        return 130
+
+
+async def _until_told(options: Options, progress: Progress) -> int:
+    """Ctrl-C and SIGTERM both cancel the story, which then cleans up."""
+    task = asyncio.ensure_future(tell(options, progress))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def parse(arguments: Sequence[str] | None) -> Options:
+    default = Options()
+    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_REQUESTS} requests per policy")
+    parser.add_argument("--requests", type=int, default=default.requests, help="per policy [%(default)s]")
+    parser.add_argument("--seed", type=int, default=default.seed, help="of the workload [%(default)s]")
+    parser.add_argument("--policy", default=default.policy, help="what to compare with LRU [%(default)s]")
+    parser.add_argument("--kv-tokens", type=int, default=default.kv_tokens, help="KV cache size [%(default)s]")
+    parser.add_argument("--sessions", type=int, default=default.sessions, help="live at a time [%(default)s]")
+    parser.add_argument("--logs", type=Path, help="real conversations in the Who&When format: a file or folder")
+    parser.add_argument("--no-console", action="store_true", help="do not open the console on this terminal")
+    parser.add_argument("--out", type=Path, help="folder for table and picture [results/ in the home folder]")
+    parser.add_argument("--home", default="", help="folder of recordings, logs and models [the user's]")
+    told = parser.parse_args(arguments)
+    return Options(
+        requests=QUICK_REQUESTS if told.quick else told.requests,
+        seed=told.seed,
+        policy=told.policy,
+        kv_tokens=told.kv_tokens,
+        sessions=told.sessions,
+        logs=told.logs,
+        console=not told.no_console and sys.stdin.isatty() and sys.stdout.isatty(),
+        out=told.out,
+        home=told.home,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
