@@ -29,7 +29,6 @@ from .ownership import Owned
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
 ON_SCORES = frozenset({"pin", "unpin", "retain", "boost"})
-SINGLES_OUT = frozenset({"pin", "retain", "boost"})
 FACTS = (ToolCalled, AnswerGiven, SessionEnded, AnchorMeasured, ActionTaken)
 EVERYTHING = 1 << 60
 
@@ -45,6 +44,7 @@ class Control:
         self._cache = cache
         self._observer = observer
         self._stream = observer.stream
+        self._pins: dict[int, ActionTaken] = {}
 
     def obey(self, order: Order) -> Answer:
         """Carry out an order. Never raises: a refusal or a failure is an answer too."""
@@ -59,12 +59,20 @@ class Control:
                 case Tune():
                     return self._tune(order)
                 case Snapshot():
-                    return Answer(order.id, True, tokens=self._observer.snapshot(self._cache.tree_core.root_node))
+                    return self._snapshot(order)
         except (Refused, PolicyError, TunableError) as error:
             return Answer(order.id, False, str(error))
         except Exception as error:
             self._observer.report_failure("obey", error)
             return Answer(order.id, False, f"the engine failed to carry it out: {type(error).__name__}: {error}")
+
+    def _snapshot(self, order: Snapshot) -> Answer:
+        """The tree anew; readers forget their nodes first, so the pins of nodes are said again."""
+        tokens = self._observer.snapshot(self._cache.tree_core.root_node)
+        for pin in self._pins.values():
+            if pin.node in self._observer.ownership.touched:
+                self._stream.emit(msgspec.structs.replace(pin, t_ns=self._stream.now_ns()))
+        return Answer(order.id, True, tokens=tokens)
 
     def _observe(self, order: Observe) -> Answer:
         for event in order.events:
@@ -112,9 +120,9 @@ class Control:
         except Refused as refused:
             self._say_taken(order, ok=False, result=str(refused))
             return Answer(order.id, False, str(refused))
-        self._say_taken(order, ok=True, result="done", tokens=tokens)
+        taken = self._say_taken(order, ok=True, result="done", tokens=tokens)
         if action.node != NO_NODE:
-            self._single_out(action)
+            self._single_out(taken)
         return Answer(order.id, True, tokens=tokens)
 
     def _carry_out(self, action: Action, by: str) -> int:
@@ -163,23 +171,25 @@ class Control:
             observer.forced, observer.cause = None, "allocation"
         return result.num_tokens_evicted
 
-    def _single_out(self, action: Action) -> None:
+    def _single_out(self, taken: ActionTaken) -> None:
         """A node the operator scored gets its own place in the order."""
         ownership = self._observer.ownership
-        if action.kind in SINGLES_OUT:
-            displaced = ownership.touch(action.node)
+        if taken.kind == "pin":
+            self._pins[taken.node] = taken
+        elif taken.kind == "unpin":
+            self._pins.pop(taken.node, None)
+        if taken.kind in ON_SCORES:
+            displaced = ownership.touch(taken.node)
             if displaced is not None:
                 self._observer.reclassify(displaced)
-        elif action.kind == "unpin":
-            ownership.touched.pop(action.node, None)
-        self._observer.reclassify(action.node)
+        self._observer.reclassify(taken.node)
+        self._pins = {node: pin for node, pin in self._pins.items() if node in ownership.touched}
 
-    def _say_taken(self, order: Act, *, ok: bool, result: str, tokens: int = 0) -> None:
+    def _say_taken(self, order: Act, *, ok: bool, result: str, tokens: int = 0) -> ActionTaken:
         action = order.action
-        self._stream.emit(
-            ActionTaken(
-                t_ns=self._stream.now_ns(), id=order.id, kind=action.kind, agent=action.agent, node=action.node,
-                amount=action.amount, ttl_s=action.ttl_s, by=order.by, why=action.why, ok=ok, result=result,
-                tokens=tokens,
-            )
+        taken = ActionTaken(
+            t_ns=self._stream.now_ns(), id=order.id, kind=action.kind, agent=action.agent, node=action.node,
+            amount=action.amount, ttl_s=action.ttl_s, by=order.by, why=action.why, ok=ok, result=result, tokens=tokens,
         )  # fmt: skip
+        self._stream.emit(taken)
+        return taken

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import zmq
+
 from radixdeck.policies.events import EngineLoadSampled
 
 from .control import Control
@@ -67,7 +69,7 @@ class Pump:
             self._registered = True
             poller = getattr(getattr(scheduler, "idle_sleeper", None), "poller", None)
             if poller is not None:
-                poller.register(self._link.socket)
+                poller.register(self._link.socket, zmq.POLLIN)
 
     def _sample(self, scheduler: Any, now: float) -> None:
         self._sampled_s = now

@@ -202,7 +202,7 @@ class Observer:
         self.stream.emit(
             NodeAdded(
                 t_ns=now, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agent=one,
-                session=owned.session, role=owned.role, rid=rid,
+                session=private(owned), role=owned.role, rid=rid,
             )
         )  # fmt: skip
 
@@ -210,7 +210,7 @@ class Observer:
         self.index.move(owned.node)
         now = self.stream.now_ns()
         self.stream.emit(
-            NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=owned.session)
+            NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned))
         )
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
@@ -223,7 +223,7 @@ class Observer:
         self.stream.emit(
             NodeEvicted(
                 t_ns=now, node=owned.node, tokens=owned.tokens, start=owned.start, agents=owned.agents,
-                role=owned.role, session=owned.session, cause=self.cause, by_rid=who.rid, by_agent=who.agent,
+                role=owned.role, session=private(owned), cause=self.cause, by_rid=who.rid, by_agent=who.agent,
                 score=score.key, parts={name: part for name, part in score.parts.items() if math.isfinite(part)},
                 idle_s=max(0.0, (now - owned.used_ns) / 1e9), instead=instead,
                 instead_agent=other.agents[0] if other is not None and other.agents else "", to_host=to_host,
@@ -258,6 +258,11 @@ class Observer:
             if len(owned.agents) > 1:
                 self._say_owned(owned)
         return tokens
+
+
+def private(owned: Owned) -> str:
+    """The session a node belongs to alone, '' if it is common property."""
+    return owned.session if owned.role == "private" else ""
 
 
 def path(node: Any) -> Iterator[Any]:

@@ -75,7 +75,7 @@ class Ownership:
         self._exact: set[str] = set()
         self._shared: dict[str, deque[int]] = {}
         self._agents: OrderedDict[str, None] = OrderedDict()
-        self._live: OrderedDict[str, None] = OrderedDict()
+        self._live: OrderedDict[str, set[str]] = OrderedDict()
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
@@ -155,15 +155,16 @@ class Ownership:
                 self._forget(self._agents.popitem(last=False)[0])
         if not who.session or who.warm:
             return None
-        self._live[who.session] = None
+        self._live.setdefault(who.session, set()).add(who.agent)
         self._live.move_to_end(who.session)
         return self._live.popitem(last=False)[0] if len(self._live) > MAX_LIVE_SESSIONS else None
 
     def knows(self, agent: str) -> bool:
         return agent in self._agents
 
-    def is_live(self, session: str) -> bool:
-        return session in self._live
+    def is_new(self, who: Who) -> bool:
+        """Whether the agent has not been seen in this live session before."""
+        return who.agent not in self._live.get(who.session, ())
 
     def end_session(self, session: str) -> None:
         self._live.pop(session, None)

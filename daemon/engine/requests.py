@@ -126,13 +126,13 @@ class RequestObserver:
 
     def _meet(self, who: Who, prompt: Hashes) -> None:
         """Learn from a request that came: its agent, its session, the agent's anchor."""
-        first = not self._ownership.is_live(who.session)
+        new = self._ownership.is_new(who)
         displaced = self._ownership.meet(who)
         if displaced is not None:
             self._observer.close_session(displaced)
         if who.anchor and self._ownership.set_anchor(who.agent, who.anchor):
             self._say_anchor(who.agent, exact=True)
-        elif who.session and first and not who.warm:
+        elif who.session and new and not who.warm:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
             if self._ownership.learn_anchor(who.agent, shared):
                 self._say_anchor(who.agent, exact=False)

@@ -1,0 +1,178 @@
+"""Orders on the tree: what they touch, what they refuse, and that each leaves one ActionTaken behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from test_cache_events import real, rebuild
+
+from radixdeck.daemon.engine.control import Control
+from radixdeck.daemon.engine.protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
+from radixdeck.policies.events import (
+    ActionTaken,
+    AnchorMeasured,
+    EngineStarted,
+    NodeEvicted,
+    PolicySwitched,
+    ToolCalled,
+    TunableChanged,
+)
+from radixdeck.policies.primitives import Action
+
+Maker = Callable[..., Any]
+MINE = list(range(3, 103))
+
+
+def told(bench: Any, order: Order) -> Answer:
+    return Control(bench.cache, bench.observer).obey(order)
+
+
+def act(bench: Any, kind: Any, by: str = "operator", **what: Any) -> Answer:
+    return told(bench, Act("1", Action(kind, **what), by))
+
+
+@pytest.fixture
+def bench(ours: Maker) -> Any:
+    bench = ours(600)
+    bench.request(MINE, 3, agent="a", session="s", anchor=80)
+    bench.request([*MINE[:50], *range(2000, 2050)], 3, agent="b", session="t", anchor=50)
+    return bench
+
+
+def nodes_of(bench: Any, agent: str) -> dict[int, Any]:
+    return {node: owned for node, owned in bench.observer.ownership.nodes.items() if owned.agents == (agent,)}
+
+
+def test_evicting_an_agent_takes_its_own_nodes_and_leaves_shared_ones(bench: Any) -> None:
+    before = sum(owned.tokens for owned in nodes_of(bench, "a").values())
+    answer = act(bench, "evict", agent="a")
+    assert (answer.ok, answer.tokens) == (True, before)
+    assert not nodes_of(bench, "a")
+    assert {event.cause for event in bench.kinds(NodeEvicted)} == {"operator"}
+    assert all((event.by_rid, event.by_agent) == ("", "") for event in bench.kinds(NodeEvicted))
+    (taken,) = bench.kinds(ActionTaken)
+    assert (taken.kind, taken.agent, taken.ok, taken.tokens) == ("evict", "a", True, before)
+    assert bench.request(MINE, 3, agent="a", session="s") == 50
+    bench.cache.sanity_check()
+
+
+def test_evicting_a_node_takes_all_below_it(bench: Any) -> None:
+    (top,) = [node for node, owned in bench.observer.ownership.nodes.items() if owned.start == 0]
+    resident = sum(owned.tokens for owned in bench.observer.ownership.nodes.values())
+    answer = act(bench, "evict", by="kv_caching", node=top)
+    assert answer.tokens == resident
+    assert bench.cache.evictable_size() == 0
+    assert {event.cause for event in bench.kinds(NodeEvicted)} == {"policy"}
+
+
+def test_what_a_running_request_holds_stays(bench: Any) -> None:
+    running = bench.start(MINE, agent="a", session="s", anchor=80)
+    act(bench, "evict", agent="a")
+    assert all(owned.end <= 100 for owned in nodes_of(bench, "a").values())
+    assert sum(owned.tokens for owned in nodes_of(bench, "a").values()) == 50
+    bench.finish(running)
+    assert bench.request(MINE, agent="a", session="s") == 99
+
+
+@pytest.mark.parametrize("how", ["agent", "node"])
+def test_a_pin_holds_until_nothing_else_is_left_and_can_be_undone(ours: Maker, how: str) -> None:
+    bench = ours(400)
+    bench.request(MINE, 1, agent="a", session="s", anchor=100)
+    (node,) = bench.observer.ownership.nodes
+    target = {"agent": "a"} if how == "agent" else {"node": node}
+    answer = act(bench, "pin", **target)
+    assert (answer.ok, answer.tokens) == (True, 100)
+    for turn in range(10):
+        bench.request([1000 + turn * 100 + step for step in range(90)], 1, agent="b", session=f"{turn}")
+    assert bench.request(MINE, 1, agent="a", session="s", anchor=100) == 99
+    assert act(bench, "unpin", **target).ok
+    for turn in range(10, 20):
+        bench.request([1000 + turn * 100 + step for step in range(90)], 1, agent="b", session=f"{turn}")
+    assert bench.request(MINE, 1, agent="a", session="s", anchor=100) == 0
+
+
+def test_a_pin_gives_way_when_the_whole_pool_is_needed(ours: Maker) -> None:
+    bench = ours(300)
+    bench.request(MINE, 1, agent="a", session="s", anchor=100)
+    assert act(bench, "pin", agent="a").ok
+    bench.request(list(range(1000, 1290)), 1, agent="b", session="t")
+    assert [event.agents for event in bench.kinds(NodeEvicted)][-1] == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("action", "named"),
+    [
+        (Action("evict", agent="zed"), "zed"),
+        (Action("pin", node=12345), "12345"),
+        (Action("boost"), "boost needs an agent or a node"),
+        (Action("warm", agent="a"), "warm"),
+        (Action("quarantine", agent="a"), "quarantine"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(bench: Any, action: Action, named: str) -> None:
+    before = real(bench)
+    answer = told(bench, Act("7", action))
+    assert not answer.ok
+    assert named in answer.detail
+    assert real(bench) == before
+    (taken,) = bench.kinds(ActionTaken)
+    assert (taken.id, taken.ok, taken.result) == ("7", False, answer.detail)
+
+
+def test_policies_are_switched_and_tuned_by_events(bench: Any) -> None:
+    assert told(bench, SwitchPolicy("1", "kv_caching", True, "me", "to see")).ok
+    assert bench.observer.stream.host.slot_policy("eviction") == "kv_caching"
+    assert told(bench, Tune("2", "operator", "half_life_s", 60.0)).ok
+    assert [event.policy for event in bench.kinds(PolicySwitched)] == ["kv_caching", "lru"]
+    assert [event.value for event in bench.kinds(TunableChanged)] == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("order", "named"),
+    [
+        (SwitchPolicy("1", "magic", True), "magic"),
+        (SwitchPolicy("1", "operator", False), "operator"),
+        (Tune("1", "lru", "speed", 1.0), "speed"),
+        (Tune("1", "operator", "half_life_s", -5.0), "half_life_s"),
+        (Observe("1", [EngineStarted(t_ns=0, pid=1, model="", capacity_tokens=1, page_size=1, policy="")]), "EngineS"),
+    ],
+)
+def test_wrong_orders_are_refused_by_name_and_change_nothing(bench: Any, order: Order, named: str) -> None:
+    before = len(bench.events)
+    answer = told(bench, order)
+    assert not answer.ok
+    assert named in answer.detail
+    assert len(bench.events) == before
+
+
+def test_facts_of_the_daemon_come_back_stamped(bench: Any) -> None:
+    facts = [ToolCalled(t_ns=1, rid="r1", agent="a", session="s"), AnchorMeasured(t_ns=1, agent="b", tokens=44)]
+    assert told(bench, Observe("1", facts)).ok
+    tool, anchor = bench.events[-2:]
+    assert (tool.rid, anchor.tokens) == ("r1", 44)
+    assert tool.t_ns > bench.events[-3].t_ns
+    assert bench.observer.ownership.anchors["b"] == 44
+
+
+def test_a_snapshot_says_the_whole_tree_and_the_pins_again(bench: Any) -> None:
+    control = Control(bench.cache, bench.observer)
+    node = next(iter(nodes_of(bench, "a")))
+    assert control.obey(Act("pin", Action("pin", node=node))).ok
+    start = len(bench.events)
+    answer = control.obey(Snapshot("1"))
+    assert answer.tokens == bench.cache.evictable_size()
+    assert rebuild(bench.events[start:]) == real(bench)
+    assert (bench.events[-1].kind, bench.events[-1].node) == ("pin", node)
+
+
+def test_a_failing_order_is_an_answer(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise RuntimeError("no eviction today")
+
+    monkeypatch.setattr(bench.cache, "evict", fail)
+    answer = act(bench, "evict", agent="a")
+    assert "no eviction today" in answer.detail
+    assert bench.observer.forced is None
+    assert bench.observer.cause == "allocation"

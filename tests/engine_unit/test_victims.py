@@ -1,0 +1,78 @@
+"""The victim index against the plain definition: the lowest (score, last use) over all evictable nodes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from radixdeck.daemon.engine.victims import Queue, VictimIndex
+from radixdeck.policies.primitives import Score, Subject
+
+
+@dataclass
+class Leaf:
+    id: int
+    last_access_time: float
+
+
+def test_choices_are_those_of_a_full_scan() -> None:
+    rng = random.Random(1)
+    subjects = [Subject("private", ("a",), f"s{i}") for i in range(6)]
+    subject_of: dict[int, Subject] = {}
+    keys = {subject: rng.choice([0.0, 1.0, 2.0]) for subject in subjects}
+    index = VictimIndex(lambda node: subject_of[node])
+    leaves: dict[int, Leaf] = {}
+    inside: set[int] = set()
+    for clock in range(20_000):
+        node = rng.randrange(60)
+        leaf = leaves.setdefault(node, Leaf(node, clock))
+        subject_of.setdefault(node, rng.choice(subjects))
+        match rng.randrange(5):
+            case 0 if node not in inside:
+                inside.add(node)
+                index.add(leaf)
+            case 1:
+                assert (index.discard(node) is leaf) == (node in inside)
+                inside.discard(node)
+            case 2:
+                leaf.last_access_time = clock
+            case 3:
+                subject_of[node] = rng.choice(subjects)
+                index.move(node)
+            case _:
+                choice = index.choose(lambda subject: Score(keys[subject]))
+                expected = min(inside, key=lambda n: (keys[subject_of[n]], leaves[n].last_access_time, n), default=None)
+                oldest = min(inside, key=lambda n: (leaves[n].last_access_time, n), default=None)
+                assert (choice.node if choice else None) == expected
+                assert (choice.oldest if choice else None) == oldest
+    assert len(index) == len(inside)
+
+
+def test_a_choice_scores_each_subject_once_and_forgets_empty_ones() -> None:
+    index = VictimIndex(lambda node: Subject("private", ("a",), f"s{node % 7}"))
+    for node in range(5000):
+        index.add(Leaf(node, node))
+    asked: list[Subject] = []
+    index.choose(lambda subject: asked.append(subject) or Score(0.0))
+    assert len(asked) == 7
+    for node in range(5000):
+        if node % 7:
+            index.discard(node)
+    asked.clear()
+    index.choose(lambda subject: asked.append(subject) or Score(0.0))
+    assert asked == [Subject("private", ("a",), "s0")]
+    assert len(index.subjects) == 1
+
+
+def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -> None:
+    queue = Queue()
+    for turn in range(10_000):
+        leaf = Leaf(turn % 3, turn)
+        queue.add(leaf)
+        queue.members.pop(leaf.id)
+    assert len(queue._heap) <= 3  # pyright: ignore[reportPrivateUsage]
+    for node in range(10_000):
+        queue.add(Leaf(node + 10, node))
+        queue.members.pop(node + 10)
+        queue.add(Leaf(5, node))
+    assert len(queue._heap) <= 200  # pyright: ignore[reportPrivateUsage]
