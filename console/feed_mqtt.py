@@ -122,6 +122,7 @@ class MqttFeed:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self.connected, self.why_lost, self._client = False, "closed", None
 
     async def __aiter__(self) -> AsyncIterator[FeedMessage]:
         while True:

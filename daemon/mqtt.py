@@ -16,11 +16,10 @@ import structlog
 
 from .mqtt_commands import CommandDesk
 from .wire import BrokerAddress, Command, Reply, Status, topic
-from .wire_client import new_client, new_identifier, stay_connected
+from .wire_client import GOODBYE_S, new_client, new_identifier, stay_connected
 from .wire_mailbox import Mailbox
 
 MAX_OUTBOX_BYTES = 16 << 20
-GOODBYE_S = 1.0
 NUMBERED_LEAF = "events"
 
 _log: Any = structlog.get_logger(__name__)
@@ -63,6 +62,7 @@ class MqttLink:
         try:
             await stay_connected(lambda: self._address, self._connect, self._session, self._lost)
         finally:
+            self.connected = False
             await self._desk.close()
 
     def publish(self, leaf: str, payload: bytes, *, retain: bool = False, qos: int = 0) -> None:

@@ -6,11 +6,13 @@ The only module that knows how aiomqtt is set up. Daemon and console both connec
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -22,6 +24,7 @@ ADDRESS_FORM = "mqtt://[user:password@]host[:port], or mqtts:// for TLS"
 TIMEOUT_S = 5.0
 CHECK_S = 3.0
 """Brokers without MQTT 5 may just be silent when they are spoken to in it."""
+GOODBYE_S = 1.0
 KEEPALIVE_S = 15
 FIRST_DELAY_S = 0.05
 LAST_DELAY_S = 2.0
@@ -74,6 +77,8 @@ def new_client(
         # MQTT 5 has clean_start instead; paho refuses to be given the other one.
         clean_session=None if address.v5 else True,
         will=will,
+        # paho would print each lost connection on stderr, in the middle of a screen; `stay_connected` tells it.
+        logger=logging.Logger("mqtt", logging.CRITICAL),
         timeout=timeout_s,
         keepalive=KEEPALIVE_S,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -115,14 +120,21 @@ async def stay_connected(
         began_s = time.monotonic()
         try:
             async with connect(source()) as client:
-                await session(client)
+                try:
+                    await session(client)
+                finally:
+                    client.timeout = GOODBYE_S
         except* (aiomqtt.MqttError, OSError, BrokerError) as group:
             why = _first_words(group)
+        # A broker that does not answer the goodbye makes aiomqtt raise its own error in place of the cancellation.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         on_lost(why)
         delay_s = FIRST_DELAY_S if time.monotonic() - began_s > STEADY_AFTER_S else min(2 * delay_s, LAST_DELAY_S)
         await asyncio.sleep(delay_s * random.uniform(0.75, 1.25))
 
 
-def _first_words(group: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = group.exceptions[0]
-    return _first_words(error) if isinstance(error, BaseExceptionGroup) else str(error) or type(error).__name__  # pyright: ignore[reportUnknownArgumentType]
+def _first_words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return _first_words(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return str(error) or type(error).__name__

@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from brokers import Raw, Relay, open_raw, until
 
 from radixdeck.daemon import mqtt
+from radixdeck.daemon.broker import open_broker
+from radixdeck.daemon.broker_mosquitto import find_mosquitto
 from radixdeck.daemon.mqtt import MqttLink
 from radixdeck.daemon.mqtt_commands import MAX_COMMAND_BYTES, CommandDesk
 from radixdeck.daemon.wire import ROOT, BrokerAddress, Command, Reply, Status
@@ -108,6 +112,17 @@ async def test_publishing_never_waits_and_never_grows_without_a_broker() -> None
         link.publish("metrics", chunk)
         link.publish("agents", chunk, retain=True)
     assert link.dropped == 2 * (mqtt.MAX_OUTBOX_BYTES >> 20)
+    assert not link.connected
+
+
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+async def test_a_frozen_broker_blocks_neither_publishing_nor_the_end(tmp_path: Path) -> None:
+    async with open_broker("mosquitto", state_dir=tmp_path) as address, running(address) as link:
+        (child,) = psutil.Process().children()
+        child.suspend()
+        for _ in range(4 * (mqtt.MAX_OUTBOX_BYTES >> 20)):
+            link.publish("events", bytes(1 << 20))
+        assert link.dropped >= 3 * (mqtt.MAX_OUTBOX_BYTES >> 20) - 1
     assert not link.connected
 
 
