@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import aiomqtt
 import msgspec
+import psutil
 import pytest
 
 from radixdeck.daemon.broker import open_broker
@@ -31,6 +32,12 @@ def broker_kind(request: pytest.FixtureRequest) -> str:
 async def broker(broker_kind: str, tmp_path: Path) -> AsyncIterator[BrokerAddress]:
     async with open_broker(broker_kind, state_dir=tmp_path) as address:
         yield address
+
+
+def mosquitto_child() -> psutil.Process:
+    """The mosquitto that this process has started."""
+    (child,) = [one for one in psutil.Process().children() if one.name() == "mosquitto"]
+    return child
 
 
 class Raw:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
-from brokers import PATIENCE_S, Relay, open_raw, until
+from brokers import PATIENCE_S, Relay, mosquitto_child, open_raw, until
 
 from radixdeck.console import feed_mqtt
 from radixdeck.console.feed_messages import Connection, NodeAgents, NodeEvents, NodeKeyframe, NodeMetrics
@@ -202,7 +201,7 @@ async def test_a_killed_broker_comes_back_and_everybody_with_it(tmp_path: Path) 
         async with running(address) as daemon, reading(address) as reader:
             daemon.happen(3)
             await until(reaches(reader, daemon), "in step")
-            (child,) = psutil.Process().children()
+            child = mosquitto_child()
             child.kill()
             await until(lambda: not daemon.link.connected and not reader.feed.connected, "both notice")
             daemon.happen(4)

@@ -15,7 +15,7 @@ import aiomqtt
 import msgspec
 import psutil
 import pytest
-from brokers import open_raw
+from brokers import mosquitto_child, open_raw
 
 from radixdeck.daemon import broker_mosquitto
 from radixdeck.daemon.broker import open_broker
@@ -183,7 +183,7 @@ async def test_mosquitto_leaves_no_secret_to_others_and_no_trace(tmp_path: Path)
     async with open_broker("mosquitto", state_dir=tmp_path) as address:
         assert _modes(tmp_path) == {"broker": 0o700, "mosquitto.conf": 0o600, "passwords": 0o600, "acl": 0o600}
         assert address.password not in _texts(tmp_path)
-        (child,) = psutil.Process().children()
+        child = mosquitto_child()
     assert not child.is_running()
     assert _modes(tmp_path) == {}
 

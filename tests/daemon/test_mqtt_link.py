@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
-from brokers import Raw, Relay, open_raw, until
+from brokers import Raw, Relay, mosquitto_child, open_raw, until
 
 from radixdeck.daemon import mqtt
 from radixdeck.daemon.broker import open_broker
@@ -118,7 +117,7 @@ async def test_publishing_never_waits_and_never_grows_without_a_broker() -> None
 @pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 async def test_a_frozen_broker_blocks_neither_publishing_nor_the_end(tmp_path: Path) -> None:
     async with open_broker("mosquitto", state_dir=tmp_path) as address, running(address) as link:
-        (child,) = psutil.Process().children()
+        child = mosquitto_child()
         child.suspend()
         for _ in range(4 * (mqtt.MAX_OUTBOX_BYTES >> 20)):
             link.publish("events", bytes(1 << 20))
