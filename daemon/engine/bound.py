@@ -20,7 +20,10 @@ def main(parent: int, words: list[str]) -> None:
         if os.getppid() != parent:
             raise SystemExit("the process that asked for this is gone already")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it, and so would its children
-    os.execvp(words[0], words)
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        raise SystemExit(f"{words[0]}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Here the query is the new tokens only, under the same causal mask; everything el
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 BACKEND = "torch_native"
@@ -20,6 +21,7 @@ def register() -> None:
 
 def _create(runner: Any) -> Any:
     stock: Any = importlib.import_module("sglang.srt.layers.attention.torch_native_backend").TorchNativeAttnBackend
+    logging.getLogger(__name__).info("radixdeck: prefill attention on the CPU for new tokens only")
     return _backend_class(stock)(runner)
 
 

@@ -1,0 +1,141 @@
+"""The parts of the supervisor that need no engine: back-off, log reading, processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from radixdeck.daemon.engine import backoff
+from radixdeck.daemon.engine.backoff import Retry
+from radixdeck.daemon.engine.process import EngineProcess
+from radixdeck.daemon.engine.progress import FIRST_PHASE, LogReader
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+STUBBORN = [
+    sys.executable, "-c",
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print(child.pid, flush=True)\n"
+    "time.sleep(600)",
+]  # fmt: skip
+
+
+def test_waits_double_up_to_a_minute() -> None:
+    retry = Retry()
+    waits = [retry.next_wait_s() for _ in range(9)]
+    for at, wait in enumerate(waits):
+        assert wait == pytest.approx(min(backoff.LAST_S, backoff.FIRST_S * 2**at), rel=0.2)
+
+
+def test_a_healthy_minute_forgets_the_losses() -> None:
+    retry = Retry()
+    for _ in range(6):
+        retry.next_wait_s()
+    retry.served(backoff.HEALTHY_S - 1)
+    assert retry.next_wait_s() > 40
+    retry.served(backoff.HEALTHY_S)
+    assert retry.next_wait_s() < 2
+
+
+def test_five_times_the_same_reason_is_a_failure() -> None:
+    retry = Retry()
+    assert [retry.start_failed(f"port {n} is taken") for n in range(5)] == [False, False, False, False, True]
+    assert retry.next_wait_s() == backoff.LAST_S
+    assert not retry.start_failed("something else")
+    assert retry.start_failed("no such model", lasting=True)
+
+
+def test_the_log_says_what_is_going_on(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.write_text("")
+    log = LogReader(path)
+    log.read()
+    assert log.phase == FIRST_PHASE
+    with path.open("a") as file:
+        file.write("[2026-01-01 00:00:00] Load weight begin. avail mem=21 GB\nhalf a li")
+        file.flush()
+        log.read()
+        assert log.phase == "loading weights"
+        file.write("ne\n[x] KV Cache is allocated. dtype: bf16, #tokens: 6000, K size\n")
+    log.read()
+    assert log.phase == "allocating the KV cache: 6,000 tokens"
+    assert log.problem().startswith("KV Cache")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", ""),
+        ("noise\n", "noise"),
+        ("Traceback\n  File x\nValueError: bad context\nnoise\n", "ValueError: bad context"),
+        ("[2026-01-01 00:00:00] a.b.OSError: gone\n", "a.b.OSError: gone"),
+        ("/x/python: No module named sglang\n", "SGLang is not installed in this Python"),
+        (
+            "launch_server.py: error: unrecognized arguments: --nope\n",
+            "launch_server.py: error: unrecognized arguments: --nope",
+        ),
+        ("\xff\x00 binary \n" * 3, "\ufffd\x00 binary"),
+    ],
+)
+def test_the_problem_is_the_last_error(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "engine.log"
+    path.write_bytes(text.encode("latin-1"))
+    log = LogReader(path)
+    log.read()
+    assert log.problem() == problem
+
+
+def test_a_log_that_grew_too_large_starts_anew(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.write_text("x" * 100 + "\n")
+    log = LogReader(path)
+    log.read()
+    log.cut(50)
+    assert path.stat().st_size == 0
+    with path.open("a") as file:
+        file.write("KeyError: later\n")
+    log.read()
+    assert log.problem() == "KeyError: later"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1500):
+        if holds():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it did not come to that in 30 s")
+
+
+async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = await EngineProcess.start(["/nowhere/python"], os.environ, log)
+    await until(lambda: bool(process.lost()))
+    await process.end(grace_s=10)
+    assert process.lost() == "the engine's main process ended with status 1"
+    assert log.read_text() == "/nowhere/python: No such file or directory\n"
+
+
+async def test_a_killed_process_is_told_with_its_signal(tmp_path: Path) -> None:
+    process = await EngineProcess.start(SLEEPER, os.environ, tmp_path / "log")
+    assert process.lost() == ""
+    os.kill(process.pid, signal.SIGKILL)
+    await process.end(grace_s=10)
+    assert process.lost() == "the engine's main process was killed by SIGKILL"
+
+
+async def test_what_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = await EngineProcess.start(STUBBORN, os.environ, log)
+    await until(lambda: log.read_text().endswith("\n"))
+    child = psutil.Process(int(log.read_text()))
+    assert os.getpgid(child.pid) == process.pid != os.getpgid(0)
+    await process.end(grace_s=0.1)
+    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
