@@ -114,6 +114,7 @@ def write(settings: Settings, repetitions: Sequence[Repetition], verdict: Verdic
     """Record, history and picture. Returns the record's path."""
     results: dict[str, Any] = {"repetitions": msgspec.to_builtins(list(repetitions))}
     told = msgspec.to_builtins(msgspec.structs.replace(settings, home="", model=Path(settings.model).name))
+    del told["workload"]["seed"], told["home"]
     record = Record(
         kind="bench", at=now_utc(), machine=machine(), settings=told, results=results,
         verdict=msgspec.to_builtins(verdict),
@@ -130,7 +131,7 @@ def write(settings: Settings, repetitions: Sequence[Repetition], verdict: Verdic
     }
     title = f"{settings.workload.topology}, {settings.workload.agents} agents, KV cache {settings.kv_tokens:,} tokens"
     bounds = {"hit rate, %": [100 * r.bound.hit_rate for r in repetitions]}
-    draw_repetitions(path.with_suffix(".png"), title, panels, bounds)
+    draw_repetitions(path.with_suffix(".png"), title, [f"seed {r.seed}" for r in repetitions], panels, bounds)
     return path
 
 

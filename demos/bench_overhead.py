@@ -165,9 +165,10 @@ def text(seen: Overhead) -> str:
 def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
     """Record, history and picture. Returns the record's path."""
     verdict = {name: {"value": value, "at_most": floor, "kept": kept} for name, value, floor, kept in floors(seen)}
+    told = {name: value for name, value in msgspec.to_builtins(settings).items() if name != "home"}
     record = Record(
-        kind="overhead", at=now_utc(), machine=machine(), verdict=verdict | {"passed": seen.passed},
-        settings=msgspec.to_builtins(msgspec.structs.replace(settings, home="")), results=msgspec.to_builtins(seen),
+        kind="overhead", at=now_utc(), machine=machine(), settings=told, results=msgspec.to_builtins(seen),
+        verdict=verdict | {"passed": seen.passed},
     )  # fmt: skip
     path = save(record, folder)
     curves = {

@@ -49,20 +49,27 @@ def rolling_hit_rate(outcomes: Sequence[Outcome], window: int) -> list[float]:
 
 
 def draw_repetitions(
-    path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[float]]], lines: Mapping[str, Sequence[float]]
+    path: Path,
+    title: str,
+    repetitions: Sequence[str],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    lines: Mapping[str, Sequence[float]],
 ) -> None:
     """One panel per measure: a bar per system and repetition; `lines`: a mark per repetition, such as the bound."""
     figure, axes = _figure(len(panels))
     for axis, (measure, systems) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
         width = 0.8 / len(systems)
         for place, (system, values) in enumerate(systems.items()):
-            at = [n + place * width for n in range(len(values))]
+            at = [n + (place + 0.5) * width - 0.4 for n in range(len(values))]
             axis.bar(at, values, width, label=system, color=COLOURS[place % 4], hatch=("", "//", "..", "xx")[place % 4])
         for n, value in enumerate(lines.get(measure, ())):
-            ends = (n - width / 2, n + 0.8 - width / 2)
-            axis.hlines(value, *ends, color="black", label="Belady's bound" if n == 0 else None)
-        _dress(axis, "repetition", measure)
-        axis.set_xticks([])
+            axis.hlines(value, n - 0.4, n + 0.4, color="black", label="Belady's bound" if n == 0 else None)
+        axis.set_ylabel(measure)
+        axis.set_xticks(range(len(repetitions)), repetitions)
+    known = {
+        label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
 

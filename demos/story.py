@@ -31,7 +31,7 @@ FIRST_POLICY = "lru"
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the demo can be told. `logs`: real conversations instead of a generated workload."""
 
-    requests: int = 200
+    requests: int = 160
     seed: int = REPORT_SEEDS[0]
     policy: str = "kv_caching"
     kv_tokens: int = DEMO_KV_TOKENS
@@ -59,7 +59,11 @@ def load_turns(options: Options, progress: Progress) -> list[Turn]:
     """The requests to drive. Raises WorkloadError."""
     if options.logs is not None:
         return read_logs(options.logs, progress.say, live=options.sessions)[: options.requests]
-    return generate(WorkloadSpec(seed=options.seed, requests=options.requests, sessions=options.sessions))
+    return generate(workload_of(options))
+
+
+def workload_of(options: Options) -> WorkloadSpec:
+    return WorkloadSpec(seed=options.seed, requests=options.requests, sessions=options.sessions)
 
 
 def config_of(options: Options) -> DaemonConfig:
@@ -156,7 +160,8 @@ async def _phase(live: Live, policy: str, turns: list[Turn], progress: Progress)
 def _report(options: Options, phases: list[Phase], recording: Path, progress: Progress) -> None:
     print(comparison(phases), flush=True)
     folder = options.out or results_folder(home_of(options.home).home)
-    settings = msgspec.to_builtins(options, enc_hook=str) | {"workload": msgspec.to_builtins(WorkloadSpec())}
+    workload = {"logs": options.logs.name} if options.logs else msgspec.to_builtins(workload_of(options))
+    settings = {"kv_tokens": options.kv_tokens, "workload": workload}
     results: dict[str, Any] = {phase.policy: _without_outcomes(phase) for phase in phases}
     record = Record(kind="demo", at=now_utc(), machine=machine(), settings=settings, results=results)
     path = save(record, folder)

@@ -84,7 +84,7 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     draw_drives(tmp_path / "drives.png", "title", {"lru": outcomes(1, 2), "kv_caching": [*outcomes(3, 4), failed]}, 0.5)
     draw_drives(tmp_path / "nothing.png", "title", {"lru": [failed]}, None)
     panels = {"hit rate, %": {"theirs": [1.0, 2.0], "ours": [2.0, 3.0]}, "ms": {"theirs": [1.0, 2.0], "ours": [1, 1]}}
-    draw_repetitions(tmp_path / "repetitions.png", "title", panels, {"hit rate, %": [4.0, 5.0]})
+    draw_repetitions(tmp_path / "repetitions.png", "title", ["1", "2"], panels, {"hit rate, %": [4.0, 5.0]})
     draw_distributions(tmp_path / "distributions.png", "title", {"ms": {"direct": [0.1, 0.2]}})
     pictures = sorted(tmp_path.glob("*.png"))
     assert len(pictures) == 4
