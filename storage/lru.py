@@ -48,9 +48,10 @@ class LruTree(Trie):
         self._lock(self._leaf_of.pop(request), -1)
 
     def split(self, node: int, depth: int) -> int:
-        """See Trie.split; both halves keep the locks and the last use."""
+        """See Trie.split. Both halves keep the locks; the lower one counts as used, as it does in SGLang."""
         upper = super().split(node, depth)
-        self._locks[upper], self._used[upper] = self._locks[node], self._used[node]
+        self._locks[upper] = self._locks[node]
+        self._used[node] = self._now + 1
         return upper
 
     def _add(self, parent: int, begin: int, end: int, source: Hashes) -> int:

@@ -130,12 +130,12 @@ def test_with_room_for_everything_all_reuse_hits(drawn: list[Prompt], page_size:
 
 
 def test_two_agents_in_turn_with_room_for_one() -> None:
-    """LRU drops each anchor just before it is wanted; the best keeps one of them throughout."""
+    """LRU drops each anchor, tail and all, just before it is wanted; the best drops only the tail."""
     requests = serial(("aaaax", ""), ("bbbby", ""), ("aaaaz", ""), ("bbbbw", ""), ("aaaav", ""))
-    room = 5 + 5
-    assert lru_hits(requests, room).hit_tokens == 4 + 4 + 4
-    assert lru_hits(requests, room - 1).hit_tokens == 0
-    assert belady_bound(requests, room - 1).hit_tokens >= 8
+    assert lru_hits(requests, 5 + 5 + 1).hit_tokens == 4 + 4 + 4
+    assert lru_hits(requests, 5 + 4).hit_tokens == 0
+    assert belady_bound(requests, 5 + 4).hit_tokens == 4 + 4 + 4
+    assert belady_bound(requests, 5 + 3).hit_tokens == 3 + 3 + 3
 
 
 def test_last_prompt_token_is_never_served() -> None:
