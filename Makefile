@@ -14,7 +14,7 @@ help: ## what can be made
 setup: ## .venv with everything, an engine that this machine can run
 	@scripts/setup.sh
 
-demo: setup ## two minutes of real agents on the real engine, first with LRU, then with radixdeck (ARGS="--quick")
+demo: setup ## agents on the real engine, first under LRU, then under our policy (ARGS="--quick")
 	@$(PY) -m radixdeck.demos $(ARGS)
 
 test: setup ## every test, the real engine included (ARGS="-k front")

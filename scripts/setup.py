@@ -134,7 +134,7 @@ def set_up(level: str) -> None:
     if level == "run":
         kinds = {"cuda": "NVIDIA GPU", "cpu": "CPU", "none": "no engine"}
         print(f"setup: engine for: {kinds[engine]} (ENGINE=cpu, cuda or none decides otherwise)", flush=True)
-        LOG.unlink(missing_ok=True)
+    LOG.unlink(missing_ok=True)
     for words, arguments in pip_steps(engine, level):
         pip_install(words, arguments)
     stamp.write_text(key, encoding="utf-8")
