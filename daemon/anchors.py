@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -26,6 +27,7 @@ MAX_TRIES = 3
 MAX_WAITING = 256
 _RENDERED = ("model", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
 """Body fields that change how SGLang renders a conversation."""
+_log = logging.getLogger("radixdeck.anchors")
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 
 
@@ -123,7 +125,8 @@ class AnchorBook:
             job = await self._waiting.get()
             try:
                 await self._measure(job)
-            except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, ValueError):
+            except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
+                _log.info("the anchor of agent %r could not be measured: %s", job.who.agent, error)
                 self._tries.put(job.key, (self._tries.get(job.key) or 0) + 1)
             finally:
                 self._queued.discard(job.key)

@@ -90,7 +90,7 @@ class Exchange:
                 streamed=self._streamed,
             )
         )
-        if finish == "tool_calls":
+        if finish == "tool_calls" or (finish == "stop" and watch.tools):
             self._to.hint(ToolCalled(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, tools=watch.tools))
         else:
             self._to.hint(AnswerGiven(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, finish=finish))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
 
 import aiohttp
 from aiohttp import web
@@ -15,6 +16,7 @@ from .front_exchange import Exchange
 from .front_sse import EventCutter
 
 _LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
+_NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 IDLE_CONNECTION_S = 2.0
 """SGLang closes idle connections after 5 s; a request sent at that very moment would be lost."""
 
@@ -29,7 +31,6 @@ def open_session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         read_bufsize=1 << 18,
     )
@@ -68,7 +69,9 @@ class Relay:
         """
         url = URL(self.base() + request.rel_url.raw_path_qs, encoded=True)
         try:
-            asked = self._session.request(request.method, url, headers=headers, data=data, allow_redirects=False)
+            asked = self._session.request(
+                request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NOT_ADDED
+            )
             async with asked as answer:
                 return await self._answer(request, answer, exchange)
         except aiohttp.ClientConnectorError as error:
@@ -99,36 +102,60 @@ class Relay:
     ) -> web.StreamResponse:
         if "Content-Length" in answer.headers:
             headers["Content-Length"] = answer.headers["Content-Length"]
-        response = await _begun(request, answer, headers)
+        caller = await _Caller.begin(request, answer, headers)
         while (data := await _read(answer)) is not None:
             if not data:
-                await response.write_eof()
-                return response
-            await _send(response, data)
+                return await caller.end()
+            await caller.send(data)
         if request.transport is not None:
             request.transport.abort()  # half an answer must not look like a whole one
-        return response
+        return caller.response
 
     async def _streamed(
         self, request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str], exchange: Exchange
     ) -> tuple[web.StreamResponse, bool]:
-        response = await _begun(request, answer, headers)
+        caller = await _Caller.begin(request, answer, headers)
         cutter = EventCutter()
         while data := await _read(answer):
             if events := cutter.feed(data):
                 exchange.watch.feed(events)
-                await _send(response, events)
+                await caller.send(events)
                 exchange.sent()
         lost = data is None
-        await _send(response, engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
-        await response.write_eof()
-        return response, not lost
+        await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
+        return await caller.end(), not lost
 
 
-async def _begun(request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-    await response.prepare(request)
-    return response
+class _Caller:
+    """The way back to the caller. All methods raise CallerGone once it is gone."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self.response = response
+
+    @classmethod
+    async def begin(cls, request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str]) -> _Caller:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        with _noticing():
+            await response.prepare(request)
+        return cls(response)
+
+    async def send(self, data: bytes) -> None:
+        with _noticing():
+            if data:
+                await self.response.write(data)
+
+    async def end(self) -> web.StreamResponse:
+        with _noticing():
+            await self.response.write_eof()
+        return self.response
+
+
+@contextmanager
+def _noticing() -> Generator[None]:
+    try:
+        yield
+    except ConnectionError as error:
+        raise CallerGone from error
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
@@ -137,10 +164,3 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
         return await answer.content.readany()
     except _LOST:
         return None
-
-
-async def _send(response: web.StreamResponse, data: bytes) -> None:
-    try:
-        await response.write(data)
-    except ConnectionError as error:
-        raise CallerGone from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from radixdeck.policies.events import FinishReason
-from radixdeck.policies.prompts import RESPONSES_ROUTE
+from radixdeck.policies.prompts import MESSAGES_ROUTE, RESPONSES_ROUTE
 
 _CONTENT = re.compile(
     rb'"(?:content|reasoning_content|text|partial_json|thinking|arguments|name)":\s*"[^"]', re.ASCII
@@ -18,6 +18,7 @@ _DELTA = re.compile(rb'"delta":\s*"[^"]')
 _FINISH = re.compile(rb'"(?:finish_reason|stop_reason)":\s*(?:\{"type":\s*)?"(\w+)"')
 _STATUS = re.compile(rb'"status":\s*"(incomplete|failed|completed)"')
 _PROMPT = re.compile(rb'"(?:prompt|input)_tokens":\s*(\d+)')
+_CACHED = re.compile(rb'"cache_read_input_tokens":\s*(\d+)')
 _OUTPUT = re.compile(rb'"(?:completion|output)_tokens":\s*(\d+)')
 _TOOL = re.compile(rb'(?:"function":\s*\{|"type":\s*"tool_use")[^{}]*?"name":\s*"([^"\\]+)"')
 _FUNCTION_CALL = re.compile(rb'"type":\s*"function_call"')
@@ -37,6 +38,7 @@ class AnswerWatch:
 
     def __init__(self, route: str) -> None:
         self._responses = route == RESPONSES_ROUTE
+        self._messages = route == MESSAGES_ROUTE
         self.begun = False
         self.finish: FinishReason = "unknown"
         self.prompt_tokens: int | None = None
@@ -47,7 +49,7 @@ class AnswerWatch:
         """Read whole events, or a whole JSON body."""
         self.begun = self.begun or self._has_content(data)
         if b'_tokens"' in data:
-            self.prompt_tokens = _count(_PROMPT, data, self.prompt_tokens)
+            self._count_prompt(data)
             self.output_tokens = _count(_OUTPUT, data, self.output_tokens)
         if b'_reason"' in data and (reasons := _FINISH.findall(data)):
             self.finish = _FINISHES.get(reasons[-1], "unknown")
@@ -57,6 +59,12 @@ class AnswerWatch:
             self._response_state(states[-1], data)
         if _ERROR.search(data):
             self.finish = "error"
+
+    def _count_prompt(self, data: bytes) -> None:
+        """In Anthropic's shape the input tokens are only those that were not cached."""
+        self.prompt_tokens = _count(_PROMPT, data, self.prompt_tokens)
+        if self._messages and self.prompt_tokens is not None and _PROMPT.search(data):
+            self.prompt_tokens += _count(_CACHED, data, 0) or 0
 
     def _has_content(self, data: bytes) -> bool:
         pattern = _DELTA if self._responses else _CONTENT

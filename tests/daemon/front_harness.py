@@ -18,6 +18,9 @@ from radixdeck.policies.identity import Identities
 
 TOOL_CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "search", "arguments": '{"q":"a"}'}}
 
+CHECKED = ("/v1/chat/completions", "/generate", "/v1/tokenize", "/abort_request")
+"""Routes on which SGLang insists on the content type of JSON."""
+
 
 def event(**fields: Any) -> bytes:
     return b"data: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"
@@ -62,6 +65,8 @@ class Upstream:
         except ValueError:
             body = data
         self.requests.append((request.path, request.headers, body))
+        if request.path in CHECKED and request.content_type != "application/json":
+            return web.json_response({"error": "only application/json is allowed"}, status=400)
         if request.path == "/abort_request":
             self.aborted.append(body["rid"])
             self.abort_seen.set()

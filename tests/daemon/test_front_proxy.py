@@ -183,6 +183,12 @@ async def test_other_routes_pass_unchanged_in_both_directions() -> None:
         assert s.upstream.requests[0][1]["X-Other"] == "kept"
 
 
+async def test_answers_without_a_body_pass() -> None:
+    async with stack() as s, s.client.head(s.url + "/v1/models") as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+        assert answer.headers["Content-Type"].startswith("application/json")
+
+
 async def test_models_and_health_of_the_daemon() -> None:
     async with stack() as s, client_of(s) as client:
         assert [model.id async for model in await client.models.list()] == ["m"]
