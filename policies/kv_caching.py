@@ -19,6 +19,7 @@ from .events import (
     SessionEnded,
     ToolCalled,
 )
+from .guard import Guard
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Prediction, Score, Subject
 from .reuse import Rates, ReuseModel
@@ -52,6 +53,7 @@ class KvCaching(BasePolicy):
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
         Tunable("protect_dispatches", 50.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
         Tunable("warm_ups", 1.0, 0.0, 1.0, "", "Whether anchors are prefilled between steps"),
+        Tunable("guard_margin", 0.03, 0.0, 1.0, "", "Share of prompt tokens lost against LRU at which LRU takes over"),
         Tunable("r_min", 0.3, 0.0, 1.0, "", "Predictability below which nothing is warmed"),
         Tunable("warm_gain", 2.0, 1.0, 100.0, "x", "How much more an anchor must be worth than what it displaces"),
     )
@@ -64,6 +66,7 @@ class KvCaching(BasePolicy):
         self._anchors: dict[str, Share] = {}
         self._unowned = Share(0.3)
         self._warm_ups = WarmUps()
+        self._guard = Guard()
 
     # ---- observe -----------------------------------------------------------------------------------------------------
 
@@ -84,6 +87,7 @@ class KvCaching(BasePolicy):
             case _:
                 pass
         self._warm_ups.observe(event)
+        self._guard.observe(event, self.tunables["guard_margin"])
 
     def _dispatched(self, event: PrefixMatched, now_s: float) -> None:
         if event.warm:
@@ -118,6 +122,8 @@ class KvCaching(BasePolicy):
     # ---- score -------------------------------------------------------------------------------------------------------
 
     def score(self, subject: Subject, now_s: float) -> Score:
+        if self._guard.resting:
+            return Score(0.0, {"guard_dispatches": float(self._guard.resting)})
         rates = self._model.rates(now_s)
         if rates is None:
             return self._prior(subject)

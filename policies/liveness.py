@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .transitions import FINISHES, GROWTH, Floats
+from .transitions import FINISHES, GROWTH, Floats, Ints
 
 FIRST_EDGE_S = 0.05
 RATIO = 1.6
@@ -27,13 +27,13 @@ class Gaps:
     """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents."""
 
     def __init__(self) -> None:
-        self._counts: Floats = np.zeros((FINISHES, 0, BINS), np.float32)
+        self._counts: Floats = np.zeros((FINISHES, 0, BINS), np.float16)
         self._all: Floats = np.full((FINISHES, BINS), 0.02, np.float32)
 
     def grow(self, agents: int) -> None:
         missing = -(-agents // GROWTH) * GROWTH - self._counts.shape[1]
         if missing > 0:
-            self._counts = np.concatenate([self._counts, np.zeros((FINISHES, missing, BINS), np.float32)], axis=1)
+            self._counts = np.concatenate([self._counts, np.zeros((FINISHES, missing, BINS), np.float16)], axis=1)
 
     def forget(self, agent: int) -> None:
         self._counts[:, agent] = 0
@@ -46,21 +46,21 @@ class Gaps:
         self._all[finish] *= DECAY
         self._all[finish, column] += 1.0
 
-    def shapes(self, agents: int) -> Floats:
-        """Probability of each bin, `[finish, agents, bin]`."""
+    def shapes(self, finish: Ints, agents: Ints) -> Floats:
+        """Probability of each bin after responses of these agents that finished so, `[pair, bin]`."""
         overall = self._all / self._all.sum(-1, keepdims=True)
-        counts = self._counts[:, :agents] + SHRINK_WEIGHT * overall[:, None]
+        counts = self._counts[finish, agents].astype(np.float32) + SHRINK_WEIGHT * overall[finish]
         return counts / counts.sum(-1, keepdims=True)
+
+    def discount(self, agents: int, beta_per_s: float) -> Floats:
+        """E[exp(-beta gap)] after a response of each agent, however it finished."""
+        counts = self._counts[:, :agents].astype(np.float32).sum(0) + SHRINK_WEIGHT * self._all.sum(0) / self._all.sum()
+        return counts / counts.sum(-1, keepdims=True) @ np.exp(-beta_per_s * CENTRES_S)
 
     def longest_s(self) -> float:
         """The gap that 98.5 % of all stay below, of the finish class that waits longer."""
         shares = np.cumsum(self._all / self._all.sum(-1, keepdims=True), axis=-1)
         return float(CENTRES_S[np.minimum((shares < 0.985).sum(-1), BINS - 1)].max())
-
-
-def discount(shapes: Floats, beta_per_s: float) -> Floats:
-    """E[exp(-beta gap)] of each histogram."""
-    return shapes @ np.exp(-beta_per_s * CENTRES_S)
 
 
 def residual(shapes: Floats, idle_s: Floats, beta_per_s: float) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .liveness import Gaps, discount, residual
+from .liveness import Gaps, residual
 from .transitions import ANSWER, Floats, Ints, Transitions, first_passage
 
 MAX_AGENTS = 64
@@ -191,14 +191,11 @@ class ReuseModel:
         self._close_idle(now_s)
         count = len(self.agents)
         self._beta = self.beta_per_s
-        self._by_finish, mixed, first = self.transitions.probabilities()
-        self._mixed = mixed
-        self._shapes = self.gaps.shapes(count)
-        gap = discount(self._shapes, self._beta).mean(0)
-        self._pause = gap
-        step = (gap * np.exp(-self._beta * self.run_s[:count]))[:, None] * mixed[:, 1:]
+        self._following = self.transitions.following()
+        self._pause = self.gaps.discount(count, self._beta)
+        step = (self._pause * np.exp(-self._beta * self.run_s[:count]))[:, None] * self._following[:, 1:]
         self._passage = first_passage(step)
-        self._start = self._reach(first[None, :])[0]
+        self._start = self._reach(self.transitions.first()[None, :])[0]
         self._rates = None
 
     def _close_idle(self, now_s: float) -> None:
@@ -231,7 +228,8 @@ class ReuseModel:
         finish = np.array([session.finish for session in live.values()], np.intp)
         running = np.array([session.running > 0 for session in live.values()], bool)
         idle_s = np.maximum(0.0, now_s - np.array([session.since_s for session in live.values()], float))
-        row = np.where(running[:, None], self._mixed[at], self._by_finish[finish, at])
+        by_finish = self.transitions.following_finish(finish, at, self._following)
+        row = np.where(running[:, None], self._following[at], by_finish)
         following = row[:, 1:] / np.maximum(row[:, 1:].sum(1, keepdims=True), 1e-9)
         alive, rest = self._coming_back(row[:, 0], finish, at, running, idle_s)
         value = np.minimum((alive * rest)[:, None] * self._reach(following), CERTAIN)
@@ -250,7 +248,7 @@ class ReuseModel:
         self, p_end: Floats, finish: Ints, at: Ints, running: NDArray[np.bool_], idle_s: Floats
     ) -> tuple[Floats, Floats]:
         """Probability that each session is not over, and the discount until its next request if it is not."""
-        still, rest = residual(self._shapes[finish, at], idle_s, self._beta)
+        still, rest = residual(self.gaps.shapes(finish, at), idle_s, self._beta)
         waiting = (1.0 - p_end) * still
         alive = np.where(running, 1.0 - p_end, waiting / np.maximum(waiting + p_end, 1e-9))
         to_run_s = np.maximum(self.run_s[at] - idle_s, 0.0)

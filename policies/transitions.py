@@ -21,7 +21,7 @@ FINISHES = 2
 
 DECAY = 0.985
 AGENT_WEIGHT = 1.0
-FINISH_WEIGHT = 2.0
+FINISH_WEIGHT = 0.5
 GROWTH = 8
 
 
@@ -30,13 +30,13 @@ class Transitions:
 
     def __init__(self) -> None:
         self.agents = 0
-        self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float32)
+        self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
 
     def grow(self, agents: int) -> None:
         """Make room for agents 0 ... agents - 1."""
         if agents > self._counts.shape[1] - 1:
             size = 1 + -(-agents // GROWTH) * GROWTH
-            larger = np.zeros((FINISHES, size, size), np.float32)
+            larger = np.zeros((FINISHES, size, size), np.float16)
             old = self._counts.shape[1]
             larger[:, :old, :old] = self._counts
             self._counts = larger
@@ -69,29 +69,37 @@ class Transitions:
         counts *= DECAY
         counts[column] += 1.0
 
-    def probabilities(self) -> tuple[Floats, Floats, Floats]:
-        """(by finish, whatever the finish, of a first agent): `[finish, from, 1 + agents]`, `[from, 1 + agents]` and
-        `[agents]`; column 0 is the end of the session. Rows sum to 1."""
-        size = self.agents + 1
-        counts = self._counts[:, :size, :size]
-        by_agent = counts[:, 1:].sum(0)
-        marginal = self._marginal(by_agent)
-        mixed = _backed_off(by_agent, marginal, AGENT_WEIGHT)
-        by_finish = _backed_off(counts[:, 1:], mixed, FINISH_WEIGHT)
-        first = _backed_off(counts[0, 0, 1:], marginal[1:] / marginal[1:].sum(), AGENT_WEIGHT)
-        return by_finish, mixed, first
+    def following(self) -> Floats:
+        """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
+        end of the session. Rows sum to 1."""
+        return _backed_off(self._by_agent(), self._marginal(), AGENT_WEIGHT)
 
-    def _marginal(self, by_agent: Floats) -> Floats:
+    def following_finish(self, finish: Ints, agents: Ints, following: Floats) -> Floats:
+        """The same for these agents and finishes, `[pair, 1 + agents]`, backed off to their rows of `following`."""
+        counts = self._counts[finish, agents + 1, : following.shape[1]].astype(np.float32)
+        return _backed_off(counts, following[agents], FINISH_WEIGHT)
+
+    def first(self) -> Floats:
+        """Probability of each agent to begin a session."""
+        counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
+        marginal = self._marginal()[1:]
+        return _backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
+
+    def _by_agent(self) -> Floats:
+        size = self.agents + 1
+        return self._counts[:, 1:size, :size].astype(np.float32).sum(0)
+
+    def _marginal(self) -> Floats:
         flat = np.full(self.agents + 1, 1.0 / (self.agents + 1), np.float32)
-        return _backed_off(by_agent.sum(0), flat, AGENT_WEIGHT)
+        return _backed_off(self._by_agent().sum(0), flat, AGENT_WEIGHT)
 
     def predictability(self) -> float:
         """1 - H(next agent | this one) / H(next agent), from the backed-off rows, so that few counts do not look
         certain: 0 to 1."""
-        _, mixed, _ = self.probabilities()
-        weights = self._counts[:, 1 : self.agents + 1, 1 : self.agents + 1].sum((0, 2))
+        weights = self._by_agent()[:, 1:].sum(1)
         total = float(weights.sum())
-        rows = mixed[:, 1:] / np.maximum(mixed[:, 1:].sum(1, keepdims=True), 1e-9)
+        moving = self.following()[:, 1:]
+        rows = moving / moving.sum(1, keepdims=True)
         if total <= 0:
             return 0.0
         overall = _entropy((weights[:, None] * rows).sum(0) / total)

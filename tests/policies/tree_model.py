@@ -190,10 +190,11 @@ class TreeModel:
         while self.resident_tokens + tokens > self.capacity_tokens and (victim := self._victim()) is not None:
             self._evict(*victim, who)
 
-    def _victim(self) -> tuple[Node, float] | None:
-        """The free leaf with the lowest (score, last use)."""
+    def _victim(self) -> tuple[Node, float, int] | None:
+        """The free leaf with the lowest (score, last use), its score, and LRU's victim if that is another one."""
         scores: dict[object, float] = {}
         best: tuple[float, float, int] | None = None
+        oldest: tuple[float, int] | None = None
         for node in self.leaves.values():
             if node.locks:
                 continue
@@ -202,9 +203,12 @@ class TreeModel:
                 scores[subject] = self.host.score(subject, self.now_s).key
             rank = (scores[subject], node.used_s, node.id)
             best = rank if best is None or rank < best else best
-        return None if best is None else (self.leaves[best[2]], best[0])
+            oldest = rank[1:] if oldest is None or rank[1:] < oldest else oldest
+        if best is None or oldest is None:
+            return None
+        return self.leaves[best[2]], best[0], ev.NO_NODE if oldest[1] == best[2] else oldest[1]
 
-    def _evict(self, node: Node, key: float, who: Who) -> None:
+    def _evict(self, node: Node, key: float, instead: int, who: Who) -> None:
         assert node.parent is not None
         owned = self.owners.drop(node.id)
         assert owned is not None
@@ -216,4 +220,4 @@ class TreeModel:
         self.say(ev.NodeEvicted(
             t_ns=self.t_ns, node=node.id, tokens=length(node.atoms), start=owned.start, agents=owned.agents,
             role=owned.role, session=owned.session, by_rid=who.rid, by_agent=who.agent, score=key,
-            idle_s=self.now_s - node.used_s))  # fmt: skip
+            idle_s=self.now_s - node.used_s, instead=instead))  # fmt: skip
