@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ class ConsoleApp(App[None]):
     """Owns the FleetState. Screens read it; only `on_feed_arrived` changes it.
 
     `feed`: live or recorded. `read_only`: orders are refused here. `animate`: False leaves drawing to whoever calls
-    `draw`, for pictures that must not depend on a clock.
+    `draw`; with `clock` (monotonic seconds) that makes pictures that depend on nothing but the messages.
     """
 
     TITLE = "radixdeck"
@@ -72,13 +73,20 @@ class ConsoleApp(App[None]):
         Binding("q", "quit", "quit", tooltip="leave; the daemon goes on"),
     ]
 
-    def __init__(self, feed: Feed, read_only: bool = False, *, animate: bool = True) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        read_only: bool = False,
+        *,
+        animate: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self.feed = feed
         self.replay = feed if isinstance(feed, ReplayFeed) else None
         self.read_only = read_only
         replay = self.replay
-        self.fleet = FleetState(event_clock=(lambda: replay.position_ns) if replay else None)
+        self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
         self._looked_at = ""
         self._animate = animate
         self._frame = 0

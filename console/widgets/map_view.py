@@ -132,7 +132,7 @@ class MapView(Widget, can_focus=True):
             upto = min(span.end, end)
             segments += self._drawn(span, cell, upto)
             cell = upto
-        return Strip(segments, sum(len(segment.text) for segment in segments)).adjust_cell_length(width)
+        return Strip(segments, sum(len(s.text) for s in segments)).adjust_cell_length(width, self.rich_style)
 
     def _drawn(self, span: Span, first: int, end: int) -> list[Segment]:
         """The cells `first` to `end` of one span."""

@@ -1,12 +1,17 @@
-"""A believable run for the console's tests: valid events of a small cache under pressure, and a feed that plays them."""
+"""A believable run for the tests of the console: events of a small cache under pressure, and feeds that play them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, cast
 
+from textual.app import App
+from textual.pilot import Pilot
+
+from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed_messages import (
     Connection,
     FeedMessage,
@@ -27,6 +32,9 @@ from radixdeck.daemon.wire import (
 )
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState, fold
+from radixdeck.storage.files import RunInfo
+from radixdeck.storage.recorder import Recorder
+from radixdeck.storage.session import Session, open_session
 
 T0_NS = 1_763_800_000_000_000_000
 CAPACITY = 4_000
@@ -307,3 +315,37 @@ def live_messages(events: list[e.AnyEvent], *, joined_at: int = 0) -> list[FeedM
         batch(events[joined_at:], joined_at + 1),
         NodePolicies(NODE, policies()),
     ]
+
+
+async def recorded(path: Path, events: list[e.AnyEvent], *, keyframe_every: int = 100) -> Session:
+    """The events as a recording, read back; numbered from 1 as the daemon does."""
+    recorder = Recorder(path, RunInfo(run=RUN, node=NODE, started_ns=T0_NS, version="0.1.0", model="m", config={}))
+    state = RunState()
+    for seq, event in enumerate(events, 1):
+        fold(state, event)
+        recorder.record(seq, event)
+        if seq % keyframe_every == 0:
+            recorder.keyframe(seq, state)
+    await recorder.close()
+    return open_session(path)
+
+
+def screen_text(app: App[None]) -> str:
+    """What is on the terminal now, line by line."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool], patience_s: float = 15.0) -> None:
+    """Let the app work until something is so."""
+    async with asyncio.timeout(patience_s):
+        while not true():
+            await pilot.pause(0.01)
+
+
+async def drawn(pilot: Pilot[None]) -> str:
+    """Draw what the app knows now, and read it."""
+    await pilot.pause()
+    for _ in range(2):
+        cast(ConsoleApp, pilot.app).draw()
+        await pilot.pause()
+    return screen_text(pilot.app)

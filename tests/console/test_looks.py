@@ -1,0 +1,56 @@
+"""How the screens look, as pictures: each depends on nothing but the messages of the scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scenario import NODE, ScriptedFeed, drawn, live_messages, recorded, run_events, until
+from textual.pilot import Pilot
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.feed import ReplayFeed
+from radixdeck.console.feed_messages import Connection
+
+Compare = Callable[..., bool]
+
+
+def still(*more: Connection) -> ConsoleApp:
+    return ConsoleApp(ScriptedFeed([*live_messages(run_events()), *more]), animate=False, clock=lambda: 5.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("1", (80, 24)), ("2", (80, 24)), ("2", (200, 60)), ("3", (140, 45)), ("4", (110, 32)), ("5", (100, 30))],
+)
+def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        await pilot.press(mode)
+        await drawn(pilot)
+
+    assert snap_compare(still(), terminal_size=size, run_before=settle)
+
+
+def test_a_lost_connection(snap_compare: Compare) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await drawn(pilot)
+
+    assert snap_compare(still(Connection(False, "connection refused")), terminal_size=(100, 30), run_before=settle)
+
+
+async def test_a_replay_in_the_middle(tmp_path: Path) -> None:
+    """As text: a recording cannot be opened before the picture's own event loop runs."""
+    session = await recorded(tmp_path / "run.db", run_events())
+    feed = ReplayFeed(session, playing=False)
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        feed.jump(12)
+        await pilot.press("6")
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq > 200)
+        text = await drawn(pilot)
+    assert "paused at 1x, 0:12.0 of 0:24.3 (49 %)" in text
+    assert "▲" in text
+    assert "‖ 1x 0:12.0 / 0:24.3" in text
+    session.close()
