@@ -46,7 +46,8 @@ def belady_bound(requests: Sequence[Request], capacity_tokens: int, page_size: i
 
     A request holds its prompt from start to finish, and its output at the finish. Rounded upwards only: by
     `assumed_tokens`, and by the token a prompt ends in and by an output that is already there, which take no room just
-    before. A flush between the requests is not known here: ask for each side of it on its own.
+    before. Rounded downwards only where a request is matched between two chunks of another one's prefill: all of that
+    prompt counts as held by then. A flush is not known here: ask for each side of it on its own.
     """
     if page_size < 1 or capacity_tokens < 0:
         raise ValueError(f"capacity {capacity_tokens} tokens in pages of {page_size}: not a cache")
@@ -62,7 +63,10 @@ def belady_bound(requests: Sequence[Request], capacity_tokens: int, page_size: i
 
 
 def lru_hits(requests: Sequence[Request], capacity_tokens: int, page_size: int = 1) -> Bound:
-    """What SGLang's own order gives: whole leaves, least recently used first, prefixes of running requests locked."""
+    """What SGLang's own order gives: whole leaves, least recently used first, prefixes of running requests locked.
+
+    A prompt is one piece here; an engine that prefills a longer one in chunks has a node per chunk and may keep some.
+    """
     cache = LruTree(capacity_tokens // page_size)
     pages = [in_pages(request, page_size) for request in requests]
     take = {"start": cache.start, "prefilled": cache.prefilled, "finish": cache.finish}

@@ -84,7 +84,7 @@ class Recorder:
     def keyframe(self, seq: int, state: RunState) -> None:
         """Take the whole state after event `seq`. It is encoded before this returns, so the caller may go on folding.
         While recording stands still keyframes are left out: the events say it all."""
-        if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
+        if self.failed or self._closed or len(self._queue) >= MAX_BACKLOG:
             return
         try:
             body = msgspec.json.encode(state)
@@ -122,12 +122,12 @@ class Recorder:
         with self._file_lock:
             if self._pieces:
                 self._stop(self.failed)
-            try:
-                with self._guard:
-                    self._mark_gap()
-                    self._pieces.append(list(self._queue))
-                self._writer.write(self._pieces.popleft())
+            with self._guard:
+                self._mark_gap()
+                last = list(self._queue)
                 self._queue.clear()
+            try:
+                self._writer.write(last)
             except sqlite3.Error as error:
                 self.failed = self.failed or self._words(error)
             try:

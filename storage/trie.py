@@ -47,10 +47,10 @@ class Trie:
         return node, depth
 
     def path(self, hashes: Hashes) -> list[int]:
-        """Nodes from the root down to the end of a sequence that was inserted."""
+        """Nodes from the root down to the end of a sequence that was inserted; less if two prefixes share a hash."""
         nodes: list[int] = []
         node, depth = ROOT, 0
-        while depth < len(hashes):
+        while depth < len(hashes) and int(hashes[depth]) in self.children[node]:
             node = self.children[node][int(hashes[depth])]
             depth = self.end[node]
             nodes.append(node)
