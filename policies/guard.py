@@ -24,7 +24,7 @@ from .recency import Recency
 
 FADE = 0.5 ** (1 / 120)
 """Per dispatch: what is 120 dispatches old counts half."""
-MAX_DUELS = 64
+MAX_DUELS = 48
 FIRST_REST = 100
 LONGEST_REST = 1600
 MIN_DISPATCHES = 60

@@ -183,10 +183,10 @@ class KvCaching(BasePolicy):
         slots = self._model.agents.items()
         return Prediction(
             next_agent={
-                name: {agent: round(float(rates.next_agent[row, slot]), 4) for agent, slot in slots}
+                name: {agent: float(rates.next_agent[row, slot]) for agent, slot in slots}
                 for name, row in rates.rows.items()
             },
-            survival={agent: round(float(rates.survival[slot]), 4) for agent, slot in slots},
+            survival={agent: float(rates.survival[slot]) for agent, slot in slots},
             predictability=self._model.transitions.predictability(),
             dispatches=self._model.dispatches,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .events import PrefixMatched
 
-MEMORY = 96
+MEMORY = 64
 REFIT_EVERY = 8
 
 
@@ -53,7 +53,7 @@ class Recency:
         return Use(event.t_ns, event.rid, event.agent, path, event.prompt_tokens, common_tokens)
 
     def _horizon_s(self, t_ns: int) -> float:
-        room_tokens = self.capacity_tokens
+        room_tokens = self.capacity_tokens or float("inf")
         paths: set[int] = set()
         common: dict[str, int] = {}
         for use in reversed(self._uses):

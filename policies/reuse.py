@@ -237,11 +237,11 @@ class ReuseModel:
         fresh = self._new_sessions / self._window_s() * self._start
         return Rates(
             rows={name: n for n, name in enumerate(live)},
-            by_session=by_session,
+            by_session=by_session.astype(np.float32),
             by_agent=by_session.sum(0) + fresh,
             survival=1.0 - np.prod(1.0 - value, axis=0) * np.exp(-fresh / self._beta),
             alive=alive,
-            next_agent=alive[:, None] * following,
+            next_agent=(alive[:, None] * following).astype(np.float32),
         )
 
     def _coming_back(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import pickle
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from traffic import Shape, run
 from tree_model import TreeModel
 
+from radixdeck.daemon.engine.ownership import Who
 from radixdeck.policies.events import (
     AnchorMeasured,
     CacheFlushed,
@@ -24,7 +27,7 @@ from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Action, Subject
 
 SHAPES = [
-    Shape(topology, style=style, tool_share=tools, ends_told=not tools)
+    Shape(topology, style=style, tool_share=tools, ends_told=not tools, requests=250)
     for topology in ("pipeline", "debate", "selector", "random")
     for style in ("private", "supervisor")
     for tools in (0.0, 0.3)
@@ -36,7 +39,7 @@ def name_of(shape: Shape) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-@pytest.mark.parametrize("capacity_tokens", [6_000, 12_000, 24_000])
+@pytest.mark.parametrize("capacity_tokens", [6_000, 16_000])
 def test_never_below_lru(shape: Shape, capacity_tokens: int):
     lru, ours = run(shape, "lru", capacity_tokens), run(shape, "kv_caching", capacity_tokens)
     assert ours.prompt_tokens == lru.prompt_tokens
@@ -50,16 +53,24 @@ def test_far_above_lru_where_histories_flush_anchors(topology: str):
     assert ours.hit_rate >= lru.hit_rate + 0.13
 
 
-@pytest.mark.parametrize("session", ["", "all"], ids=["no session", "one session"])
-def test_wrong_sessions_cost_nothing_against_lru(session: str, monkeypatch: pytest.MonkeyPatch):
+WRONG: dict[str, Callable[[Who], Who]] = {
+    "no session": lambda who: msgspec.structs.replace(who, session=""),
+    "one session": lambda who: msgspec.structs.replace(who, session="all"),
+    "a session per request": lambda who: msgspec.structs.replace(who, session=who.rid),
+    "one agent": lambda who: msgspec.structs.replace(who, agent="x", anchor=0),
+    "an agent per request": lambda who: msgspec.structs.replace(who, agent=who.rid),
+    "an agent per session": lambda who: msgspec.structs.replace(who, agent=who.agent + who.session),
+    "nobody": lambda who: Who(who.rid),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("capacity_tokens", [7_000, 16_000])
+def test_wrong_identities_cost_little_against_lru(wrong: str, capacity_tokens: int, monkeypatch: pytest.MonkeyPatch):
     dispatch = TreeModel.dispatch
-
-    def blurred(tree: TreeModel, who: Any, prompt: Any) -> int:
-        return dispatch(tree, type(who)(who.rid, who.agent, session, anchor=who.anchor), prompt)
-
-    monkeypatch.setattr(TreeModel, "dispatch", blurred)
-    shape = Shape("random", requests=300)
-    assert run(shape, "kv_caching", 12_000).hit_rate >= run(shape, "lru", 12_000).hit_rate - 0.01
+    monkeypatch.setattr(TreeModel, "dispatch", lambda tree, who, prompt: dispatch(tree, WRONG[wrong](who), prompt))
+    shape = Shape("selector", tool_share=0.3)
+    assert run(shape, "kv_caching", capacity_tokens).hit_rate >= run(shape, "lru", capacity_tokens).hit_rate - 0.025
 
 
 def test_twins_fed_the_same_stream_agree_on_every_score():
@@ -91,31 +102,14 @@ def test_scoring_in_between_changes_nothing_that_comes_later():
     assert asked.score(subject, end_s) == silent.score(subject, end_s)
 
 
-def size_of(value: Any, seen: set[int]) -> int:
-    """Bytes of an object and all that it alone holds."""
-    if id(value) in seen or isinstance(value, type):
-        return 0
-    seen.add(id(value))
-    size = sys.getsizeof(value)
-    if isinstance(value, dict):
-        return size + sum(size_of(part, seen) for pair in value.items() for part in pair)
-    if isinstance(value, (list, tuple, set)):
-        return size + sum(size_of(part, seen) for part in value)
-    if isinstance(value, np.ndarray):
-        return size
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    parts = [getattr(value, name, None) for name in slots] + [getattr(value, "__dict__", {})]
-    return size + sum(size_of(part, seen) for part in parts)
-
-
-def test_what_is_learned_of_24_agents_is_small():
-    host = PolicyHost(["kv_caching"])
-    tree = run(Shape("random", agents=24, sessions=4, requests=600), "kv_caching", 20_000, host=host).tree
+@pytest.mark.parametrize("sessions", [4, 16])
+def test_what_is_learned_of_24_agents_stays_below_25_kb(sessions: int):
+    tree = run(Shape("random", agents=24, sessions=sessions, requests=600), "kv_caching", 20_000).tree
     policy = KvCaching()
     for event in tree.events:
         policy.observe(event)
     assert len(policy.predict(tree.now_s).survival) == 24
-    assert size_of(policy._model.transitions, set()) + size_of(policy._model.gaps, set()) < 25_000
+    assert len(pickle.dumps(policy)) < 25_000
 
 
 def test_more_agents_and_sessions_than_it_can_hold_leave_it_bounded():
@@ -168,7 +162,7 @@ def test_the_agent_that_comes_next_is_predicted_and_worth_most():
     prediction = policy.predict(59.5)
     row = prediction.next_agent["s1"]
     assert max(row, key=lambda name: row[name]) == "planner"
-    assert sum(row.values()) <= 1.0
+    assert sum(row.values()) <= 1.0 + 1e-6
     assert prediction.predictability > 0.6
     worth = {agent: policy.score(Subject("anchor", (agent,)), 59.5).key for agent in row}
     assert worth["planner"] > worth["coder"] > worth["tester"]

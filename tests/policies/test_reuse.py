@@ -1,0 +1,135 @@
+"""The numbers under kv_caching: transitions, gaps, first passages and rates, against chains whose answers are known."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
+from radixdeck.policies.reuse import MAX_AGENTS, MAX_SESSIONS, ReuseModel
+from radixdeck.policies.transitions import ANSWER, TOOL, Transitions, first_passage
+
+
+def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
+    transitions = Transitions()
+    transitions.grow(1 + max(max(path) for path in paths))
+    for _ in range(times):
+        for path in paths:
+            transitions.started(path[0])
+            for before, after in pairwise(path):
+                transitions.moved(ANSWER, before, after)
+            transitions.ended(ANSWER, path[-1])
+    return transitions
+
+
+def test_probabilities_sum_to_one_and_follow_what_was_seen():
+    transitions = taught((0, 1, 2))
+    following = transitions.following()
+    assert following.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert following[0, 1 + 1] > 0.9
+    assert following[2, 0] > 0.9
+    assert transitions.first() == pytest.approx([1, 0, 0], abs=0.05)
+
+
+def test_how_a_response_finished_tells_rows_apart():
+    transitions = taught((0, 1), (1, 0))
+    for _ in range(20):
+        transitions.moved(TOOL, 0, 0)
+    pairs = np.array([TOOL, ANSWER]), np.array([0, 0])
+    tool, answer = transitions.following_finish(*pairs, transitions.following())
+    assert tool[1] > 0.9
+    assert answer[1] < 0.2
+    assert tool.sum() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_predictability_is_high_for_a_pipeline_and_low_for_chance():
+    assert taught((0, 1, 2, 3)).predictability() > 0.7
+    chance, rng = Transitions(), np.random.default_rng(1)
+    chance.grow(4)
+    for _ in range(400):
+        chance.moved(ANSWER, int(rng.integers(4)), int(rng.integers(4)))
+    assert chance.predictability() < 0.15
+    assert Transitions().predictability() == 0.0
+
+
+def test_a_session_that_came_back_had_not_ended():
+    transitions = taught((0, 1))
+    before = transitions.following()[1, 0]
+    transitions.ended(ANSWER, 1)
+    transitions.not_ended(ANSWER, 1)
+    assert transitions.following()[1, 0] == pytest.approx(before, abs=0.02)
+
+
+def test_a_reused_slot_starts_from_nothing():
+    transitions = taught((0, 1, 0, 1))
+    transitions.forget(1)
+    following = transitions.following()
+    assert following[0, 2] < 0.4
+    assert following[1] == pytest.approx(following[1].mean(), abs=0.5)
+
+
+def test_first_passage_of_a_cycle_is_the_discount_to_the_power_of_the_steps():
+    step = 0.5 * np.roll(np.eye(4), 1, axis=1)
+    passage = first_passage(step)
+    assert passage[0] == pytest.approx([0.5**4, 0.5, 0.5**2, 0.5**3], rel=1e-5)
+
+
+def test_first_passage_agrees_with_walking_the_chain():
+    rng = np.random.default_rng(3)
+    step = rng.random((3, 3))
+    step *= 0.8 / step.sum(1, keepdims=True)
+    expected = np.zeros((3, 3))
+    for target in range(3):
+        value = np.zeros(3)
+        for _ in range(500):
+            value = step @ np.where(np.arange(3) == target, 1.0, value)
+        expected[:, target] = value
+    assert first_passage(step) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.05, 0.06, 1.0, 33.0, 1e9])
+def test_every_gap_falls_in_a_bin_near_it(gap_s: float):
+    assert 0 <= bin_of(gap_s) < BINS
+    if 0.05 < gap_s < 100:
+        assert CENTRES_S[bin_of(gap_s)] == pytest.approx(gap_s, rel=0.3)
+
+
+def test_the_longer_a_session_is_idle_the_less_likely_it_comes_back():
+    gaps = Gaps()
+    gaps.grow(1)
+    for number in range(100):
+        gaps.came_back(ANSWER, 0, 0.5 + number % 10 / 5)
+    shapes = gaps.shapes(np.array([0, 0, 0]), np.array([0, 0, 0]))
+    survival, rest = residual(shapes, np.array([0.0, 1.5, 50.0]), 0.1)
+    assert survival[0] == pytest.approx(1.0, abs=0.05)
+    assert survival[0] > survival[1] > survival[2]
+    assert 0.5 < rest[0] < rest[1] <= 1.0
+    assert 1.0 < gaps.longest_s() < 10.0
+
+
+def test_rates_are_finite_at_any_time_and_fade_with_idleness():
+    model = ReuseModel()
+    model.capacity_tokens = 10_000
+    for step in range(60):
+        model.dispatched("s1", f"agent{step % 3}", 500, float(step))
+        model.responded("s1", step + 0.2)
+    soon, late = model.rates(60.0), model.rates(1e6)
+    assert soon is not None
+    assert late is not None
+    assert soon.by_session[0].argmax() == model.agents["agent0"]
+    assert late.by_session.max() < soon.by_session.max() / 10
+    assert np.isfinite(model.rates(-5.0).by_agent).all()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_agents_and_sessions_beyond_the_limits_take_the_place_of_the_oldest():
+    model = ReuseModel()
+    for number in range(2 * MAX_SESSIONS):
+        model.dispatched(f"s{number}", f"agent{number % 150}", 1, number / 10)
+    assert len(model.agents) == MAX_AGENTS
+    assert len(model.sessions) <= MAX_SESSIONS
+    assert set(model.agents.values()) == set(range(MAX_AGENTS))
+    rates = model.rates(60.0)
+    assert rates is not None
+    assert len(rates.by_agent) == MAX_AGENTS
