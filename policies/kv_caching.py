@@ -6,7 +6,7 @@ history only when that session comes back to the same agent. While little is kno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import ClassVar
 
 from .events import (
@@ -23,23 +23,12 @@ from .guard import Guard
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Prediction, Score, Subject
 from .reuse import Rates, ReuseModel
+from .shares import Shares
 from .transitions import ANSWER, TOOL
 from .warmups import WarmUps
 
 EVERYBODY = "*"
 OUTSTANDING = 512
-
-
-@dataclass(slots=True)
-class Share:
-    """A running mean that starts at a prior and moves with what is seen."""
-
-    mean: float
-    weight: float = 2.0
-
-    def see(self, value: float) -> None:
-        self.weight = min(self.weight + 1.0, 20.0)
-        self.mean += (value - self.mean) / self.weight
 
 
 class KvCaching(BasePolicy):
@@ -62,9 +51,9 @@ class KvCaching(BasePolicy):
         super().__init__()
         self._model = ReuseModel()
         self._outstanding: dict[str, str] = {}
-        self._tails: dict[str, Share] = {}
-        self._anchors: dict[str, Share] = {}
-        self._unowned = Share(0.3)
+        self._tails_kept = Shares(prior=0.7)
+        self._anchors_kept = Shares(prior=1.0)
+        self._unowned_cached = Shares(prior=0.3)
         self._warm_ups = WarmUps()
         self._guard = Guard()
 
@@ -93,7 +82,7 @@ class KvCaching(BasePolicy):
         if event.warm:
             return
         if not event.agent:
-            self._unowned.see(event.cached_tokens / max(1, event.prompt_tokens))
+            self._unowned_cached.see("", event.cached_tokens / max(1, event.prompt_tokens))
             return
         self._model.turnover = self.tunables["turnover"]
         name = event.session or event.rid
@@ -114,10 +103,10 @@ class KvCaching(BasePolicy):
         tail_tokens = (before_tokens or 0) - event.anchor_tokens
         if before_tokens is None and event.anchor_tokens:
             same = float(event.base_tokens >= 0.9 * event.anchor_tokens)
-            self._anchors.setdefault(event.agent, Share(1.0)).see(same)
+            self._anchors_kept.see(event.agent, same)
         elif tail_tokens > 0:
             kept = (event.base_tokens - event.anchor_tokens) / tail_tokens
-            self._tails.setdefault(event.agent, Share(0.7)).see(min(1.0, max(0.0, kept)))
+            self._tails_kept.see(event.agent, min(1.0, max(0.0, kept)))
 
     # ---- score -------------------------------------------------------------------------------------------------------
 
@@ -130,7 +119,7 @@ class KvCaching(BasePolicy):
         if subject.role == "private":
             return self._history(subject, rates)
         if subject.role == "unowned":
-            key = self._unowned.mean * self._model.beta_per_s
+            key = self._unowned_cached[""] * self._model.beta_per_s
             return Score(key, {"rate_per_s": key})
         return self._shared(subject, rates)
 
@@ -140,20 +129,19 @@ class KvCaching(BasePolicy):
 
     def _shared(self, subject: Subject, rates: Rates) -> Score:
         """Anchors and shared prefixes: used by every dispatch of their agents."""
-        if subject.agents == (EVERYBODY,):
-            rate = float(rates.by_agent.sum())
-        else:
-            rate = sum(self._anchor_rate(agent, rates) for agent in subject.agents)
+        rate = sum(self._anchor_rate(agent, rates) for agent in self._agents(subject))
         protected = self._protection()
         return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
+
+    def _agents(self, subject: Subject) -> Iterable[str]:
+        return self._model.agents if subject.agents == (EVERYBODY,) else subject.agents
 
     def _anchor_rate(self, agent: str, rates: Rates) -> float:
         slot = self._model.agents.get(agent)
         if slot is None:
             return 0.0
-        rate = float(rates.by_agent[slot])
-        same = self._anchors.get(agent)
-        return rate if same is None else rate * (same.mean + (1.0 - same.mean) / max(1, len(rates.rows)))
+        same = self._anchors_kept[agent]
+        return float(rates.by_agent[slot]) * (same + (1.0 - same) / max(1, len(rates.rows)))
 
     def _protection(self) -> float:
         span = self.tunables["protect_dispatches"]
@@ -164,15 +152,14 @@ class KvCaching(BasePolicy):
         row = rates.rows.get(subject.session)
         if row is None:
             return Score(0.0, {"closed": 1.0})
-        rate = sum(self._tail_rate(agent, row, rates) for agent in subject.agents)
+        rate = sum(self._tail_rate(agent, row, rates) for agent in self._agents(subject))
         return Score(rate, {"rate_per_s": rate, "alive": float(rates.alive[row])})
 
     def _tail_rate(self, agent: str, row: int, rates: Rates) -> float:
         slot = self._model.agents.get(agent)
         if slot is None:
             return 0.0
-        kept = self._tails.get(agent)
-        return float(rates.by_session[row, slot]) * (kept.mean if kept else 0.7)
+        return float(rates.by_session[row, slot]) * self._tails_kept[agent]
 
     # ---- predict and act ---------------------------------------------------------------------------------------------
 
@@ -193,7 +180,7 @@ class KvCaching(BasePolicy):
 
     def act(self, now_s: float) -> list[Action]:
         rates = self._model.rates(now_s)
-        if rates is None or not self.tunables["warm_ups"]:
+        if rates is None or self._guard.resting or not self.tunables["warm_ups"]:
             return []
         if self._model.transitions.predictability() < self.tunables["r_min"]:
             return []

@@ -23,15 +23,18 @@ from .primitives import Action
 MIN_DISPATCHES = 30
 PATIENCE_S = 10.0
 """A warm-up nobody confirmed after so long no longer counts as under way."""
+PRICELESS = 1e3
+"""No rate of reuse is above this: an evicted pin must not make everything look precious for long."""
 MAX_AGENTS = 256
+MOST_RUNNING = 4096
 
 
 @dataclass(slots=True)
 class Anchor:
-    """An agent's anchor: its length, from which token on it is missing, and whether a warm-up awaits its use."""
+    """An agent's anchor: its length, whether a part of it is missing, and whether a warm-up awaits its use."""
 
     tokens: int = 0
-    missing_from: int | None = None
+    missing: bool = False
     warmed: bool = False
 
 
@@ -42,7 +45,6 @@ class WarmUps:
         self.used = self.wasted = 0
         self._anchors: dict[str, Anchor] = {}
         self._running: set[str] = set()
-        self._busy = False
         self._asked_s = -PATIENCE_S
         self._displaced = 0.0
         self._free_tokens = 0
@@ -76,12 +78,13 @@ class WarmUps:
         return anchor
 
     def _matched(self, event: PrefixMatched) -> None:
-        self._running.add(event.rid)
+        if len(self._running) < MOST_RUNNING:
+            self._running.add(event.rid)
         if not event.agent:
             return
         anchor = self._anchor(event.agent)
         anchor.tokens = event.anchor_tokens or anchor.tokens
-        anchor.missing_from = None
+        anchor.missing = False
         if event.warm:
             self._asked_s = -PATIENCE_S
             anchor.warmed = True
@@ -91,17 +94,17 @@ class WarmUps:
 
     def _added(self, event: NodeAdded) -> None:
         anchor = self._anchors.get(event.agent)
-        if anchor is not None and anchor.missing_from is not None and event.start + event.tokens >= anchor.tokens:
-            anchor.missing_from = None
+        if anchor is not None and event.start + event.tokens >= anchor.tokens:
+            anchor.missing = False
 
     def _evicted(self, event: NodeEvicted) -> None:
-        self._displaced += 0.1 * (event.score - self._displaced)
+        self._displaced += 0.1 * (min(event.score, PRICELESS) - self._displaced)
         if event.role not in ("anchor", "shared"):
             return
         for agent in event.agents:
             anchor = self._anchors.get(agent)
             if anchor is not None and event.start < anchor.tokens:
-                anchor.missing_from = min(event.start, anchor.missing_from or event.start)
+                anchor.missing = True
                 if anchor.warmed:
                     anchor.warmed = False
                     self._judge(useful=False)
@@ -114,14 +117,13 @@ class WarmUps:
 
     def _lost_all(self, event: EngineEvent) -> None:
         for anchor in self._anchors.values():
-            anchor.missing_from, anchor.warmed = 0, False
+            anchor.missing, anchor.warmed = True, False
         if isinstance(event, EngineStarted):
             self._running.clear()
 
     def _sampled(self, event: EngineLoadSampled) -> None:
-        self._busy = event.running + event.waiting > 0
         self._free_tokens = event.capacity_tokens - event.used_tokens
-        if not self._busy:
+        if event.running + event.waiting == 0:
             self._running.clear()
 
     def wanted(self, worth: dict[str, float], dispatches: int, gain: float, now_s: float) -> list[Action]:
@@ -129,9 +131,7 @@ class WarmUps:
         worth, and more the more warm-ups went to waste."""
         if dispatches < MIN_DISPATCHES or self._running or now_s - self._asked_s < PATIENCE_S:
             return []
-        missing = [
-            agent for agent, anchor in self._anchors.items() if anchor.missing_from is not None and anchor.tokens
-        ]
+        missing = [agent for agent, anchor in self._anchors.items() if anchor.missing and anchor.tokens]
         if not missing:
             return []
         agent = max(missing, key=lambda name: (worth.get(name, 0.0), name))

@@ -108,8 +108,8 @@ def test_what_is_learned_of_24_agents_stays_below_25_kb(sessions: int):
     policy = KvCaching()
     for event in tree.events:
         policy.observe(event)
-    assert len(policy.predict(tree.now_s).survival) == 24
     assert len(pickle.dumps(policy)) < 25_000
+    assert len(policy.predict(tree.now_s).survival) == 24
 
 
 def test_more_agents_and_sessions_than_it_can_hold_leave_it_bounded():
