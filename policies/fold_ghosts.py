@@ -10,7 +10,7 @@ from .events import NodeEvicted, PrefixMatched
 from .run_state import Ghost, RequestView, RunState
 
 GHOSTS_PER_OWNER = 32
-OWNERS = 1024
+OWNERS = 256
 _SEPARATOR = "\x1f"
 
 
@@ -47,6 +47,12 @@ def settle_ghosts(state: RunState, event: PrefixMatched, request: RequestView) -
                 _lay(state, ghost, key)
                 if ghost.start >= event.cached_tokens and not event.warm:
                     _hurt(state, ghost, event, request)
+
+
+def forget_session(state: RunState, session: str) -> None:
+    """A session that is over needs nothing again."""
+    for key in [key for key in state.ghosts if key.endswith(_SEPARATOR + session)]:
+        del state.ghosts[key]
 
 
 def _reach_tokens(event: PrefixMatched) -> int:

@@ -16,7 +16,7 @@ from .events import (
     RequestRefused,
     SessionEnded,
 )
-from .fold_ghosts import settle_ghosts
+from .fold_ghosts import forget_session, settle_ghosts
 from .fold_tree import learn_anchor, stats_of, touch_path
 from .run_state import AgentStats, RequestView, RunState
 
@@ -173,6 +173,7 @@ def _inserted(state: RunState, event: PrefixInserted) -> None:
 
 def _session_ended(state: RunState, event: SessionEnded) -> None:
     state.session_agent.pop(event.session, None)
+    forget_session(state, event.session)
 
 
 HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from traffic import Shape, run
 
 from radixdeck.policies.events import (
     ActionKind,
@@ -196,6 +197,23 @@ def test_transitions_are_per_session_and_without_warm_ups():
     )
     assert state.transitions == {"planner": {"tester": 1}}
     assert state.session_agent == {"s2": "critic", "s1": "coder"}
+
+
+def test_a_session_that_ended_leaves_no_ghosts_but_its_agents_anchors():
+    state = folded(evicted(1, 50, 30), evicted(2, 0, 50, role="anchor"), SessionEnded(t_ns=5, session="s1"))
+    assert list(state.ghosts) == ["coder"]
+
+
+def test_a_whole_run_leaves_the_residency_that_the_tree_has():
+    tree = run(Shape("random", requests=200), "kv_caching", 10_000).tree
+    state = folded(*tree.events)
+    assert resident_tokens(state) == tree.resident_tokens
+    assert sum(view.role == "private" for view in state.nodes.values()) > 0
+    assert {node: (view.agents, view.role) for node, view in state.nodes.items()} == {
+        node: (owned.agents, owned.role) for node, owned in tree.owners.nodes.items()
+    }
+    assert (state.totals.requests, state.totals.oddities) == (200, 0)
+    assert state.totals.evictions_that_hurt > 0
 
 
 def test_losing_the_engine_empties_the_tree_and_keeps_the_counters():
