@@ -54,6 +54,8 @@ class DeckScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (30, "-middle"), (45, "-tall")]
 
+    _composed = False
+
     @property
     def deck(self) -> ConsoleApp:
         return cast("ConsoleApp", self.app)
@@ -76,13 +78,20 @@ class DeckScreen(Screen[None]):
         return ()
 
     def on_mount(self) -> None:
+        self._composed = True
         self.call_after_refresh(self.refresh_state, tables=True)
 
     def on_screen_resume(self) -> None:
         self.refresh_state(tables=True)
 
     def refresh_state(self, *, tables: bool) -> None:
-        """Show the state as it is now; `tables`: also what is costly to draw and changes slowly."""
+        """Show the state as it is now; `tables`: also what is costly to draw and changes slowly. While the widgets are
+        still being made there is nothing to draw on."""
+        if self._composed:
+            self.draw_state(tables=tables)
+
+    def draw_state(self, *, tables: bool) -> None:
+        """What every screen shows, then its own part."""
         deck = self.deck
         self.query_one(StatusLine).show(deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only)
         self.set_class(not self._live(), "-lost")

@@ -93,8 +93,8 @@ class FleetScreen(DeckScreen):
                 yield Static(id="shares")
             yield Static(id="latest")
 
-    def refresh_state(self, *, tables: bool) -> None:
-        super().refresh_state(tables=tables)
+    def draw_state(self, *, tables: bool) -> None:
+        super().draw_state(tables=tables)
         if tables:
             fleet, replayed = self.deck.fleet, self.deck.replay is not None
             table = self.query_one("#daemons", SyncTable)

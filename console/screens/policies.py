@@ -21,6 +21,7 @@ from ..fleet_state import NodeState
 from ..matrix import bars
 from ..policy_table import policy_table
 from ..sentences import holder
+from ..slider import place_of, stepped
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import bar, parts, short
 from .base import DeckScreen
@@ -45,7 +46,6 @@ TUNABLE_COLUMNS = (
     Column("unit", 8, least=100),
     Column("meaning", 0, least=110),
 )
-STEPS = 20
 
 
 def policy_row(policy: PolicyInfo) -> list[Cell]:
@@ -64,14 +64,13 @@ def policy_row(policy: PolicyInfo) -> list[Cell]:
 def tunable_row(policy: PolicyInfo, tunable: TunableInfo, pending: float | None) -> list[Cell]:
     """`pending`: a value sent and not confirmed yet, marked with an arrow."""
     value = tunable.value if pending is None else pending
-    span = tunable.high - tunable.low
     changed = "" if tunable.value == tunable.default else "~"
     return [
         policy.name,
         tunable.name,
         f"{'→' if pending is not None else changed} {value:.4g}",
         f"{tunable.low:.4g}",
-        bar((value - tunable.low) / span if span else 1.0, 13),
+        bar(place_of(tunable, value), 13),
         f"{tunable.high:.4g}",
         f"{tunable.default:.4g}",
         tunable.unit,
@@ -85,16 +84,6 @@ def score_line(score: SubjectScore) -> str:
     return f"{score.key:>9.3g}  {what}  {parts(score.parts)}"
 
 
-def stepped(tunable: TunableInfo, value: float, steps: int) -> float:
-    """The value moved by twentieths of its range, on a grid from `low`, within the bounds."""
-    size = (tunable.high - tunable.low) / STEPS
-    if not size:
-        return tunable.low
-    place = round((value - tunable.low) / size, 6)
-    whole = int(place) if place == int(place) else int(place) + (1 if steps < 0 else 0)
-    return max(tunable.low, min(tunable.high, float(f"{tunable.low + (whole + steps) * size:.6g}")))
-
-
 class SwitchTable(SyncTable):
     """Enter switches the policy under the cursor."""
 
@@ -106,11 +95,11 @@ class TunablesTable(SyncTable):
 
     BINDINGS = [
         Binding("enter", "select_cursor", "type", tooltip="type a value"),
-        Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a twentieth of its range less"),
-        Binding("right,l", "change(1)", "more", key_display="→", tooltip="a twentieth of its range more"),
+        Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a step less"),
+        Binding("right,l", "change(1)", "more", key_display="→", tooltip="a step more"),
         Binding("backspace", "reset", "default", tooltip="back to its default"),
     ]
-    help_text = "Left and right change by a twentieth of the range, enter types a value, backspace gives the default."
+    help_text = "Left and right change by a step, enter types a value, backspace gives the default."
 
     class Changed(Message):
         """The value under the cursor should move by `steps`; None: back to its default."""

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, NoTarget, Target, order, outcome, parse_amount
 from radixdeck.console.replay_keys import parse_time
-from radixdeck.console.screens.policies import stepped
+from radixdeck.console.slider import place_of, stepped
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import Reply, TunableInfo
@@ -207,11 +207,26 @@ def test_times_that_are_none(text: str) -> None:
         parse_time(text)
 
 
-def test_steps_stay_on_the_grid_and_within_bounds() -> None:
-    info = TunableInfo(name="x", value=0.0, default=0.0, low=0.5, high=8.5, unit="", doc="")
-    assert stepped(info, 2.0, 1) == pytest.approx(2.1)
-    assert stepped(info, 2.1, 1) == pytest.approx(2.5)
-    assert stepped(info, 2.0, -1) == pytest.approx(1.7)
-    assert (stepped(info, 8.5, 1), stepped(info, 0.5, -1)) == (8.5, 0.5)
-    flat = TunableInfo(name="x", value=1.0, default=1.0, low=1.0, high=1.0, unit="", doc="")
-    assert stepped(flat, 1.0, 1) == 1.0
+def tunable(low: float, high: float, default: float) -> TunableInfo:
+    return TunableInfo(name="x", value=default, default=default, low=low, high=high, unit="", doc="")
+
+
+@pytest.mark.parametrize(
+    ("info", "value", "up", "down"),
+    [
+        (tunable(0.5, 8.5, 2.0), 2.0, 2.5, 1.5),
+        (tunable(0.5, 8.5, 2.0), 2.1, 2.5, 2.0),
+        (tunable(0.5, 8.5, 2.0), 8.5, 8.5, 8.0),
+        (tunable(0.5, 8.5, 2.0), 0.5, 1.0, 0.5),
+        (tunable(0.0, 1.0, 0.3), 0.3, 0.35, 0.25),
+        (tunable(0.0, 1.0, 1.0), 1.0, 1.0, 0.0),
+        (tunable(1.0, 1e9, 4096.0), 4096.0, 5000.0, 2000.0),
+        (tunable(1.0, 1e9, 4096.0), 1e9, 1e9, 5e8),
+        (tunable(0.0, 1000.0, 10.0), 0.0, 1.0, 0.0),
+        (tunable(1.0, 1.0, 1.0), 1.0, 1.0, 1.0),
+    ],
+)
+def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: float, down: float) -> None:
+    assert stepped(info, value, 1) == pytest.approx(up)
+    assert stepped(info, value, -1) == pytest.approx(down)
+    assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed_messages import Connection, NodeEvents, NodeKeyframe
+from radixdeck.console.screens.base import MODES
 from radixdeck.console.screens.events import EventsScreen
 from radixdeck.console.widgets.log_view import LogView
 from radixdeck.console.widgets.map_view import MapView
@@ -287,3 +289,19 @@ async def test_drawing_goes_on_by_itself() -> None:
     app = ConsoleApp(ScriptedFeed(live_messages(EVENTS)))
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "● box-1 up" in screen_text(app))
+
+
+async def test_drawing_while_a_screen_is_being_made_is_harmless() -> None:
+    async with console(LARGE) as pilot:
+        app = pilot.app
+        assert isinstance(app, ConsoleApp)
+        for mode in MODES:
+            switching = asyncio.ensure_future(_switched(app, mode))
+            while not switching.done():
+                app.draw()
+                await asyncio.sleep(0)
+            assert mode in await drawn(pilot)
+
+
+async def _switched(app: ConsoleApp, mode: str) -> None:
+    await app.switch_mode(mode)
