@@ -112,7 +112,7 @@ class RequestObserver:
         who = track.who
         prompt = track.prompt = self._sketcher.hashes(req.origin_input_ids, namespace_of(req))
         self._meet(who, prompt)
-        base = self._recent.best(prompt)
+        base = self._recent.best(prompt, who.agent)
         self._recent.keep(who.rid, who.agent, who.session, prompt)
         self._stream.emit(
             PrefixMatched(

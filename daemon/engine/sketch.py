@@ -94,13 +94,17 @@ class Recent:
         self._size = size
         self._kept: OrderedDict[str, tuple[str, str, Hashes]] = OrderedDict()
 
-    def best(self, prompt: Hashes) -> Base:
-        """The request with the longest common prefix."""
+    def best(self, prompt: Hashes, agent: str) -> Base:
+        """The request with the longest common prefix: of the same agent's if there is any, else of all."""
+        mine = self._best(prompt, agent)
+        return mine if mine.tokens else self._best(prompt, None)
+
+    def _best(self, prompt: Hashes, agent: str | None) -> Base:
         best = Base()
-        for rid, (_, _, kept) in reversed(self._kept.items()):
-            tokens = shared_tokens(prompt, kept, best.tokens)
-            if tokens > best.tokens:
-                best = Base(rid, tokens)
+        for rid, (other, _, kept) in reversed(self._kept.items()):
+            if agent is None or other == agent:
+                tokens = shared_tokens(prompt, kept, best.tokens)
+                best = Base(rid, tokens) if tokens > best.tokens else best
         return best
 
     def shared_with_other_sessions(self, prompt: Hashes, agent: str, session: str) -> int:

@@ -5,7 +5,6 @@ SGLang's own Req, allocator, pools and cache; only the forward pass is missing, 
 
 from __future__ import annotations
 
-import functools
 import os
 from array import array
 from collections.abc import Callable
@@ -14,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from radixdeck.daemon.engine import bench_victims
+from radixdeck.daemon.engine.observer import Observer
+from radixdeck.daemon.engine.stream import Stream
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
 
@@ -26,7 +28,6 @@ class Bench:
     """A cache with its pool. `events`: what our cache reported, in order."""
 
     cache: Any
-    pool: Any
     allocator: Any
     rows: Any
     events: list[EngineEvent] = field(default_factory=list[EngineEvent])
@@ -105,26 +106,6 @@ class Running:
     cached: int
 
 
-def _parts(capacity: int) -> tuple[Any, Any, Any, Any]:
-    import torch
-    from sglang.srt.mem_cache.allocator import TokenToKVPoolAllocator
-    from sglang.srt.mem_cache.cache_init_params import CacheInitParams
-    from sglang.srt.mem_cache.memory_pool import MHATokenToKVPool, ReqToTokenPool
-    from sglang.srt.mem_cache.unified_cache.components import ComponentType
-
-    pool = MHATokenToKVPool(
-        size=capacity, page_size=1, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1, device="cpu",
-        enable_memory_saver=False,
-    )  # fmt: skip
-    allocator = TokenToKVPoolAllocator(capacity, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False)
-    rows = ReqToTokenPool(size=64, max_context_len=4096, device="cpu", enable_memory_saver=False)
-    params = CacheInitParams(
-        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=1,
-        tree_components=(ComponentType.FULL,),
-    )  # fmt: skip
-    return params, pool, allocator, rows
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _context() -> None:
     from radixdeck.daemon.engine import plugin
@@ -140,12 +121,8 @@ def _context() -> None:
 def stock() -> Callable[..., Bench]:
     """SGLang's own cache: the Rust tree core by default."""
 
-    def make(capacity: int = 300, core: str | None = "rust") -> Bench:
-        from sglang.srt.mem_cache.unified_radix_cache import UnifiedRadixCache
-
-        params, pool, allocator, rows = _parts(capacity)
-        params.tree_core_backend = core
-        return Bench(UnifiedRadixCache(params), pool, allocator, rows)
+    def make(capacity: int = 300, core: str = "rust") -> Bench:
+        return _bench(bench_victims.stock_cache(bench_victims.bare_parts(capacity), core), [])
 
     return make
 
@@ -155,22 +132,12 @@ def ours() -> Callable[..., Bench]:
     """Our cache with the given policies, or with a host made by the test."""
 
     def make(capacity: int = 300, policies: list[str] | None = None, host: Any = None, acts: bool = True) -> Bench:
-        from sglang.srt.mem_cache.unified_cache.components import ComponentType
-
-        from radixdeck.daemon.engine.observer import Observer
-        from radixdeck.daemon.engine.radix_cache import TREE_CORE, AgentRadixCache
-        from radixdeck.daemon.engine.stream import Stream
-        from radixdeck.daemon.engine.tree_core import ChosenFullComponent
-
-        params, pool, allocator, rows = _parts(capacity)
         events: list[EngineEvent] = []
         observer = Observer(Stream(host or PolicyHost(policies or ["lru"]), events.append), acts=acts)
-        params.tree_core_backend = TREE_CORE
-        params.component_registry_override = {
-            ComponentType.FULL: functools.partial(ChosenFullComponent, observer=observer)
-        }
-        cache = AgentRadixCache(params, observer)
-        observer.started = True
-        return Bench(cache, pool, allocator, rows, events)
+        return _bench(bench_victims.our_cache(bench_victims.bare_parts(capacity), observer), events)
 
     return make
+
+
+def _bench(cache: Any, events: list[EngineEvent]) -> Bench:
+    return Bench(cache, cache.token_to_kv_pool_allocator, cache.req_to_token_pool, events)

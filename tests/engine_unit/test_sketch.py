@@ -47,9 +47,10 @@ def test_the_longest_common_prefix_among_the_recent_is_found() -> None:
     recent.keep("a", "x", "s1", sketcher.hashes([1, 2, 3, 4]))
     recent.keep("b", "x", "s2", sketcher.hashes([1, 2, 9]))
     prompt = sketcher.hashes([1, 2, 3, 7])
-    assert recent.best(prompt) == Base("a", 3)
+    assert recent.best(prompt, "x") == Base("a", 3)
+    assert recent.best(prompt, "unseen") == Base("a", 3)
     assert recent.shared_with_other_sessions(prompt, "x", "s1") == 2
     assert recent.shared_with_other_sessions(prompt, "y", "s1") == 0
     for rid in "cde":
         recent.keep(rid, "x", "s3", sketcher.hashes([8]))
-    assert recent.best(prompt) == Base()
+    assert recent.best(prompt, "x") == Base()
