@@ -74,7 +74,7 @@ class EngineProcess:
         self.learn_family()
         if self._main.returncode is None and grace_s > 0:
             with contextlib.suppress(ProcessLookupError):
-                # SGLang looks for SIGTERM only every 5 s. Not send_signal: it may reap the process under asyncio's nose.
+                # SGLang looks for SIGTERM only every 5 s. send_signal might reap the process before asyncio does.
                 os.kill(self.pid, signal.SIGINT)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._main.wait(), grace_s)
