@@ -15,15 +15,18 @@ from radixdeck.daemon.engine.launch import Engine
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.daemon.wire import CommandName
 from radixdeck.policies.residency import Totals
+from radixdeck.storage.bound import Request
 
 from .apart import drive_apart
 from .drive import Outcome, Plan
-from .measure import Bound, bound_of
+from .measure import Bound, bound_of, demand_of
 from .progress import Progress
 from .prompts import remark
 from .workloads import Turn
 
 BOOT_TIMEOUT_S = 300.0
+RECORDED_TRIES = 10
+RECORDED_PERIOD_S = 0.3
 
 
 class LiveError(RuntimeError):
@@ -57,11 +60,17 @@ class Live:
         await self.order("flush", {}, "demo: every policy starts with an empty cache")
 
     async def bound(self, outcomes: Sequence[Outcome]) -> Bound:
-        """Belady's bound on the requests of one drive, once the recording holds them all."""
+        """Belady's bound on the requests of one drive. Gives the recording a moment to hold them all: what the engine
+        reports of a request ends a little after its answer."""
         rids = [outcome.rid for outcome in outcomes if not outcome.error]
-        capacity_tokens = self.daemon.state.capacity_tokens
-        await self.daemon.recorder.flush()
-        return await asyncio.to_thread(bound_of, self.daemon.recording, capacity_tokens, rids)
+        demand: list[Request] = []
+        for _ in range(RECORDED_TRIES):
+            await self.daemon.recorder.flush()
+            demand = await asyncio.to_thread(demand_of, self.daemon.recording, rids)
+            if len(demand) == len(rids):
+                break
+            await asyncio.sleep(RECORDED_PERIOD_S)
+        return await asyncio.to_thread(bound_of, demand, self.daemon.state.capacity_tokens)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from radixdeck.storage.bound import belady_bound
+from radixdeck.storage.bound import Request, belady_bound
 from radixdeck.storage.session import open_session
 
 from .apart import Drive
@@ -84,8 +84,13 @@ class Bound(msgspec.Struct, frozen=True):
     requests: int
 
 
-def bound_of(recording: Path, capacity_tokens: int, rids: Collection[str]) -> Bound:
-    """The bound on the recorded requests `rids` alone. Raises SessionError if the recording cannot be read."""
+def demand_of(recording: Path, rids: Collection[str]) -> list[Request]:
+    """Those of the requests `rids` that the recording holds. Raises SessionError if it cannot be read."""
+    wanted = set(rids)
     with open_session(recording) as session:
-        found = [request for request in session.requests() if request.rid in set(rids)]
-    return Bound(belady_bound(found, capacity_tokens).hit_rate, len(found))
+        return [request for request in session.requests() if request.rid in wanted]
+
+
+def bound_of(requests: Sequence[Request], capacity_tokens: int) -> Bound:
+    """The bound on `requests` alone, whatever else the recording holds."""
+    return Bound(belady_bound(requests, capacity_tokens).hit_rate, len(requests))

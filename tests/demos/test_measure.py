@@ -12,7 +12,7 @@ from radixdeck.demos.apart import Drive
 from radixdeck.demos.bench_overhead import floors
 from radixdeck.demos.bench_overhead import summarise as summarise_overhead
 from radixdeck.demos.drive import Outcome
-from radixdeck.demos.measure import Bound, Summary, bound_of, mean_and_spread, percentile, summarise
+from radixdeck.demos.measure import Bound, Summary, bound_of, demand_of, mean_and_spread, percentile, summarise
 from radixdeck.demos.probe import Probe
 from radixdeck.demos.versus import Repetition, judge, text
 from radixdeck.policies.events import PrefixInserted, PrefixMatched
@@ -93,16 +93,16 @@ async def recorded(path: Path) -> Path:
 async def test_the_bound_covers_the_requests_asked_for_and_no_others(tmp_path: Path) -> None:
     path = await recorded(tmp_path / "run.db")
     rids = [f"r{n}" for n in range(6)]
-    roomy = bound_of(path, 10_000, rids)
+    roomy = bound_of(demand_of(path, rids), 10_000)
     assert roomy.requests == 6
     assert roomy.hit_rate == pytest.approx(4 * 40 / 300)
-    assert bound_of(path, 50, rids).hit_rate < roomy.hit_rate
-    assert bound_of(path, 10_000, ["r0", "missing"]) == Bound(0.0, 1)
+    assert bound_of(demand_of(path, rids), 50).hit_rate < roomy.hit_rate
+    assert bound_of(demand_of(path, ["r0", "missing"]), 10_000) == Bound(0.0, 1)
 
 
 def test_a_recording_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="missing"):
-        bound_of(tmp_path / "missing.db", 100, [])
+        demand_of(tmp_path / "missing.db", [])
 
 
 def summary(hit_rate: float, ttft_s: float, **changes: object) -> Summary:
