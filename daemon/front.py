@@ -203,7 +203,7 @@ class Front:
             raise
         failed = not whole or answer.status >= 400
         if request.path == RESPONSES_ROUTE and not failed:
-            self._identities.answered(prepared.rid, who.session)
+            self._identities.answered(prepared.rid, who)
         exchange.finished(answer.status if whole else 502, "error" if failed else None, session_over=over)
         return answer
 

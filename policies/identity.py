@@ -37,7 +37,9 @@ from .raw_prompts import LEAST, RawAnchors, common_length
 from .sessions import Sessions
 
 UNKNOWN = "unknown"
-MAX_REMEMBERED = 1_024
+MAX_REMEMBERED = 64
+"""Versions remembered per agent, and claimants per fingerprint."""
+MAX_RAW_TABLES = 16
 MAX_RELABELS = 8
 _LABEL_WORDS = 6
 _LABEL_CHARACTERS = 48
@@ -76,8 +78,8 @@ class Identities:
     def __init__(self, *, agents: int = 4_096, sessions: int = 16_384, tenants: frozenset[str] = frozenset()) -> None:
         self._agents: Bounded[str, _Agent] = Bounded(agents)
         self._claims: Bounded[tuple[str, str], list[str]] = Bounded(2 * agents)
-        self._raw: Bounded[tuple[str, str, RawKind], RawAnchors] = Bounded(64)
-        self._answers: Bounded[str, str] = Bounded(sessions)
+        self._raw: Bounded[tuple[str, str, RawKind], RawAnchors] = Bounded(MAX_RAW_TABLES)
+        self._answers: Bounded[tuple[str, str], str] = Bounded(sessions)
         self._sessions = Sessions(chains=sessions)
         self._tenants = tenants
         self._shared_head: str | None = None
@@ -106,21 +108,19 @@ class Identities:
         else:
             session = self._inferred_session(tenant, agent, route, body, prompt, now_s)
         seen = self._note(agent, tenant, prompt, text, bool(name), now_s)
-        label = self._known(agent).label
-        fingerprint = prompt.fingerprint
         return Who(
             agent=agent,
             session=session,
             tenant=tenant,
             declared=bool(name),
-            fingerprint=fingerprint,
-            label=label,
+            fingerprint=prompt.fingerprint,
+            label=self._known(agent).label,
             seen=seen,
         )
 
-    def answered(self, response_id: str, session: str) -> None:
-        """A stored response that a later request may name as previous_response_id belongs to this session."""
-        self._answers.put(response_id, session)
+    def answered(self, response_id: str, who: Who) -> None:
+        """`who` got this response; a later request that names it as previous_response_id belongs to the session."""
+        self._answers.put((who.tenant, response_id), who.session)
 
     def session_name(self, name: str, headers: Mapping[str, str], api_key_tenant: str | None) -> str:
         """The full name of a session that a caller calls `name`. Raises IdentityError."""
@@ -162,8 +162,8 @@ class Identities:
     def _inferred_session(
         self, tenant: str, agent: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
     ) -> str:
-        previous = body.get("previous_response_id")
-        if route == RESPONSES_ROUTE and isinstance(previous, str) and (known := self._answers.get(previous)):
+        previous = str(body.get("previous_response_id")) if route == RESPONSES_ROUTE else ""
+        if known := self._answers.get((tenant, previous)):
             return known
         if prompt.chain:
             return scoped(self._sessions.of_chain(tenant, agent, prompt.chain, now_s), tenant)

@@ -7,7 +7,7 @@ import msgspec
 from .bounded import Bounded
 from .prompts import RawKind, digest
 
-KEPT = 16_384
+KEPT = 8_192
 """Characters (or ids) of a prompt that are looked at; an anchor is not expected to be longer."""
 LEAST: dict[RawKind, int] = {"text": 256, "opening": 256, "ids": 64}
 """How much two prompts must share, beyond what all share, to be the same agent's."""
@@ -31,7 +31,7 @@ class RawAnchors:
     anchor, because what it always says cannot be told from what the chat template always says.
     """
 
-    def __init__(self, least: int, anchors: int = 256, recent: int = 64) -> None:
+    def __init__(self, least: int, anchors: int = 64, recent: int = 32) -> None:
         self.least = least
         self._limit = anchors
         self._anchors: list[RawAnchor] = []

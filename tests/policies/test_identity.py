@@ -105,6 +105,15 @@ def test_all_routes_agree_on_the_same_head() -> None:
     assert messages.chain == responses.chain == listed.chain == plain.chain
 
 
+def test_a_previous_response_is_known_to_its_own_tenant_only() -> None:
+    ids = Identities()
+    first = ask(ids, {"input": "hi"}, route=RESPONSES_ROUTE, x_tenant_id="acme")
+    ids.answered("resp_1", first)
+    following = {"input": "and now?", "previous_response_id": "resp_1"}
+    assert ask(ids, following, route=RESPONSES_ROUTE, x_tenant_id="acme").session == first.session
+    assert ask(ids, following, route=RESPONSES_ROUTE).session != first.session
+
+
 def test_a_declared_name_claims_its_fingerprint() -> None:
     ids = Identities()
     body = chat("You plan.", "hi")
