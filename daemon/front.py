@@ -141,8 +141,8 @@ class Front:
         key_tenant = self._access.tenant(request.path, request.headers)
         if request.path.startswith("/radixdeck/"):
             return self._own(request, key_tenant)
-        if "Upgrade" in request.headers:
-            raise Refusal(501, "the front carries no upgraded connections (websockets)", "not_supported_error")
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            raise Refusal(501, "the front carries no websockets", "not_supported_error")
         if not request.rel_url.raw_path.startswith("/"):
             raise bad_request(f"{request.method} needs a path that begins with '/'")
         tenant = named(lambda: declared_tenant(_lower(request), key_tenant))
@@ -173,6 +173,7 @@ class Front:
         try:
             return await self._exchanged(request, headers, prepared, exchange, who)
         finally:
+            exchange.finished(500, "error")  # if nothing has ended it yet, something unforeseen has
             self.in_flight -= 1
             self._ids.release(prepared.rid)
 

@@ -173,6 +173,28 @@ async def test_large_bodies_pass() -> None:
         assert (await s.chat("x" * (40 << 20)))[0] == 200
 
 
+async def test_websockets_are_refused_and_other_upgrades_ignored() -> None:
+    async with stack() as s:
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        async with s.client.get(s.url + "/v1/realtime", headers=upgrade) as answer:
+            assert (answer.status, (await answer.json())["error"]["type"]) == (501, "not_supported_error")
+        upgrade["Upgrade"] = "h2c"
+        assert (await s.chat("hi", headers=upgrade))[0] == 200
+
+
+async def test_an_error_of_our_own_is_told_and_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stack() as s:
+
+        def broken(*_: object) -> None:
+            raise KeyError("unforeseen")
+
+        monkeypatch.setattr("radixdeck.daemon.front_sse.AnswerWatch.feed", broken)
+        status, answer = await s.chat("hi")
+        assert (status, answer["error"]["message"]) == (500, "internal error: KeyError")
+        assert s.of(RequestFinished)[0].status == 500
+        assert s.front.in_flight == 0
+
+
 async def test_an_absolute_target_does_not_lead_elsewhere() -> None:
     async with stack() as s:
         answer = await raw(s, b"GET http://example.invalid/v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
