@@ -9,22 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from radixdeck.daemon.broker import BrokerError
-from radixdeck.daemon.config import ConfigError
-from radixdeck.daemon.engine.launch import EngineNotReady
-from radixdeck.daemon.front_errors import FrontError
-from radixdeck.storage.errors import StorageError
-
-from .apart import DriveError
-from .live import LiveError
+from .live import EXPECTED
 from .progress import Progress
 from .story import Options, tell
-from .workloads import WorkloadError
 
 QUICK_REQUESTS = 60
-EXPECTED = (
-    BrokerError, ConfigError, DriveError, EngineNotReady, FrontError, LiveError, StorageError, WorkloadError, OSError,
-)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +50,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--policy", default=default.policy, help="what to compare with LRU [%(default)s]")
     parser.add_argument("--kv-tokens", type=int, default=default.kv_tokens, help="KV cache size [%(default)s]")
     parser.add_argument("--sessions", type=int, default=default.sessions, help="live at a time [%(default)s]")
-    parser.add_argument("--logs", type=Path, help="real conversations in the Who&When format: a file or folder")
+    parser.add_argument("--logs", type=Path, help="real conversations: Who&When file or folder, or Mooncake *.jsonl")
     parser.add_argument("--no-console", action="store_true", help="do not open the console on this terminal")
     parser.add_argument("--out", type=Path, help="folder for table and picture [results/ in the home folder]")
     parser.add_argument("--home", default="", help="folder of recordings, logs and models [the user's]")

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,20 +27,22 @@ from radixdeck.daemon.paths import home_of
 
 from .apart import Drive, drive_apart
 from .drive import Plan
-from .live import open_live, ready, warm_up
+from .live import EXPECTED, open_live, ready, warm_up
 from .measure import Bound, Summary, summarise
 from .picture import draw_repetitions
 from .progress import Counting, Progress
 from .report import RESULTS, Record, machine, now_utc, save
+from .sources import describe, load
 from .versus import Repetition, Side, Verdict, judge, text
-from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Style, Topology, WorkloadSpec, generate
+from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Style, Topology, WorkloadSpec
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared. One repetition per seed."""
+    """What is compared. One repetition per seed; with `logs`, on the same requests each time."""
 
     seeds: tuple[int, ...] = REPORT_SEEDS
     workload: WorkloadSpec = WorkloadSpec()
+    logs: Path | None = None
     kv_tokens: int = DEMO_KV_TOKENS
     policy: str = "kv_caching"
     concurrency: int = 1
@@ -50,8 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def engine(self, cache: Side) -> EngineSpec:
         return EngineSpec(model=self.model, kv_tokens=self.kv_tokens, cache=cache)
 
-    def plan(self, seed: int) -> Plan:
-        turns = generate(msgspec.structs.replace(self.workload, seed=seed))
+    def plan(self, seed: int, complain: Callable[[str], None]) -> Plan:
+        """The requests of one repetition. Raises WorkloadError."""
+        turns = load(msgspec.structs.replace(self.workload, seed=seed), self.logs, complain)
         return Plan(turns=turns, concurrency=self.concurrency)
 
 
@@ -61,7 +64,7 @@ async def run(settings: Settings, progress: Progress) -> list[Repetition]:
     for number, seed in enumerate(settings.seeds):
         order: tuple[Side, Side] = ("sglang", "radixdeck") if number % 2 == 0 else ("radixdeck", "sglang")
         progress.say(f"repetition {number + 1} of {len(settings.seeds)}, seed {seed}, {order[0]} first")
-        plan = settings.plan(seed)
+        plan = settings.plan(seed, progress.say)
         summaries: dict[Side, Summary] = {}
         bound = Bound(0.0, 0)
         for side in order:
@@ -113,8 +116,11 @@ async def _radixdeck(settings: Settings, plan: Plan, progress: Progress) -> tupl
 def write(settings: Settings, repetitions: Sequence[Repetition], verdict: Verdict, folder: Path) -> Path:
     """Record, history and picture. Returns the record's path."""
     results: dict[str, Any] = {"repetitions": msgspec.to_builtins(list(repetitions))}
-    told = msgspec.to_builtins(msgspec.structs.replace(settings, home="", model=Path(settings.model).name))
-    del told["workload"]["seed"], told["home"]
+    told: dict[str, Any] = {
+        "seeds": settings.seeds, "workload": describe(settings.workload, settings.logs), "policy": settings.policy,
+        "kv_tokens": settings.kv_tokens, "concurrency": settings.concurrency, "model": Path(settings.model).name,
+    }  # fmt: skip
+    told["workload"].pop("seed", None)
     record = Record(
         kind="bench", at=now_utc(), machine=machine(), settings=told, results=results,
         verdict=msgspec.to_builtins(verdict),
@@ -129,7 +135,9 @@ def write(settings: Settings, repetitions: Sequence[Repetition], verdict: Verdic
         "mean time to first token, ms": {name: [1000 * s.ttft_mean_s for s in side] for name, side in sides.items()},
         "requests per second": {name: [s.requests_per_s for s in side] for name, side in sides.items()},
     }
-    title = f"{settings.workload.topology}, {settings.workload.agents} agents, KV cache {settings.kv_tokens:,} tokens"
+    spec = settings.workload
+    source = settings.logs.name if settings.logs else f"{spec.topology}, {spec.agents} agents"
+    title = f"{source}, KV cache {settings.kv_tokens:,} tokens"
     bounds = {"hit rate, %": [100 * r.bound.hit_rate for r in repetitions]}
     draw_repetitions(path.with_suffix(".png"), title, [f"seed {r.seed}" for r in repetitions], panels, bounds)
     return path
@@ -144,6 +152,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     parser.add_argument("--style", choices=get_args(Style), default=default.workload.style)
     parser.add_argument("--agents", type=int, default=default.workload.agents)
     parser.add_argument("--sessions", type=int, default=default.workload.sessions)
+    parser.add_argument("--logs", type=Path, help="Who&When file or folder, or a Mooncake *.jsonl, instead")
     parser.add_argument("--kv-tokens", type=int, default=default.kv_tokens)
     parser.add_argument("--policy", default=default.policy)
     parser.add_argument("--concurrency", type=int, default=default.concurrency)
@@ -158,11 +167,14 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark. Exit codes: 0 floors reached, 1 missed, 130 stopped."""
+    """Run the benchmark. Exit codes: 0 floors reached, 1 missed, 2 could not run, 130 stopped."""
     settings, out = parse(arguments)
     progress = Progress()
     try:
         repetitions = asyncio.run(run(settings, progress))
+    except EXPECTED as error:
+        progress.say(f"bench: {error}")
+        return 2
     except KeyboardInterrupt:
         progress.say("bench: stopped, nothing recorded")
         return 130

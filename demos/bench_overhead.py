@@ -24,7 +24,7 @@ from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
 
 from .apart import DriveError
-from .live import Live, open_live
+from .live import EXPECTED, Live, open_live
 from .measure import percentile
 from .picture import draw_distributions
 from .probe import Probe
@@ -181,7 +181,7 @@ def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark. Exit codes: 0 floors kept, 1 not, 130 stopped."""
+    """Run the benchmark. Exit codes: 0 floors kept, 1 not, 2 could not run, 130 stopped."""
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_overhead", description=__doc__)
     for name in ("pairs", "blocks", "concurrency", "commands"):
@@ -194,6 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings, progress = Settings(**told), Progress()
     try:
         seen = asyncio.run(run(settings, progress))
+    except EXPECTED as error:
+        progress.say(f"bench: {error}")
+        return 2
     except KeyboardInterrupt:
         progress.say("bench: stopped, nothing recorded")
         return 130

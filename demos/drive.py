@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -150,17 +151,22 @@ def _turn_before(turns: Sequence[Turn]) -> dict[int, int]:
 
 def request_of(turn: Turn, model: str, plan: Plan) -> dict[str, Any]:
     """Arguments of `chat.completions.create`: greedy, and `max_tokens` long whatever the model says, for equal work."""
-    headers = {"x-agent-id": turn.agent, "x-session-id": plan.session_prefix + turn.session} if plan.declare else {}
+    named = {"x-agent-id": turn.agent, "x-session-id": plan.session_prefix + turn.session} if plan.declare else {}
     asked: dict[str, Any] = {
         "model": model, "messages": turn.messages, "max_tokens": turn.max_tokens, "temperature": 0,
         "stream": turn.stream, "extra_body": {"ignore_eos": True},
-        "extra_headers": {name: value for name, value in headers.items() if value},
+        "extra_headers": {name: header_value(value) for name, value in named.items() if value},
     }  # fmt: skip
     if turn.tools:
         asked["tools"] = turn.tools
     if turn.stream:
         asked["stream_options"] = {"include_usage": True}
     return asked
+
+
+def header_value(name: str) -> str:
+    """A name from anybody's log as a header may carry it: printable ASCII, at most 128 characters."""
+    return re.sub(r"[^ -~]", "?", name.strip())[:128]
 
 
 def usage_of(usage: Any) -> dict[str, int]:

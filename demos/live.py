@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
+
 from radixdeck.console.feed_mqtt import MqttFeed
-from radixdeck.daemon.config import DaemonConfig
-from radixdeck.daemon.engine.launch import Engine
+from radixdeck.daemon.broker import BrokerError
+from radixdeck.daemon.config import ConfigError, DaemonConfig
+from radixdeck.daemon.engine.launch import Engine, EngineNotReady
+from radixdeck.daemon.front_errors import FrontError
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.daemon.wire import CommandName
 from radixdeck.policies.residency import Totals
 from radixdeck.storage.bound import Request
+from radixdeck.storage.errors import StorageError
 
-from .apart import drive_apart
+from .apart import DriveError, drive_apart
 from .drive import Outcome, Plan
 from .measure import Bound, bound_of, demand_of
 from .progress import Progress
 from .prompts import remark
-from .workloads import Turn
+from .workloads import Turn, WorkloadError
 
 BOOT_TIMEOUT_S = 300.0
 RECORDED_TRIES = 10
@@ -31,6 +35,13 @@ RECORDED_PERIOD_S = 0.3
 
 class LiveError(RuntimeError):
     """The daemon would not do what the demo needs. The message carries its own words."""
+
+
+EXPECTED = (
+    BrokerError, ConfigError, DriveError, EngineNotReady, FrontError, LiveError, StorageError, WorkloadError,
+    aiohttp.ClientError, OSError,
+)  # fmt: skip
+"""What can go wrong with a clear message of its own; anything else is a fault of this code."""
 
 
 class Live:
@@ -118,8 +129,3 @@ async def warm_up(base_url: str) -> None:
     outcomes = (await drive_apart(Plan(turns=turns), base_url, lambda _: None)).outcomes
     if failed := [outcome.error for outcome in outcomes if outcome.error]:
         raise LiveError(f"warm-up: {failed[0]}")
-
-
-def results_folder(home: Path) -> Path:
-    """Where the demo leaves its tables and pictures."""
-    return home / "results"

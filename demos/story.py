@@ -16,13 +16,13 @@ from radixdeck.daemon.paths import home_of
 
 from .apart import Drive, drive_apart
 from .drive import Plan
-from .live import Live, open_live, results_folder
-from .logs import read_logs
+from .live import Live, open_live
 from .measure import Bound, Summary, summarise
 from .picture import draw_drives
 from .progress import Counting, Progress
 from .report import Record, machine, milliseconds, now_utc, points, save, table
-from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Turn, WorkloadSpec, generate
+from .sources import describe, load
+from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Turn, WorkloadSpec
 
 NODE = "demo"
 FIRST_POLICY = "lru"
@@ -55,13 +55,6 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     warmups: int
 
 
-def load_turns(options: Options, progress: Progress) -> list[Turn]:
-    """The requests to drive. Raises WorkloadError."""
-    if options.logs is not None:
-        return read_logs(options.logs, progress.say, live=options.sessions)[: options.requests]
-    return generate(workload_of(options))
-
-
 def workload_of(options: Options) -> WorkloadSpec:
     return WorkloadSpec(seed=options.seed, requests=options.requests, sessions=options.sessions)
 
@@ -81,7 +74,7 @@ async def tell(options: Options, progress: Progress) -> int:
 
     Raises WorkloadError, LiveError, DriveError or what a daemon cannot start for. Cleans up when cancelled.
     """
-    turns = load_turns(options, progress)
+    turns = load(workload_of(options), options.logs, progress.say)
     config = config_of(options)
     log_to_file(config)
     _introduce(options, turns, progress)
@@ -159,9 +152,8 @@ async def _phase(live: Live, policy: str, turns: list[Turn], progress: Progress)
 
 def _report(options: Options, phases: list[Phase], recording: Path, progress: Progress) -> None:
     print(comparison(phases), flush=True)
-    folder = options.out or results_folder(home_of(options.home).home)
-    workload = {"logs": options.logs.name} if options.logs else msgspec.to_builtins(workload_of(options))
-    settings = {"kv_tokens": options.kv_tokens, "workload": workload}
+    folder = options.out or home_of(options.home).home / "results"
+    settings = {"kv_tokens": options.kv_tokens, "workload": describe(workload_of(options), options.logs)}
     results: dict[str, Any] = {phase.policy: _without_outcomes(phase) for phase in phases}
     record = Record(kind="demo", at=now_utc(), machine=machine(), settings=settings, results=results)
     path = save(record, folder)

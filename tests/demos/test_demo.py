@@ -16,9 +16,9 @@ from radixdeck.demos.__main__ import main, parse
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.drive import Outcome
 from radixdeck.demos.measure import Bound, summarise
-from radixdeck.demos.progress import Progress
-from radixdeck.demos.story import Options, Phase, comparison, load_turns
-from radixdeck.demos.workloads import WorkloadError
+from radixdeck.demos.sources import describe, load
+from radixdeck.demos.story import Options, Phase, comparison
+from radixdeck.demos.workloads import WorkloadSpec, generate
 
 COMMAND = (sys.executable, "-m", "radixdeck.demos", "--no-console")
 
@@ -31,12 +31,17 @@ def test_options_are_the_defaults_unless_typed() -> None:
 
 
 def test_logs_take_the_place_of_the_generated_workload(tmp_path: Path) -> None:
+    spec = WorkloadSpec(requests=5)
+    assert load(spec, None, print) == generate(spec)
+    assert describe(spec, None)["topology"] == spec.topology
     log = {"history": [{"role": "human", "content": "Why?"}, {"role": "Solver", "content": "Because."}]}
     (tmp_path / "1.json").write_text(json.dumps(log))
-    (turn,) = load_turns(Options(logs=tmp_path), Progress())
+    (turn,) = load(spec, tmp_path, print)
     assert turn.agent == "Solver"
-    with pytest.raises(WorkloadError, match="missing"):
-        load_turns(Options(logs=tmp_path / "missing"), Progress())
+    asked = {"timestamp": 0, "input_length": 9, "output_length": 5, "hash_ids": [1]}
+    (tmp_path / "2.jsonl").write_text("\n".join([json.dumps(asked)] * 9))
+    assert len(load(spec, tmp_path / "2.jsonl", print)) == 5
+    assert str(tmp_path) not in str(describe(spec, tmp_path / "2.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,14 @@ async def test_requests_say_who_asks_only_when_identity_is_declared(server: Serv
     assert server.calls[0]["ignore_eos"] is True
 
 
+async def test_any_name_from_a_log_can_be_sent(server: Server) -> None:
+    turn = Turn(session="s" * 300, agent="  Prüfer\n(\x00) 検 ", messages=[])
+    (outcome,) = await driven(Plan(turns=[turn]), server.url)
+    assert outcome.error == ""
+    assert server.headers[0]["x-agent-id"] == "Pr?fer?(?) ?"
+    assert len(server.headers[0]["x-session-id"]) == 128
+
+
 async def test_one_at_a_time_means_in_order(server: Server) -> None:
     outcomes = await driven(Plan(turns=turns("a", "b", "a", "c", "b")), server.url)
     assert [call["messages"][0]["content"] for call in server.calls] == ["0", "1", "2", "3", "4"]

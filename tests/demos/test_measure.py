@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from radixdeck.demos import bench
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.bench_overhead import floors
 from radixdeck.demos.bench_overhead import summarise as summarise_overhead
@@ -161,3 +162,24 @@ def test_overhead_is_judged_measure_by_measure() -> None:
     bad = summarise_overhead(probe(0.006, 9.0), 7.0, [0.010] * 90 + [0.4] * 10)
     assert [kept for _, _, _, kept in floors(bad)] == [False] * 5
     assert not bad.passed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--requests", "0"], "requests: 0 is not positive"), (["--logs", "missing"], "missing: no such file")],
+)
+def test_a_benchmark_that_cannot_run_says_why_and_records_nothing(
+    tmp_path: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_benchmark_leaves_a_record_a_picture_and_no_folder_names(tmp_path: Path) -> None:
+    repetitions = [repetition(1, summary(0.2, 0.4), summary(0.5, 0.2))]
+    settings = bench.Settings(seeds=(1,), home=str(tmp_path), logs=tmp_path / "talks")
+    path = bench.write(settings, repetitions, judge(repetitions), tmp_path / "out")
+    assert path.with_suffix(".png").is_file()
+    assert str(tmp_path) not in path.read_text()
+    assert '"passed": true' in path.read_text()
