@@ -85,10 +85,18 @@ def lay_out(run: RunState, cells: int) -> CacheMap:
     return CacheMap(spans, cells, per_cell)
 
 
+def is_pinned(view: NodeView, run: RunState) -> bool:
+    """Whether the node itself is pinned, or, as an anchor or a shared prefix, one of its agents."""
+    if view.role not in ("anchor", "shared"):
+        return view.pinned
+    return view.pinned or any(agent in run.agents and run.agents[agent].pinned for agent in view.agents)
+
+
 class Victim(NamedTuple):
     """A node that would go soon. `key`: its score, None where no score is known."""
 
     view: NodeView
+    pinned: bool
     key: float | None
     parts: dict[str, float]
 
@@ -98,7 +106,7 @@ def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> l
     last. Where no score is known for any, plainly by oldest use."""
     known = _by_subject(scores)
     parents = {view.parent for view in run.nodes.values()}
-    leaves = [_victim(view, known) for view in run.nodes.values() if view.node not in parents]
+    leaves = [_victim(view, run, known) for view in run.nodes.values() if view.node not in parents]
     return sorted(leaves, key=_urgency)[:limit]
 
 
@@ -121,10 +129,10 @@ def _score(known: _Known, view: NodeView) -> SubjectScore | None:
     return single or known.get((view.role, agents, session, NO_NODE))
 
 
-def _victim(view: NodeView, known: _Known) -> Victim:
+def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:
     score = _score(known, view)
-    return Victim(view, score.key if score else None, score.parts if score else {})
+    return Victim(view, is_pinned(view, run), score.key if score else None, score.parts if score else {})
 
 
 def _urgency(victim: Victim) -> tuple[bool, float, int, int]:
-    return victim.view.pinned, victim.key or 0.0, victim.view.last_use_ns, victim.view.node
+    return victim.pinned, victim.key or 0.0, victim.view.last_use_ns, victim.view.node

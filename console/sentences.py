@@ -8,7 +8,7 @@ from typing import Any
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState
 
-from .words import count, parts, ratio, seconds, signed, tokens
+from .words import brief_id, count, parts, ratio, seconds, signed, tokens
 
 Writer = Callable[[Any, RunState], str]
 
@@ -33,10 +33,14 @@ def holder(role: str, agents: tuple[str, ...], session: str = "") -> str:
     return "tokens of nobody"
 
 
+def _request(rid: str) -> str:
+    return f"request {brief_id(rid)}"
+
+
 def _asker(rid: str, run: RunState) -> str:
     """'coder's request r12', or only the request where the agent is not known any more."""
     view = run.requests.get(rid)
-    return f"{view.agent}'s request {rid}" if view and view.agent else f"request {rid}"
+    return f"{view.agent}'s {_request(rid)}" if view and view.agent else f"{_request(rid)}"
 
 
 def _node(node: int, run: RunState) -> str:
@@ -50,11 +54,12 @@ def _why(why: str) -> str:
 
 def _request_arrived(event: e.RequestArrived, run: RunState) -> str:
     how = "" if event.declared else " (agent inferred)"
-    return f"{event.agent} asks in {event.session or 'no session'}: request {event.rid}{how}"
+    return f"{event.agent} asks in {event.session or 'no session'}: {_request(event.rid)}{how}"
 
 
 def _request_refused(event: e.RequestRefused, run: RunState) -> str:
-    return f"request {event.rid} of {event.agent or 'an unknown agent'} refused with {event.status}: {event.reason}"
+    whose = event.agent or "an unknown agent"
+    return f"{_request(event.rid)} of {whose} refused with {event.status}: {event.reason}"
 
 
 def _first_token_sent(event: e.FirstTokenSent, run: RunState) -> str:
@@ -63,8 +68,8 @@ def _first_token_sent(event: e.FirstTokenSent, run: RunState) -> str:
 
 def _request_finished(event: e.RequestFinished, run: RunState) -> str:
     size = f", {tokens(event.output_tokens)} written" if event.output_tokens is not None else ""
-    status = "" if event.status == 200 else f" with status {event.status}"
-    return f"{event.agent}'s request {event.rid} finished{status} ({event.finish}) in {seconds(event.latency_s)}{size}"
+    end = event.finish if event.status == 200 else f"{event.finish}, status {event.status}"
+    return f"{event.agent}'s {_request(event.rid)} finished ({end}) in {seconds(event.latency_s)}{size}"
 
 
 def _agent_seen(event: e.AgentSeen, run: RunState) -> str:
@@ -91,7 +96,7 @@ def _prefix_matched(event: e.PrefixMatched, run: RunState) -> str:
     share = ratio(event.cached_tokens, event.prompt_tokens)
     return (
         f"{what} {event.agent}: {event.cached_tokens:,} of {tokens(event.prompt_tokens)} cached ({share}){host}, "
-        f"request {event.rid}"
+        f"{_request(event.rid)}"
     )
 
 
@@ -102,7 +107,7 @@ def _prefix_inserted(event: e.PrefixInserted, run: RunState) -> str:
 
 def _node_added(event: e.NodeAdded, run: RunState) -> str:
     owners = (event.agent,) if event.agent else ()
-    cause = f" for request {event.rid}" if event.rid else ""
+    cause = f" for {_request(event.rid)}" if event.rid else ""
     return (
         f"node {event.node} added at depth {event.start:,}: {tokens(event.tokens)}, "
         f"{holder(event.role, owners, event.session)}{cause}"
@@ -131,8 +136,8 @@ def _evicted_for(event: e.NodeEvicted) -> str:
     if event.cause == "flush":
         return "by a flush"
     if event.by_agent:
-        return f"for {event.by_agent}'s request {event.by_rid}" if event.by_rid else f"for {event.by_agent}"
-    return f"for request {event.by_rid}" if event.by_rid else "to make room"
+        return f"for {event.by_agent}'s {_request(event.by_rid)}" if event.by_rid else f"for {event.by_agent}"
+    return f"for {_request(event.by_rid)}" if event.by_rid else "to make room"
 
 
 def _evicted_how(event: e.NodeEvicted) -> str:

@@ -78,6 +78,11 @@ def _part(name: str, value: float) -> str:
     return f"{name.replace('_', ' ')} {value:.3g}"
 
 
+def brief_id(text: str) -> str:
+    """An identifier short enough for a sentence, long enough to find it by."""
+    return text if len(text) <= 14 else f"{text[:11]}…"
+
+
 def clip(text: str, width: int) -> str:
     """The text in at most `width` characters, with an ellipsis where something was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -42,6 +42,9 @@ COLUMNS = (
     Column("orders", 24, least=170),
 )
 
+LEAST_PARTLY = 0.05
+"""Below this share only the preamble that every prompt begins with is left of an anchor."""
+
 ANCHOR_STYLES = {"resident": "#35b98e", "partly": "#f0c94c", "evicted": "#e8684a", "unknown": "#7d8894"}
 
 SORTS: tuple[tuple[str, Callable[[AgentStats, float], Any]], ...] = (
@@ -58,6 +61,8 @@ SORTS: tuple[tuple[str, Callable[[AgentStats, float], Any]], ...] = (
 
 def name_of(stats: AgentStats) -> str:
     """A declared name as it is; an inferred agent by the first words of its prompt."""
+    if not stats.agent:
+        return "(no agent)"
     return stats.agent if stats.declared or not stats.label else f"{stats.label} ({stats.agent[:8]})"
 
 
@@ -66,7 +71,8 @@ def anchor_words(stats: AgentStats) -> tuple[str, str]:
     if not stats.anchor_tokens:
         return "unknown", "-"
     held = max(0, min(stats.anchor_resident_tokens, stats.anchor_tokens))
-    word = "resident" if held >= stats.anchor_tokens else "partly" if held else "evicted"
+    share = held / stats.anchor_tokens
+    word = "resident" if share >= 1 else "partly" if share >= LEAST_PARTLY else "evicted"
     return word, f"{short(held)}/{short(stats.anchor_tokens)}"
 
 

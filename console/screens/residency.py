@@ -12,7 +12,7 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, NodeEvicted
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import Victim, next_victims, score_of
+from ..cache_map import Victim, is_pinned, next_victims, score_of
 from ..commands import Target
 from ..event_log import EventLog
 from ..fleet_state import NodeState
@@ -24,9 +24,11 @@ from .base import ActingScreen
 
 
 def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
-    """Letter, colour and resident tokens of every agent."""
+    """Letter, colour and resident tokens of every agent that has any."""
     entries: list[Content] = []
     for agent, mark in marks.items():
+        if run.agents[agent].resident_tokens <= 0:
+            continue
         name = f" {clip(agent, 18)} {short(run.agents[agent].resident_tokens)}"
         entries.append(Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), name))
     entries.append(Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"))
@@ -37,7 +39,7 @@ def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
 def node_lines(view: NodeView, run: RunState, now_ns: int) -> list[str]:
     """What a node is, in words."""
     lines = [
-        f"node {view.node}{'  * pinned' if view.pinned else ''}",
+        f"node {view.node}{'  * pinned' if is_pinned(view, run) else ''}",
         holder(view.role, view.agents, view.session),
         f"{tokens(view.tokens)} at depth {view.start:,}, {ratio(view.tokens, run.capacity_tokens)} of the pool",
     ]
@@ -69,7 +71,7 @@ def victim_line(victim: Victim, now_ns: int, *, scored: bool) -> str:
     view = victim.view
     idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
     score = "-" if victim.key is None else f"{victim.key:.3g}"
-    pinned = "* " if view.pinned else ""
+    pinned = "* " if victim.pinned else ""
     role = "history" if view.role == "private" else view.role
     whose = " ".join([role, "+".join(view.agents), view.session]).strip()
     line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import PENDING, CacheMap, Span, lay_out
+from ..cache_map import PENDING, CacheMap, Span, is_pinned, lay_out
 from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, agent_marks, blend
 
 FREE_GROUND = "#161c24"
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     pinned: bool = False
 
 
-def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool) -> Look:
+def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool, pinned: bool) -> Look:
     """How a node is drawn. `odd` tells it from an equal-looking neighbour by a shade."""
     if node == PENDING:
         return Look("░", PENDING_COLOUR, FREE_GROUND)
@@ -42,12 +42,12 @@ def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, od
     mark = marks.get(view.agents[0]) if len(view.agents) == 1 else None
     if mark is None:
         colour, char = (SHARED_COLOUR, "+") if view.agents else (UNOWNED_COLOUR, "·")
-        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), view.pinned)
+        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), pinned)
     if view.role == "private":
         ground = blend(mark.colour, GROUND, 0.24 if odd else 0.14)
-        return Look(mark.letter.lower(), mark.colour, ground, pinned=view.pinned)
+        return Look(mark.letter.lower(), mark.colour, ground, pinned=pinned)
     char = mark.letter if view.role == "anchor" else "+" if view.role == "shared" else "·"
-    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, view.pinned)
+    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, pinned)
 
 
 class MapView(Widget, can_focus=True):
@@ -143,7 +143,8 @@ class MapView(Widget, can_focus=True):
         if span.node == self.node and span.node >= 0:
             text = ("[" if first == span.first else text[0]) + text[1:]
             text = text[:-1] + ("]" if end == span.end else text[-1])
-            colour, ground, bold = GROUND, blend(CURSOR_GROUND, colour if ground != colour else ground, 0.6), True
+            hue = ground if colour == GROUND else colour
+            colour, ground, bold = GROUND, blend(CURSOR_GROUND, hue, 0.6), True
         return [Segment(text, self._style(colour, ground, bold))]
 
     def _style(self, colour: str, ground: str, bold: bool) -> Style:
@@ -161,10 +162,11 @@ class MapView(Widget, can_focus=True):
         self._map = lay_out(self._run, width * height)
         marks = agent_marks(self._run.agents)
         nodes = self._run.nodes
-        self._looks = {
-            span.node: look_of(nodes.get(span.node), span.node, marks, odd=bool(place % 2))
-            for place, span in enumerate(self._map.spans)
-        }
+        self._looks = {}
+        for place, span in enumerate(self._map.spans):
+            view = nodes.get(span.node)
+            pinned = view is not None and is_pinned(view, self._run)
+            self._looks[span.node] = look_of(view, span.node, marks, odd=bool(place % 2), pinned=pinned)
         if self.node not in nodes:
             self.select(self._map.beside(NO_NODE, 0))
         first = _first_difference(old, self._map.spans, old_looks, self._looks)

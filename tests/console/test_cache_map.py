@@ -93,3 +93,9 @@ def test_moving_stays_on_the_map(places: int) -> None:
     run = folded(run_events())
     picture = lay_out(run, 500)
     assert picture.beside(next(iter(run.nodes)), places) in run.nodes
+
+
+def test_pinning_an_agent_pins_its_nodes() -> None:
+    run = tree(anchor(1, 10, "a", last_use_ns=1), anchor(2, 10, "b", last_use_ns=2))
+    run.agents["a"].pinned = True
+    assert [(victim.view.node, victim.pinned) for victim in next_victims(run, (), 2)] == [(2, False), (1, True)]

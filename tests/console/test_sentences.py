@@ -171,6 +171,13 @@ def test_a_refused_action_says_why() -> None:
     assert sentence(event, EMPTY) == "warm planner, asked by operator, was refused: anchor not known yet"
 
 
+def test_long_ids_are_cut_so_that_sentences_stay_readable() -> None:
+    event = e.RequestArrived(
+        t_ns=1, rid="rd-d7ca5c11503047d0976b4a982d8576be", agent="coder", session="s1", declared=True
+    )
+    assert sentence(event, EMPTY) == "coder asks in s1: request rd-d7ca5c11…"
+
+
 def test_a_whole_run_reads_without_a_gap() -> None:
     events = run_events()
     state = folded(events)
