@@ -23,7 +23,7 @@ class ConfigError(ValueError):
 
 class PolicySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Policies that are on at start; at most one that orders the cache.
-    enabled: list[str] = ["kv_caching"]
+    enabled: list[str] = msgspec.field(default_factory=lambda: ["kv_caching"])
     # Tunables by policy: [policy.tunables.kv_caching] name = value
     tunables: dict[str, dict[str, float]] = {}
 
