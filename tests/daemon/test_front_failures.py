@@ -9,9 +9,7 @@ import openai
 import pytest
 from front_harness import Stack, stack
 
-from radixdeck.daemon.front import Front, FrontError
 from radixdeck.policies.events import AnswerGiven, RequestArrived, RequestFinished, RequestRefused
-from radixdeck.policies.identity import Identities
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -281,23 +279,3 @@ async def test_a_quarantined_agent_is_refused_with_the_reason() -> None:
         assert "it loops" in answer["error"]["message"]
         assert s.of(RequestRefused)[0].agent == "planner"
         assert (await s.chat("hi", headers={"x-agent-id": "other"}))[0] == 200
-
-
-async def test_a_port_in_use_is_said_clearly() -> None:
-    async with stack() as s:
-        port = int(s.url.rsplit(":", 1)[1])
-        second = Front(
-            host="127.0.0.1",
-            port=port,
-            upstream=s.up,
-            why_down=lambda: ("", 1.0),
-            emit=s.report,
-            hint=s.report,
-            quarantined=s.banned.get,
-            identities=Identities(),
-            anchors=s.anchors,
-            now_ns=lambda: 0,
-        )
-        with pytest.raises(FrontError, match=f"127.0.0.1:{port}.*in use"):
-            await second.start()
-        await second.stop()

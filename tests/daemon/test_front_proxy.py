@@ -11,7 +11,7 @@ import pytest
 from front_harness import Stack, stack
 from yarl import URL
 
-from radixdeck.daemon.front import FrontError
+from radixdeck.daemon.front import Front, FrontError
 from radixdeck.policies.events import (
     AgentSeen,
     AnchorMeasured,
@@ -22,6 +22,7 @@ from radixdeck.policies.events import (
     SessionEnded,
     ToolCalled,
 )
+from radixdeck.policies.identity import Identities
 
 WHO = {"x-agent-id": "planner", "x-session-id": "s1"}
 
@@ -271,3 +272,23 @@ async def test_a_new_agent_is_announced_once() -> None:
         assert len(seen) == 1
         assert seen[0].label == "You are the planner of a"
         assert seen[0].agent == f"agent-{seen[0].fingerprint[:12]}"
+
+
+async def test_a_port_in_use_is_said_clearly() -> None:
+    async with stack() as s:
+        port = int(s.url.rsplit(":", 1)[1])
+        second = Front(
+            host="127.0.0.1",
+            port=port,
+            upstream=s.up,
+            why_down=lambda: ("", 1.0),
+            emit=s.report,
+            hint=s.report,
+            quarantined=s.banned.get,
+            identities=Identities(),
+            anchors=s.anchors,
+            now_ns=lambda: 0,
+        )
+        with pytest.raises(FrontError, match=f"127.0.0.1:{port}.*in use"):
+            await second.start()
+        await second.stop()
