@@ -27,6 +27,7 @@ from radixdeck.policies.events import (
     EngineLost,
     EngineStarted,
     FrontEvent,
+    PolicyFailed,
     PrefixMatched,
     RequestArrived,
 )
@@ -81,7 +82,7 @@ class Daemon:
         endpoint = f"ipc://{paths.state}/{run[-8:]}.sock"
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
-        self.identities = Identities()
+        self.identities = Identities(tenants=frozenset(config.api_keys.values()))
         self.anchors = AnchorBook(upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns)
         self.front = Front(
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
@@ -117,10 +118,10 @@ class Daemon:
     def _on_fact(self, event: EngineEvent) -> None:
         if isinstance(event, EngineStarted):
             self.host = self._new_host()
-        follow_ups = self.host.observe(event)
-        if follow_ups:
-            # The engine's own host reports the same failure in the stream; the twin's is only worth a log line.
-            log.warning("policy failed in the daemon", facts=[repr(fact) for fact in follow_ups])
+        for fact in self.host.observe(event):
+            # The engine's own host reports the same in the stream; a failure of the twin is only worth a log line.
+            if isinstance(fact, PolicyFailed):
+                log.warning("policy failed in the daemon", policy=fact.policy, call=fact.call, error=fact.error)
         self.journal.append(event)
         if isinstance(event, PrefixMatched) and not event.warm:
             self._act_soon.set()

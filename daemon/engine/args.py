@@ -108,6 +108,8 @@ def environment(spec: EngineSpec, setup: EngineSetup, link: str) -> dict[str, st
     env.setdefault("TOKENIZERS_PARALLELISM", "false")
     # SGLang's /health otherwise generates a token, which takes a second and leaves a trace in the cache.
     env.setdefault("SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION", "false")
+    # The front names requests on routes whose body cannot (x-override-rid); callers' own are dropped there.
+    env.setdefault("SGLANG_ENABLE_REQUEST_HEADER_OVERRIDES", "1")
     # Its warm-up calls itself over HTTP, which must not go through a proxy.
     for name in ("NO_PROXY", "no_proxy"):
         env[name] = ",".join(filter(None, [env.get(name), "127.0.0.1,localhost"]))

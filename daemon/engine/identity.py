@@ -1,7 +1,8 @@
 """Who asks: the identity that the daemon sends along with a request, read from SGLang's request object.
 
-It travels as custom_params['radixdeck'], or, on routes that drop custom_params, as JSON in the routing key. Whatever is
-missing or malformed makes the request nobody's; it is served all the same.
+It travels as custom_params['radixdeck'], or, on routes that drop custom_params, as JSON in the routing key
+(/v1/messages) or in the session id (/v1/responses, which drops the routing key too). Whatever is missing or malformed
+makes the request nobody's; it is served all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .ownership import NOBODY, Who
 from .protocol import Identity
 
 PARAMETER = "radixdeck"
-ROUTING_PREFIX = "radixdeck:"
+CARRIED_PREFIX = "radixdeck:"
 MAX_NAME_LENGTH = 256
 
 _decode = msgspec.json.Decoder(Identity).decode
@@ -24,7 +25,7 @@ def who_asks(req: Any) -> Who:
     """Never raises."""
     rid = str(getattr(req, "rid", ""))
     try:
-        identity = _from_parameters(req) or _from_routing_key(req)
+        identity = _from_parameters(req) or _carried(req, "routing_key") or _carried(req, "session_id")
     except (msgspec.MsgspecError, UnicodeDecodeError):
         identity = None
     if identity is None or not _sane(identity):
@@ -40,11 +41,11 @@ def _from_parameters(req: Any) -> Identity | None:
     return None if told is None else msgspec.convert(told, Identity)
 
 
-def _from_routing_key(req: Any) -> Identity | None:
-    key: object = getattr(req, "routing_key", None)
-    if not isinstance(key, str) or not key.startswith(ROUTING_PREFIX):
+def _carried(req: Any, field: str) -> Identity | None:
+    text: object = getattr(req, field, None)
+    if not isinstance(text, str) or not text.startswith(CARRIED_PREFIX):
         return None
-    return _decode(key.removeprefix(ROUTING_PREFIX).encode())
+    return _decode(text.removeprefix(CARRIED_PREFIX).encode())
 
 
 def _sane(identity: Identity) -> bool:
@@ -52,4 +53,4 @@ def _sane(identity: Identity) -> bool:
     return bool(identity.agent) and identity.anchor >= 0 and all(len(name) <= MAX_NAME_LENGTH for name in names)
 
 
-__all__ = ["NOBODY", "PARAMETER", "ROUTING_PREFIX", "who_asks"]
+__all__ = ["CARRIED_PREFIX", "NOBODY", "PARAMETER", "who_asks"]
