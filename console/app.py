@@ -20,7 +20,7 @@ from .acting import carry_out
 from .commands import ACTS, Order, outcome
 from .dialogs import Confirm
 from .feed import Feed, ReplayFeed
-from .feed_messages import Connection, FeedMessage
+from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
 from .replay_keys import REPLAY_ACTIONS, REPLAY_BINDINGS, ask_for_time
@@ -93,11 +93,9 @@ class ConsoleApp(App[None]):
 
     @property
     def entry(self) -> NodeState | None:
-        """The daemon that the screens show: the one chosen, else the first that is up, else the first."""
+        """The daemon that the screens show: the one chosen, at first the first that is up, else any that was heard."""
         nodes = self.fleet.nodes
-        chosen = nodes.get(self._looked_at)
-        up = (nodes[name] for name in sorted(nodes) if nodes[name].online)
-        return chosen or next(up, None) or (nodes[min(nodes)] if nodes else None)
+        return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
     def on_mount(self) -> None:
         self.register_theme(DECK)
@@ -118,6 +116,8 @@ class ConsoleApp(App[None]):
 
     def on_feed_arrived(self, arrived: FeedArrived) -> None:
         self.fleet.apply(arrived.message)
+        if not self._looked_at and isinstance(arrived.message, NodeStatus) and arrived.message.status.online:
+            self._looked_at = arrived.message.node
 
     def draw(self) -> None:
         """Tell the screen in front; tables only every other time."""

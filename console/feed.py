@@ -74,19 +74,20 @@ class ReplayFeed:
         if not self.playing and self.position_ns >= self.last_ns:
             self.seek(self.first_ns)
         self.playing = not self.playing
-        self._woken()
+        self._ticked_s = self._clock()
+        self._wake.set()
 
     def step(self, events: int) -> None:
         """One event forward or back; pauses. A step back goes to the previous moment at which anything happened."""
         self.playing = False
         self._steps += events
-        self._woken()
+        self._wake.set()
 
     def seek(self, t_ns: int) -> None:
         """Go to a moment, clamped to the recording."""
         self._seek_ns = max(self.first_ns, min(self.last_ns, t_ns))
         self.position_ns = self._seek_ns
-        self._woken()
+        self._wake.set()
 
     def jump(self, seconds: float) -> None:
         self.seek(self.position_ns + int(seconds * 1e9))
@@ -189,9 +190,6 @@ class ReplayFeed:
     def _as_message(self, found: list[tuple[int, AnyEvent]]) -> list[NodeEvents]:
         run = self._session.info.run
         return [NodeEvents(self.node, run, found[0][0], found[-1][0], found)] if found else []
-
-    def _woken(self) -> None:
-        self._wake.set()
 
     async def _sleep(self) -> None:
         """Until a control is used, or for one tick while time passes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, TunableInfo
 from radixdeck.policies.host import PolicyError, PolicyHost, TunableError
 from radixdeck.policies.residency import RunState
@@ -10,8 +12,16 @@ from .fleet_state import NodeState
 
 
 def policy_table(entry: NodeState) -> PoliciesTable:
-    """What the daemon says, or a table made of the run's own events where nobody says anything."""
-    return entry.table if entry.table is not None else _from_run(entry.run)
+    """What the daemon says, or a table made of the run's own events where nobody says anything. Tunables changed during
+    the run are known from its events before the daemon's next table."""
+    if entry.table is None:
+        return _from_run(entry.run)
+    return replace(entry.table, policies=[_as_tuned(policy, entry.run) for policy in entry.table.policies])
+
+
+def _as_tuned(policy: PolicyInfo, run: RunState) -> PolicyInfo:
+    changed = run.tunables.get(policy.name, {})
+    return replace(policy, tunables=[replace(t, value=changed.get(t.name, t.value)) for t in policy.tunables])
 
 
 def _from_run(run: RunState) -> PoliciesTable:

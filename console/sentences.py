@@ -40,7 +40,7 @@ def _request(rid: str) -> str:
 def _asker(rid: str, run: RunState) -> str:
     """'coder's request r12', or only the request where the agent is not known any more."""
     view = run.requests.get(rid)
-    return f"{view.agent}'s {_request(rid)}" if view and view.agent else f"{_request(rid)}"
+    return f"{view.agent}'s {_request(rid)}" if view and view.agent else _request(rid)
 
 
 def _node(node: int, run: RunState) -> str:

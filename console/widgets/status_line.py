@@ -59,7 +59,7 @@ class StatusLine(Static):
         """Say how things are now. `replay`: position and speed in words, empty for a live run."""
         width = max(20, self.size.width - 2)
         words, live = connection_words(fleet, entry)
-        if replay:
+        if replay and live:
             words = f"■ {entry.node if entry else ''} recorded"
         tail = "" if entry is None else self._who(entry, replayed=bool(replay), read_only=read_only)
         first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))

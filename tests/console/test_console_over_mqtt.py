@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from brokers import Relay
-from scenario import NODE, RUN, drawn, folded, policies, run_events, screen_text, status, until
+from scenario import NODE, RUN, folded, run_events
+from staging import drawn, policies, screen_text, status, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import live_feed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from scenario import NODE, RUN, T0_NS, batch, folded, keyframe, policies, run_events, status
+from scenario import NODE, RUN, T0_NS, folded, run_events
+from staging import batch, keyframe, policies, status
 
 from radixdeck.console.event_log import MAX_LINES, EventLog
 from radixdeck.console.feed_messages import Connection, NodeEvents, NodeKeyframe, NodePolicies

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scenario import NODE, ScriptedFeed, drawn, live_messages, recorded, run_events, until
+from scenario import NODE, run_events
+from staging import ScriptedFeed, drawn, live_messages, recorded, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from scenario import NODE, ScriptedFeed, drawn, live_messages, run_events, screen_text, until
+from scenario import NODE, run_events
+from staging import ScriptedFeed, drawn, live_messages, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 

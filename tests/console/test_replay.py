@@ -8,27 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scenario import (
-    NODE,
-    T0_NS,
-    ScriptedFeed,
-    batch,
-    drawn,
-    folded,
-    keyframe,
-    recorded,
-    run_events,
-    screen_text,
-    status,
-    until,
-)
-from textual.pilot import Pilot
+from scenario import NODE, T0_NS, folded, run_events
+from staging import drawn, recorded, screen_text, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import SPEEDS, ReplayFeed
-from radixdeck.console.feed_messages import Connection, FeedMessage
+from radixdeck.console.feed_messages import FeedMessage
 from radixdeck.console.fleet_state import FleetState
-from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.session import Session
 
@@ -160,6 +146,18 @@ async def test_playing_passes_every_event_once_at_its_speed(session: Session) ->
     assert clock.now_s * 4.0 == pytest.approx((LAST_NS - T0_NS) / 1e9, abs=5.0)
 
 
+async def test_time_that_passed_in_a_pause_is_not_made_up_for(session: Session) -> None:
+    clock = Clock(0.0)
+    feed = ReplayFeed(session, playing=False, clock=clock)
+    reader = Reader(feed)
+    await reader.read(4)
+    clock.now_s += 3600
+    feed.toggle()
+    clock.step_s = 0.1
+    await reader.read(1)
+    assert feed.position_ns < session.first_ns + 3 * 10**9
+
+
 async def test_idle_stretches_are_skipped(tmp_path: Path) -> None:
     late = [msgspec.structs.replace(event, t_ns=event.t_ns + 3600 * 10**9) for event in EVENTS[300:]]
     session = await recorded(tmp_path / "gap.db", [*EVENTS[:300], *late])
@@ -244,40 +242,6 @@ async def test_policies_of_a_replay_come_from_its_events(session: Session) -> No
         text = await drawn(pilot)
         line = next(line for line in text.splitlines() if "kv_caching" in line and "eviction" in line)
         assert "[x]" in line
-
-
-@pytest.mark.parametrize("seq", [120, 300, len(EVENTS)])
-@pytest.mark.parametrize("mode", ["2", "3"])
-async def test_live_and_replay_show_the_same(session: Session, mode: str, seq: int) -> None:
-    """The live console at the moment of event `seq`, joined in mid-run, and a replay that stands there."""
-    t_ns = moment(seq)
-    events = [event for event in EVENTS if event.t_ns <= t_ns]
-    joined = len(events) // 2
-    live = ScriptedFeed([Connection(True), status(), keyframe(folded(events[:joined]), joined)])
-    live.tell(batch(events[joined:], joined + 1))
-    live_app = ConsoleApp(live, animate=False, clock=lambda: 5.0)
-    async with live_app.run_test(size=(160, 48)) as pilot:
-        await pilot.press(mode)
-        await until(pilot, lambda: NODE in live_app.fleet.nodes and live_app.fleet.nodes[NODE].seq == len(events))
-        shown_live = await _body(pilot)
-        run_live = live_app.fleet.nodes[NODE].run
-    feed = ReplayFeed(session, playing=False)
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(160, 48)) as pilot:
-        await pilot.press(mode)
-        feed.seek(t_ns)
-        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq == len(events))
-        shown_replayed = await _body(pilot)
-        assert app.fleet.nodes[NODE].run == run_live
-    assert shown_replayed == shown_live
-
-
-async def _body(pilot: Pilot[None]) -> str:
-    """What is drawn with the cursor on the first row, without the bars that say whether it is live, and the footer."""
-    await drawn(pilot)
-    for table in pilot.app.screen.query(SyncTable):
-        table.move_cursor(row=0)
-    return "\n".join((await drawn(pilot)).splitlines()[3:-1])
 
 
 async def test_a_live_recording_grows_while_it_is_looked_at(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""A replay that stands at a moment shows what the live console showed at that moment: the same state, the same text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenario import NODE, folded, run_events
+from staging import ScriptedFeed, batch, drawn, keyframe, recorded, status, until
+from textual.pilot import Pilot
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.feed import ReplayFeed
+from radixdeck.console.feed_messages import Connection
+from radixdeck.console.widgets.table import SyncTable
+
+EVENTS = run_events()
+
+
+@pytest.mark.parametrize("seq", [120, 300, len(EVENTS)])
+@pytest.mark.parametrize("mode", ["2", "3"])
+async def test_live_and_replay_show_the_same(tmp_path: Path, mode: str, seq: int) -> None:
+    """The live console at the moment of event `seq`, joined in mid-run, and a replay that stands there."""
+    t_ns = EVENTS[seq - 1].t_ns
+    session = await recorded(tmp_path / "run.db", EVENTS)
+    events = [event for event in EVENTS if event.t_ns <= t_ns]
+    joined = len(events) // 2
+    live = ScriptedFeed([Connection(True), status(), keyframe(folded(events[:joined]), joined)])
+    live.tell(batch(events[joined:], joined + 1))
+    live_app = ConsoleApp(live, animate=False, clock=lambda: 5.0)
+    async with live_app.run_test(size=(160, 48)) as pilot:
+        await pilot.press(mode)
+        await until(pilot, lambda: NODE in live_app.fleet.nodes and live_app.fleet.nodes[NODE].seq == len(events))
+        shown_live = await _body(pilot)
+        run_live = live_app.fleet.nodes[NODE].run
+    feed = ReplayFeed(session, playing=False)
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press(mode)
+        feed.seek(t_ns)
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq == len(events))
+        shown_replayed = await _body(pilot)
+        assert app.fleet.nodes[NODE].run == run_live
+    assert shown_replayed == shown_live
+    session.close()
+
+
+async def _body(pilot: Pilot[None]) -> str:
+    """What is drawn with the cursor on the first row, without the bars that say whether it is live, and the footer."""
+    await drawn(pilot)
+    for table in pilot.app.screen.query(SyncTable):
+        table.move_cursor(row=0)
+    return "\n".join((await drawn(pilot)).splitlines()[3:-1])
