@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--kv-tokens", type=int, default=default.kv_tokens, help="KV cache size [%(default)s]")
     parser.add_argument("--sessions", type=int, default=default.sessions, help="live at a time [%(default)s]")
     parser.add_argument("--logs", type=Path, help="real conversations: Who&When file or folder, or Mooncake *.jsonl")
+    parser.add_argument("--model", default="", help="model id or path; none: a small one made on the spot")
     parser.add_argument("--no-console", action="store_true", help="do not open the console on this terminal")
     parser.add_argument("--out", type=Path, help="folder for table and picture [results/ in the home folder]")
     parser.add_argument("--home", default="", help="folder of recordings, logs and models [the user's]")
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         kv_tokens=told.kv_tokens,
         sessions=told.sessions,
         logs=told.logs,
+        model=told.model,
         console=not told.no_console and sys.stdin.isatty() and sys.stdout.isatty(),
         out=told.out,
         home=told.home,

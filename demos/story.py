@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from .measure import Bound, Summary, summarise
 from .picture import draw_drives
 from .progress import Counting, Progress
 from .report import Record, machine, milliseconds, now_utc, points, save, table
+from .screen import console_on_screen
 from .sources import describe, load
 from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Turn, WorkloadSpec
 
@@ -37,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kv_tokens: int = DEMO_KV_TOKENS
     sessions: int = WorkloadSpec().sessions
     logs: Path | None = None
+    model: str = ""
     console: bool = False
     out: Path | None = None
     home: str = ""
@@ -64,7 +64,7 @@ def config_of(options: Options) -> DaemonConfig:
         node=NODE,
         port=0,
         home=options.home,
-        engine=EngineSpec(kv_tokens=options.kv_tokens),
+        engine=EngineSpec(model=options.model, kv_tokens=options.kv_tokens),
         policy=PolicySection(enabled=[FIRST_POLICY]),
     )
 
@@ -80,14 +80,7 @@ async def tell(options: Options, progress: Progress) -> int:
     _introduce(options, turns, progress)
     async with open_live(config, progress) as live:
         recording = live.daemon.recording
-        _where_to_look(live, options, progress)
-        console = await _open_console(options, progress)
-        try:
-            phases = [await _phase(live, policy, turns, progress) for policy in (FIRST_POLICY, options.policy)]
-            if console is not None:
-                await console.wait()
-        finally:
-            await _close(console, progress)
+        phases = await _phases_on_screen(live, options, turns, progress)
     _report(options, phases, recording, progress)
     return 1 if any(phase.summary.failed for phase in phases) else 0
 
@@ -100,35 +93,21 @@ def _introduce(options: Options, turns: list[Turn], progress: Progress) -> None:
     progress.say("starting the daemon and the engine (half a minute; the first time a model is made as well)")
 
 
-def _where_to_look(live: Live, options: Options, progress: Progress) -> None:
+async def _phases_on_screen(live: Live, options: Options, turns: list[Turn], progress: Progress) -> list[Phase]:
+    """Both phases, watched in the console if there is a terminal for it; then it stays until the user leaves it."""
     progress.say(f"ready: OpenAI-compatible at {live.base_url}")
     if not options.console:
         progress.say(f"to watch from another terminal:  radixdeck console --node {NODE}")
-
-
-async def _open_console(options: Options, progress: Progress) -> asyncio.subprocess.Process | None:
-    """The console on this terminal, as a child; from here on it has the screen."""
-    if not options.console:
-        return None
+        return await _phases(live, options, turns, progress)
     progress.say("opening the console; it stays open when the demo is through, q leaves it and shows the results")
-    progress.quiet = True
-    command = (sys.executable, "-m", "radixdeck.console.cli", "console", "--node", NODE)
-    told = (*command, "--home", options.home) if options.home else command
-    child = await asyncio.create_subprocess_exec(*told)
-    asyncio.get_running_loop().create_task(_speak_again(child, progress))
-    return child
-
-
-async def _speak_again(console: asyncio.subprocess.Process, progress: Progress) -> None:
-    await console.wait()
-    progress.quiet = False
-
-
-async def _close(console: asyncio.subprocess.Process | None, progress: Progress) -> None:
-    if console is not None and console.returncode is None:
-        console.terminate()
+    async with console_on_screen(NODE, options.home, progress) as console:
+        phases = await _phases(live, options, turns, progress)
         await console.wait()
-    progress.quiet = False
+    return phases
+
+
+async def _phases(live: Live, options: Options, turns: list[Turn], progress: Progress) -> list[Phase]:
+    return [await _phase(live, policy, turns, progress) for policy in (FIRST_POLICY, options.policy)]
 
 
 async def _phase(live: Live, policy: str, turns: list[Turn], progress: Progress) -> Phase:
