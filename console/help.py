@@ -23,14 +23,15 @@ class Helpable(Protocol):
 
 
 def help_content(screen: Screen[object]) -> Content:
-    """Words about the focused widget and the screen, then every key that works on it now."""
+    """Words about the focused widget and the screen, then every key of ours that works on it now."""
     told = [thing.help_text for thing in (screen.focused, screen) if isinstance(thing, Helpable) and thing.help_text]
     keys: dict[str, tuple[str, str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if active.enabled and not binding.system and (binding.tooltip or binding.description):
-            shown = screen.app.get_key_display(binding)
-            keys.setdefault(binding.action, (shown, binding.tooltip or binding.description))
+        if active.enabled and binding.tooltip:
+            keys.setdefault(binding.action, (screen.app.get_key_display(binding), binding.tooltip))
+    keys["move"] = ("tab", "the next panel; arrows, page up, page down, home and end move within one")
+    keys["palette"] = ("^p", "everything by name")
     rows = [Content.assemble((f"{key:>8}  ", "bold $accent"), words) for key, words in keys.values()]
     return Content("\n").join([*(Content(f"{text}\n") for text in told), *rows])
 

@@ -44,8 +44,8 @@ UNOWNED_COLOUR = "#6b7480"
 PENDING_COLOUR = "#4a5563"
 GROUND = "#10141a"
 
-EVERYBODY = "*"
-"""Stands for more sharers than are listed; it is no agent."""
+NO_AGENTS = frozenset({"", "*"})
+"""What stands in an agent's place without being one: requests of nobody (the engine's own), and 'too many to list'."""
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -65,7 +65,7 @@ def agent_marks(agents: Iterable[str]) -> dict[str, AgentMark]:
     """
     taken: set[str] = set()
     marks: dict[str, AgentMark] = {}
-    for index, agent in enumerate(agent for agent in agents if agent != EVERYBODY):
+    for index, agent in enumerate(agent for agent in agents if agent not in NO_AGENTS):
         wanted = [c for c in agent.upper() if c in _ALPHABET] + list(_ALPHABET) + list("0123456789")
         letter = next((c for c in wanted if c not in taken), "#")
         taken.add(letter)

@@ -17,7 +17,7 @@ from ..commands import Target
 from ..fleet_state import NodeState
 from ..matrix import harm, transitions
 from ..rates import median, survival
-from ..theme import EVERYBODY, AgentMark
+from ..theme import NO_AGENTS, AgentMark
 from ..widgets.filter_bar import FilterBar
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import plain, ratio, seconds, short
@@ -61,8 +61,6 @@ SORTS: tuple[tuple[str, Callable[[AgentStats, float], Any]], ...] = (
 
 def name_of(stats: AgentStats) -> str:
     """A declared name as it is; an inferred agent by the first words of its prompt."""
-    if not stats.agent:
-        return "(no agent)"
     return stats.agent if stats.declared or not stats.label else f"{stats.label} ({stats.agent[:8]})"
 
 
@@ -121,7 +119,7 @@ def agent_rows(run: RunState, marks: dict[str, AgentMark], now_ns: int, *, sort:
     """Rows of the agents that a filter leaves, sorted by SORTS[sort]."""
     chances = survival(run, now_ns)
     wanted = query.lower().strip()
-    known = (stats for stats in run.agents.values() if stats.agent != EVERYBODY)
+    known = (stats for stats in run.agents.values() if stats.agent not in NO_AGENTS)
     left = [stats for stats in known if wanted in f"{stats.agent} {stats.label}".lower()]
     left.sort(key=lambda stats: SORTS[sort][1](stats, chances.get(stats.agent, 0.0)))
     return [(stats.agent, cells(stats, marks.get(stats.agent), chances.get(stats.agent, 0.0))) for stats in left]

@@ -136,6 +136,14 @@ async def test_garbage_from_a_daemon_crashes_nothing() -> None:
             assert "engine failed" in await drawn(pilot)
 
 
+async def test_what_is_no_agent_is_not_listed_as_one() -> None:
+    nobody = e.PrefixMatched(t_ns=EVENTS[-1].t_ns, rid="health", agent="", session="", prompt_tokens=7, cached_tokens=0)
+    feed = ScriptedFeed(live_messages([*EVENTS, nobody]))
+    async with console(feed=feed) as pilot:
+        await pilot.press("3")
+        assert "6 of 6 agents" in await drawn(pilot)
+
+
 async def test_agents_sort_and_filter() -> None:
     async with console() as pilot:
         await pilot.press("3", "s")
