@@ -32,7 +32,7 @@ class Retry:
 
     def start_failed(self, why: str, *, lasting: bool = False) -> bool:
         """A start failed. Whether it counts as failed for good: `lasting`, or tried often enough for one reason."""
-        reason = re.sub(r"\d+", "#", why)
+        reason = re.sub(r"0x[0-9a-f]+|\d+", "#", why)
         self._same = self._same + 1 if reason == self._reason else 1
         if lasting:
             self._same = GIVE_UP_AFTER

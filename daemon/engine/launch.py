@@ -48,7 +48,10 @@ class EngineStatus(NamedTuple):
 
 
 class Engine:
-    """`run` keeps one engine going until it is cancelled or `stop` is called. `setup` counts from the next start."""
+    """`run` keeps one engine going until it is cancelled or `stop` is called, which is final.
+
+    `setup` may be replaced while it runs and counts from the next start.
+    """
 
     def __init__(
         self,
@@ -81,7 +84,6 @@ class Engine:
         if not self._ended.is_set():
             raise RuntimeError("this engine is supervised already")
         self._ended.clear()
-        self._stopping.clear()
         try:
             while not self._stopping.is_set():
                 await self._live_once()
@@ -90,7 +92,7 @@ class Engine:
             self._say("stopped", "")
 
     async def stop(self) -> None:
-        """End the engine and the supervision of it. Returns when no process of it is left."""
+        """End the engine and the supervision of it, for good. Returns when no process of it is left."""
         self._stopping.set()
         await self._ended.wait()
 
@@ -169,8 +171,8 @@ class Engine:
             await self._tick(log)
 
     async def _tick(self, log: LogReader) -> None:
-        log.read()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a log that somebody removed is no reason to end the engine
+            log.read()
             log.cut(MAX_LOG_BYTES)
         await self._sleep(POLL_S)
 

@@ -13,9 +13,12 @@ import psutil
 import pytest
 
 from radixdeck.daemon.engine import backoff
+from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.engine.backoff import Retry
+from radixdeck.daemon.engine.launch import Engine, EngineStatus
 from radixdeck.daemon.engine.process import EngineProcess
 from radixdeck.daemon.engine.progress import FIRST_PHASE, LogReader
+from radixdeck.daemon.engine.protocol import EngineSetup
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
@@ -104,6 +107,17 @@ def test_a_log_that_grew_too_large_starts_anew(tmp_path: Path) -> None:
         file.write("KeyError: later\n")
     log.read()
     assert log.problem() == "KeyError: later"
+
+
+async def test_an_engine_stopped_before_it_ran_does_not_start(tmp_path: Path) -> None:
+    told: list[EngineStatus] = []
+    engine = Engine(EngineSpec(device="cpu"), EngineSetup(), "", tmp_path, tmp_path, told.append)
+    await engine.stop()
+    async with asyncio.timeout(5):
+        await engine.run()
+    assert engine.status.state == "stopped"
+    assert engine.url is None
+    assert list(tmp_path.iterdir()) == []
 
 
 async def until(holds: Callable[[], bool]) -> None:
