@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from radixdeck.policies.events import AnyEvent, kind_of
 
+from .words import printable
+
 MAX_LINES = 5_000
 MAX_SECONDS = 3_600
 
@@ -51,7 +53,7 @@ class EventLog:
         """Append one event; one that is not newer than the last is known already and left out."""
         if seq <= self.last_seq:
             return
-        self._lines.append(LogLine(seq, event.t_ns, kind_of(event), text, event))
+        self._lines.append(LogLine(seq, event.t_ns, kind_of(event), printable(text), event))
         second = event.t_ns // 1_000_000_000
         self._per_second[second] = self._per_second.get(second, 0) + 1
         while len(self._per_second) > MAX_SECONDS:

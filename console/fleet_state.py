@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from radixdeck.daemon.wire import AgentsTable, Keyframe, Metrics, PoliciesTable, Status
+from radixdeck.daemon.wire import Keyframe, PoliciesTable, Status
 from radixdeck.policies.residency import RunState, fold
 
 from .event_log import EventLog
@@ -38,8 +38,6 @@ class NodeState:
     seq: int = -1
     synced: bool = False
     table: PoliciesTable | None = None
-    agents_table: AgentsTable | None = None
-    metrics: Metrics | None = None
     log: EventLog = field(default_factory=EventLog)
     unknown_events: int = 0
     heard_s: float = 0.0
@@ -83,12 +81,11 @@ class FleetState:
                 self._on_keyframe(self._heard(message.node), message.keyframe)
             case NodeEvents():
                 self._on_events(self._heard(message.node), message)
-            case NodeAgents():
-                self._heard(message.node).agents_table = message.table
             case NodePolicies():
                 self._heard(message.node).table = message.table
-            case NodeMetrics():
-                self._heard(message.node).metrics = message.metrics
+            case NodeAgents() | NodeMetrics():
+                # Both are summaries of what the folded state says in full.
+                self._heard(message.node)
 
     @property
     def lost_s(self) -> float:

@@ -78,6 +78,11 @@ def _part(name: str, value: float) -> str:
     return f"{name.replace('_', ' ')} {value:.3g}"
 
 
+def printable(text: str) -> str:
+    """The text with everything that could steer a terminal made visible instead."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
 def brief_id(text: str) -> str:
     """An identifier short enough for a sentence, long enough to find it by."""
     return text if len(text) <= 14 else f"{text[:11]}…"

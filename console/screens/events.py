@@ -14,7 +14,7 @@ from ..event_log import LogLine
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
-from ..words import plain
+from ..words import plain, printable
 from .base import DeckScreen
 
 
@@ -22,7 +22,7 @@ def fields_of(line: LogLine) -> str:
     """Everything an event says, as name=value; prompt hashes by their length only."""
     told = msgspec.structs.asdict(line.event)
     worded = (f"{name}={_value(value)}" for name, value in told.items() if name != "t_ns")
-    return f"#{line.seq} {line.kind}  " + "  ".join(worded)
+    return printable(f"#{line.seq} {line.kind}  " + "  ".join(worded))
 
 
 def _value(value: object) -> str:

@@ -58,15 +58,15 @@ def fleet_row(fleet: FleetState, entry: NodeState, *, replayed: bool) -> list[Ce
     ]
 
 
-def totals_words(totals: Totals) -> list[tuple[str, str]]:
-    """The run so far: name and value."""
+def totals_words(totals: Totals, unknown: int) -> list[tuple[str, str]]:
+    """The run so far: name and value. `unknown`: events of kinds that this version does not know."""
     return [
         ("requests", f"{totals.requests:,}, {totals.refused:,} refused"),
         ("prompt", f"{tokens(totals.prompt_tokens)}, {tokens(totals.cached_tokens)} of them cached"),
         ("evicted", f"{totals.evictions:,} nodes, {tokens(totals.evicted_tokens)}"),
         ("that hurt", f"{totals.evictions_that_hurt:,} nodes, {tokens(totals.hurt_tokens)} computed again"),
         ("warmed", f"{totals.warmups:,} times, {tokens(totals.warm_tokens)}"),
-        ("missing", f"{totals.dropped_events:,} events dropped, {totals.oddities:,} odd"),
+        ("missing", f"{totals.dropped_events:,} events dropped, {unknown:,} not known, {totals.oddities:,} odd"),
     ]
 
 
@@ -121,7 +121,7 @@ class FleetScreen(DeckScreen):
         series = [0.0 if value is None else max(0.02, value) for value in
                   hit_series(entry.run, now_ns, min(60, width), SERIES_BUCKET_S)]  # fmt: skip
         rows = [("hit rate", f"{ratio(run_hit_rate(entry.run) or 0.0, 1)} since the run began"),
-                *totals_words(entry.run.totals)]  # fmt: skip
+                *totals_words(entry.run.totals, entry.unknown_events)]  # fmt: skip
         if entry.status is not None:
             rows += [("endpoint", entry.status.endpoint), ("recording", entry.status.recording)]
         lines = [Content.assemble((f"{name:<10}", "$text-muted"), value) for name, value in rows if value]

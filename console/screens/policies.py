@@ -164,7 +164,7 @@ class PoliciesScreen(DeckScreen):
             return
         key, table = str(event.row_key.value), policy_table(self.entry)
         if self.query_one("#policies").has_focus:
-            self._toggle(next(policy for policy in table.policies if policy.name == key))
+            self._toggle([policy for policy in table.policies if policy.name == key])
         else:
             self.run_worker(self._type(key), exclusive=True)
 
@@ -176,10 +176,11 @@ class PoliciesScreen(DeckScreen):
         value = self._pending.get(key, tunable.value)
         self._tune(key, tunable.default if message.steps is None else stepped(tunable, value, message.steps))
 
-    def _toggle(self, policy: PolicyInfo) -> None:
-        arguments = {"name": policy.name, "enabled": not policy.enabled}
-        words = f"switch {policy.name} {'off' if policy.enabled else 'on'}"
-        self.deck.give(Order("policy", arguments, words))
+    def _toggle(self, chosen: list[PolicyInfo]) -> None:
+        """Switch the chosen policy, unless the daemon has stopped naming it since it was drawn."""
+        for policy in chosen:
+            arguments = {"name": policy.name, "enabled": not policy.enabled}
+            self.deck.give(Order("policy", arguments, f"switch {policy.name} {'off' if policy.enabled else 'on'}"))
 
     async def _type(self, key: str) -> None:
         """Ask for a value and set it."""

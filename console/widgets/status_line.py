@@ -53,8 +53,6 @@ def policy_words(entry: NodeState) -> str:
 class StatusLine(Static):
     """Two lines; what does not fit is cut at the end, so the most important comes first."""
 
-    help_title = "Status line"
-
     def show(self, fleet: FleetState, entry: NodeState | None, *, replay: str = "", read_only: bool = False) -> None:
         """Say how things are now. `replay`: position and speed in words, empty for a live run."""
         width = max(20, self.size.width - 2)

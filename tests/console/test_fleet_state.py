@@ -141,6 +141,12 @@ def test_the_log_is_bounded_and_numbers_only_rise() -> None:
     assert log.last_seq == MAX_LINES + 9
 
 
+def test_nothing_in_the_log_can_steer_a_terminal() -> None:
+    log = EventLog()
+    log.add(1, EVENTS[0], "red \x1b[31m and\r\nmore")
+    assert next(iter(log)).text == "red �[31m and��more"
+
+
 def test_the_log_filters_by_words_and_by_kind(fleet: FleetState) -> None:
     fleet.apply(keyframe(RunState(), 0))
     fleet.apply(batch(EVENTS, 1))
