@@ -43,6 +43,7 @@ class Pump:
         self._flushed_s = 0.0
         self._sampled_s = 0.0
         self._was_busy = False
+        self._stale = False
 
     def turn(self, scheduler: Any) -> None:
         """One turn of the scheduler's loop begins."""
@@ -50,16 +51,20 @@ class Pump:
         for order in self._link.orders():
             self._link.answer(self._control.obey(order))
         now = time.monotonic()
-        if now - self._sampled_s >= SAMPLE_PERIOD_S and is_busy(scheduler):
-            self._sample(scheduler, now)
+        if is_busy(scheduler):
+            self._stale = True
+            if now - self._sampled_s >= SAMPLE_PERIOD_S:
+                self._sample(scheduler, now)
         if self._link.unsent and now - self._flushed_s >= FLUSH_PERIOD_S:
             self._flushed_s = now
             self._link.flush()
 
     def rest(self, scheduler: Any) -> None:
         """Nothing to do: the scheduler may sleep after this, so nothing is left unsent."""
-        if self._was_busy and not is_busy(scheduler):
-            self._sample(scheduler, time.monotonic())
+        now = time.monotonic()
+        over = self._was_busy or (self._stale and now - self._sampled_s >= SAMPLE_PERIOD_S)
+        if over and not is_busy(scheduler):
+            self._sample(scheduler, now)
         if self._link.unsent:
             self._link.flush()
 
@@ -73,7 +78,7 @@ class Pump:
 
     def _sample(self, scheduler: Any, now: float) -> None:
         self._sampled_s = now
-        self._was_busy = is_busy(scheduler)
+        self._was_busy = self._stale = is_busy(scheduler)
         stream = self._cache.observer.stream
         allocator = self._cache.token_to_kv_pool_allocator
         evictable = int(self._cache.evictable_size())
@@ -136,12 +141,19 @@ def admitted(_result: Any, adder: Any, req: Any, *_: Any, **__: Any) -> None:
         cache.requests.dispatched(req, match, cache.tree_core)
 
 
+def extended_tokens(req: Any) -> int:
+    return int(req.extend_range.length)
+
+
+def one_token(_req: Any) -> int:
+    return 1
+
+
 @quiet
 def note_needs(batch: Any, extending: bool) -> None:
     """Remember for whom the coming allocation is."""
     if (cache := our_cache(batch)) is not None:
-        tokens = [req.extend_range.length if extending else 1 for req in batch.reqs]
-        cache.observer.needs = cache.requests.needs(batch.reqs, tokens)
+        cache.requests.allocating_for(batch.reqs, extended_tokens if extending else one_token)
 
 
 def around_extend(original: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any) -> Any:

@@ -79,7 +79,8 @@ class Observer:
         self.inserting: Who = NOBODY
         self.cause: Cause = "allocation"
         self.forced: deque[int] | None = None
-        self.needs: list[Need] = []
+        self.ask_needs: Callable[[], list[Need]] = list
+        self._needs: list[Need] | None = None
         self._shortfall = 0
         self._freed = 0
         self._choice: Choice | None = None
@@ -114,7 +115,9 @@ class Observer:
     @harmless
     def split(self, child: Any, upper: Any) -> None:
         above = self.ownership.split(child.id, upper.id, len(upper.key))
-        self.stream.emit(NodeSplit(t_ns=self.stream.now_ns(), node=child.id, upper=upper.id, upper_tokens=above.tokens))
+        if above.on_device:
+            now = self.stream.now_ns()
+            self.stream.emit(NodeSplit(t_ns=now, node=child.id, upper=upper.id, upper_tokens=above.tokens))
         for owned in (above, self.ownership.nodes[child.id]):
             if self.ownership.settle(owned):
                 self._say_owned(owned)
@@ -135,7 +138,6 @@ class Observer:
         owned.on_device = True
         now = self.stream.now_ns()
         self._say_added(owned, node.parent.id, self.inserting.rid, now)
-        self._say_owned(owned)
 
     @harmless
     def used(self, node: Any, who: Who) -> None:
@@ -179,21 +181,26 @@ class Observer:
 
     # ---- for whom --------------------------------------------------------------------------------------------------
 
+    # `ask_needs` tells the requests of the batch being allocated for, and is asked only when something is evicted.
+
     def expect(self, shortfall_tokens: int) -> None:
         """An allocation found that many tokens too few."""
         self._shortfall = shortfall_tokens
         self._freed = 0
+        self._needs = None
 
     def _beneficiary(self, tokens: int) -> Who:
         """The request whose need the next freed tokens meet. The free pool serves the batch from its front; what it
         cannot cover is taken from victims, in the same order."""
-        place = sum(need.tokens for need in self.needs) - self._shortfall + self._freed
+        if self._needs is None:
+            self._needs = self.ask_needs()
+        place = sum(need.tokens for need in self._needs) - self._shortfall + self._freed
         self._freed += tokens
-        for need in self.needs:
+        for need in self._needs:
             place -= need.tokens
             if place < 0:
                 return need.who
-        return self.needs[-1].who if self.needs else NOBODY
+        return self._needs[-1].who if self._needs else NOBODY
 
     # ---- saying it -------------------------------------------------------------------------------------------------
 
@@ -205,13 +212,17 @@ class Observer:
                 session=private(owned), role=owned.role, rid=rid,
             )
         )  # fmt: skip
+        if len(owned.agents) > 1:
+            self._say_owned(owned)
 
     def _say_owned(self, owned: Owned) -> None:
+        """Readers only know nodes on the device; of one on the host they hear when it returns."""
         self.index.move(owned.node)
         now = self.stream.now_ns()
-        self.stream.emit(
-            NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned))
-        )
+        if owned.on_device:
+            self.stream.emit(
+                NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned))
+            )
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
         now = self.stream.now_ns()
@@ -255,8 +266,6 @@ class Observer:
                 continue
             tokens += owned.tokens
             self._say_added(owned, node.parent.id, "", now)
-            if len(owned.agents) > 1:
-                self._say_owned(owned)
         return tokens
 
 

@@ -93,6 +93,8 @@ def _ranks(ctx: Any) -> Ranks:
     parallel: Any = get_parallel()
     rank, replica = int(ctx.tp_rank), int(parallel.dp_rank or 0)
     params = ctx.params
+    if replica:
+        log.warning("radixdeck: only the first data-parallel replica is watched, this is number %d", replica)
     talks = rank == 0 and params.pp_rank == 0 and params.attn_cp_rank == 0 and replica == 0
     return Ranks(rank, talks, ctx.tp_size > 1 or params.pp_size > 1 or params.attn_cp_size > 1)
 
@@ -110,6 +112,8 @@ def _build_ours(ctx: Any, endpoint: str, ranks: Ranks) -> Any:
     stream = Stream(PolicyHost(setup.policies, setup.tunables), link.append)
     observer = Observer(stream, acts=not ranks.several)
     cache: Any = make_cache(ctx, observer)
+    if ctx.params.eviction_policy.lower() != "lru":
+        log.warning("radixdeck: --radix-eviction-policy %s is not used: policies decide", ctx.params.eviction_policy)
     if ranks.several:
         log.warning("radixdeck: several ranks share the cache: it is watched, and keeps SGLang's own eviction order")
     stream.emit(_started(ctx, stream))

@@ -6,7 +6,7 @@ The state of a request hangs on SGLang's request object itself, so it goes when 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -103,8 +103,9 @@ class RequestObserver:
         except Exception as error:
             self._fail("inserted", error)
 
-    def needs(self, reqs: list[Any], tokens: list[int]) -> list[Need]:
-        return [Need(track_of(req).who, count) for req, count in zip(reqs, tokens, strict=True)]
+    def allocating_for(self, reqs: list[Any], tokens_of: Callable[[Any], int]) -> None:
+        """The coming allocation is for these requests, each of which needs `tokens_of` it new tokens."""
+        self._observer.ask_needs = lambda: [Need(track_of(req).who, tokens_of(req)) for req in reqs]
 
     # ---- dispatch --------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Bench:
         req.set_extend_range(cached, len(req.full_untruncated_fill_ids))
         (row,) = self.rows.alloc([req])
         if hasattr(self.cache, "requests"):
-            self.observer.needs = self.cache.requests.needs([req], [len(tokens) - cached])
+            self.cache.requests.allocating_for([req], lambda _: len(tokens) - cached)
         slots = self._allocate(len(tokens) - cached)
         self.rows.write((row, slice(0, cached)), req.prefix_indices)
         self.rows.write((row, slice(cached, len(tokens))), slots)

@@ -223,3 +223,19 @@ def test_a_flush_is_reported_and_everything_starts_afresh(ours: Maker) -> None:
     assert len(bench.observer.index) == 0
     assert bench.request(list(range(3, 53)), agent="a", session="s") == 0
     assert rebuild(bench.events) == real(bench)
+
+
+def test_evictions_for_a_batch_are_put_down_to_the_request_that_needed_the_room(ours: Maker) -> None:
+    from radixdeck.daemon.engine.observer import Need
+    from radixdeck.daemon.engine.ownership import Who
+
+    bench = ours(300)
+    for turn in range(3):
+        bench.request([1000 + turn * 100 + step for step in range(90)], 1, agent="old", session=f"s{turn}")
+    needs = [Need(Who("r-first", "first", "x"), 25), Need(Who("r-second", "second", "y"), 95)]
+    bench.observer.ask_needs = lambda: needs
+    bench.allocator.evict_to_free_tokens(bench.cache, 120)
+    assert bench.allocator.available_size() >= 120
+    assert [event.by_agent for event in bench.kinds(NodeEvicted)] == ["second"]
+    bench.allocator.evict_to_free_tokens(bench.cache, 290)
+    assert bench.kinds(NodeEvicted)[1].by_rid == "r-first"
