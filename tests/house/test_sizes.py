@@ -23,10 +23,16 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
 
 
+def reason(path: Path) -> bool:
+    """Whether a file says at its top why it is longer than it should be."""
+    return "Over 300 lines because" in (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+
+
 def test_files_are_short() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(*ROOMS, "tests", "scripts")}
     assert len(lengths) > 50
-    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MAX_FILE_LINES} == {}
+    long = {path: n for path, n in lengths.items() if n > MAX_FILE_LINES}
+    assert {str(path.relative_to(ROOT)): n for path, n in long.items() if not reason(path)} == {}
 
 
 def test_functions_are_short() -> None:
