@@ -13,13 +13,15 @@ from typing import Any
 
 import msgspec
 import zmq
-import zmq.asyncio
 
 from radixdeck.policies.events import EngineEvent, EventsDropped
 
 from .engine.protocol import Answer, EventsSent, FromEngine, Hello, Order
 
 log = logging.getLogger(__name__)
+
+BURST = 200
+"""Frames taken before others on the event loop get their turn."""
 
 
 class LinkError(RuntimeError):
@@ -39,8 +41,9 @@ class EngineLink:
         self._endpoint = endpoint
         self._on_events = on_events
         self._on_hello = on_hello
-        self._socket: zmq.asyncio.Socket | None = None
-        self._plain: Any = None
+        # A plain socket, not zmq.asyncio's: a send has to say at once whether anybody took it.
+        self._socket: Any = None
+        self._readable = asyncio.Event()
         self._peer: bytes | None = None
         self._pid = 0
         self._next_seq = -1
@@ -59,22 +62,37 @@ class EngineLink:
 
     async def run(self) -> None:
         """Receive until cancelled. Raises LinkError if the endpoint cannot be bound."""
-        context = zmq.asyncio.Context()
-        socket = context.socket(zmq.ROUTER)
+        loop = asyncio.get_running_loop()
+        context = zmq.Context()
+        socket: Any = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.LINGER, 0)
         try:
             self._bind(socket)
             self._socket = socket
-            self._plain = plain_of(socket)
+            loop.add_reader(socket.fileno(), self._readable.set)
             while True:
-                peer, *frames = await socket.recv_multipart()
-                self._take(peer, b"".join(frames))
+                self._receive(socket)
+                await self._readable.wait()
+                await asyncio.sleep(0)  # a steady stream of frames must not keep the loop from everybody else
         finally:
+            if self._socket is not None:
+                loop.remove_reader(socket.fileno())
             self._socket = None
             self._lose_peer("the link was closed")
             socket.close()
             context.term()
+
+    def _receive(self, socket: Any) -> None:
+        """Take what is there, at most BURST frames at once."""
+        self._readable.clear()
+        for _ in range(BURST):
+            try:
+                peer, *frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._take(peer, b"".join(frames))
+        self._readable.set()
 
     async def order(self, order: Order, timeout_s: float = 5.0) -> Answer:
         """Give an order and wait for its answer. Raises LinkError if no engine is connected or none answers in time."""
@@ -96,14 +114,17 @@ class EngineLink:
             return False
         frames = [self._peer, msgspec.json.encode(order)]
         try:
-            self._plain.send_multipart(frames, zmq.NOBLOCK)
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             log.warning("the engine is gone: %s", error)
             self._lose_peer("the engine went away")
             return False
+        finally:
+            # ZMQ signals its descriptor once per change, and a send takes that signal too: look for frames after it.
+            self._readable.set()
         return True
 
-    def _bind(self, socket: zmq.asyncio.Socket) -> None:
+    def _bind(self, socket: Any) -> None:
         try:
             socket.bind(self._endpoint)
         except zmq.ZMQError as error:
@@ -149,9 +170,3 @@ class EngineLink:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(LinkError(why))
-
-
-def plain_of(socket: zmq.asyncio.Socket) -> Any:
-    """The same socket without asyncio: it answers at once whether it could send."""
-    plain: Any = zmq.Socket
-    return plain.shadow(socket.underlying)
