@@ -216,9 +216,13 @@ class Daemon:
     # ---- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Bind the front and say where we are. Raises FrontError if the port is taken."""
+        """Bind the front and say where we are. Raises FrontError or DiscoveryError if the port or the name is taken."""
         self.url = await self.front.start()
-        announce(self.paths.state, self._discovery())
+        try:
+            announce(self.paths.state, self._discovery())
+        except Exception:
+            await self.front.stop()
+            raise
         self._publish_status()
 
     def _discovery(self) -> Discovery:
@@ -245,7 +249,7 @@ class Daemon:
 async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
     """A running daemon for the length of the block. The engine boots in the background: `daemon.engine.wait_ready()`.
 
-    Raises ConfigError, BrokerError, FrontError or StorageError in words if it cannot start.
+    Raises ConfigError, BrokerError, DiscoveryError, FrontError or StorageError in words if it cannot start.
     """
     paths = home_of(config.home)
     prune(paths.runs, config.keep_bytes)
@@ -254,15 +258,27 @@ async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
         daemon = Daemon(config, paths, broker)
         stack.push_async_callback(daemon.recorder.close)
         await daemon.start()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(loop(), name=name) for name, loop in daemon.loops().items()]
-        try:
-            yield daemon
-        finally:
-            await daemon.stop()
-            daemon.journal.record_keyframe()
-            for task in tasks:
-                task.cancel()
+        await stack.enter_async_context(_running(daemon))
+        yield daemon
+
+
+@asynccontextmanager
+async def _running(daemon: Daemon) -> AsyncGenerator[None]:
+    """The daemon's loops beside the block. If a loop breaks, the block is cancelled and the loop's error comes out."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop(), name=name) for name, loop in daemon.loops().items()]
+            try:
+                yield
+            finally:
+                await daemon.stop()
+                daemon.journal.record_keyframe()
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 def _lasting(stats: AgentStats) -> list[ActionKind]:

@@ -93,9 +93,8 @@ async def ask(client: openai.AsyncOpenAI, agent: str, session: str, text: str, *
     return await client.chat.completions.create(
         model="default",
         messages=[{"role": "system", "content": ROLES[agent]}, {"role": "user", "content": text}],
-        max_tokens=4,
         extra_headers={"x-agent-id": agent, "x-session-id": session},
-        **more,
+        **{"max_tokens": 4, **more},
     )
 
 
@@ -212,9 +211,7 @@ async def test_killed_scheduler_is_noticed_told_and_replaced(daemon: Daemon, cli
     scheduler = _child(daemon, "sglang::scheduler")
     assert scheduler is not None
     before = daemon.state.totals.engine_starts
-    long = asyncio.create_task(
-        ask(client, "planner", "k", "count to one thousand, slowly", extra_body={"min_tokens": 900})
-    )
+    long = asyncio.create_task(ask(client, "planner", "k", "count", max_tokens=900, extra_body={"min_tokens": 900}))
     await settled(daemon, lambda s: s.running > 0)
     os.kill(scheduler.pid, signal.SIGKILL)
     with pytest.raises(openai.APIStatusError) as lost:
