@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE, Role
-from radixdeck.policies.residency import NodeView, RunState
+from radixdeck.policies.residency import NodeView, RunState, resident_tokens
 
 ROLE_ORDER: dict[Role, int] = {"shared": 0, "anchor": 1, "private": 2, "unowned": 3}
 PENDING = -2
@@ -64,6 +64,12 @@ def in_order(run: RunState) -> list[NodeView]:
         return group, agent, ROLE_ORDER.get(view.role, 3), view.session, view.start, view.node
 
     return sorted((view for view in run.nodes.values() if view.tokens > 0), key=key)
+
+
+def held_tokens(run: RunState) -> int:
+    """Tokens of the pool that are taken: what the tree holds, or more where the engine says so. The engine's own sample
+    may leave out what it could evict."""
+    return max(run.used_tokens, resident_tokens(run))
 
 
 def lay_out(run: RunState, cells: int) -> CacheMap:

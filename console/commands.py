@@ -92,7 +92,8 @@ def outcome(ordered: Order, reply: Reply) -> tuple[str, bool]:
     if reply.state == "refused":
         return f"{ordered.words} refused: {reply.detail or 'no reason given'}", False
     touched = f", {tokens(reply.tokens)}" if reply.tokens else ""
-    return f"{ordered.words}: done{touched}" + (f" ({reply.detail})" if reply.detail else ""), True
+    detail = f" ({reply.detail})" if reply.detail not in ("", "done") else ""
+    return f"{ordered.words}: done{touched}{detail}", True
 
 
 def parse_amount(text: str) -> float:

@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Static
 
 from radixdeck.policies.residency import Totals
 
+from ..cache_map import held_tokens
 from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
 from ..matrix import shares
@@ -40,14 +41,14 @@ SERIES_BUCKET_S = 2.0
 
 def fleet_row(fleet: FleetState, entry: NodeState, *, replayed: bool) -> list[Cell]:
     """One daemon in the order of COLUMNS."""
-    run = entry.run
+    run, held = entry.run, held_tokens(entry.run)
     now = rates(run, fleet.now_ns(entry))
     up = fleet.connected and entry.online
     return [
         Text("●" if up else "○", style="green" if up else "yellow"),
         entry.node,
         "recorded" if replayed else engine_words(entry, replayed=False) if entry.online else "daemon away",
-        f"{short(run.used_tokens)}/{short(run.capacity_tokens)} {ratio(run.used_tokens, run.capacity_tokens)}",
+        f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}",
         "-" if now.hit_rate is None else ratio(now.hit_rate, 1),
         f"{now.requests_per_s:.1f}",
         f"{run.running}+{run.waiting}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from ..cache_map import held_tokens
 from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
 from ..words import bar, clip, clock, ratio, seconds, short
@@ -84,10 +85,11 @@ class StatusLine(Static):
     def _how(self, fleet: FleetState, entry: NodeState) -> str:
         run = entry.run
         now = rates(run, fleet.now_ns(entry))
-        gauge = bar(run.used_tokens / run.capacity_tokens if run.capacity_tokens else 0.0, 10)
+        held = held_tokens(run)
+        gauge = bar(held / run.capacity_tokens if run.capacity_tokens > 0 else 0.0, 10)
         hit_now = "-" if now.hit_rate is None else ratio(now.hit_rate, 1)
         hit_run = ratio(run_hit_rate(run) or 0.0, 1)
-        kv = f"{short(run.used_tokens)}/{short(run.capacity_tokens)} {ratio(run.used_tokens, run.capacity_tokens)}"
+        kv = f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}"
         return (
             f"KV {gauge} {kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
             f"{run.running} running {run.waiting} waiting"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario import folded, run_events
 
-from radixdeck.console.cache_map import PENDING, in_order, lay_out, next_victims, score_of
+from radixdeck.console.cache_map import PENDING, held_tokens, in_order, lay_out, next_victims, score_of
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.residency import AgentStats, NodeView, RunState
@@ -40,6 +40,11 @@ def test_cells_are_in_proportion() -> None:
     run = tree(anchor(1, 250), anchor(2, 500, "b"), capacity=1000, used=850)
     found = {span.node: span.end - span.first for span in lay_out(run, 100).spans}
     assert found == {1: 25, 2: 50, PENDING: 10, NO_NODE: 15}
+
+
+def test_what_the_tree_holds_counts_even_if_the_engine_calls_it_free() -> None:
+    assert held_tokens(tree(anchor(1, 250), capacity=1000, used=0)) == 250
+    assert held_tokens(tree(anchor(1, 250), capacity=1000, used=900)) == 900
 
 
 def test_an_empty_pool_is_all_free() -> None:
