@@ -21,7 +21,7 @@ from radixdeck.console.fleet_state import FleetState
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.runtime import Daemon, open_daemon
-from radixdeck.policies.events import EngineLost
+from radixdeck.policies.events import EngineLost, EventsDropped
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.session import open_session
 
@@ -197,10 +197,11 @@ async def test_losing_the_broker_disturbs_no_request(daemon: Daemon, client: ope
     await daemon.recorder.flush()
     session = open_session(daemon.recording)
     try:
-        numbers = [seq for seq, _ in session.events(0, 1_000_000)]
+        recorded = session.events(0, 1_000_000)
     finally:
         session.close()
-    assert numbers == list(range(1, daemon.journal.seq + 1)), "every event is in the recording"
+    assert [seq for seq, _ in recorded] == list(range(1, daemon.journal.seq + 1)), "every event is in the recording"
+    assert not [event for _, event in recorded if isinstance(event, EventsDropped)]
 
 
 async def test_killed_scheduler_is_noticed_told_and_replaced(daemon: Daemon, client: openai.AsyncOpenAI) -> None:
