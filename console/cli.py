@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -34,11 +35,17 @@ ConfigFile = Annotated[
 
 
 def main() -> None:
-    """Entry point. Ctrl-C ends any command quietly."""
+    """Entry point. Ctrl-C ends any command quietly. What follows `--` is SGLang's and is not parsed here."""
+    ours, theirs = _split(sys.argv[1:])
     try:
-        app()
+        app(ours, obj=theirs)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
 
 
 def _fail(words: object, code: int = 2) -> typer.Exit:
@@ -46,7 +53,7 @@ def _fail(words: object, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+@app.command()
 def serve(
     context: typer.Context,
     model: Annotated[
@@ -61,15 +68,17 @@ def serve(
     kv_tokens: Annotated[int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides].")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda [auto]")] = None,
     home: Home = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and start nothing.")] = False,
 ) -> None:
     """Start the engine and the daemon around it. Arguments after `--` go to SGLang's server unchanged."""
     from radixdeck.daemon.config import ConfigError, load_config
+    from radixdeck.daemon.engine.args import command
     from radixdeck.daemon.main import print_line, serve
 
     told: dict[str, Any] = {
         "host": host, "port": port, "node": node or None, "broker": broker, "home": home or None,
         "engine": _typed(
-            {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.args or None}
+            {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.obj or None}
         ),
         "policy": _typed({"enabled": policy}),
     }  # fmt: skip
@@ -77,6 +86,9 @@ def serve(
         settings = load_config(config, _typed(told))
     except ConfigError as error:
         raise _fail(error) from error
+    if dry_run:
+        typer.echo(shlex.join(command(settings.engine, settings.engine.model or "MODEL", settings.engine.port)))
+        return
     raise typer.Exit(serve(settings, print_line))
 
 

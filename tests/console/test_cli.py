@@ -1,0 +1,98 @@
+"""The command line as a user types it, in a process of its own: what it says, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "radixdeck.console.cli", *words]
+    environment = {"RADIXDECK_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home, env=environment, check=False)
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    said = radixdeck(tmp_path, "--help").stdout
+    for name in ("serve", "console", "replay", "sessions", "tail", "act"):
+        assert name in said
+
+
+def test_what_follows_the_dashes_is_sglangs_even_without_a_model(tmp_path: Path) -> None:
+    ran = radixdeck(
+        tmp_path, "serve", "--dry-run", "--device", "cpu", "--", "--tp-size", "2", "--kv-cache-dtype", "auto"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.rstrip().endswith("--tp-size 2 --kv-cache-dtype auto")
+    assert "--model-path MODEL" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("prot = 1", "prot"),
+        ("port = 'x'", "$.port"),
+        ("port = 99999", "port"),
+        ("[engine]\nkv_token = 5", "kv_token"),
+        ("node = 'a/b'", "node"),
+        ("port = ", "not valid TOML"),
+        ("\x00", "not valid TOML"),
+    ],
+)
+def test_a_bad_config_is_refused_by_file_and_key(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "radixdeck.toml").write_text(text)
+    ran = radixdeck(tmp_path, "serve", "--dry-run")
+    assert ran.returncode == 2
+    assert "radixdeck.toml" in ran.stderr
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_typed_values_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "radixdeck.toml").write_text("[engine]\nkv_tokens = 5000\ndevice = 'cpu'\n")
+    assert "5000" in radixdeck(tmp_path, "serve", "--dry-run").stdout
+    assert "7000" in radixdeck(tmp_path, "serve", "--dry-run", "--kv-tokens", "7000").stdout
+
+
+def test_no_daemon_is_said_in_words(tmp_path: Path) -> None:
+    for words in (("act", "evict", "agent=x"), ("tail",), ("console",)):
+        ran = radixdeck(tmp_path, *words)
+        assert ran.returncode == 3, ran
+        assert "no daemon runs here" in ran.stderr
+
+
+@pytest.mark.parametrize(("words", "named"), [(("fly",), "no order 'fly'"), (("evict", "agent"), "name=value")])
+def test_a_bad_order_is_refused(tmp_path: Path, words: tuple[str, ...], named: str) -> None:
+    ran = radixdeck(tmp_path, "act", "--broker", "mqtt://127.0.0.1:1", *words)
+    assert ran.returncode == 2
+    assert named in ran.stderr
+
+
+def test_a_bad_broker_url_is_refused(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "act", "flush", "--broker", "http://127.0.0.1")
+    assert ran.returncode == 3
+    assert "scheme 'http'" in ran.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\x00 not really", b"hello"])
+def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.db"
+    if content is not None:
+        path.write_bytes(content)
+    ran = radixdeck(tmp_path, "replay", str(path))
+    assert ran.returncode == 2
+    assert "x.db" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_sessions_lists_bad_files_with_their_error(tmp_path: Path) -> None:
+    assert "no recordings yet" in radixdeck(tmp_path, "sessions").stdout
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "runs" / "bad.db").write_bytes(b"hello")
+    assert "bad.db" in radixdeck(tmp_path, "sessions").stdout
+    row = json.loads(radixdeck(tmp_path, "sessions", "--json").stdout)
+    assert row["error"]
