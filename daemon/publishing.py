@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.primitives import Subject
+from radixdeck.policies.residency import NodeView, RunState
 from radixdeck.policies.seat import PolicyFacts
 
 from .clock import now_ns
 from .journal import Journal
 from .mqtt import MqttLink
-from .wire import AgentsTable, PoliciesTable, PolicyInfo, TunableInfo
+from .wire import AgentsTable, PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 
 BATCH_PERIOD_S = 0.05
 TABLE_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 5.0
 RECORDED_KEYFRAME_PERIOD_S = 10.0
 WATCH_S = 15.0
+MAX_SCORES = 500
 
 
 class Publisher:
@@ -53,7 +58,7 @@ class Publisher:
             await asyncio.sleep(TABLE_PERIOD_S)
             now = now_ns()
             self._mqtt.publish("agents", _agents(self._journal), retain=True)
-            self._mqtt.publish("policies", _policies(self._host(), now / 1e9), retain=True)
+            self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now / 1e9), retain=True)
             state = self._journal.state
             metrics = self._journal.window.metrics(
                 now, state, events_dropped=state.totals.dropped_events, backlog=self._backlog()
@@ -86,15 +91,39 @@ def _agents(journal: Journal) -> bytes:
     return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table))
 
 
-def _policies(host: PolicyHost, now_s: float) -> bytes:
+def _policies(host: PolicyHost, state: RunState, now_s: float) -> bytes:
     prediction = host.predict(now_s)
     table = PoliciesTable(
         policies=[_info(facts) for facts in host.info()],
         predictability=prediction.predictability,
         dispatches=prediction.dispatches,
         survival=prediction.survival,
+        scores=[_score(host, subject, now_s) for subject in _subjects(state)],
     )
     return msgspec.json.encode(table)
+
+
+def _subjects(state: RunState) -> list[Subject]:
+    """The queues that the resident nodes wait in, as the engine forms them; at most MAX_SCORES."""
+    subjects = dict.fromkeys(map(_subject, state.nodes.values()))
+    return list(islice(subjects, MAX_SCORES))
+
+
+def _subject(view: NodeView) -> Subject:
+    return Subject(
+        role=view.role,
+        agents=view.agents if len(view.agents) <= 8 else ("*",),
+        session=view.session if view.role == "private" else "",
+        node=view.node if view.pinned else NO_NODE,
+    )
+
+
+def _score(host: PolicyHost, subject: Subject, now_s: float) -> SubjectScore:
+    score = host.score(subject, now_s)
+    return SubjectScore(
+        role=subject.role, agents=subject.agents, session=subject.session, node=subject.node,
+        key=score.key, parts=score.parts,
+    )  # fmt: skip
 
 
 def _info(facts: PolicyFacts) -> PolicyInfo:

@@ -218,7 +218,10 @@ class CacheFlushed(Event, frozen=True, kw_only=True, tag="cache_flushed"):
 
 
 class EngineLoadSampled(Event, frozen=True, kw_only=True, tag="engine_load_sampled"):
-    """Once a second while anything runs, and once when it stops. Tokens of the KV pool and requests."""
+    """Once a second while anything runs, and once when it stops. Tokens of the KV pool and requests.
+
+    `used_tokens`: all that are not free; `evictable_tokens`: those of them that are cached and held by no request.
+    """
 
     running: int
     waiting: int

@@ -86,7 +86,7 @@ class Pump:
         stream.emit(
             EngineLoadSampled(
                 t_ns=stream.now_ns(), running=len(scheduler.running_batch.reqs), waiting=len(scheduler.waiting_queue),
-                used_tokens=int(allocator.size) - free - evictable, evictable_tokens=evictable,
+                used_tokens=int(allocator.size) - free, evictable_tokens=evictable,
                 capacity_tokens=int(allocator.size),
             )
         )  # fmt: skip

@@ -151,7 +151,10 @@ def dispatches(events: list[EngineEvent]) -> list[PrefixMatched]:
 
 def at_rest(events: list[EngineEvent]) -> bool:
     samples = [event for event in events if isinstance(event, EngineLoadSampled)]
-    return bool(samples) and samples[-1].running == samples[-1].waiting == samples[-1].used_tokens == 0
+    if not samples:
+        return False
+    last = samples[-1]
+    return last.running == last.waiting == 0 and last.used_tokens == last.evictable_tokens
 
 
 @pytest.mark.engine
