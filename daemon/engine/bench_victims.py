@@ -17,9 +17,9 @@ from array import array
 from typing import Any
 
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import Observer
+from radixdeck.policies.ownership import NOBODY, Who
 
-from .observer import Observer
-from .ownership import NOBODY, Who
 from .stream import Stream
 
 SIZES = (1_000, 10_000, 100_000)

@@ -22,10 +22,10 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import PolicyError, TunableError
+from radixdeck.policies.observer import Observer
+from radixdeck.policies.ownership import Owned
 from radixdeck.policies.primitives import Action
 
-from .observer import Observer
-from .ownership import Owned
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
 ON_SCORES = frozenset({"pin", "unpin", "retain", "boost"})
@@ -52,6 +52,8 @@ class Control:
             match order:
                 case Observe():
                     return self._observe(order)
+                case Act() | SwitchPolicy() | Tune() if 0 < order.expires_ns < self._stream.now_ns():
+                    raise Refused("the order came too late: whoever gave it was told that it failed")
                 case Act():
                     return self._act(order)
                 case SwitchPolicy():
@@ -156,7 +158,8 @@ class Control:
         for node in found:
             found += node.children.values()
         nodes = self._observer.ownership.nodes
-        return [nodes[node.id] for node in reversed(found) if node.id in nodes]
+        pinned = self._stream.host.pinned_nodes
+        return [nodes[node.id] for node in reversed(found) if node.id in nodes and node.id not in pinned]
 
     def _evict(self, targets: list[Owned], by: str) -> int:
         """Evict what is not in use; what is locked, or lies above something locked, stays."""

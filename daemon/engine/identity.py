@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from .ownership import NOBODY, Who
+from radixdeck.policies.ownership import NOBODY, Who
+
 from .protocol import Identity
 
 PARAMETER = "radixdeck"

@@ -100,10 +100,11 @@ def _ranks(ctx: Any) -> Ranks:
 
 
 def _build_ours(ctx: Any, endpoint: str, ranks: Ranks) -> Any:
+    from radixdeck.policies.observer import Observer
+
     from .control import Control
     from .hooks import Pump
     from .link import EngineSideLink
-    from .observer import Observer
     from .radix_cache import make_cache
     from .stream import Stream
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import msgspec
 
 from radixdeck.policies.events import AnchorMeasured, PrefixInserted, PrefixMatched
+from radixdeck.policies.observer import Need, Observer
+from radixdeck.policies.ownership import NOBODY, Who
 
 from .identity import who_asks
-from .observer import Need, Observer, path
-from .ownership import NOBODY, Who
 from .sketch import Hashes, Recent, Sketcher
 
 log = logging.getLogger(__name__)
@@ -164,15 +164,10 @@ class RequestObserver:
         return full[prompt_tokens:].tobytes()
 
     def straddling(self, track: Track, tree: Any, page_size: int) -> tuple[Any, int] | None:
-        """The node on a request's path in whose middle the agent's anchor ends, and at how many of its tokens."""
-        anchor = self._ownership.anchors.get(track.who.agent, 0) // page_size * page_size
-        if track.inserted is None or not anchor:
+        """See Observer.straddling, for the path of the request's last insert."""
+        if track.inserted is None:
             return None
-        for step in path(tree.node_by_id(track.inserted[2])):
-            owned = self._ownership.nodes.get(step.id)
-            if owned is not None and owned.start < anchor < owned.end:
-                return step, anchor - owned.start
-        return None
+        return self._observer.straddling(tree.node_by_id(track.inserted[2]), track.who.agent, page_size)
 
     def _fail(self, call: str, error: Exception) -> None:
         """One report per kind of failure: the next request may be fine."""

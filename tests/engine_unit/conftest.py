@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from radixdeck.daemon.engine import bench_victims
-from radixdeck.daemon.engine.observer import Observer
 from radixdeck.daemon.engine.stream import Stream
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import Observer
 
 pytest.importorskip("sglang", reason="the engine is not installed here (ENGINE=none)")
 os.environ.setdefault("SGLANG_USE_CPU_ENGINE", "1")

@@ -12,7 +12,6 @@ import pytest
 from traffic import Shape, run
 from tree_model import TreeModel
 
-from radixdeck.daemon.engine.ownership import Who
 from radixdeck.policies.events import (
     AnchorMeasured,
     CacheFlushed,
@@ -24,6 +23,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
+from radixdeck.policies.ownership import Who
 from radixdeck.policies.primitives import Action, Subject
 
 SHAPES = [

@@ -8,8 +8,8 @@ from random import Random
 
 from tree_model import Prompt, TreeModel, length
 
-from radixdeck.daemon.engine.ownership import Who
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.ownership import Who
 
 
 @dataclass(frozen=True)

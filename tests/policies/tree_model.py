@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from radixdeck.daemon.engine.ownership import Ownership, Who
 from radixdeck.policies import events as ev
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.ownership import Ownership, Who
 
 Atom = tuple[str, int]
 """Name and length in tokens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radixdeck.daemon.engine.ownership import MAX_AGENTS_NAMED, MAX_LIVE_SESSIONS, Owned, Ownership, Who
+from radixdeck.policies.ownership import MAX_AGENTS_NAMED, MAX_LIVE_SESSIONS, Owned, Ownership, Who
 from radixdeck.policies.primitives import Subject
 
 

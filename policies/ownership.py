@@ -1,4 +1,4 @@
-"""Who owns which cache node: a side table beside SGLang's tree, by node id.
+"""Who owns which cache node: a side table beside the radix tree, by node id.
 
 The rules, settled whenever a request touches a node:
 
@@ -19,8 +19,8 @@ from collections import OrderedDict, deque
 
 import msgspec
 
-from radixdeck.policies.events import NO_NODE, Role
-from radixdeck.policies.primitives import Subject
+from .events import NO_NODE, Role
+from .primitives import Subject
 
 MAX_AGENTS_NAMED = 32
 MAX_AGENTS_IN_SUBJECT = 8

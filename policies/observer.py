@@ -1,4 +1,4 @@
-"""What happens to nodes of the radix tree: keeps ownership and the victim index in step, and reports every change.
+"""What happens to nodes of the radix tree, SGLang's or the modelled one: keeps ownership and the victim index in step.
 
 Nothing here may disturb the scheduler. If any of it raises, the observer is `broken`: it says so once, SGLang's own
 order is used from then on, and requests are served as before. A flush of the cache starts it afresh.
@@ -11,24 +11,24 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from radixdeck.policies.events import (
+from .events import (
     NO_NODE,
     CacheFlushed,
     Cause,
+    EngineEvent,
     NodeAdded,
     NodeEvicted,
     NodeOwned,
     NodeSplit,
     PolicyFailed,
 )
-from radixdeck.policies.primitives import Score, Subject
-
+from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
-from .stream import Stream
+from .primitives import Score, Subject
 from .victims import Choice, VictimIndex
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,15 @@ def harmless(
             return None
 
     return guarded
+
+
+class Stream(Protocol):
+    """Where facts go, and the clock they are stamped by (UTC nanoseconds)."""
+
+    host: PolicyHost
+
+    def now_ns(self) -> int: ...
+    def emit(self, event: EngineEvent) -> None: ...
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -96,7 +105,7 @@ class Observer:
         except Exception:
             log.exception("radixdeck: the failure could not be reported")
 
-    # ---- the tree changed; nodes are SGLang's UnifiedTreeNode ------------------------------------------------------
+    # ---- the tree changed; nodes are SGLang's UnifiedTreeNode or the model's -----------------------------------------
 
     def flushed(self) -> None:
         self.broken = False
@@ -147,6 +156,15 @@ class Observer:
             owned = self.ownership.nodes.get(step.id)
             if owned is not None and self.ownership.use(owned, who, now):
                 self._say_owned(owned)
+
+    def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
+        """The node on the path to `node` in whose middle the agent's anchor ends, and at how many of its tokens."""
+        anchor = self.ownership.anchors.get(agent, 0) // page_size * page_size
+        for step in path(node) if anchor else ():
+            owned = self.ownership.nodes.get(step.id)
+            if owned is not None and owned.start < anchor < owned.end:
+                return step, anchor - owned.start
+        return None
 
     def _start(self, node: Any) -> int:
         parent = node.parent

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from radixdeck.daemon.engine.victims import Queue, VictimIndex
 from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.victims import Queue, VictimIndex
 
 
 @dataclass

@@ -13,11 +13,11 @@ from typing import Protocol
 
 import msgspec
 
-from radixdeck.policies.primitives import Score, Subject
+from .primitives import Score, Subject
 
 
 class Node(Protocol):
-    """What is needed of SGLang's tree node. `last_access_time`: its counter of accesses, not a clock."""
+    """What is needed of a tree node. `last_access_time`: its counter of accesses, not a clock."""
 
     id: int
     last_access_time: float
