@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .demand import Request, in_pages, steps_of
-from .lru import LruTree
+from .lru import LeastRecent
+from .model_cache import ModelCache
 from .trie import Trie
 
 __all__ = ["Bound", "Request", "belady_bound", "lru_hits"]
@@ -65,15 +66,19 @@ def belady_bound(requests: Sequence[Request], capacity_tokens: int, page_size: i
 def lru_hits(requests: Sequence[Request], capacity_tokens: int, page_size: int = 1) -> Bound:
     """What SGLang's own order gives: whole leaves, least recently used first, prefixes of running requests locked.
 
-    A prompt is one piece here; an engine that prefills a longer one in chunks has a node per chunk and may keep some.
+    All chunks of a prompt go in when the last one does: a request tells no more.
     """
-    cache = LruTree(capacity_tokens // page_size)
-    pages = [in_pages(request, page_size) for request in requests]
-    take = {"start": cache.start, "prefilled": cache.prefilled, "finish": cache.finish}
+    cache = ModelCache(LeastRecent(), capacity_tokens, page_size)
+    hits = [0] * len(requests)
     for step, index in steps_of(requests):
-        take[step](index, pages[index])
-    by_request = tuple(cache.hits[index] * page_size for index in range(len(requests)))
-    return Bound(sum(by_request), sum(request.prompt_tokens for request in requests), by_request=by_request)
+        match step:
+            case "start":
+                hits[index] = cache.start(index, requests[index])
+            case "prefilled":
+                cache.prefilled(index)
+            case "finish":
+                cache.finish(index)
+    return Bound(sum(hits), sum(request.prompt_tokens for request in requests), by_request=tuple(hits))
 
 
 @dataclass

@@ -18,7 +18,7 @@ class Request:
 
     `start`: when it was matched and took its room; `inserted`: when others could match its prompt; `finish`: when its
     output was in the tree and it let go. All three are numbers on one common line. `cached_tokens`: what the engine
-    really served.
+    really served. `warm`: a warm-up, which nobody waited for.
     """
 
     rid: str
@@ -28,6 +28,8 @@ class Request:
     inserted: int
     finish: int
     cached_tokens: int = 0
+    agent: str = ""
+    warm: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 StorageError
 |- RecordingError   a recording cannot be begun
-`- SessionError     a recording cannot be opened or read
+|- SessionError     a recording cannot be opened or read
+`- WhatIfError      a recording cannot be run through a modelled cache
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class RecordingError(StorageError):
 
 class SessionError(StorageError):
     """A recording cannot be opened or read."""
+
+
+class WhatIfError(StorageError):
+    """There is nothing to ask "what if" about: no size makes sense, or the recording has no requests in it."""

@@ -48,13 +48,14 @@ def _hashes(data: bytes) -> Hashes:
 class Demand:
     """Collects the requests that were matched after event `after_seq`, from the engine stream in order.
 
-    Warm-ups are not demand and are left out altogether, though others may refer to their prompts. A request that never
-    reached the tree is left out too; one that was never seen to finish lets go when its prompt is in. `left_out`:
+    Warm-ups are not demand and are left out unless asked for, though others may refer to their prompts. A request that
+    never reached the tree is left out too; one that was never seen to finish lets go when its prompt is in. `left_out`:
     requests that could not be rebuilt because events are missing.
     """
 
-    def __init__(self, after_seq: int = -1) -> None:
+    def __init__(self, after_seq: int = -1, warm_ups: bool = False) -> None:
         self.left_out = 0
+        self._warm_ups = warm_ups
         self._after_seq = after_seq
         self._book = PromptBook()
         self._open: dict[str, _Open] = {}
@@ -74,7 +75,7 @@ class Demand:
 
     def _match(self, seq: int, event: PrefixMatched) -> None:
         hashes = self._book.matched(event)
-        counts = not event.warm and seq > self._after_seq
+        counts = seq > self._after_seq and (self._warm_ups or not event.warm)
         if hashes is None:
             self.left_out += counts
         elif counts:
@@ -112,4 +113,6 @@ class _Open:
             inserted=self.last if self.inserted is None else self.inserted,
             finish=self.last,
             cached_tokens=self.event.cached_tokens,
+            agent=self.event.agent,
+            warm=self.event.warm,
         )

@@ -125,14 +125,17 @@ class Session:
         edges = [self.first_seq - 1, *inner, self.last_seq]
         return [high - low for low, high in itertools.pairwise(edges)]
 
-    def requests(self, after_seq: int | None = None, upto_seq: int | None = None) -> list[Request]:
+    def requests(
+        self, after_seq: int | None = None, upto_seq: int | None = None, *, warm_ups: bool = False
+    ) -> list[Request]:
         """The prefix demand of the run, or of its events after `after_seq` and up to `upto_seq`, for
-        `bound.belady_bound`. Warm-ups are left out, and so is a request whose prompt cannot be rebuilt (`skipped`)."""
+        `bound.belady_bound`. Left out are warm-ups, unless `warm_ups`, and any request whose prompt cannot be rebuilt
+        (`skipped`)."""
         kinds = ("prefix_matched", "prefix_inserted")
         upto = self.last_seq if upto_seq is None else upto_seq
         events = self.events(self.first_seq - 1, self.last_seq - self.first_seq + 1, kinds)
         after = self.first_seq - 1 if after_seq is None else after_seq
-        demand = Demand(after)
+        demand = Demand(after, warm_ups)
         for seq, event in events:
             if seq <= upto:
                 demand.add(seq, event)

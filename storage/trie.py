@@ -76,14 +76,17 @@ class Trie:
 
     def _common(self, node: int, hashes: Hashes) -> int:
         """Depth at which `hashes`, which agrees with the first token of `node`, leaves it."""
-        source = self.source[node]
-        low, high = self.begin[node] + 1, min(self.end[node], len(hashes))
-        if source[high - 1] == hashes[high - 1]:
-            return high
-        while low < high:
-            middle = (low + high) // 2
-            if source[middle] == hashes[middle]:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return parting(self.source[node], hashes, self.begin[node] + 1, min(self.end[node], len(hashes)))
+
+
+def parting(left: Hashes, right: Hashes, low: int, high: int) -> int:
+    """Depth at which two sequences that agree before `low` part, at most `high`."""
+    if left[high - 1] == right[high - 1]:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if left[middle] == right[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -1,0 +1,81 @@
+"""What a what-if is fed of a recording: its requests, and the hints of callers, daemon and operator, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import msgspec
+
+from radixdeck.policies.events import (
+    AgentSeen,
+    CacheFlushed,
+    EngineEvent,
+    EngineStarted,
+    Event,
+    NodeAdded,
+    NodeEvicted,
+    NodeOwned,
+    NodeSplit,
+)
+
+from .demand import Request
+from .errors import WhatIfError
+from .session import Numbered, Session
+
+BLOCK = 4096
+"""Events read at once."""
+
+
+def _tags(*kinds: type[Event]) -> tuple[str, ...]:
+    return tuple(str(kind.__struct_config__.tag) for kind in kinds)
+
+
+ENGINE = _tags(*get_args(EngineEvent))
+NODES = _tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted)
+FED = (*(tag for tag in ENGINE if tag not in NODES), *_tags(AgentSeen))
+
+
+class Recorded:
+    """Read once, for any number of what-ifs. `requests`: by the number of their PrefixMatched, warm-ups included.
+
+    `capacity_tokens`, `policy`: size of the real KV pool and its eviction policy at the start, 0 and '' if the
+    recording does not say. `incomplete`: requests that it does not hold whole.
+    """
+
+    def __init__(self, session: Session) -> None:
+        """Raises SessionError if the recording is damaged, WhatIfError if there are no requests in it."""
+        self.session = session
+        before = session.skipped
+        self.requests: dict[int, Request] = {request.start: request for request in session.requests(warm_ups=True)}
+        self.incomplete = session.skipped - before
+        if all(request.warm for request in self.requests.values()):
+            raise WhatIfError(f"{session.path} has no whole request in it: nothing to run again")
+        starts = [event for _, event in self._events(_tags(EngineStarted)) if isinstance(event, EngineStarted)]
+        self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
+        self.policy = starts[0].policy if starts else ""
+
+    def tunables(self) -> dict[str, dict[str, float]]:
+        """The policies' tunables that the real run was started with."""
+        section: Any = self.session.info.config.get("policy", {})
+        try:
+            return msgspec.convert(section.get("tunables", {}), dict[str, dict[str, float]])
+        except (AttributeError, msgspec.ValidationError):
+            return {}
+
+    def events(self) -> Iterator[Numbered]:
+        """What the model is fed, in order."""
+        for seq, event in self._events(FED):
+            if not (isinstance(event, CacheFlushed) and self._is_resync(seq)):
+                yield seq, event
+
+    def _is_resync(self, seq: int) -> bool:
+        """The engine reports its whole tree anew as a flush with nodes behind it that no request made."""
+        following = self.session.events(seq, 1, ENGINE)
+        return bool(following) and isinstance(following[0][1], NodeAdded) and not following[0][1].rid
+
+    def _events(self, kinds: tuple[str, ...]) -> Iterator[Numbered]:
+        after = self.session.first_seq - 1
+        while block := self.session.events(after, BLOCK, kinds):
+            yield from block
+            after = block[-1][0]
