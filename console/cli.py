@@ -1,4 +1,4 @@
-"""The command line: `radixdeck serve | console | replay | sessions | tail | act`. Commands import what they need."""
+"""The command line: `radixdeck serve | console | replay | sessions | whatif | tail | act`. Imports are made late."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+NAMES = frozenset({"agent", "session", "name", "policy"})
+"""Arguments of orders that stay text, whatever they read as: an agent may be called 007."""
 
 Node = Annotated[str, typer.Option("--node", "-n", help="Name of the daemon; not needed if there is only one.")]
 Broker = Annotated[
@@ -140,6 +143,37 @@ def sessions(
 
 
 @app.command()
+def whatif(
+    recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")],
+    policy: Annotated[list[str] | None, typer.Option("--policy", "-p", help="Repeatable [lru and kv_caching].")] = None,
+    kv_tokens: Annotated[int | None, typer.Option(help="Size of the cache in tokens [the recorded one].")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per policy.")] = False,
+) -> None:
+    """Run a recording's requests through another policy or cache size, without an engine."""
+    from radixdeck.policies.host import PolicyError
+    from radixdeck.storage.errors import StorageError
+    from radixdeck.storage.session import open_session
+    from radixdeck.storage.whatif import Recorded, what_if
+
+    from .whatif import lines, progress, rows
+
+    seen = sys.stderr.isatty()
+    try:
+        with open_session(recording) as session:
+            recorded = Recorded(session)
+            outcomes = [
+                what_if(recorded, name, kv_tokens, progress=progress(sys.stderr.write if seen else str, name))
+                for name in policy or ("lru", "kv_caching")
+            ]
+    except (StorageError, PolicyError) as error:
+        raise _fail(error) from error
+    if seen:
+        typer.echo("\r", nl=False, err=True)
+    for line in rows(outcomes) if json else lines(outcomes):
+        typer.echo(line)
+
+
+@app.command()
 def tail(
     broker: Broker = "",
     node: Node = "",
@@ -185,13 +219,13 @@ def _known(name: str) -> CommandName:
 
 
 def _arguments(words: list[str]) -> dict[str, Any]:
-    """`name=value` words; a value that reads as a number, true or false is one."""
+    """`name=value` words; a value that reads as a number, true or false is one, unless it is a name."""
     given: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
             raise _fail(f"{word!r}: arguments are name=value")
-        given[name] = _value(value)
+        given[name] = value if name in NAMES else _value(value)
     return given
 
 
@@ -210,7 +244,7 @@ def _address(broker: str, node: str, home: str) -> Any:
     """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port."""
     from radixdeck.daemon.discovery import DiscoveryError, find
     from radixdeck.daemon.paths import home_of
-    from radixdeck.daemon.wire_client import BrokerError, parse_url
+    from radixdeck.daemon.wire_client import BrokerError, named_source
 
     state = home_of(home).state
 
@@ -222,7 +256,7 @@ def _address(broker: str, node: str, home: str) -> Any:
 
     try:
         if broker:
-            return parse_url(broker)
+            return named_source(broker)
         local()
     except BrokerError as error:
         raise _fail(error, 3) from error

@@ -9,6 +9,8 @@ import msgspec
 
 from radixdeck.storage.listing import RunSummary
 
+from .words import command_line
+
 
 def rows(runs: list[RunSummary]) -> Iterator[str]:
     """One JSON object per run."""
@@ -19,7 +21,7 @@ def rows(runs: list[RunSummary]) -> Iterator[str]:
 def lines(runs: list[RunSummary]) -> Iterator[str]:
     """A table, or a sentence that says how to get a first recording."""
     if not runs:
-        yield "no recordings yet: `radixdeck serve` makes one per run"
+        yield f"no recordings yet: `{command_line('serve')}` makes one per run"
         return
     yield f"{'started (UTC)':19}  {'length':>8}  {'requests':>8}  {'hit rate':>8}  {'MB':>7}  recording"
     for run in runs:

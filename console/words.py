@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import time
+from pathlib import Path
 
 
 def seconds(value: float) -> str:
@@ -112,3 +116,12 @@ def spark(values: list[float], top: float = 0.0) -> str:
 def plain(text: str) -> str:
     """The text so that a border title shows it as it is, square brackets and all."""
     return text.replace("[", "\\[")
+
+
+def command_line(*words: str | Path) -> str:
+    """A `radixdeck` command that works as it stands in this user's shell: with the path of this installation's script
+    where the bare name is not on PATH or means another one."""
+    script = Path(sys.executable).with_name("radixdeck")
+    bare = shutil.which("radixdeck")
+    known = not script.exists() or (bare is not None and Path(bare) == script)
+    return shlex.join(["radixdeck" if known else str(script), *map(str, words)])

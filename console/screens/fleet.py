@@ -20,7 +20,7 @@ from ..matrix import shares
 from ..rates import hit_series, rates, run_hit_rate
 from ..widgets.status_line import engine_words, policy_words
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import clip, plain, ratio, seconds, short, spark, time_of_day, tokens
+from ..words import clip, command_line, plain, ratio, seconds, short, spark, time_of_day, tokens
 from .base import DeckScreen
 
 COLUMNS = (
@@ -103,7 +103,7 @@ class FleetScreen(DeckScreen):
             table.sync([(node, fleet_row(fleet, entry, replayed=replayed)) for node, entry in nodes])
             table.border_title = f"{len(fleet.nodes)} daemon{'s' * (len(fleet.nodes) != 1)}"
             if not fleet.nodes:
-                words = "no daemon heard yet; start one with: radixdeck serve"
+                words = f"no daemon heard yet; start one with: {command_line('serve')}"
                 self.query_one("#run-facts", Static).update(words)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:

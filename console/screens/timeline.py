@@ -14,7 +14,7 @@ from ..event_log import newest
 from ..feed import ReplayFeed
 from ..fleet_state import NodeState
 from ..rates import hit_series
-from ..words import clip, clock, ratio, spark, time_of_day
+from ..words import clip, clock, command_line, ratio, spark, time_of_day
 from .base import DeckScreen
 
 LIVE_SPAN_S = 600.0
@@ -110,7 +110,7 @@ class TimelineScreen(DeckScreen):
         strip.border_title = f"events and hit rate, the last {LIVE_SPAN_S / 60:.0f} minutes"
         strip.update(Content.assemble((spark([float(c) for c in counts]), "$secondary"), "\n", spark(hits, top=1.0)))
         recording = entry.status.recording if entry.status else ""
-        where = f"It is being recorded; replay it with: radixdeck replay {recording}" if recording else ""
+        where = f"It is being recorded; replay it with:\n{command_line('replay', recording)}" if recording else ""
         self.query_one("#timeline-words", Static).update(f"This run is live. {where}")
 
     def _show_log(self, entry: NodeState) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from radixdeck.console import cli
+from radixdeck.console.words import command_line
+
 
 def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "radixdeck.console.cli", *words]
@@ -96,3 +99,24 @@ def test_sessions_lists_bad_files_with_their_error(tmp_path: Path) -> None:
     assert "bad.db" in radixdeck(tmp_path, "sessions").stdout
     row = json.loads(radixdeck(tmp_path, "sessions", "--json").stdout)
     assert row["error"]
+
+
+def test_names_stay_text_and_numbers_are_numbers() -> None:
+    words = ["agent=007", "session=1e3", "name=true", "policy=1", "value=0.5", "node=12", "enabled=false"]
+    assert cli._arguments(words) == {
+        "agent": "007", "session": "1e3", "name": "true", "policy": "1", "value": 0.5, "node": 12, "enabled": False,
+    }  # fmt: skip
+
+
+def test_a_suggested_command_is_one_that_the_shell_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bin_folder = tmp_path / "my env" / "bin"
+    bin_folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(bin_folder / "python"))
+    assert command_line("serve") == "radixdeck serve"
+    script = bin_folder / "radixdeck"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_line("replay", Path("a b.db")) == f"'{script}' replay 'a b.db'"
+    monkeypatch.setenv("PATH", str(bin_folder))
+    assert command_line("serve") == "radixdeck serve"
