@@ -19,6 +19,8 @@ from .feed_mqtt import MqttFeed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 """Exit codes of `act`."""
+CONNECT_S = 10.0
+"""How long the first connection may take: a broker that is silent in MQTT 5 is asked again in 3.1.1."""
 FIND_S = 3.0
 OTHERS_S = 0.2
 """How long to look for further daemons after the first: retained states arrive together."""
@@ -105,12 +107,16 @@ async def act(
 async def _find_node(feed: MqttFeed, node: str | None) -> tuple[str, str]:
     """The node to talk to, or why there is none. Retained status tells at once who is there."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FIND_S) as limit:
+        now_s = asyncio.get_running_loop().time
+        async with asyncio.timeout(CONNECT_S) as limit:
             async for message in feed:
+                if isinstance(message, Connection):
+                    found_by_s = now_s() + FIND_S
+                    limit.reschedule(found_by_s if message.up else min(found_by_s, limit.when() or found_by_s))
                 if isinstance(message, NodeStatus) and message.status.online:
                     if node is not None:
                         return node, ""
-                    limit.reschedule(asyncio.get_running_loop().time() + OTHERS_S)
+                    limit.reschedule(now_s() + OTHERS_S)
     online = sorted(name for name, status in feed.statuses.items() if status.online)
     if not feed.connected:
         return "", f"no connection to the broker: {feed.why_lost}"

@@ -30,9 +30,9 @@ FIRST_DELAY_S = 0.05
 LAST_DELAY_S = 2.0
 STEADY_AFTER_S = 1.0
 
-AddressSource = Callable[[], BrokerAddress]
-"""Where the broker is now. Asked before each connection, since a restarted daemon has another port. May raise
-BrokerError when nobody knows."""
+AddressSource = Callable[[], BrokerAddress | Awaitable[BrokerAddress]]
+"""Where the broker is now, or the finding out of it. Asked before each connection, since a restarted daemon has another
+port. May raise BrokerError when nobody knows."""
 
 
 class BrokerError(RuntimeError):
@@ -61,6 +61,19 @@ def parse_url(url: str) -> BrokerAddress:
         password=unquote(parts.password or ""),
         tls=tls,
     )
+
+
+def named_source(url: str) -> AddressSource:
+    """The broker of a URL, spoken to in the MQTT it knows, which the first connection finds out. Raises BrokerError."""
+    address = parse_url(url)
+    checked: BrokerAddress | None = None
+
+    async def source() -> BrokerAddress:
+        nonlocal checked
+        checked = checked or await check(address)
+        return checked
+
+    return source
 
 
 def new_client(
@@ -119,7 +132,8 @@ async def stay_connected(
         why = "the connection was closed"
         began_s = time.monotonic()
         try:
-            async with connect(source()) as client:
+            where = source()
+            async with connect(where if isinstance(where, BrokerAddress) else await where) as client:
                 try:
                     await session(client)
                 finally:

@@ -16,6 +16,7 @@ from radixdeck.console import headless
 from radixdeck.console.headless import DONE, NO_DAEMON, REFUSED, UnknownKind, act, tail
 from radixdeck.daemon.mqtt import MqttLink
 from radixdeck.daemon.wire import BrokerAddress, Command, EventBatch, Reply, Status
+from radixdeck.daemon.wire_client import named_source
 from radixdeck.policies.events import CacheFlushed, SessionEnded, encode
 
 
@@ -51,6 +52,23 @@ async def test_act_prints_the_reply_and_exits_by_it(broker: BrokerAddress) -> No
     done, refused = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
     assert (done["state"], done["tokens"]) == ("done", 412)
     assert (refused["state"], refused["detail"]) == ("refused", "no such agent")
+
+
+async def test_a_broker_named_by_its_url_is_spoken_to_in_the_mqtt_it_knows(broker: BrokerAddress) -> None:
+    """amqtt knows 3.1.1 only, and an URL cannot say so."""
+    source = named_source(f"mqtt://{broker.username}:{broker.password}@{broker.host}:{broker.port}")
+    out = io.StringIO()
+    async with running(broker):
+        assert await act(source, "warm", {"agent": "planner"}, out=out) == DONE
+    assert msgspec.json.decode(out.getvalue())["state"] == "done"
+
+
+async def test_a_broker_that_cannot_be_reached_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headless, "FIND_S", 0.2)
+    out = io.StringIO()
+    assert await act(named_source("mqtt://me:secret@127.0.0.1:1"), "flush", {}, out=out) == NO_DAEMON
+    assert "cannot connect to the broker at 127.0.0.1:1" in msgspec.json.decode(out.getvalue())["detail"]
+    assert "secret" not in out.getvalue()
 
 
 async def test_act_says_when_there_is_nobody_or_more_than_one(
