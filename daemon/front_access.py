@@ -26,7 +26,18 @@ SALTED = GENERATING - {MESSAGES_ROUTE}
 _OPEN = frozenset({"/health", "/health_generate", "/ready", "/ping", "/radixdeck/health"})
 _CACHELESS = frozenset({"/tokenize", "/detokenize", "/v1/tokenize", "/v1/detokenize", "/v1/messages/count_tokens"})
 _SERVING = _OPEN | _CACHELESS | GENERATING | {"/", "/model_info", "/get_model_info", "/encode", "/classify"}
-_SERVING_BELOW = ("/v1/", "/radixdeck/")
+_SERVING_BELOW = ("/v1/", "/api/", "/radixdeck/")
+"""`/api/` is Ollama's."""
+
+_CHANGING = frozenset({"POST", "PUT", "DELETE"})
+"""What administration may be asked with: a page's own script cannot send these to another site without an Origin,
+while an image on any page can GET."""
+_TELLING = frozenset(
+    {"/server_info", "/get_server_info", "/metrics", "/docs", "/redoc", "/openapi.json", "/hicache/storage-backend",
+     "/list_external_corpora", "/is_scaling_elastic_ep"}
+)  # fmt: skip
+"""Administrative routes whose GET changes nothing."""
+_PROXIED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
 
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -60,12 +71,15 @@ class Access:
         return tenant
 
     def check(self, method: str, path: str, headers: Mapping[str, str], remote: str | None, tenant: str) -> None:
-        """Raises Refusal 403 for administration from afar, and for routes that would mix tenants' caches."""
+        """Raises Refusal 403 for administration from afar and for routes that would mix tenants' caches, 405 for
+        administration by a method that web pages can use."""
         if path not in _SERVING and not path.startswith(_SERVING_BELOW):
-            if not is_loopback(remote) or "Origin" in headers:
+            if not is_loopback(remote) or _is_relayed(headers):
                 raise Refusal(
                     403, f"{path} administers the engine: only local programs may call it", "permission_error"
                 )
+            if method not in _CHANGING and not (method in ("GET", "HEAD") and path in _TELLING):
+                raise Refusal(405, f"{path} administers the engine: use POST, not {method}", "invalid_request_error")
             if self.keyed and tenant != DEFAULT_TENANT:
                 raise Refusal(403, f"{path} administers the engine: not for tenant {tenant!r}", "permission_error")
         mixes = method not in ("GET", "HEAD") and path not in SALTED | _CACHELESS and not path.startswith("/radixdeck/")
@@ -85,6 +99,13 @@ class Access:
         if headers.get("Content-Encoding", "").lower() in _DECODED:
             kept.popall("Content-Encoding", None)
         return kept
+
+
+def _is_relayed(headers: Mapping[str, str]) -> bool:
+    """Whether a web page or a proxy is behind a request that comes from this machine."""
+    if "Origin" in headers or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return True
+    return any(name in headers for name in _PROXIED)
 
 
 def end_to_end(headers: CIMultiDict[str]) -> CIMultiDict[str]:
