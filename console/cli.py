@@ -205,7 +205,7 @@ def act(
     """Give one order, print the reply as JSON. Exit code 0 done, 1 refused, 3 no daemon answered."""
     from .headless import act
 
-    given = _arguments(arguments or [])
+    given = parse_arguments(arguments or [])
     address = _address(broker, node, home)
     raise typer.Exit(asyncio.run(act(address, _known(name), given, node=node or None, why=why)))
 
@@ -218,7 +218,7 @@ def _known(name: str) -> CommandName:
     return cast("CommandName", name)
 
 
-def _arguments(words: list[str]) -> dict[str, Any]:
+def parse_arguments(words: list[str]) -> dict[str, Any]:
     """`name=value` words; a value that reads as a number, true or false is one, unless it is a name."""
     given: dict[str, Any] = {}
     for word in words:

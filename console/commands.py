@@ -12,12 +12,13 @@ from .words import tokens
 
 
 class Target(NamedTuple):
-    """What an order is about: an agent, or one of its cache nodes. `pinned`, `quarantined`: as it is now."""
+    """What an order is about: an agent, or one of its cache nodes, and which orders on it are in force now."""
 
     agent: str = ""
     node: int = NO_NODE
     pinned: bool = False
     quarantined: bool = False
+    retained: bool = False
 
     @property
     def words(self) -> str:
@@ -25,8 +26,9 @@ class Target(NamedTuple):
 
 
 class Act(NamedTuple):
-    """One order. `undo`: what the same key orders once `undone_by` is true of the target. `on_node`: works on a single
-    cache node too. `asks`: the question for its amount, with `amount` as the proposed answer."""
+    """One order. `undo`: what the same key orders once `undone_by` is true of the target, with `undo_arguments` and
+    called `undo_words`. `on_node`: works on a single cache node too. `asks`: the question for its amount, with `amount`
+    as the proposed answer."""
 
     key: str
     name: CommandName
@@ -35,6 +37,8 @@ class Act(NamedTuple):
     confirm: str = ""
     undo: CommandName | None = None
     undone_by: str = ""
+    undo_arguments: tuple[tuple[str, Any], ...] = ()
+    undo_words: str = ""
     asks: str = ""
     amount: float = 0.0
     argument: str = ""
@@ -44,7 +48,8 @@ ACTS: tuple[Act, ...] = (
     Act("w", "warm", "prefill the agent's anchor now, ahead of its next dispatch"),
     Act("p", "pin", "never evict while anything else can go; again to unpin", on_node=True, undo="unpin",
         undone_by="pinned"),
-    Act("t", "retain", "hold the agent's tokens with a bias that decays within a token budget"),
+    Act("t", "retain", "hold the agent's tokens with a bias that decays within a token budget; again to stop",
+        undo="retain", undone_by="retained", undo_arguments=(("tokens", -1),), undo_words="stop retaining"),
     Act("e", "evict", "drop what is not in use", on_node=True,
         confirm="What it holds must be computed again when it is asked for next."),
     Act("b", "boost", "add to the agent's score for a while", asks="Add how much to the score of {}?", amount=1.0,
@@ -70,12 +75,15 @@ def order(act: Act, target: Target | None, amount: float | None = None) -> Order
     """The command that `act` means for `target`. Raises NoTarget if it needs an agent and none is selected."""
     if target is None or (not target.agent and not (act.on_node and target.node != NO_NODE)):
         raise NoTarget(f"{act.name}: select {'an agent or a node' if act.on_node else 'an agent'} first")
-    name = act.undo if act.undo and getattr(target, act.undone_by) else act.name
+    undone = bool(act.undo and getattr(target, act.undone_by))
+    name = act.undo if act.undo and undone else act.name
+    called = act.undo_words if undone and act.undo_words else name
     arguments: dict[str, Any]
     if act.on_node and target.node != NO_NODE:
-        arguments, words = {"node": target.node}, f"{name} {target.words}"
+        arguments, words = {"node": target.node}, f"{called} {target.words}"
     else:
-        arguments, words = {"agent": target.agent}, f"{name} {target.agent}"
+        arguments, words = {"agent": target.agent}, f"{called} {target.agent}"
+    arguments |= dict(act.undo_arguments) if undone else {}
     if act.argument:
         arguments[act.argument] = act.amount if amount is None else amount
         words += f" by {arguments[act.argument]:+g}"

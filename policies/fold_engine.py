@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,12 @@ from .events import (
     TunableChanged,
 )
 from .fold_tree import clear_tree, stats_of
-from .run_state import RunState
+from .operator import SPENT, Operator
+from .run_state import AgentStats, RunState
 
-LONGEST_BOOST_S = 1e6
+LONGEST_S = 1e6
+HALF_LIVES = -math.log2(SPENT)
+"""After so many a retain is over."""
 
 
 def _started(state: RunState, event: EngineStarted) -> None:
@@ -31,6 +35,9 @@ def _started(state: RunState, event: EngineStarted) -> None:
     state.running = state.waiting = state.used_tokens = 0
     state.policies[event.policy] = True
     state.totals.engine_starts += 1
+    for stats in state.agents.values():
+        # A fresh engine hosts a fresh operator; what the daemon tells it again arrives as actions.
+        _end_retain(stats)
 
 
 def _lost(state: RunState, event: EngineLost) -> None:
@@ -46,6 +53,8 @@ def _load(state: RunState, event: EngineLoadSampled) -> None:
     for stats in state.agents.values():
         if stats.boost and stats.boost_until_ns <= event.t_ns:
             stats.boost, stats.boost_until_ns = 0.0, 0
+        if stats.retain_tokens and stats.retain_until_ns <= event.t_ns:
+            _end_retain(stats)
 
 
 def _dropped(state: RunState, event: EventsDropped) -> None:
@@ -88,9 +97,30 @@ def _act_on_agent(state: RunState, event: ActionTaken) -> None:
             stats.quarantined = event.kind == "quarantine"
         case "boost":
             stats.boost = event.amount
-            stats.boost_until_ns = event.t_ns + int(min(max(event.ttl_s, 0.0), LONGEST_BOOST_S) * 1e9)
+            stats.boost_until_ns = _after(state, event) if event.amount else 0
+        case "retain" if event.amount >= 0:
+            stats.retain_tokens = event.amount or _operator_says(state, "retain_tokens")
+            stats.retain_until_ns = _after(state, event, HALF_LIVES)
+        case "retain":
+            _end_retain(stats)
         case _:
             pass
+
+
+def _end_retain(stats: AgentStats) -> None:
+    stats.retain_tokens, stats.retain_until_ns = 0.0, 0
+
+
+def _after(state: RunState, event: ActionTaken, times: float = 1.0) -> int:
+    """The moment `times` the life that the action names has passed, or the operator's half-life if it names none."""
+    life_s = event.ttl_s if event.ttl_s > 0 else _operator_says(state, "half_life_s")
+    return event.t_ns + int(min(life_s * times, LONGEST_S) * 1e9)
+
+
+def _operator_says(state: RunState, name: str) -> float:
+    """A tunable of the operator as it is in this run."""
+    default = next(tunable.default for tunable in Operator.declares if tunable.name == name)
+    return state.tunables.get(Operator.name, {}).get(name, default)
 
 
 HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {

@@ -41,7 +41,8 @@ class AgentStats(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Counters of one agent since the run began; tokens unless named otherwise. Warm-ups are not dispatches.
 
     `anchor_resident_tokens`: how much of the first `anchor_tokens` is in the tree. `evicted_by`: evictions that hurt
-    this agent, by the agent whose allocation asked for the room, or by the cause where no agent did.
+    this agent, by the agent whose allocation asked for the room, or by the cause where no agent did. `retain_tokens`:
+    budget of the retain in force, 0 if there is none; `retain_until_ns`: when its bias will have decayed.
     """
 
     agent: str
@@ -68,6 +69,8 @@ class AgentStats(msgspec.Struct, kw_only=True, omit_defaults=True):
     quarantined: bool = False
     boost: float = 0.0
     boost_until_ns: int = 0
+    retain_tokens: float = 0.0
+    retain_until_ns: int = 0
     evicted_by: dict[str, int] = {}
 
 

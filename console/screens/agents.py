@@ -86,6 +86,7 @@ def orders_in_force(stats: AgentStats) -> str:
     words = ["* pinned"] if stats.pinned else []
     words += ["! quarantined"] if stats.quarantined else []
     words += [f"boost {stats.boost:+g}"] if stats.boost else []
+    words += [f"retain {short(stats.retain_tokens)}"] if stats.retain_tokens else []
     return ", ".join(words)
 
 

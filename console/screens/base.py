@@ -121,4 +121,4 @@ class ActingScreen(DeckScreen):
         stats = self.entry.run.agents.get(agent) if self.entry else None
         if stats is None:
             return None
-        return Target(agent, pinned=stats.pinned, quarantined=stats.quarantined)
+        return Target(agent, pinned=stats.pinned, quarantined=stats.quarantined, retained=stats.retain_tokens > 0)

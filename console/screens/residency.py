@@ -54,6 +54,7 @@ def _owner_lines(view: NodeView, run: RunState) -> list[str]:
         return []
     marks = [word for word, true in (("pinned", stats.pinned), ("quarantined", stats.quarantined)) if true]
     marks += [f"boost {stats.boost:+g}"] if stats.boost else []
+    marks += [f"retain {short(stats.retain_tokens)}"] if stats.retain_tokens else []
     return [f"{stats.agent}: {stats.dispatches:,} dispatches, {', '.join(marks) or 'no orders in force'}"]
 
 
@@ -117,7 +118,9 @@ class ResidencyScreen(ActingScreen):
             return None
         agent = view.agents[0] if len(view.agents) == 1 else ""
         stats = self.entry.run.agents.get(agent) if self.entry else None
-        return Target(agent, view.node, view.pinned, bool(stats and stats.quarantined))
+        return Target(
+            agent, view.node, view.pinned, bool(stats and stats.quarantined), bool(stats and stats.retain_tokens)
+        )
 
     def _selected(self) -> NodeView | None:
         node = self.query_one(MapView).node

@@ -103,7 +103,7 @@ def test_sessions_lists_bad_files_with_their_error(tmp_path: Path) -> None:
 
 def test_names_stay_text_and_numbers_are_numbers() -> None:
     words = ["agent=007", "session=1e3", "name=true", "policy=1", "value=0.5", "node=12", "enabled=false"]
-    assert cli._arguments(words) == {
+    assert cli.parse_arguments(words) == {
         "agent": "007", "session": "1e3", "name": "true", "policy": "1", "value": 0.5, "node": 12, "enabled": False,
     }  # fmt: skip
 

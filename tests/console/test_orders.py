@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scenario import NODE, run_events
-from staging import ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -15,6 +15,7 @@ from radixdeck.console.slider import place_of, stepped
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import Reply, TunableInfo
+from radixdeck.policies.events import ActionTaken
 
 EVENTS = run_events()
 BY_NAME = {act.name: act for act in ACTS}
@@ -104,6 +105,26 @@ async def test_the_same_key_pins_and_unpins() -> None:
         await pilot.press("p")
         await until(pilot, lambda: bool(feed.orders))
         assert feed.orders == [(NODE, "unpin", {"agent": "planner"})]
+
+
+async def test_the_same_key_retains_and_stops_retaining_and_the_table_shows_it() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = app_with(feed)
+    async with app.run_test(size=(200, 40)) as pilot:
+        assert await on_agents(pilot) == "coder"
+        await pilot.press("t")
+        await until(pilot, lambda: len(feed.orders) == 1)
+        taken = ActionTaken(t_ns=EVENTS[-1].t_ns, id="9", kind="retain", agent="coder", amount=2000, ttl_s=60)
+        feed.tell(batch([taken], len(EVENTS) + 1))
+        await until(pilot, lambda: app.fleet.nodes[NODE].run.agents["coder"].retain_tokens == 2000)
+        assert "retain 2.0k" in await drawn(pilot)
+        await pilot.press("t")
+        await until(pilot, lambda: len(feed.orders) == 2)
+        await until(pilot, lambda: "stop retaining coder: done" in toasts(app))
+    assert feed.orders == [
+        (NODE, "retain", {"agent": "coder"}),
+        (NODE, "retain", {"agent": "coder", "tokens": -1}),
+    ]
 
 
 async def test_on_the_map_pin_means_the_node_and_warm_its_agent() -> None:

@@ -260,3 +260,40 @@ def test_switches_tunables_and_actions_show():
         state=state,
     )
     assert (coder.boost, coder.resident_tokens) == (0.0, 0)
+
+
+def sampled(t_ns: int) -> EngineLoadSampled:
+    return EngineLoadSampled(t_ns=t_ns, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=9)
+
+
+def test_a_retain_shows_until_it_has_decayed_or_is_undone():
+    def retain(amount: float, ttl_s: float) -> ActionTaken:
+        return ActionTaken(t_ns=SECOND, id="1", kind="retain", agent="coder", amount=amount, ttl_s=ttl_s)
+
+    state = folded(retain(500, 10))
+    coder = state.agents["coder"]
+    assert (coder.retain_tokens, coder.retain_until_ns) == (500, 61 * SECOND)
+    folded(sampled(60 * SECOND), state=state)
+    assert coder.retain_tokens == 500
+    folded(sampled(61 * SECOND), state=state)
+    assert (coder.retain_tokens, coder.retain_until_ns) == (0, 0)
+    folded(retain(500, 10), retain(-1, 10), state=state)
+    assert (coder.retain_tokens, coder.retain_until_ns) == (0, 0)
+
+
+def test_what_a_retain_leaves_open_is_the_operators_to_say():
+    state = folded(
+        TunableChanged(t_ns=1, policy="operator", name="half_life_s", value=2.0),
+        ActionTaken(t_ns=SECOND, id="1", kind="retain", agent="coder"),
+        ActionTaken(t_ns=SECOND, id="2", kind="boost", agent="coder", amount=1.0),
+    )
+    coder = state.agents["coder"]
+    assert (coder.retain_tokens, coder.retain_until_ns, coder.boost_until_ns) == (4096, 13 * SECOND, 3 * SECOND)
+
+
+def test_a_fresh_engine_knows_of_no_retain():
+    state = folded(
+        ActionTaken(t_ns=1, id="1", kind="retain", agent="coder", amount=9, ttl_s=60),
+        EngineStarted(t_ns=4, pid=2, model="tiny", capacity_tokens=1000, page_size=1, policy="lru"),
+    )
+    assert state.agents["coder"].retain_tokens == 0
