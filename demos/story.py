@@ -14,6 +14,7 @@ from radixdeck.daemon.paths import home_of
 
 from .apart import Drive, drive_apart
 from .drive import Plan
+from .hints import radixdeck
 from .live import Live, open_live
 from .measure import Bound, Summary, summarise
 from .picture import draw_drives
@@ -97,7 +98,7 @@ async def _phases_on_screen(live: Live, options: Options, turns: list[Turn], pro
     """Both phases, watched in the console if there is a terminal for it; then it stays until the user leaves it."""
     progress.say(f"ready: OpenAI-compatible at {live.base_url}")
     if not options.console:
-        progress.say(f"to watch from another terminal:  radixdeck console --node {NODE}")
+        progress.say(f"to watch from another terminal:  {radixdeck('console', '--node', NODE, home=options.home)}")
         return await _phases(live, options, turns, progress)
     progress.say("opening the console; it stays open when the demo is through, q leaves it and shows the results")
     async with console_on_screen(NODE, options.home, progress) as console:
@@ -141,7 +142,7 @@ def _report(options: Options, phases: list[Phase], recording: Path, progress: Pr
     bound = max(phase.bound.hit_rate for phase in phases)
     draw_drives(picture, title, {phase.policy: phase.drive.outcomes for phase in phases}, bound)
     progress.say(f"\nrecord    {path}\npicture   {picture}\nrecording {recording}")
-    progress.say(f"replay    radixdeck replay {recording}")
+    progress.say(f"replay    {radixdeck('replay', str(recording))}")
 
 
 def _without_outcomes(phase: Phase) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from radixdeck.demos.__main__ import main, parse
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.drive import Outcome
+from radixdeck.demos.hints import radixdeck
 from radixdeck.demos.measure import Bound, summarise
 from radixdeck.demos.sources import describe, load
 from radixdeck.demos.story import Options, Phase, comparison
@@ -73,6 +74,31 @@ def test_the_table_holds_both_policies_and_the_bound() -> None:
     assert hurt.split()[-2:] == ["7", "3"]
 
 
+def interpreter_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, script: bool) -> Path:
+    """A folder of programs with an interpreter, which is the running one for the length of the test."""
+    folder.mkdir(parents=True)
+    if script:
+        (folder / "radixdeck").touch()
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    return folder
+
+
+def test_hints_name_the_script_beside_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    interpreter_in(Path.cwd() / "a b" / "bin", monkeypatch, script=True)
+    assert radixdeck("console", "--node", "demo") == "'a b/bin/radixdeck' console --node demo"
+    assert radixdeck("console", home="/x y") == "'a b/bin/radixdeck' console --home '/x y'"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert radixdeck("replay", "r.db") == f"'{tmp_path}/a b/bin/radixdeck' replay r.db"
+
+
+def test_hints_do_without_a_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    interpreter_in(Path.cwd() / "bin", monkeypatch, script=False)
+    assert radixdeck("replay", "r.db") == "bin/python -m radixdeck.console.cli replay r.db"
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
     """Demos started by a test; whatever of them is left at its end is killed."""
@@ -97,7 +123,10 @@ def test_the_demo_runs_to_its_end(tmp_path: Path) -> None:
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert "hit rate, %" in done.stdout
-    assert "radixdeck replay" in done.stderr
+    replay = next(line for line in done.stderr.splitlines() if line.startswith("replay")).split()[1:]
+    assert Path(replay[-1]).is_file()
+    assert subprocess.run([*replay[:-1], "--help"], capture_output=True, check=False).returncode == 0
+    assert f"--node demo --home {tmp_path / 'home'}" in done.stderr
     (path,) = (tmp_path / "out").glob("*.json")
     results = json.loads(path.read_bytes())["results"]
     assert {name: told["summary"]["failed"] for name, told in results.items()} == {"lru": 0, "kv_caching": 0}
