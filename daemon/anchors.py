@@ -12,7 +12,7 @@ import contextlib
 import logging
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -38,6 +38,10 @@ class Anchor(msgspec.Struct):
     ids: array[int]
     tenant: str
     salt: str | None
+
+
+class _Tokenized(msgspec.Struct):
+    tokens: list[int]
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -112,7 +116,7 @@ class AnchorBook:
             return
         self._queued.add(key)
         shown = {field: body[field] for field in _RENDERED if field in body}
-        self._waiting.put_nowait(_Job(who, {**shown, "messages": head_messages(body.get("messages") or [])}, salt))
+        self._waiting.put_nowait(_Job(who, {**shown, "messages": head_messages(body.get("messages"))}, salt))
 
     def _wanted(self, key: tuple[str, str], *, new_agent: bool) -> bool:
         sights = self._sights.put(key, (self._sights.get(key) or 0) + 1)
@@ -125,7 +129,7 @@ class AnchorBook:
             job = await self._waiting.get()
             try:
                 await self._measure(job)
-            except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
+            except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, ValueError, RecursionError) as error:
                 _log.info("the anchor of agent %r could not be measured: %s", job.who.agent, error)
                 self._tries.put(job.key, (self._tries.get(job.key) or 0) + 1)
             finally:
@@ -153,5 +157,4 @@ class AnchorBook:
         asked = {**body, "messages": [*body["messages"], {"role": "user", "content": letter}]}
         async with session.post(f"{upstream}/v1/tokenize", json=asked, timeout=_TIMEOUT) as response:
             response.raise_for_status()
-            tokens = cast("dict[str, Any]", msgspec.json.decode(await response.read())).get("tokens")
-        return msgspec.convert(tokens, list[int])
+            return msgspec.json.decode(await response.read(), type=_Tokenized).tokens

@@ -25,7 +25,7 @@ from radixdeck.policies.prompts import RESPONSES_ROUTE
 from .anchors import AnchorBook
 from .engine.protocol import Identity
 from .front_access import GENERATING, Access
-from .front_body import Prepared, RequestIds, prepare, read_object
+from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
 from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
 from .front_relay import CallerGone, Relay, open_session
@@ -133,6 +133,8 @@ class Front:
             return self._refused(refusal)
         except CallerGone:
             return web.Response(status=CLIENT_GONE)  # nobody reads it
+        except RecursionError:  # met while reading the body or while rewriting it
+            return self._refused(bad_request("the body is nested too deeply"))
         except Exception as error:
             _log.exception("unexpected error on %s %s", request.method, request.path)
             return self._refused(Refusal(500, f"internal error: {type(error).__name__}", "internal_error"))
@@ -163,10 +165,34 @@ class Front:
         if who.seen is not None:
             self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
         try:
-            prepared = self._admitted(request.path, body, who)
+            self._admit(who.agent)
+            rid = self._ids.take(asked_id(request.path, body), request.path)
+            try:
+                prepared = self._prepared(request.path, body, who, rid)
+                exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to)
+                return await self._counted(request, prepared, exchange, who)
+            finally:
+                self._ids.release(rid)
         except Refusal as refusal:
             return self._refused(refusal, who.agent)
-        exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to)
+
+    def _admit(self, agent: str) -> None:
+        """Raises Refusal if the agent is quarantined or the engine is away."""
+        if reason := self._quarantined(agent):
+            raise Refusal(403, f"agent {agent!r} is quarantined: {reason}", "agent_quarantined")
+        self._relay.base()
+
+    def _prepared(self, route: str, body: dict[str, Any], who: Who, rid: str) -> Prepared:
+        """The request as it goes to the engine. Raises Refusal 400."""
+        anchor = self._anchors.tokens(who.agent, who.fingerprint)
+        identity = Identity(agent=who.agent, session=who.session, tenant=who.tenant, anchor=anchor)
+        prepared = prepare(route, body, identity, rid)
+        self._anchors.note(who, route, body, prepared.salt)
+        return prepared
+
+    async def _counted(
+        self, request: web.Request, prepared: Prepared, exchange: Exchange, who: Who
+    ) -> web.StreamResponse:
         headers = self._access.forwarded(CIMultiDict(request.headers))
         headers.update(prepared.headers)
         self.in_flight += 1
@@ -175,18 +201,6 @@ class Front:
         finally:
             exchange.finished(500, "error")  # if nothing has ended it yet, something unforeseen has
             self.in_flight -= 1
-            self._ids.release(prepared.rid)
-
-    def _admitted(self, route: str, body: dict[str, Any], who: Who) -> Prepared:
-        """The request as it goes to the engine. Raises Refusal if the agent is quarantined or the engine is away."""
-        if reason := self._quarantined(who.agent):
-            raise Refusal(403, f"agent {who.agent!r} is quarantined: {reason}", "agent_quarantined")
-        self._relay.base()
-        anchor = self._anchors.tokens(who.agent, who.fingerprint)
-        identity = Identity(agent=who.agent, session=who.session, tenant=who.tenant, anchor=anchor)
-        prepared = prepare(route, body, identity, self._ids)
-        self._anchors.note(who, route, body, prepared.salt)
-        return prepared
 
     async def _exchanged(
         self, request: web.Request, headers: CIMultiDict[str], prepared: Prepared, exchange: Exchange, who: Who

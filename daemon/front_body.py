@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.declared import DEFAULT_TENANT
 from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
@@ -25,13 +26,17 @@ from .front_errors import Refusal, bad_request
 
 IN_BAND = "radixdeck"
 CARRIED = "radixdeck:"
+MAX_REMEMBERED_IDS = 65_536
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _OURS = ("rd-", "resp_", "HEALTH_CHECK")
 """How request ids begin that the front or SGLang makes."""
 
 
 async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, Any], int]:
-    """The JSON object in a request's body, and the body's size in bytes. Raises Refusal 400 or 413 in words."""
+    """The JSON object in a request's body, and the body's size in bytes.
+
+    Raises Refusal 400 or 413 in words, RecursionError if the body is nested too deeply.
+    """
     try:
         data = await request.read()
         body = msgspec.json.decode(data)
@@ -39,8 +44,6 @@ async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, A
         raise Refusal(413, f"the body is larger than {max_bytes >> 20} MiB", "invalid_request_error") from error
     except (web.RequestPayloadError, web.HTTPBadRequest, aiohttp.ClientError) as error:
         raise bad_request(f"the request body is broken: {error}") from error
-    except RecursionError as error:
-        raise bad_request("the body is nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
@@ -60,20 +63,24 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class RequestIds:
-    """Ids of the requests in flight.
+    """Ids of the requests in flight, and the callers' own ids of late.
 
     SGLang aborts by prefix: aborting 'a' aborts every request whose id begins with 'a'. So an id never is, nor has, a
-    prefix of another one in flight, and callers' ids never look like those made here.
+    prefix of another one in flight, and callers' ids never look like those made here. Whoever counts requests knows
+    them by id, so that an id used again is replaced too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = MAX_REMEMBERED_IDS) -> None:
         self.in_flight: set[str] = set()
+        self._used: Bounded[str, bool] = Bounded(remembered)
 
     def take(self, asked: Any, route: str) -> str:
-        """The caller's id if it is usable and unused, else a fresh one. Give it back with `release`."""
+        """The caller's id if it is usable and new, else a fresh one. Give it back with `release`."""
         usable = isinstance(asked, str) and _RID.fullmatch(asked) and not _entangled(asked, _OURS)
-        if not usable or _entangled(str(asked), self.in_flight):
+        if not usable or asked in self._used or _entangled(asked, self.in_flight):
             asked = ("resp_" if route == RESPONSES_ROUTE else "rd-") + uuid.uuid4().hex
+        else:
+            self._used.put(asked, True)
         self.in_flight.add(asked)
         return asked
 
@@ -81,10 +88,15 @@ class RequestIds:
         self.in_flight.discard(rid)
 
 
-def prepare(route: str, body: dict[str, Any], identity: Identity, ids: RequestIds) -> Prepared:
-    """Put identity, request id and cache salt into a request. Raises Refusal 400 naming a field of the wrong type.
+def asked_id(route: str, body: Mapping[str, Any]) -> Any:
+    """What the caller put where SGLang takes a request id on this route."""
+    return body.get(_id_field(route))
 
-    `body` is changed. The id is taken from `ids`; the caller releases it.
+
+def prepare(route: str, body: dict[str, Any], identity: Identity, rid: str) -> Prepared:
+    """Put identity, request id and cache salt into a request; `body` is changed.
+
+    Raises Refusal 400 naming a field of the wrong type.
     """
     salt = _salt(identity.tenant, body.pop("cache_salt", None), body.pop("extra_key", None))
     if route != MESSAGES_ROUTE and salt is not None:
@@ -99,14 +111,16 @@ def prepare(route: str, body: dict[str, Any], identity: Identity, ids: RequestId
         body["session_id"] = CARRIED + json.dumps(carried)
     else:
         body["custom_params"] = _merged(body.get("custom_params"), carried, "custom_params")
-    field = "request_id" if route == RESPONSES_ROUTE else "rid"
-    rid = ids.take(body.get(field), route)
     if route == MESSAGES_ROUTE:
         headers["x-override-rid"] = rid
     else:
-        body[field] = rid
+        body[_id_field(route)] = rid
     encoded = msgspec.json.encode(body)
     return Prepared(rid, encoded, headers, _first(salt), body.get("stream") is True, _is_batch(body))
+
+
+def _id_field(route: str) -> str:
+    return "request_id" if route == RESPONSES_ROUTE else "rid"
 
 
 def _salt(tenant: str, salt: Any, extra: Any) -> str | list[str] | None:

@@ -4,7 +4,8 @@ of rolling hashes, or the raw prompt. Any JSON object is accepted; what has an u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, Literal, cast
 
 import msgspec
@@ -47,12 +48,9 @@ def read_prompt(route: str, body: Mapping[str, Any]) -> Prompt:
     return _conversation(messages, body)
 
 
-def head_messages(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The system and developer messages before the first other one."""
-    for count, message in enumerate(messages):
-        if message.get("role") not in HEAD_ROLES:
-            return list(messages[:count])
-    return list(messages)
+def head_messages(messages: Any) -> list[dict[str, Any]]:
+    """The system and developer messages before the first other one, of whatever a body has as its messages."""
+    return list(takewhile(lambda message: message.get("role") in HEAD_ROLES, _objects(messages)))
 
 
 def text_of(content: Any) -> str:

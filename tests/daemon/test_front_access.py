@@ -1,4 +1,7 @@
-"""Administering the engine is for programs on this machine: not for web pages, nor for whoever is behind a proxy."""
+"""Administering the engine is for programs on this machine: not for web pages, nor for whoever is behind a proxy.
+
+Agents in quarantine ask for nothing at all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from front_harness import stack
 
 from radixdeck.daemon.front_access import Access
 from radixdeck.daemon.front_errors import Refusal
+from radixdeck.policies.events import RequestRefused
 
 ADMINISTRATION = ("/flush_cache", "/release_memory_occupation", "/slow_down", "/configure_logging", "/abort_request")
 
@@ -71,3 +75,13 @@ def test_from_afar_one_may_ask_but_not_administer() -> None:
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 def test_ollamas_routes_are_refused_to_tenants_for_the_right_reason(path: str) -> None:
     assert "cannot keep tenant 'acme' apart" in refused("POST", path, "acme")
+
+
+async def test_a_quarantined_agent_is_refused_with_the_reason() -> None:
+    async with stack() as s:
+        s.banned["planner"] = "it loops"
+        status, answer = await s.chat("hi", headers={"x-agent-id": "planner"})
+        assert (status, answer["error"]["type"]) == (403, "agent_quarantined")
+        assert "it loops" in answer["error"]["message"]
+        assert s.of(RequestRefused)[0].agent == "planner"
+        assert (await s.chat("hi", headers={"x-agent-id": "other"}))[0] == 200

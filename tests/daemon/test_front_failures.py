@@ -9,7 +9,7 @@ import openai
 import pytest
 from front_harness import Stack, stack
 
-from radixdeck.policies.events import AnswerGiven, RequestArrived, RequestFinished, RequestRefused
+from radixdeck.policies.events import AnchorMeasured, AnswerGiven, RequestArrived, RequestFinished, RequestRefused
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -79,6 +79,10 @@ async def test_bad_sampling_parameters_are_named() -> None:
     [
         {},
         {"messages": 7},
+        {"messages": 7, "tools": [{}]},
+        {"messages": {"role": "system"}, "tools": "x"},
+        {"messages": [{"role": "system", "content": "x"}, "hi"]},
+        {"messages": [{"role": "system", "content": "x"}, [[{}]], None], "tools": [7, [{"function": [None]}]]},
         {"messages": [7, None, [], {"role": []}, {"content": {}}]},
         {"messages": [{"role": "system", "content": [{"text": 7}, 9]}], "tools": "x", "metadata": [1]},
         {"messages": MESSAGES, "tools": {"a": 1}, "metadata": {"agent_id": {}, "session_id": []}, "user": "x" * 999},
@@ -90,6 +94,23 @@ async def test_any_json_object_is_passed_on(body: dict[str, object]) -> None:
     async with stack() as s:
         for path in (CHAT, "/v1/completions", "/generate", "/v1/messages", "/v1/responses"):
             assert (await s.post(path, body))[0] == 200
+            assert (await s.post(path, {**body, "stream": False}))[0] == 200
+        assert s.front.in_flight == 0
+
+
+async def test_nesting_is_passed_on_or_named_and_stops_no_measuring() -> None:
+    head = [{"role": "system", "content": "You plan."}]
+    async with stack() as s:
+        for depth in range(900, 1_010, 2):
+            deep = b"[" * depth + b"]" * depth
+            body = b'{"messages":[{"role":"system","content":"x"},{"role":' + deep + b'}],"tools":' + deep + b"}"
+            async with s.client.post(s.url + CHAT, data=body, headers={"Content-Type": "application/json"}) as answer:
+                assert answer.status == 200 or (await answer.json())["error"]["message"].endswith("too deeply")
+        await s.post(CHAT, {"messages": head}, {"x-agent-id": "planner"})
+        async with asyncio.timeout(10):
+            while not any(fact.agent == "planner" for fact in s.of(AnchorMeasured)):
+                s.news.clear()
+                await s.news.wait()
 
 
 @pytest.mark.parametrize(
@@ -269,13 +290,3 @@ async def test_a_caller_that_goes_away_takes_its_request_along(streamed: bool) -
         assert (finished.finish, finished.status) == ("abort", 499)
         assert (await s.until(AnswerGiven))[0].finish == "abort"
         assert s.front.in_flight == 0
-
-
-async def test_a_quarantined_agent_is_refused_with_the_reason() -> None:
-    async with stack() as s:
-        s.banned["planner"] = "it loops"
-        status, answer = await s.chat("hi", headers={"x-agent-id": "planner"})
-        assert (status, answer["error"]["type"]) == (403, "agent_quarantined")
-        assert "it loops" in answer["error"]["message"]
-        assert s.of(RequestRefused)[0].agent == "planner"
-        assert (await s.chat("hi", headers={"x-agent-id": "other"}))[0] == 200

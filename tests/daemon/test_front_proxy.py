@@ -41,35 +41,6 @@ async def test_identity_and_request_id_reach_the_engine() -> None:
         assert "cache_salt" not in s.upstream.last
 
 
-async def test_the_callers_request_id_is_kept_unless_it_could_abort_others() -> None:
-    async with stack() as s:
-        await s.chat("hi", rid="task-7")
-        assert s.upstream.last["rid"] == "task-7"
-        for risky in ("r", "rd-1", "HEALTH_CHECK_1", "", "a b", 7, ["a"]):
-            await s.chat("hi", rid=risky)
-            assert s.upstream.last["rid"].startswith("rd-")
-            assert len(s.upstream.last["rid"]) == 35
-        s.upstream.gate = asyncio.Event()
-        held = asyncio.create_task(s.chat("hi", rid="task-1"))
-        await asyncio.wait_for(s.upstream.reached.wait(), 10)
-        s.upstream.gate.set()
-        s.upstream.gate = None
-        waiting = asyncio.create_task(s.chat("hi", rid="task-10"))
-        await asyncio.gather(held, waiting)
-
-
-async def test_an_id_that_is_a_prefix_of_one_in_flight_is_replaced() -> None:
-    async with stack() as s:
-        s.upstream.gate = asyncio.Event()
-        held = asyncio.create_task(s.chat("hi", rid="task-10"))
-        await asyncio.wait_for(s.upstream.reached.wait(), 10)
-        gate, s.upstream.gate = s.upstream.gate, None
-        await s.chat("hi", rid="task-1")
-        assert s.upstream.last["rid"].startswith("rd-")
-        gate.set()
-        assert (await held)[1]["id"] == "task-10"
-
-
 @pytest.mark.parametrize(
     ("tenant", "asked", "salt"),
     [

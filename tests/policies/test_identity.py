@@ -13,8 +13,10 @@ from radixdeck.policies.identity import Identities, IdentityError, TenantMismatc
 from radixdeck.policies.prompts import (
     COMPLETIONS_ROUTE,
     GENERATE_ROUTE,
+    HEAD_ROLES,
     MESSAGES_ROUTE,
     RESPONSES_ROUTE,
+    head_messages,
     read_prompt,
 )
 
@@ -190,11 +192,10 @@ fields = st.sampled_from(
     ["messages", "tools", "functions", "prompt", "text", "input_ids", "input", "instructions", "system", "metadata",
      "user", "session_id", "prompt_cache_key", "previous_response_id", "model"]
 )  # fmt: skip
-message = st.fixed_dictionaries(
-    {}, optional={"role": st.sampled_from(["system", "user", "assistant", "tool", 7]), "content": json_values}
-)
+roles: st.SearchStrategy[Any] = st.sampled_from(["system", "user", "assistant", "tool", 7, ["system"], {}])
+message = st.fixed_dictionaries({}, optional={"role": roles, "content": json_values, "tool_calls": json_values})
 routes = st.sampled_from([CHAT, COMPLETIONS_ROUTE, GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE, "/other"])
-bodies = st.dictionaries(fields, json_values | st.lists(message, max_size=4), max_size=6)
+bodies = st.dictionaries(fields, json_values | st.lists(message | json_values, max_size=4), max_size=6)
 
 
 @given(st.lists(st.tuples(routes, bodies), max_size=8), st.text(max_size=60))
@@ -206,6 +207,9 @@ def test_any_body_gives_usable_names_and_the_same_ones_again(asked: list[Any], b
 
     first = run()
     assert first == run()
+    for _, body in asked:
+        heads = head_messages(body.get("messages"))
+        assert all(message["role"] in HEAD_ROLES for message in heads)
     for who in first:
         assert 0 < len(who.agent) <= 128
         assert who.agent.isprintable()
