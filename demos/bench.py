@@ -15,24 +15,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import aiohttp
 import msgspec
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
-from radixdeck.daemon.engine.launch import Engine
-from radixdeck.daemon.engine.protocol import EngineSetup
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
 
 from .apart import Drive, drive_apart
 from .drive import Plan
-from .live import EXPECTED, open_live, ready, warm_up
+from .live import EXPECTED, open_live
 from .measure import Bound, Summary, summarise
 from .picture import draw_repetitions
 from .progress import Counting, Progress
 from .report import RESULTS, Record, machine, now_utc, save
 from .sources import describe, load
+from .stock import open_stock
 from .versus import Repetition, Side, Verdict, judge, text
 from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Style, Topology, WorkloadSpec
 
@@ -78,24 +76,8 @@ async def run(settings: Settings, progress: Progress) -> list[Repetition]:
 
 
 async def _sglang(settings: Settings, plan: Plan, progress: Progress) -> Drive:
-    """SGLang's server as it comes, started by the same supervisor but without plug-in, link or front."""
-    paths = home_of(settings.home)
-    engine = Engine(settings.engine("sglang"), EngineSetup(), "", paths.logs, paths.models)
-    running = asyncio.create_task(engine.run())
-    try:
-        url = await ready(engine, progress)
-        await warm_up(f"{url}/v1")
-        await flush(url)
+    async with open_stock(settings.engine("sglang"), settings.home, progress) as url:
         return await drive_apart(plan, f"{url}/v1", Counting(progress, "sglang", len(plan.turns)))
-    finally:
-        await engine.stop()
-        await running
-
-
-async def flush(url: str) -> None:
-    """Empty the cache of the engine at `url`. Raises aiohttp.ClientError."""
-    async with aiohttp.ClientSession() as session, session.post(f"{url}/flush_cache") as answer:
-        answer.raise_for_status()
 
 
 async def _radixdeck(settings: Settings, plan: Plan, progress: Progress) -> tuple[Drive, Bound]:

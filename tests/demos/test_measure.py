@@ -10,11 +10,8 @@ import pytest
 
 from radixdeck.demos import bench
 from radixdeck.demos.apart import Drive
-from radixdeck.demos.bench_overhead import floors
-from radixdeck.demos.bench_overhead import summarise as summarise_overhead
 from radixdeck.demos.drive import Outcome
 from radixdeck.demos.measure import Bound, Summary, bound_of, demand_of, mean_and_spread, percentile, summarise
-from radixdeck.demos.probe import Probe
 from radixdeck.demos.versus import Repetition, judge, text
 from radixdeck.policies.events import PrefixInserted, PrefixMatched
 from radixdeck.storage.errors import SessionError
@@ -143,25 +140,6 @@ def test_a_comparison_of_unlike_runs_never_passes(changes: dict[str, object], wo
     assert not verdict.passed
     assert words in verdict.faults[0]
     assert words in text(repetitions, verdict)
-
-
-def probe(added_s: float, rate: float) -> Probe:
-    direct = [0.010, 0.020, 0.030]
-    front = [value + added_s for value in direct]
-    return Probe(
-        concurrency=8, whole_direct_s=direct, whole_front_s=front, first_direct_s=direct, first_front_s=front,
-        rates_direct=[10.0, 10.0], rates_front=[rate, rate],
-    )  # fmt: skip
-
-
-def test_overhead_is_judged_measure_by_measure() -> None:
-    good = summarise_overhead(probe(0.002, 9.8), 1.5, [0.010] * 100)
-    assert good.added_ms == pytest.approx(2.0)
-    assert good.throughput_loss_percent == pytest.approx(2.0)
-    assert good.passed
-    bad = summarise_overhead(probe(0.006, 9.0), 7.0, [0.010] * 90 + [0.4] * 10)
-    assert [kept for _, _, _, kept in floors(bad)] == [False] * 5
-    assert not bad.passed
 
 
 @pytest.mark.parametrize(
