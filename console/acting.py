@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .commands import Act, NoTarget, Order, Target, needs_confirmation, order, parse_amount
 from .dialogs import Ask, Confirm
+from .eviction import eviction_words
 from .screens.base import ActingScreen
 
 if TYPE_CHECKING:
@@ -34,9 +35,17 @@ async def _asked(app: ConsoleApp, act: Act, target: Target | None) -> Order | No
         question = act.asks.format(target.agent)
         amount = await app.push_screen_wait(Ask(question, f"{act.amount:g}", act.doc, parse_amount))
         return None if amount is None else order(act, target, amount)
-    if needs_confirmation(act, ordered) and not await app.push_screen_wait(Confirm(f"{ordered.words}?", act.confirm)):
-        return None
+    if needs_confirmation(act, ordered):
+        question = Confirm(f"{ordered.words}?", _consequence(app, act, target))
+        return ordered if await app.push_screen_wait(question) else None
     return ordered
+
+
+def _consequence(app: ConsoleApp, act: Act, target: Target | None) -> str:
+    """What the order would do, as far as the console knows."""
+    if act.name == "evict" and target is not None and app.entry is not None:
+        return f"{eviction_words(app.entry.run, target)}\n{act.confirm}"
+    return act.confirm
 
 
 def _target(app: ConsoleApp) -> Target | None:

@@ -51,7 +51,7 @@ ACTS: tuple[Act, ...] = (
     Act("t", "retain", "hold the agent's tokens with a bias that decays within a token budget; again to stop",
         undo="retain", undone_by="retained", undo_arguments=(("tokens", -1),), undo_words="stop retaining"),
     Act("e", "evict", "drop what is not in use", on_node=True,
-        confirm="What it holds must be computed again when it is asked for next."),
+        confirm="What goes must be computed again when it is asked for next. What a request uses now stays."),
     Act("b", "boost", "add to the agent's score for a while", asks="Add how much to the score of {}?", amount=1.0,
         argument="amount"),
     Act("Q", "quarantine", "refuse the agent's requests; again to release", undo="release", undone_by="quarantined",
