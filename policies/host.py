@@ -1,5 +1,5 @@
-"""The host: one loop over the policies. Every policy observes, those that are on score and act, and a policy that
-raises is switched off.
+"""The host: one loop over the policies. Those that are on observe, score and act, some learn while they are off, and a
+policy that raises is switched off.
 
 The same host decides inside SGLang's scheduler and follows as a twin in the daemon. Whatever changes its state arrives
 as an observed event, so two hosts that observed the same engine stream agree.
@@ -39,9 +39,9 @@ LRU_SCORE = Score(0.0)
 class PolicyHost:
     """Observe, score, predict and act over the enabled policies.
 
-    The built-in policies that are off observe too: learning is cheap, and a policy switched on later is warm. A third
-    party's policy is loaded, and begins to learn, when it is switched on. `timer` counts seconds and only serves to
-    say what calls cost.
+    A policy that is off observes only if it `learns_while_off`; any other starts afresh when it is switched on, because
+    what it knew is out of date. A third party's policy is loaded when it is first switched on. `timer` counts seconds
+    and only serves to say what calls cost.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class PolicyHost:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
         for seat in self._seats.values():
-            if not seat.failed:
+            if seat.learns:
                 self._let_observe(seat, event)
         self._obey(event)
         follow_ups, self._pending = self._pending, []
@@ -200,7 +200,7 @@ class PolicyHost:
     def _switch(self, event: PolicySwitched) -> None:
         try:
             seat = self._seat(event.policy)
-            if event.enabled and seat.failed:
+            if event.enabled and not (seat.enabled or seat.learns):
                 seat.replace(create(event.policy))
         except PolicyError as error:
             self._pending.append(PolicyFailed(t_ns=event.t_ns, policy=event.policy, call="load", error=str(error)))

@@ -38,6 +38,7 @@ class KvCaching(BasePolicy):
     doc: ClassVar[str] = "Keeps what is expected to be used soonest: anchors by all sessions, histories by their own."
     slot: ClassVar[str] = "eviction"
     splits_anchors: ClassVar[bool] = True
+    learns_while_off: ClassVar[bool] = True
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
         Tunable("protect_dispatches", 50.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),

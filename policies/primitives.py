@@ -66,7 +66,7 @@ class Action(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Four methods and three facts. A policy that has nothing to say returns Score(0.0), Prediction() or []."""
+    """Four methods and six facts. A policy that has nothing to say returns Score(0.0), Prediction() or []."""
 
     name: ClassVar[str]
     doc: ClassVar[str]
@@ -75,6 +75,9 @@ class Policy(Protocol):
     """At most one policy per non-empty slot is on: 'eviction' for the policy that orders the cache."""
     splits_anchors: ClassVar[bool]
     """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
+    learns_while_off: ClassVar[bool]
+    """Whether it observes while it is off, at the engine's cost, so that it is warm when switched on. Otherwise it
+    starts afresh each time it is switched on."""
     tunables: Tunables
 
     def observe(self, event: EngineEvent) -> None:
@@ -105,6 +108,7 @@ class BasePolicy:
     declares: ClassVar[tuple[Tunable, ...]] = ()
     slot: ClassVar[str] = ""
     splits_anchors: ClassVar[bool] = False
+    learns_while_off: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)

@@ -14,9 +14,17 @@ from .primitives import Policy
 GROUP = "radixdeck.policies"
 
 BUILT_IN: dict[str, str] = {
+    "cachesage": "baselines.cachesage:CacheSage",
+    "cachescout": "baselines.cachescout:CacheScout",
+    "cachescout_sessions": "baselines.cachescout:CacheScoutSessions",
     "kv_caching": "kv_caching:KvCaching",
+    "kvflow": "baselines.kvflow:KvFlow",
+    "lfu": "baselines.frequency:Lfu",
     "lru": "lru:Lru",
     "operator": "operator:Operator",
+    "protect_shared": "baselines.protect_shared:ProtectShared",
+    "slru": "baselines.frequency:Slru",
+    "ttl_pinning": "baselines.ttl_pinning:TtlPinning",
 }
 
 

@@ -72,13 +72,18 @@ class Seat:
     def name(self) -> str:
         return self.policy.name
 
+    @property
+    def learns(self) -> bool:
+        """Whether it is to observe: it did not fail, and is on or learns while it is off."""
+        return not self.failed and (self.enabled or self.policy.learns_while_off)
+
     def tune(self, name: str, value: float) -> None:
         """Set a tunable, now and for a fresh policy put in this seat. Raises TunableError."""
         self.policy.tunables.set(name, value)
         self.values[name] = value
 
     def replace(self, policy: Policy) -> None:
-        """Put a fresh policy in place of one that failed, with the tunables that were set."""
+        """Put a fresh policy in place of one that failed or fell behind, with the tunables that were set."""
         for name, value in self.values.items():
             policy.tunables.set(name, value)
         self.policy, self.failed = policy, ""
