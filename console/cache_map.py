@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE, Role
+from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import NodeView, RunState, resident_tokens
+from radixdeck.policies.subjects import subject_of
 
 ROLE_ORDER: dict[Role, int] = {"shared": 0, "anchor": 1, "private": 2, "unowned": 3}
 PENDING = -2
@@ -121,18 +123,17 @@ def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | N
     return _score(_by_subject(scores), view)
 
 
-_Known = dict[tuple[Role, tuple[str, ...], str, int], SubjectScore]
+_Known = dict[Subject, SubjectScore]
 
 
 def _by_subject(scores: Iterable[SubjectScore]) -> _Known:
-    return {(s.role, s.agents, s.session, s.node): s for s in scores}
+    return {Subject(s.role, s.agents, s.session, s.node): s for s in scores}
 
 
 def _score(known: _Known, view: NodeView) -> SubjectScore | None:
-    session = view.session if view.role == "private" else ""
-    agents = view.agents if len(view.agents) <= 8 else ("*",)
-    single = known.get((view.role, agents, session, view.node))
-    return single or known.get((view.role, agents, session, NO_NODE))
+    """The score of the node itself if it was singled out, else of its kind."""
+    single = known.get(subject_of(view.role, view.agents, view.session, view.node))
+    return single or known.get(subject_of(view.role, view.agents, view.session))
 
 
 def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:

@@ -21,13 +21,12 @@ import msgspec
 
 from .events import NO_NODE, Role
 from .primitives import Subject
+from .subjects import EVERYBODY, MAX_AGENTS_IN_SUBJECT, subject_of  # noqa: F401  (the bound is read from here too)
 
 MAX_AGENTS_NAMED = 32
-MAX_AGENTS_IN_SUBJECT = 8
 MAX_LIVE_SESSIONS = 256
 MAX_KNOWN_AGENTS = 4096
 MAX_TOUCHED = 256
-EVERYBODY = ("*",)
 LEARNING_SESSIONS = 5
 MIN_LEARNED_ANCHOR_TOKENS = 16
 
@@ -136,9 +135,8 @@ class Ownership:
         owned = self.nodes.get(node)
         if owned is None:
             return Subject("unowned")
-        agents = owned.agents if len(owned.agents) <= MAX_AGENTS_IN_SUBJECT else EVERYBODY
-        session = owned.session if owned.role == "private" and owned.session in self._live else ""
-        return Subject(owned.role, agents, session, node if node in self.touched else NO_NODE)
+        session = owned.session if owned.session in self._live else ""
+        return subject_of(owned.role, owned.agents, session, node if node in self.touched else NO_NODE)
 
     def touch(self, node: int) -> int | None:
         """An operator singled a node out. Returns the node that lost that status to make room, if any."""
