@@ -122,9 +122,13 @@ class ConsoleApp(App[None]):
     def draw(self) -> None:
         """Tell the screen in front; tables only every other time."""
         self._frame += 1
+        tables = self._frame % FRAMES_PER_TABLE == 0 or not self._animate
+        if tables and self.replay is not None and self.entry is not None:
+            # Live, the daemon says what its policies think; a recording has to be asked.
+            self.entry.table = self.replay.policies(self.entry.run)
         screen = self.screen_stack[0]
         if isinstance(screen, DeckScreen):
-            screen.refresh_state(tables=self._frame % FRAMES_PER_TABLE == 0 or not self._animate)
+            screen.refresh_state(tables=tables)
 
     def look_at(self, node: str) -> None:
         """Show another daemon on every screen."""

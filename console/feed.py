@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from radixdeck.daemon.wire import BrokerAddress, CommandName, Keyframe, Reply, Status
+from radixdeck.daemon.wire import BrokerAddress, CommandName, Keyframe, PoliciesTable, Reply, Status
 from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import AnyEvent
+from radixdeck.policies.residency import RunState
 
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
+from .twin import Twin
 
 if TYPE_CHECKING:
     from radixdeck.storage.session import Session
@@ -61,6 +63,7 @@ class ReplayFeed:
         self.playing, self.speed, self.skip_idle = playing, speed, True
         self.density = session.density(DENSITY_BUCKETS)
         self._session, self._clock = session, clock
+        self._twin = Twin(session)
         self._seq = session.first_seq - 1
         self._seek_ns: int | None = session.first_ns
         self._steps = 0
@@ -101,6 +104,11 @@ class ReplayFeed:
         """Skip stretches in which nothing happens, or not."""
         self.skip_idle = not self.skip_idle
 
+    def policies(self, run: RunState) -> PoliciesTable | None:
+        """What the recorded policies thought of `run` at this moment; None while that is still being worked out, and
+        where one of them is not installed here."""
+        return None if self._twin.is_behind(self._seq) else self._twin.table(run, self.position_ns)
+
     # ---- feed --------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -128,6 +136,8 @@ class ReplayFeed:
         while True:
             for message in await self._due():
                 yield message
+            if self._twin.is_behind(self._seq):
+                self._twin.follow(self._seq)
             await self._sleep()
 
     async def _due(self) -> list[FeedMessage]:
@@ -193,7 +203,7 @@ class ReplayFeed:
 
     async def _sleep(self) -> None:
         """Until a control is used, or for one tick while time passes."""
-        pending = self._seek_ns is not None or self._steps
+        pending = self._seek_ns is not None or self._steps or self._twin.is_behind(self._seq)
         try:
             async with asyncio.timeout(0 if pending else TICK_S if self.playing else None):
                 await self._wake.wait()

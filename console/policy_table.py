@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, TunableInfo
+from radixdeck.daemon.policies_table import policy_info
+from radixdeck.daemon.wire import PoliciesTable, PolicyInfo
 from radixdeck.policies.host import PolicyError, PolicyHost, TunableError
 from radixdeck.policies.residency import RunState
 
@@ -31,22 +32,7 @@ def _from_run(run: RunState) -> PoliciesTable:
         facts = PolicyHost(on, run.tunables).info()
     except (PolicyError, TunableError) as error:
         return PoliciesTable(policies=[_named_only(name, name in on, str(error)) for name in run.policies])
-    return PoliciesTable(
-        policies=[
-            PolicyInfo(
-                name=fact.name,
-                doc=fact.doc,
-                slot=fact.slot,
-                enabled=fact.enabled,
-                failed=fact.failed,
-                tunables=[
-                    TunableInfo(value=fact.values[t.name], **{f: getattr(t, f) for f in t.__struct_fields__})
-                    for t in fact.declares
-                ],
-            )
-            for fact in facts
-        ]
-    )
+    return PoliciesTable(policies=[policy_info(fact) for fact in facts])
 
 
 def _named_only(name: str, enabled: bool, why: str) -> PolicyInfo:

@@ -56,8 +56,8 @@ def policy_row(policy: PolicyInfo) -> list[Cell]:
         policy.slot or "-",
         f"FAILED, plain LRU instead: {policy.failed}" if policy.failed else policy.doc,
         f"{policy.decisions:,}",
-        f"{policy.observe_us:.1f} µs",
-        f"{policy.score_us:.2f} µs",
+        f"{policy.observe_us:.1f} µs" if policy.observe_us else "-",
+        f"{policy.score_us:.2f} µs" if policy.score_us else "-",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
 from scenario import NODE, folded, run_events
@@ -11,14 +12,27 @@ from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.feed_messages import Connection
+from radixdeck.console.feed_messages import Connection, NodePolicies
 from radixdeck.console.widgets.table import SyncTable
+from radixdeck.daemon.policies_table import policies_table
+from radixdeck.daemon.wire import PoliciesTable
+from radixdeck.policies.events import AnyEvent, EngineEvent
+from radixdeck.policies.host import PolicyHost
 
 EVENTS = run_events()
 
 
+def published(events: list[AnyEvent], t_ns: int) -> PoliciesTable:
+    """What a daemon says whose host observed the same engine stream, as it would say it at that moment."""
+    host = PolicyHost(["lru"], timer=lambda: 0.0)
+    for event in events:
+        if isinstance(event, get_args(EngineEvent)):
+            host.observe(cast(EngineEvent, event))
+    return policies_table(host, folded(events), t_ns / 1e9)
+
+
 @pytest.mark.parametrize("seq", [120, 300, len(EVENTS)])
-@pytest.mark.parametrize("mode", ["2", "3"])
+@pytest.mark.parametrize("mode", ["2", "3", "4"])
 async def test_live_and_replay_show_the_same(tmp_path: Path, mode: str, seq: int) -> None:
     """The live console at the moment of event `seq`, joined in mid-run, and a replay that stands there."""
     t_ns = EVENTS[seq - 1].t_ns
@@ -26,11 +40,12 @@ async def test_live_and_replay_show_the_same(tmp_path: Path, mode: str, seq: int
     events = [event for event in EVENTS if event.t_ns <= t_ns]
     joined = len(events) // 2
     live = ScriptedFeed([Connection(True), status(), keyframe(folded(events[:joined]), joined)])
-    live.tell(batch(events[joined:], joined + 1))
+    live.tell(batch(events[joined:], joined + 1), NodePolicies(NODE, published(events, t_ns)))
     live_app = ConsoleApp(live, animate=False, clock=lambda: 5.0)
     async with live_app.run_test(size=(160, 48)) as pilot:
         await pilot.press(mode)
         await until(pilot, lambda: NODE in live_app.fleet.nodes and live_app.fleet.nodes[NODE].seq == len(events))
+        await until(pilot, lambda: live_app.fleet.nodes[NODE].table is not None)
         shown_live = await _body(pilot)
         run_live = live_app.fleet.nodes[NODE].run
     feed = ReplayFeed(session, playing=False)
@@ -39,9 +54,11 @@ async def test_live_and_replay_show_the_same(tmp_path: Path, mode: str, seq: int
         await pilot.press(mode)
         feed.seek(t_ns)
         await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq == len(events))
+        await until(pilot, lambda: feed.policies(app.fleet.nodes[NODE].run) is not None)
         shown_replayed = await _body(pilot)
         assert app.fleet.nodes[NODE].run == run_live
     assert shown_replayed == shown_live
+    assert mode != "2" or "next to go, by score" in shown_replayed
     session.close()
 
 

@@ -1,0 +1,60 @@
+"""The policies of a host and what they think of the cache, as a table: a daemon publishes it, a replay makes it."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from radixdeck.policies.events import NO_NODE
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.primitives import Subject
+from radixdeck.policies.residency import NodeView, RunState
+from radixdeck.policies.seat import PolicyFacts
+from radixdeck.policies.subjects import subject_of
+
+from .wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
+
+MAX_SCORES = 500
+
+
+def policies_table(host: PolicyHost, state: RunState, now_s: float) -> PoliciesTable:
+    """What `host` says at `now_s` (seconds, event clock) about the nodes resident in `state`."""
+    prediction = host.predict(now_s)
+    return PoliciesTable(
+        policies=[policy_info(facts) for facts in host.info()],
+        predictability=prediction.predictability,
+        dispatches=prediction.dispatches,
+        survival=prediction.survival,
+        scores=[_score(host, subject, now_s) for subject in _subjects(state)],
+    )
+
+
+def policy_info(facts: PolicyFacts) -> PolicyInfo:
+    """One policy with its tunables."""
+    tunables = [
+        TunableInfo(
+            name=tunable.name, value=facts.values[tunable.name], default=tunable.default, low=tunable.low,
+            high=tunable.high, unit=tunable.unit, doc=tunable.doc,
+        )
+        for tunable in facts.declares
+    ]  # fmt: skip
+    return PolicyInfo(
+        name=facts.name, doc=facts.doc, slot=facts.slot, enabled=facts.enabled, failed=facts.failed,
+        tunables=tunables, observe_us=facts.observe_us, score_us=facts.score_us, decisions=facts.decisions,
+    )  # fmt: skip
+
+
+def _subjects(state: RunState) -> list[Subject]:
+    """The queues that the resident nodes wait in, as the engine forms them; at most MAX_SCORES."""
+    return list(islice(dict.fromkeys(map(_subject, state.nodes.values())), MAX_SCORES))
+
+
+def _subject(view: NodeView) -> Subject:
+    return subject_of(view.role, view.agents, view.session, view.node if view.pinned else NO_NODE)
+
+
+def _score(host: PolicyHost, subject: Subject, now_s: float) -> SubjectScore:
+    score = host.score(subject, now_s)
+    return SubjectScore(
+        role=subject.role, agents=subject.agents, session=subject.session, node=subject.node,
+        key=score.key, parts=score.parts,
+    )  # fmt: skip
