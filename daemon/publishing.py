@@ -5,28 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from itertools import islice
 from typing import Any
 
 import msgspec
 
-from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.primitives import Subject
-from radixdeck.policies.residency import NodeView, RunState
-from radixdeck.policies.seat import PolicyFacts
+from radixdeck.policies.residency import RunState
 
 from .clock import now_ns
 from .journal import Journal
 from .mqtt import MqttLink
-from .wire import AgentsTable, PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
+from .policies_table import policies_table
+from .wire import AgentsTable
 
 BATCH_PERIOD_S = 0.05
 TABLE_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 5.0
 RECORDED_KEYFRAME_PERIOD_S = 10.0
 WATCH_S = 15.0
-MAX_SCORES = 500
 
 
 class Publisher:
@@ -58,7 +54,7 @@ class Publisher:
             await asyncio.sleep(TABLE_PERIOD_S)
             now = now_ns()
             self._mqtt.publish("agents", _agents(self._journal), retain=True)
-            self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now / 1e9), retain=True)
+            self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now), retain=True)
             state = self._journal.state
             metrics = self._journal.window.metrics(
                 now, state, events_dropped=state.totals.dropped_events, backlog=self._backlog()
@@ -91,50 +87,5 @@ def _agents(journal: Journal) -> bytes:
     return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table))
 
 
-def _policies(host: PolicyHost, state: RunState, now_s: float) -> bytes:
-    prediction = host.predict(now_s)
-    table = PoliciesTable(
-        policies=[_info(facts) for facts in host.info()],
-        predictability=prediction.predictability,
-        dispatches=prediction.dispatches,
-        survival=prediction.survival,
-        scores=[_score(host, subject, now_s) for subject in _subjects(state)],
-    )
-    return msgspec.json.encode(table)
-
-
-def _subjects(state: RunState) -> list[Subject]:
-    """The queues that the resident nodes wait in, as the engine forms them; at most MAX_SCORES."""
-    subjects = dict.fromkeys(map(_subject, state.nodes.values()))
-    return list(islice(subjects, MAX_SCORES))
-
-
-def _subject(view: NodeView) -> Subject:
-    return Subject(
-        role=view.role,
-        agents=view.agents if len(view.agents) <= 8 else ("*",),
-        session=view.session if view.role == "private" else "",
-        node=view.node if view.pinned else NO_NODE,
-    )
-
-
-def _score(host: PolicyHost, subject: Subject, now_s: float) -> SubjectScore:
-    score = host.score(subject, now_s)
-    return SubjectScore(
-        role=subject.role, agents=subject.agents, session=subject.session, node=subject.node,
-        key=score.key, parts=score.parts,
-    )  # fmt: skip
-
-
-def _info(facts: PolicyFacts) -> PolicyInfo:
-    tunables = [
-        TunableInfo(
-            name=tunable.name, value=facts.values[tunable.name], default=tunable.default, low=tunable.low,
-            high=tunable.high, unit=tunable.unit, doc=tunable.doc,
-        )
-        for tunable in facts.declares
-    ]  # fmt: skip
-    return PolicyInfo(
-        name=facts.name, doc=facts.doc, slot=facts.slot, enabled=facts.enabled, failed=facts.failed,
-        tunables=tunables, observe_us=facts.observe_us, score_us=facts.score_us, decisions=facts.decisions,
-    )  # fmt: skip
+def _policies(host: PolicyHost, state: RunState, t_ns: int) -> bytes:
+    return msgspec.json.encode(policies_table(host, state, t_ns / 1e9))
