@@ -72,7 +72,7 @@ class _Agent(msgspec.Struct):
 class Identities:
     """The memory behind `identify`. Bounded: the agents least recently heard of are forgotten first.
 
-    `tenants`: names that no agent of the default tenant may hide behind (`<tenant>/...`).
+    `tenants`: names that no agent or session of the default tenant may hide behind (`<tenant>/...`).
     """
 
     def __init__(self, *, agents: int = 4_096, sessions: int = 16_384, tenants: frozenset[str] = frozenset()) -> None:
@@ -98,8 +98,8 @@ class Identities:
         Raises IdentityError, naming the header, if the caller names itself in a way that cannot be used.
         """
         tenant = declared_tenant(headers, api_key_tenant)
-        name = self._unreserved(declared_agent(headers, body), tenant)
-        session = declared_session(headers, body)
+        name = self._unreserved(declared_agent(headers, body), "x-agent-id", tenant)
+        session = self._unreserved(declared_session(headers, body), "x-session-id", tenant)
         prompt = read_prompt(route, body)
         agent, text = self._agent(tenant, name, prompt, str(body.get("model"))[:128])
         if session:
@@ -125,12 +125,14 @@ class Identities:
     def session_name(self, name: str, headers: Mapping[str, str], api_key_tenant: str | None) -> str:
         """The full name of a session that a caller calls `name`. Raises IdentityError."""
         tenant = declared_tenant(headers, api_key_tenant)
-        return scoped(checked_name(name, "the session's name"), tenant)
+        where = "the session's name"
+        return scoped(self._unreserved(checked_name(name, where), where, tenant), tenant)
 
-    def _unreserved(self, name: str, tenant: str) -> str:
+    def _unreserved(self, name: str, where: str, tenant: str) -> str:
+        """`name`, declared in the header `where` or in what stands for it."""
         owner, slash, _ = name.partition("/")
         if tenant == DEFAULT_TENANT and slash and owner in self._tenants:
-            raise IdentityError(f"header x-agent-id: names that begin with '{owner}/' belong to tenant {owner!r}")
+            raise IdentityError(f"{where} {name!r}: names that begin with '{owner}/' belong to tenant {owner!r}")
         return name
 
     def _agent(self, tenant: str, name: str, prompt: Prompt, model: str) -> tuple[str, str]:

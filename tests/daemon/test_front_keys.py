@@ -7,6 +7,8 @@ import logging
 import pytest
 from front_harness import stack
 
+from radixdeck.policies.events import SessionEnded
+
 KEYS = {"key-a": "acme", "key-d": "default"}
 
 
@@ -43,3 +45,14 @@ async def test_a_tenant_is_kept_off_what_would_mix_caches() -> None:
         assert (await s.post("/v1/tokenize", {"messages": []}, acme))[0] == 200
         assert (await s.post("/flush_cache", {}, ours))[0] == 200
         assert (await s.post("/flush_cache", {}, {**ours, "Origin": "http://example.invalid"}))[0] == 403
+
+
+async def test_a_session_is_ended_by_its_own_tenant_only() -> None:
+    async with stack(api_keys=KEYS) as s:
+        acme, ours = {"Authorization": "Bearer key-a"}, {"Authorization": "Bearer key-d"}
+        for path in ("/radixdeck/sessions/acme/s1/end", "/radixdeck/sessions/acme%2Fs1/end"):
+            status, answer = await s.post(path, None, ours)
+            assert (status, "belong to tenant 'acme'" in answer["error"]["message"]) == (400, True)
+        assert (await s.chat("hi", headers={**ours, "x-session-id": "acme/s1", "x-session-end": "true"}))[0] == 400
+        assert not s.of(SessionEnded)
+        assert (await s.post("/radixdeck/sessions/s1/end", None, acme))[1]["session"] == "acme/s1"

@@ -84,6 +84,20 @@ def test_tenants_are_apart_and_the_key_has_the_last_word() -> None:
     assert ask(ids, body, x_agent_id="crew/planner").agent == "crew/planner"
 
 
+def test_the_default_tenant_cannot_name_another_tenants_session() -> None:
+    ids = Identities(tenants=frozenset({"acme"}))
+    acme = ask(ids, chat("You plan.", "hi"), x_tenant_id="acme", x_session_id="s1")
+    assert acme.session == "acme/s1" == ids.session_name("s1", {}, "acme")
+    with pytest.raises(IdentityError, match="x-session-id 'acme/s1'"):
+        ask(ids, chat("You plan.", "hi"), x_session_id="acme/s1")
+    for field in ("session_id", "prompt_cache_key", "user"):
+        with pytest.raises(IdentityError, match="belong to tenant 'acme'"):
+            ask(ids, chat("You plan.", "hi", **{field: "acme/s1"}))
+    with pytest.raises(IdentityError, match="the session's name 'acme/s1'"):
+        ids.session_name("acme/s1", {}, "default")
+    assert ids.session_name("crew/s1", {}, "default") == "crew/s1"
+
+
 def test_an_undeclared_agent_is_its_system_messages_and_tools() -> None:
     ids = Identities()
     one = ask(ids, chat("You plan.", "hi", tools=[TOOL]))
