@@ -17,10 +17,12 @@ from radixdeck.policies.events import (
     NodeEvicted,
     NodeOwned,
     NodeSplit,
+    PrefixInserted,
 )
 
 from .demand import Request
 from .errors import WhatIfError
+from .model_cache import CHUNK_TOKENS
 from .session import Numbered, Session
 
 BLOCK = 4096
@@ -40,7 +42,8 @@ class Recorded:
     """Read once, for any number of what-ifs. `requests`: by the number of their PrefixMatched, warm-ups included.
 
     `capacity_tokens`, `policy`: size of the real KV pool and its eviction policy at the start, 0 and '' if the
-    recording does not say. `incomplete`: requests that it does not hold whole.
+    recording does not say. `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it
+    does not hold whole.
     """
 
     def __init__(self, session: Session) -> None:
@@ -54,6 +57,7 @@ class Recorded:
         starts = [event for _, event in self._events(_tags(EngineStarted)) if isinstance(event, EngineStarted)]
         self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
         self.policy = starts[0].policy if starts else ""
+        self.chunk_tokens = self._chunk_tokens()
 
     def tunables(self) -> dict[str, dict[str, float]]:
         """The policies' tunables that the real run was started with."""
@@ -73,6 +77,19 @@ class Recorded:
         """The engine reports its whole tree anew as a flush with nodes behind it that no request made."""
         following = self.session.events(seq, 1, ENGINE)
         return bool(following) and isinstance(following[0][1], NodeAdded) and not following[0][1].rid
+
+    def _chunk_tokens(self) -> int:
+        """The largest prefill there was, if any prompt took several; else SGLang's usual, or the largest if larger."""
+        reached = {request.rid: request.cached_tokens for request in self.requests.values()}
+        prefilled: set[str] = set()
+        largest, chunked = 0, False
+        for _, event in self._events(_tags(PrefixInserted)):
+            if isinstance(event, PrefixInserted) and event.phase == "prompt" and event.rid in reached:
+                largest = max(largest, event.total_tokens - reached[event.rid])
+                chunked = chunked or event.rid in prefilled
+                reached[event.rid] = event.total_tokens
+                prefilled.add(event.rid)
+        return largest if chunked else max(largest, CHUNK_TOKENS)
 
     def _events(self, kinds: tuple[str, ...]) -> Iterator[Numbered]:
         after = self.session.first_seq - 1

@@ -29,7 +29,6 @@ from radixdeck.policies.residency import RunState, fold
 from .bound import belady_bound
 from .demand import Request
 from .errors import WhatIfError
-from .model_cache import CHUNK_TOKENS
 from .model_engine import ModelEngine
 from .recorded import Recorded
 
@@ -85,7 +84,6 @@ def what_if(
     policy: str,
     kv_tokens: int | None = None,
     *,
-    chunk_tokens: int = CHUNK_TOKENS,
     progress: Callable[[float], None] = lambda _share: None,
     take: Callable[[EngineEvent], None] = lambda _event: None,
 ) -> Outcome:
@@ -97,7 +95,7 @@ def what_if(
     SessionError if the recording turns out to be damaged.
     """
     begun_s = time.perf_counter()
-    run = _Run(recorded, policy, _size(recorded, kv_tokens), chunk_tokens, take)
+    run = _Run(recorded, policy, _size(recorded, kv_tokens), take)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):
         if count % EVERY == 0:
@@ -123,7 +121,6 @@ class _Run:
         recorded: Recorded,
         policy: str,
         kv_tokens: int,
-        chunk_tokens: int,
         take: Callable[[EngineEvent], None],
     ) -> None:
         self._recorded = recorded
@@ -134,7 +131,7 @@ class _Run:
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
         host = PolicyHost([policy], recorded.tunables())
-        self._engine = ModelEngine(host, policy, kv_tokens, self._told, chunk_tokens)
+        self._engine = ModelEngine(host, policy, kv_tokens, self._told, recorded.chunk_tokens)
 
     def feed(self, seq: int, event: AnyEvent) -> None:
         """One recorded event. What the model says of itself (switches, failures) is not taken from the recording."""

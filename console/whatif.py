@@ -1,0 +1,90 @@
+"""What-ifs as a table for a person or as JSON rows for a script, and how far one has come while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from radixdeck.storage.whatif import AgentOutcome, Outcome
+
+QUIET_S = 2.0
+"""Nobody wants to read of progress before that."""
+
+
+def rows(outcomes: list[Outcome]) -> Iterator[str]:
+    """One JSON object per what-if; `cached_by_request` is left out, rates (0 to 1) are added."""
+    for outcome in outcomes:
+        row = msgspec.to_builtins(outcome)
+        del row["cached_by_request"]
+        for name in ("cached", "recorded", "bound"):
+            row[f"{name}_rate"] = _share(row[f"{name}_tokens"], outcome.prompt_tokens)
+        yield msgspec.json.encode(row).decode()
+
+
+def lines(outcomes: list[Outcome]) -> Iterator[str]:
+    """All of one recording at one size, side by side."""
+    first = outcomes[0]
+    yield (
+        f"{first.requests:,} requests, {first.prompt_tokens:,} prompt tokens, a cache of {first.kv_tokens:,} tokens;"
+        " times as recorded"
+    )
+    yield ""
+    yield f"{'':14}  {'hit rate':>8}  {'saved tokens':>12}  {'evictions':>9}  {'that hurt':>9}  {'by tokens':>11}"
+    yield _line("as recorded", first.recorded_tokens, first)
+    for outcome in outcomes:
+        hurt = f"{outcome.evictions:9,}  {outcome.evictions_that_hurt:9,}  {outcome.hurt_tokens:11,}"
+        yield f"{_line(outcome.policy, outcome.cached_tokens, outcome)}  {hurt}"
+    yield _line("best possible", first.bound_tokens, first)
+    yield ""
+    yield from _agents(outcomes)
+    yield from _remarks(outcomes)
+
+
+def _line(name: str, tokens: int, outcome: Outcome) -> str:
+    return f"{name:14}  {_share(tokens, outcome.prompt_tokens):8.1%}  {tokens:12,}"
+
+
+def _agents(outcomes: list[Outcome]) -> Iterator[str]:
+    columns = "".join(f"  {outcome.policy:>11}  {'hurt':>5}" for outcome in outcomes)
+    yield f"{'agent':14}  {'requests':>8}  {'tokens':>11}  {'recorded':>8}{columns}"
+    served = [{agent.agent: agent for agent in outcome.agents} for outcome in outcomes]
+    for agent in outcomes[0].agents:
+        cells = "".join(_cell(by_agent[agent.agent]) for by_agent in served)
+        recorded = _share(agent.recorded_tokens, agent.prompt_tokens)
+        name = (agent.label or agent.agent or "(nobody)")[:14]
+        yield f"{name:14}  {agent.requests:8,}  {agent.prompt_tokens:11,}  {recorded:8.1%}{cells}"
+
+
+def _cell(agent: AgentOutcome) -> str:
+    return f"  {_share(agent.cached_tokens, agent.prompt_tokens):11.1%}  {agent.evictions_that_hurt:5,}"
+
+
+def _remarks(outcomes: list[Outcome]) -> Iterator[str]:
+    """What a reader must know to trust the numbers."""
+    first = outcomes[0]
+    if first.incomplete:
+        yield f"left out: {first.incomplete:,} requests that the recording does not hold whole"
+    if first.dropped_events:
+        yield f"{first.dropped_events:,} events are missing in the recording"
+    for outcome in outcomes:
+        if outcome.warm_ups:
+            yield f"{outcome.policy}: with {outcome.warm_ups:,} warm-ups as recorded, so it may pass the best possible"
+        for failure in outcome.failures:
+            yield f"{outcome.policy}: failed and gave way to LRU: {failure}"
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def progress(write: Callable[[str], object], name: str) -> Callable[[float], None]:
+    """Writes how far it has come, over what it wrote before, once it has taken a while."""
+    begun_s = time.monotonic()
+
+    def told(share: float) -> None:
+        if time.monotonic() - begun_s > QUIET_S:
+            write(f"\r{name}: {share:.0%} ")
+
+    return told

@@ -1,0 +1,91 @@
+"""`radixdeck whatif` as a user types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radixdeck.policies import events as ev
+from radixdeck.storage.files import RunInfo
+from radixdeck.storage.recorder import Recorder
+
+START_NS = 1_700_000_000_000_000_000
+
+
+def whatif(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "radixdeck.console.cli", "whatif", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def request(number: int) -> list[ev.AnyEvent]:
+    """Two agents in turn, each with a prompt of its own that it repeats."""
+    agent, rid, t_ns = f"agent{number % 2}", f"r{number}", START_NS + number * 10**8
+    hashes = np.arange(50, dtype="<u4") + 1000 * (number % 2)
+    who = {"rid": rid, "agent": agent, "session": f"s{number % 2}"}
+    return [
+        ev.AgentSeen(t_ns=t_ns, agent=agent, label=f"the {agent}", fingerprint="f", declared=True),
+        ev.PrefixMatched(t_ns=t_ns, prompt_tokens=50, cached_tokens=0, tail=hashes.tobytes(), **who),
+        ev.PrefixInserted(t_ns=t_ns + 1, rid=rid, phase="finish", total_tokens=50, new_tokens=50),
+    ]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run.sqlite"
+
+    async def write() -> None:
+        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "m", {}))
+        started = ev.EngineStarted(
+            t_ns=START_NS, pid=1, model="m", capacity_tokens=60, page_size=1, policy="kv_caching"
+        )
+        for seq, event in enumerate([started, *(event for number in range(10) for event in request(number))], 1):
+            recorder.record(seq, event)
+        await recorder.close()
+
+    asyncio.run(write())
+    return path
+
+
+def test_a_table_with_the_policies_and_the_best_possible(recording: Path) -> None:
+    ran = whatif(str(recording))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("10 requests, 500 prompt tokens, a cache of 60 tokens")
+    named = [line.split("  ")[0] for line in ran.stdout.splitlines()]
+    assert {"as recorded", "lru", "kv_caching", "best possible", "the agent0", "the agent1"} <= set(named)
+
+
+def test_json_has_one_object_per_policy(recording: Path) -> None:
+    ran = whatif(str(recording), "-p", "lru", "--kv-tokens", "200", "--json")
+    (row,) = map(json.loads, ran.stdout.splitlines())
+    assert (row["policy"], row["kv_tokens"], row["cached_tokens"]) == ("lru", 200, 8 * 49)
+    assert row["cached_rate"] == row["bound_rate"] == pytest.approx(8 * 49 / 500)
+    assert [agent["requests"] for agent in row["agents"]] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["-p", "lru", "-p", "best"], "no policy named 'best'"),
+        (["--kv-tokens", "-3"], "a cache of -3 tokens"),
+    ],
+)
+def test_nonsense_is_refused_in_words(recording: Path, words: list[str], named: str) -> None:
+    ran = whatif(str(recording), *words)
+    assert ran.returncode == 2
+    assert named in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_file_that_is_no_recording_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    for name in ("notes.txt", "none"):
+        ran = whatif(str(tmp_path / name))
+        assert ran.returncode == 2
+        assert name in ran.stderr
+        assert "Traceback" not in ran.stderr
