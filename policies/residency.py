@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import fold_engine, fold_requests, fold_tree
+from . import fold_engine, fold_others, fold_requests, fold_tree
 from .events import NO_NODE, AnyEvent, Event
 from .run_state import AgentStats, Ghost, NodeView, RequestView, RunState, Totals
 
@@ -36,8 +36,12 @@ def fold(state: RunState, event: AnyEvent) -> None:
     """Apply one event to the state in place. Cost: O(depth of the touched path); never raises on odd input."""
     state.t_ns = max(state.t_ns, event.t_ns)
     handle = _HANDLERS.get(type(event))
-    if handle is not None:
-        handle(state, event)
+    if handle is None:
+        return
+    agents = len(state.agents)
+    handle(state, event)
+    if len(state.agents) > max(agents, fold_others.AGENTS_KEPT):
+        fold_others.bound_agents(state)
 
 
 def resident_tokens(state: RunState) -> int:

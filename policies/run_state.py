@@ -1,6 +1,7 @@
 """The state of one run as the screens show it. A keyframe is this state as a struct.
 
-Everything in it is bounded but the nodes (by the KV pool) and the agents; JSON and back gives an equal state.
+Everything in it is bounded, the nodes by the KV pool; agents beyond a few thousand share the row 'others' once they
+hold nothing. JSON and back gives an equal state.
 """
 
 from __future__ import annotations
