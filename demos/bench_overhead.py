@@ -106,7 +106,7 @@ def floors(seen: Overhead) -> list[Floor]:
         _repeated("daemon: added latency, median ms", seen.whole.added_ms, FLOOR_ADDED_MS),
         _repeated("daemon: added time to first token, median ms", seen.whole.added_first_ms, FLOOR_ADDED_MS),
         _repeated(f"daemon: throughput lost at {many}, %", seen.whole.loss_percent("together"), FLOOR_LOSS_PERCENT),
-        _repeated(f"  every prompt cached, {many}, %", seen.whole.loss_percent("cached"), FLOOR_LOSS_PERCENT),
+        _repeated("daemon: throughput lost, prompts cached, %", seen.whole.loss_percent("cached"), FLOOR_LOSS_PERCENT),
         Floor(name="front alone: added latency, median ms", value=seen.front_added_ms, at_most=FLOOR_ADDED_MS),
         Floor(name="front alone: added time to first chunk, median ms", value=seen.front_added_first_ms,
               at_most=FLOOR_ADDED_MS),
@@ -224,8 +224,7 @@ def text(seen: Overhead) -> str:
 def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
     """Record, history and picture. Returns the record's path."""
     verdict = {
-        floor.name.strip(): {"value": floor.value, "at_most": floor.at_most, "kept": floor.kept}
-        for floor in floors(seen)
+        floor.name: {"value": floor.value, "at_most": floor.at_most, "kept": floor.kept} for floor in floors(seen)
     }
     told = {name: value for name, value in msgspec.to_builtins(settings).items() if name != "home"}
     record = Record(
