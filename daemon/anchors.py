@@ -22,6 +22,8 @@ from radixdeck.policies.events import AnchorMeasured, EngineEvent
 from radixdeck.policies.identity import Who
 from radixdeck.policies.prompts import CHAT_ROUTES, head_messages
 
+from .front_access import bearer
+
 MAX_AGENTS = 1_024
 MAX_TRIES = 3
 MAX_WAITING = 256
@@ -55,11 +57,18 @@ class _Job(msgspec.Struct, frozen=True):
 
 
 class AnchorBook:
-    """Anchors by agent: `upstream` gives the engine's URL or None, `hint` takes every AnchorMeasured."""
+    """Anchors by agent: `upstream` gives the engine's URL or None, `hint` takes every AnchorMeasured, `engine_key` is
+    the API key that the engine asks for."""
 
     def __init__(
-        self, *, upstream: Callable[[], str | None], hint: Callable[[EngineEvent], None], now_ns: Callable[[], int]
+        self,
+        *,
+        upstream: Callable[[], str | None],
+        hint: Callable[[EngineEvent], None],
+        now_ns: Callable[[], int],
+        engine_key: str | None = None,
     ) -> None:
+        self._headers = bearer(engine_key)
         self._upstream = upstream
         self._hint = hint
         self._now_ns = now_ns
@@ -155,6 +164,7 @@ class AnchorBook:
         self, session: aiohttp.ClientSession, upstream: str, body: dict[str, Any], letter: str
     ) -> list[int]:
         asked = {**body, "messages": [*body["messages"], {"role": "user", "content": letter}]}
-        async with session.post(f"{upstream}/v1/tokenize", json=asked, timeout=_TIMEOUT) as response:
+        asking = session.post(f"{upstream}/v1/tokenize", json=asked, headers=self._headers, timeout=_TIMEOUT)
+        async with asking as response:
             response.raise_for_status()
             return msgspec.json.decode(await response.read(), type=_Tokenized).tokens

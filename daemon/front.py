@@ -24,7 +24,7 @@ from radixdeck.policies.prompts import RESPONSES_ROUTE
 
 from .anchors import AnchorBook
 from .engine.protocol import Identity
-from .front_access import GENERATING, Access
+from .front_access import GENERATING, Access, bearer
 from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
 from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
@@ -40,7 +40,8 @@ _log = logging.getLogger("radixdeck.front")
 class Front:
     """The HTTP side of the daemon. `upstream`: the engine's URL, None while it is away; `why_down`: why, and seconds
     until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
-    agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty."""
+    agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty; `engine_key`: the API key that
+    the engine asks for, sent with the front's own calls only."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Front:
         now_ns: Callable[[], int],
         api_keys: Mapping[str, str] | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        engine_key: str | None = None,
     ) -> None:
         self.in_flight = 0
         self._host, self._port = host, port
@@ -67,6 +69,7 @@ class Front:
         self._anchors = anchors
         self._access = Access(api_keys)
         self._max_body_bytes = max_body_bytes
+        self._own_headers = bearer(engine_key)
         self._ids = RequestIds()
         self._aborts: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -118,7 +121,7 @@ class Front:
             raise FrontError(f"the engine is not available: {self._why_down()[0]}")
         rid = self._ids.take(None, "")
         try:
-            await prefill(self._session, upstream, agent, anchor, rid)
+            await prefill(self._session, upstream, agent, anchor, rid, self._own_headers)
         except asyncio.CancelledError:
             self._abort(rid)
             raise
@@ -245,15 +248,17 @@ class Front:
     def _abort(self, rid: str) -> None:
         """Tell the engine at once; left alone, it looks for closed connections every few seconds only."""
         if self._session is not None and (upstream := self._upstream()) is not None:
-            task = asyncio.create_task(_post_abort(self._session, upstream, rid))
+            task = asyncio.create_task(self._post_abort(self._session, upstream, rid))
             self._aborts.add(task)
             task.add_done_callback(self._aborts.discard)
 
-
-async def _post_abort(session: aiohttp.ClientSession, upstream: str, rid: str) -> None:
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with session.post(f"{upstream}/abort_request", json={"rid": rid}, timeout=_ABORT_TIMEOUT):
-            pass
+    async def _post_abort(self, session: aiohttp.ClientSession, upstream: str, rid: str) -> None:
+        asking = session.post(
+            f"{upstream}/abort_request", json={"rid": rid}, headers=self._own_headers, timeout=_ABORT_TIMEOUT
+        )
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asking:
+                pass
 
 
 def _lower(request: web.Request) -> dict[str, str]:

@@ -108,6 +108,11 @@ def _is_relayed(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in _PROXIED)
 
 
+def bearer(key: str | None) -> dict[str, str]:
+    """Headers of a call of our own to an engine that asks for this key, None if it asks for none."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
 def end_to_end(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     """Headers without those that belong to one connection only."""
     named = {name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(",")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,9 @@ from .front_body import IN_BAND
 from .front_errors import FrontError
 
 
-async def prefill(session: aiohttp.ClientSession, upstream: str, agent: str, anchor: Anchor, rid: str) -> None:
+async def prefill(
+    session: aiohttp.ClientSession, upstream: str, agent: str, anchor: Anchor, rid: str, headers: Mapping[str, str]
+) -> None:
     """Send the anchor to the engine, in the cache namespace of the agent's own requests.
 
     Raises FrontError if the engine is lost or does not take it. Cancelling closes the connection.
@@ -24,7 +27,7 @@ async def prefill(session: aiohttp.ClientSession, upstream: str, agent: str, anc
     if anchor.salt is not None:
         body["cache_salt"] = anchor.salt
     try:
-        async with session.post(f"{upstream}/generate", json=body) as answer:
+        async with session.post(f"{upstream}/generate", json=body, headers=headers) as answer:
             said = await answer.read()
     except aiohttp.ClientError as error:
         raise FrontError(f"the engine was lost while it warmed {agent!r}") from error

@@ -33,7 +33,8 @@ def chat_chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) ->
 
 class Upstream:
     """Records what it gets. `words`: what it streams; `gate`: it waits for this before the second word;
-    `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it."""
+    `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
+    `key`: the API key it insists on."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
@@ -47,6 +48,7 @@ class Upstream:
         self.cut = b""
         self.tools = False
         self.tokenize_failures = 0
+        self.key = ""
         self.url = ""
 
     @property
@@ -65,8 +67,8 @@ class Upstream:
         except ValueError:
             body = data
         self.requests.append((request.path, request.headers, body))
-        if request.path in CHECKED and request.content_type != "application/json":
-            return web.json_response({"error": "only application/json is allowed"}, status=400)
+        if refusal := self._refusal(request):
+            return refusal
         if request.path == "/abort_request":
             self.aborted.append(body["rid"])
             self.abort_seen.set()
@@ -84,6 +86,13 @@ class Upstream:
         if isinstance(body, dict) and body.get("stream"):
             return await self._stream(request)
         return await self._whole(request, body)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        if request.path in CHECKED and request.content_type != "application/json":
+            return web.json_response({"error": "only application/json is allowed"}, status=400)
+        return None
 
     def _tokenize(self, body: Any) -> web.Response:
         if self.tokenize_failures:
@@ -140,7 +149,7 @@ class Upstream:
 class Stack:
     """The upstream, the front before it, and all that the front reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine_key: str | None = None) -> None:
         self.upstream = Upstream()
         self.away: tuple[str, float] | None = None
         self.reports: list[Any] = []
@@ -148,7 +157,7 @@ class Stack:
         self.banned: dict[str, str] = {}
         self.url = ""
         self.front: Front
-        self.anchors = AnchorBook(upstream=self.up, hint=self.report, now_ns=now_ns)
+        self.anchors = AnchorBook(upstream=self.up, hint=self.report, now_ns=now_ns, engine_key=engine_key)
         self.client: aiohttp.ClientSession
 
     def up(self) -> str | None:
@@ -184,7 +193,7 @@ class Stack:
 
 @asynccontextmanager
 async def stack(**options: Any) -> AsyncIterator[Stack]:
-    made = Stack()
+    made = Stack(options.get("engine_key"))
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", made.upstream.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)

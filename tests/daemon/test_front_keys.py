@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from front_harness import stack
 
-from radixdeck.policies.events import SessionEnded
+from radixdeck.policies.events import AnchorMeasured, SessionEnded
 
+CHAT = "/v1/chat/completions"
 KEYS = {"key-a": "acme", "key-d": "default"}
 
 
@@ -56,3 +58,21 @@ async def test_a_session_is_ended_by_its_own_tenant_only() -> None:
         assert (await s.chat("hi", headers={**ours, "x-session-id": "acme/s1", "x-session-end": "true"}))[0] == 400
         assert not s.of(SessionEnded)
         assert (await s.post("/radixdeck/sessions/s1/end", None, acme))[1]["session"] == "acme/s1"
+
+
+async def test_the_engines_key_goes_with_our_own_calls_only() -> None:
+    async with stack(engine_key="engine-key") as s:
+        s.upstream.key = "engine-key"
+        body = {"messages": [{"role": "system", "content": "You plan."}, {"role": "user", "content": "hi"}]}
+        who = {"x-agent-id": "planner"}
+        assert (await s.post(CHAT, body, who))[0] == 401
+        assert s.upstream.last_headers.get("Authorization") is None
+        assert (await s.post(CHAT, body, {**who, "Authorization": "Bearer engine-key"}))[0] == 200
+        await s.until(AnchorMeasured)
+        assert await s.front.warm("planner") > 0
+        s.upstream.gate = asyncio.Event()
+        s.upstream.reached.clear()
+        warming = asyncio.create_task(s.front.warm("planner"))
+        await asyncio.wait_for(s.upstream.reached.wait(), 10)
+        warming.cancel()
+        await asyncio.wait_for(s.upstream.abort_seen.wait(), 10)
