@@ -16,6 +16,7 @@ from radixdeck.policies.prompts import (
     RESPONSES_ROUTE,
 )
 
+from .engine.protocol import CARRIED
 from .front_errors import Refusal
 
 GENERATING = CHAT_ROUTES | {COMPLETIONS_ROUTE, GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE}
@@ -94,7 +95,7 @@ class Access:
             kept.popall("Authorization", None)
             kept.popall("x-api-key", None)
         kept.popall("x-override-rid", None)
-        if kept.get("x-smg-routing-key", "").startswith("radixdeck:"):
+        if kept.get("x-smg-routing-key", "").startswith(CARRIED):
             kept.popall("x-smg-routing-key")
         if headers.get("Content-Encoding", "").lower() in _DECODED:
             kept.popall("Content-Encoding", None)

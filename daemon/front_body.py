@@ -21,11 +21,9 @@ from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.declared import DEFAULT_TENANT
 from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
-from .engine.protocol import Identity
+from .engine.protocol import CARRIED, IN_BAND, Identity
 from .front_errors import Refusal, bad_request
 
-IN_BAND = "radixdeck"
-CARRIED = "radixdeck:"
 MAX_REMEMBERED_IDS = 65_536
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _OURS = ("rd-", "resp_", "HEALTH_CHECK")

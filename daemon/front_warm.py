@@ -9,8 +9,7 @@ import aiohttp
 import msgspec
 
 from .anchors import Anchor
-from .engine.protocol import Identity
-from .front_body import IN_BAND
+from .engine.protocol import IN_BAND, Identity
 from .front_errors import FrontError
 
 

@@ -11,12 +11,10 @@ from typing import Any, cast
 
 import msgspec
 
-from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.ownership import Who
 
-from .protocol import Identity
+from .protocol import CARRIED, IN_BAND, Identity
 
-PARAMETER = "radixdeck"
-CARRIED_PREFIX = "radixdeck:"
 MAX_NAME_LENGTH = 256
 
 _decode = msgspec.json.Decoder(Identity).decode
@@ -38,20 +36,17 @@ def _from_parameters(req: Any) -> Identity | None:
     params: object = getattr(getattr(req, "sampling_params", None), "custom_params", None)
     if not isinstance(params, dict):
         return None
-    told: object = cast("dict[str, object]", params).get(PARAMETER)
+    told: object = cast("dict[str, object]", params).get(IN_BAND)
     return None if told is None else msgspec.convert(told, Identity)
 
 
 def _carried(req: Any, field: str) -> Identity | None:
     text: object = getattr(req, field, None)
-    if not isinstance(text, str) or not text.startswith(CARRIED_PREFIX):
+    if not isinstance(text, str) or not text.startswith(CARRIED):
         return None
-    return _decode(text.removeprefix(CARRIED_PREFIX).encode())
+    return _decode(text.removeprefix(CARRIED).encode())
 
 
 def _sane(identity: Identity) -> bool:
     names = (identity.agent, identity.session, identity.tenant)
     return bool(identity.agent) and identity.anchor >= 0 and all(len(name) <= MAX_NAME_LENGTH for name in names)
-
-
-__all__ = ["CARRIED_PREFIX", "NOBODY", "PARAMETER", "who_asks"]

@@ -18,6 +18,10 @@ ENV_SETUP = "RADIXDECK_SETUP"
 """JSON of EngineSetup."""
 BACKEND = "radixdeck"
 """Name of our radix-cache backend: `--radix-cache-backend radixdeck`."""
+IN_BAND = "radixdeck"
+"""Key of an Identity in a request's custom_params."""
+CARRIED = "radixdeck:"
+"""What an Identity as JSON stands behind, on routes that drop custom_params."""
 
 
 class EngineSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,7 @@ class EngineSetup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, carried in-band with every request as custom_params['radixdeck']."""
+    """Who asks, carried in-band with every request as custom_params[IN_BAND] or as JSON behind CARRIED."""
 
     agent: str
     session: str
