@@ -22,4 +22,4 @@ class SessionError(StorageError):
 
 
 class WhatIfError(StorageError):
-    """There is nothing to ask "what if" about: no size makes sense, or the recording has no requests in it."""
+    """A what-if cannot be asked: of a size that makes no sense, or of a recording without requests."""

@@ -163,11 +163,6 @@ class ModelEngine:
         self._anchor: AnchorMeasured | None = None
         self._cache = self._new_cache(1)
 
-    @property
-    def failed(self) -> bool:
-        """Whether the code that watches the tree raised, see the PolicyFailed of policy 'radixdeck'."""
-        return self._cache.observer.broken
-
     def matched(self, number: int, event: PrefixMatched, request: Request) -> None:
         """A request comes. `number`: what it is known by. The engine matches first and learns of the anchor then,
         although it says so first."""
@@ -234,7 +229,7 @@ class ModelEngine:
             self._cache.measured(anchor)
 
     def _start(self, event: EngineStarted) -> None:
-        self._cache = self._new_cache(event.page_size)
+        self._cache = self._new_cache(max(1, event.page_size))
         self._stream.emit(
             msgspec.structs.replace(event, capacity_tokens=self._kv_tokens, policy=self._policy or event.policy)
         )
@@ -247,7 +242,7 @@ class ModelEngine:
         page_size, idle_pages = self._cache.page_size, self._cache.tree.idle_pages
         return msgspec.structs.replace(
             event,
-            used_tokens=(self._cache.taken_pages - idle_pages) * page_size,
+            used_tokens=self._cache.taken_pages * page_size,
             evictable_tokens=idle_pages * page_size,
             capacity_tokens=self._kv_tokens,
         )

@@ -24,6 +24,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
 )
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
 from .bound import belady_bound
@@ -91,7 +92,7 @@ def what_if(
 
     Warm-ups of the recording are run again only under the policy that the recording began with; a policy is not asked
     for others here. `progress` is told the share done (0 to 1), `take` every event of the modelled engine. Raises
-    WhatIfError for a size that makes no sense, PolicyError for an unknown policy,
+    WhatIfError for a size that makes no sense or events that cannot be followed, PolicyError for an unknown policy,
     SessionError if the recording turns out to be damaged.
     """
     begun_s = time.perf_counter()
@@ -128,6 +129,7 @@ class _Run:
         self._take = take
         self._state = RunState()
         self._failures: list[str] = []
+        self._broken = ""
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
         host = PolicyHost([policy], recorded.tunables())
@@ -167,11 +169,15 @@ class _Run:
 
     def _told(self, event: EngineEvent) -> None:
         if isinstance(event, PolicyFailed):
-            self._failures.append(f"{event.policy}: {event.call}: {event.error}")
+            said = f"{event.policy}: {event.call}: {event.error}"
+            self._failures.append(said)
+            self._broken = said if event.policy == THIS_LAYER else self._broken
         fold(self._state, event)
         self._take(event)
 
     def outcome(self, begun_s: float) -> Outcome:
+        if self._broken:
+            raise WhatIfError(f"{self._recorded.session.path}: the modelled cache could not follow it: {self._broken}")
         totals = self._state.totals
         bounds = [belady_bound(piece, self._kv_tokens, max(1, self._state.page_size)) for piece in self._pieces]
         return Outcome(
