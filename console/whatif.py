@@ -31,7 +31,7 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
         " times as recorded"
     )
     yield ""
-    yield f"{'':14}  {'hit rate':>8}  {'saved tokens':>12}  {'evictions':>9}  {'that hurt':>9}  {'by tokens':>11}"
+    yield f"{'':18}  {'hit rate':>8}  {'saved tokens':>12}  {'evictions':>9}  {'that hurt':>9}  {'by tokens':>11}"
     yield _line("as recorded", first.recorded_tokens, first)
     for outcome in outcomes:
         hurt = f"{outcome.evictions:9,}  {outcome.evictions_that_hurt:9,}  {outcome.hurt_tokens:11,}"
@@ -43,22 +43,22 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
 
 
 def _line(name: str, tokens: int, outcome: Outcome) -> str:
-    return f"{name:14}  {_share(tokens, outcome.prompt_tokens):8.1%}  {tokens:12,}"
+    return f"{name:18}  {_share(tokens, outcome.prompt_tokens):8.1%}  {tokens:12,}"
 
 
 def _agents(outcomes: list[Outcome]) -> Iterator[str]:
-    columns = "".join(f"  {outcome.policy:>11}  {'hurt':>5}" for outcome in outcomes)
-    yield f"{'agent':14}  {'requests':>8}  {'tokens':>11}  {'recorded':>8}{columns}"
+    columns = "".join(f"  {outcome.policy:>18}  {'hurt':>5}" for outcome in outcomes)
+    yield f"{'agent':18}  {'requests':>8}  {'tokens':>11}  {'recorded':>8}{columns}"
     served = [{agent.agent: agent for agent in outcome.agents} for outcome in outcomes]
     for agent in outcomes[0].agents:
         cells = "".join(_cell(by_agent[agent.agent]) for by_agent in served)
         recorded = _share(agent.recorded_tokens, agent.prompt_tokens)
-        name = (agent.label or agent.agent or "(nobody)")[:14]
-        yield f"{name:14}  {agent.requests:8,}  {agent.prompt_tokens:11,}  {recorded:8.1%}{cells}"
+        name = (agent.label or agent.agent or "(nobody)")[:18]
+        yield f"{name:18}  {agent.requests:8,}  {agent.prompt_tokens:11,}  {recorded:8.1%}{cells}"
 
 
 def _cell(agent: AgentOutcome) -> str:
-    return f"  {_share(agent.cached_tokens, agent.prompt_tokens):11.1%}  {agent.evictions_that_hurt:5,}"
+    return f"  {_share(agent.cached_tokens, agent.prompt_tokens):18.1%}  {agent.evictions_that_hurt:5,}"
 
 
 def _remarks(outcomes: list[Outcome]) -> Iterator[str]:
