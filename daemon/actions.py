@@ -15,7 +15,7 @@ from .clock import now_ns
 from .engine.protocol import Act, Observe
 from .front import Front
 from .front_errors import FrontError
-from .link import EngineLink, LinkError
+from .link import ORDER_TIMEOUT_S, EngineLink, LinkError
 
 ON_TREE = frozenset({"pin", "unpin", "retain", "evict", "boost"})
 
@@ -44,19 +44,18 @@ class Actions:
             return await self._on_tree(action, by)
         if action.kind == "warm":
             return await self._warm(action, by)
-        self.tell(self._taken(action, by, ok=True, result="done"))
+        # The front enforces these, so they hold from now on, whether an engine is there or not.
+        self._append(self._taken(action, by, ok=True, result="done"))
         return True, "done", 0
 
     def tell(self, fact: EngineEvent) -> None:
         """Put a fact into the engine stream, or straight into the run while there is no engine to order it."""
-        if self._link.connected:
-            self._link.send(Observe(self._link.new_id(), [fact]))
-        else:
+        if not self._link.send(Observe(self._link.new_id(), [fact])):
             self._append(fact)
 
     async def _on_tree(self, action: Action, by: str) -> tuple[bool, str, int]:
         try:
-            answer = await self._link.order(Act(self._link.new_id(), action, by))
+            answer = await self._link.order(Act(self._link.new_id(), action, by, expires_ns()))
         except LinkError as error:
             return False, str(error), 0
         return answer.ok, answer.detail or "done", answer.tokens
@@ -94,3 +93,8 @@ class Actions:
             result=result,
             tokens=tokens,
         )
+
+
+def expires_ns() -> int:
+    """When an order that is given now has failed for whoever gave it, UTC nanoseconds."""
+    return now_ns() + int(ORDER_TIMEOUT_S * 1e9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,13 +15,16 @@ from radixdeck.policies.primitives import Action
 from radixdeck.policies.registry import PolicyError
 from radixdeck.policies.residency import RunState
 
-from .actions import Actions
+from .actions import Actions, expires_ns
 from .clock import now_ns
 from .engine.protocol import Order, SwitchPolicy, Tune
 from .link import EngineLink, LinkError
 from .wire import Command, Reply
 
 Outcome = tuple[bool, str, int]
+
+
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 
 
 class _Arguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,14 +50,14 @@ class _AgentOrNode(_Arguments, frozen=True):
 
 class _Retain(_Arguments, frozen=True):
     agent: str
-    tokens: float = 0.0
-    half_life_s: float = 600.0
+    tokens: Annotated[float, msgspec.Meta(ge=-1, le=1e9)] = 0.0
+    half_life_s: _Seconds = 600.0
 
 
 class _Boost(_Arguments, frozen=True):
     agent: str
-    amount: float
-    ttl_s: float = 600.0
+    amount: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+    ttl_s: _Seconds = 600.0
 
 
 class _Policy(_Arguments, frozen=True):
@@ -89,10 +92,9 @@ class Commands:
         flush: Callable[[], Awaitable[None]],
         record: Callable[[CommandReceived], None],
         watch: Callable[[bool], None],
-        setup_changed: Callable[[Order], None],
     ) -> None:
         self._state, self._host, self._actions, self._link = state, host, actions, link
-        self._flush, self._record, self._watch, self._setup_changed = flush, record, watch, setup_changed
+        self._flush, self._record, self._watch = flush, record, watch
 
     async def handle(self, command: Command) -> Reply:
         """Carry out one command and say what became of it. Never raises."""
@@ -158,18 +160,16 @@ class Commands:
 
     async def _switch(self, command: Command, told: _Policy) -> Outcome:
         self._host().check_switch(told.name, told.enabled)
-        order = SwitchPolicy(self._link.new_id(), told.name, told.enabled, command.by, command.why)
+        order = SwitchPolicy(self._link.new_id(), told.name, told.enabled, command.by, command.why, expires_ns())
         return await self._ordered(order, f"{told.name} {'on' if told.enabled else 'off'}")
 
     async def _tune(self, command: Command, told: _Tune) -> Outcome:
         self._host().check_tune(told.policy, told.name, told.value)
-        order = Tune(self._link.new_id(), told.policy, told.name, told.value, command.by, command.why)
+        order = Tune(self._link.new_id(), told.policy, told.name, told.value, command.by, command.why, expires_ns())
         return await self._ordered(order, f"{told.policy}.{told.name} = {told.value:g}")
 
     async def _ordered(self, order: Order, done: str) -> Outcome:
         answer = await self._link.order(order)
-        if answer.ok:
-            self._setup_changed(order)
         return answer.ok, answer.detail or done, 0
 
     def _end_session(self, told: _Session) -> Outcome:

@@ -12,9 +12,14 @@ from typing import Any
 
 import msgspec
 
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.parameters import TunableError
+from radixdeck.policies.registry import PolicyError
+
 from .engine.args import EngineSpec
 
 CONFIG_NAME = "radixdeck.toml"
+_SECRET = re.compile(r"^--.*(api-key|password|secret|auth-token)")
 
 
 class ConfigError(ValueError):
@@ -89,6 +94,38 @@ def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
     node = config.node or default_node()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", node):
         raise ConfigError(f"{where}: node: {node!r}: letters, digits, '_', '.' and '-' only, at most 64")
+    if config.api_keys and engine_key(config):
+        raise ConfigError(
+            f"{where}: api_keys and SGLang's --api-key exclude each other: callers' keys end at the front"
+        )
+    try:
+        PolicyHost(config.policy.enabled, config.policy.tunables)
+    except (PolicyError, TunableError) as error:
+        raise ConfigError(f"{where}: policy: {error}") from error
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
     return msgspec.structs.replace(config, node=node)
+
+
+def engine_key(config: DaemonConfig) -> str | None:
+    """The key that SGLang's server was told to ask for (`--api-key` among its arguments), for our own calls to it."""
+    words = [part for word in config.engine.sglang_args for part in word.split("=", 1)]
+    return words[words.index("--api-key") + 1] if "--api-key" in words[:-1] else None
+
+
+def public(config: DaemonConfig) -> dict[str, Any]:
+    """The configuration as it may be recorded and shown: without keys, passwords and tokens."""
+    broker = re.sub(r"//[^/@]*@", "//", config.broker)
+    engine = msgspec.structs.replace(config.engine, sglang_args=_without_secrets(config.engine.sglang_args))
+    return msgspec.to_builtins(msgspec.structs.replace(config, api_keys={}, broker=broker, engine=engine))
+
+
+def _without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:
+    shown: list[str] = []
+    for before, word in zip(("", *words), words, strict=False):
+        name, equals, _ = word.partition("=")
+        if _SECRET.search(before) and not word.startswith("--"):
+            shown.append("***")
+        else:
+            shown.append(f"{name}=***" if equals and _SECRET.search(name) else word)
+    return tuple(shown)

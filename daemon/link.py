@@ -20,6 +20,7 @@ from .engine.protocol import Answer, EventsSent, FromEngine, Hello, Order
 
 log = logging.getLogger(__name__)
 
+ORDER_TIMEOUT_S = 5.0
 BURST = 200
 """Frames taken before others on the event loop get their turn."""
 
@@ -79,7 +80,7 @@ class EngineLink:
             if self._socket is not None:
                 loop.remove_reader(socket.fileno())
             self._socket = None
-            self._lose_peer("the link was closed")
+            self.forget_engine("the link was closed")
             socket.close()
             context.term()
 
@@ -94,17 +95,19 @@ class EngineLink:
             self._take(peer, b"".join(frames))
         self._readable.set()
 
-    async def order(self, order: Order, timeout_s: float = 5.0) -> Answer:
+    async def order(self, order: Order, timeout_s: float = ORDER_TIMEOUT_S) -> Answer:
         """Give an order and wait for its answer. Raises LinkError if no engine is connected or none answers in time."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[order.id] = future
         try:
             if not self.send(order):
-                raise LinkError("no engine is connected")
+                raise LinkError("the engine is too busy to take orders" if self.connected else "no engine is connected")
             return await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             kind = type(order).__name__
-            raise LinkError(f"the engine did not answer order {kind} {order.id} within {timeout_s:g} s") from None
+            raise LinkError(
+                f"the engine did not answer order {kind} {order.id} within {timeout_s:g} s and will not obey it"
+            ) from None
         finally:
             self._waiting.pop(order.id, None)
 
@@ -115,9 +118,12 @@ class EngineLink:
         frames = [self._peer, msgspec.json.encode(order)]
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            log.warning("the engine does not take orders at the moment")
+            return False
         except zmq.ZMQError as error:
             log.warning("the engine is gone: %s", error)
-            self._lose_peer("the engine went away")
+            self.forget_engine("the engine went away")
             return False
         finally:
             # ZMQ signals its descriptor once per change, and a send takes that signal too: look for frames after it.
@@ -149,7 +155,7 @@ class EngineLink:
 
     def _greet(self, peer: bytes, hello: Hello) -> None:
         if peer != self._peer:
-            self._lose_peer("the engine connected anew")
+            self.forget_engine("the engine connected anew")
         if hello.pid != self._pid:
             self._next_seq = -1
         self._peer, self._pid = peer, hello.pid
@@ -165,7 +171,8 @@ class EngineLink:
         self._next_seq = sent.first_seq + len(sent.events)
         self._on_events(sent.first_seq, events)
 
-    def _lose_peer(self, why: str) -> None:
+    def forget_engine(self, why: str) -> None:
+        """No engine is connected until one says Hello. Orders without an answer fail with `why`."""
         self._peer = None
         for future in self._waiting.values():
             if not future.done():

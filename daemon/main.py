@@ -10,22 +10,26 @@ from collections.abc import Callable
 
 import structlog
 
+from radixdeck.storage.errors import StorageError
+
 from .broker import BrokerError
 from .config import ConfigError, DaemonConfig
 from .discovery import DiscoveryError
 from .front_errors import FrontError
+from .link import LinkError
 from .paths import home_of
 from .runtime import Daemon, open_daemon
 
 Say = Callable[[str], None]
+CANNOT_START = (BrokerError, ConfigError, DiscoveryError, FrontError, LinkError, StorageError, OSError)
 
 
 def serve(config: DaemonConfig, say: Say) -> int:
     """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 2 if it could not start."""
-    log_to_file(config)
     try:
+        log_to_file(config)
         return asyncio.run(_serve(config, say))
-    except (BrokerError, ConfigError, DiscoveryError, FrontError, OSError) as error:
+    except CANNOT_START as error:
         say(f"cannot start: {error}")
         return 2
     except KeyboardInterrupt:
@@ -59,7 +63,7 @@ async def _serve(config: DaemonConfig, say: Say) -> int:
         loop.add_signal_handler(number, stop.set)
     async with open_daemon(config) as daemon:
         _introduce(daemon, say)
-        telling = asyncio.create_task(_tell_engine(daemon, say))
+        telling = asyncio.create_task(_tell(daemon, say))
         await stop.wait()
         telling.cancel()
         say("stopping (again Ctrl-C to stop at once)")
@@ -77,14 +81,19 @@ def _introduce(daemon: Daemon, say: Say) -> None:
     say(f"console   radixdeck console --node {daemon.config.node}")
 
 
-async def _tell_engine(daemon: Daemon, say: Say) -> None:
-    """One line whenever the engine's state or what it is doing changes."""
-    last: tuple[str, str] | None = None
+async def _tell(daemon: Daemon, say: Say) -> None:
+    """One line whenever the engine's state or what it is doing changes, and when recording stops or goes on."""
+    told: dict[str, str] = {}
     while True:
-        now = (daemon.engine.status.state, daemon.engine.status.detail)
-        if now != last:
-            say(f"engine    {now[0]}{': ' + now[1] if now[1] else ''}")
-            last = now
+        status = daemon.engine.status
+        news = {
+            "engine": f"{status.state}{': ' + status.detail if status.detail else ''}",
+            "recording": f"stopped: {daemon.recorder.failed}" if daemon.recorder.failed else "goes on",
+        }
+        for what, words in news.items():
+            if told.setdefault(what, "goes on") != words:
+                say(f"{what:9} {words}")
+        told = news
         await asyncio.sleep(0.25)
 
 

@@ -6,6 +6,7 @@ from collections import deque
 
 from radixdeck.policies.events import AnyEvent, PrefixMatched, RequestFinished
 from radixdeck.policies.residency import RunState
+from radixdeck.storage.recorder import Recorder
 
 from .wire import Metrics
 
@@ -28,7 +29,7 @@ class Window:
             case _:
                 return
 
-    def metrics(self, now_ns: int, state: RunState, *, events_dropped: int, backlog: int) -> Metrics:
+    def metrics(self, now_ns: int, state: RunState, recorder: Recorder) -> Metrics:
         """The wire's Metrics at `now_ns` (UTC nanoseconds)."""
         self._forget(now_ns - WINDOW_NS)
         prompt = sum(tokens for _, _, tokens in self._matched)
@@ -44,8 +45,10 @@ class Window:
             waiting=state.waiting,
             used_tokens=state.used_tokens,
             capacity_tokens=state.capacity_tokens,
-            events_dropped=events_dropped,
-            recorder_backlog=backlog,
+            events_dropped=state.totals.dropped_events,
+            recorder_backlog=recorder.backlog,
+            recorder_dropped=recorder.dropped,
+            recorder_failed=recorder.failed,
         )
 
     def _forget(self, before_ns: int) -> None:

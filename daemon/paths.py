@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import msgspec
 import platformdirs
 
 ENV_HOME = "RADIXDECK_HOME"
+MAX_SOCKET_PATH = 100
+"""Bytes; the system's limit is 107."""
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -31,6 +34,13 @@ class Paths(msgspec.Struct, frozen=True):
     @property
     def state(self) -> Path:
         return self._made("state")
+
+    def socket(self, name: str) -> Path:
+        """A path for a Unix socket: in state/ if that is short enough for the system, else in a folder of its own."""
+        folder = self.state
+        if len(os.fsencode(folder)) + len(name) + len("/.sock") > MAX_SOCKET_PATH:
+            folder = Path(tempfile.mkdtemp(prefix="radixdeck-"))
+        return folder / f"{name}.sock"
 
     def _made(self, name: str) -> Path:
         folder = self.home / name

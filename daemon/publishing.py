@@ -11,6 +11,7 @@ import msgspec
 
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.residency import RunState
+from radixdeck.storage.recorder import Recorder
 
 from .clock import now_ns
 from .journal import Journal
@@ -28,10 +29,8 @@ WATCH_S = 15.0
 class Publisher:
     """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes."""
 
-    def __init__(
-        self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], backlog: Callable[[], int]
-    ) -> None:
-        self._mqtt, self._journal, self._host, self._backlog = mqtt, journal, host, backlog
+    def __init__(self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], recorder: Recorder) -> None:
+        self._mqtt, self._journal, self._host, self._recorder = mqtt, journal, host, recorder
         self._watched_until = 0.0
 
     def watch(self, *, resync: bool) -> None:
@@ -55,10 +54,7 @@ class Publisher:
             now = now_ns()
             self._mqtt.publish("agents", _agents(self._journal), retain=True)
             self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now), retain=True)
-            state = self._journal.state
-            metrics = self._journal.window.metrics(
-                now, state, events_dropped=state.totals.dropped_events, backlog=self._backlog()
-            )
+            metrics = self._journal.window.metrics(now, self._journal.state, self._recorder)
             self._mqtt.publish("metrics", msgspec.json.encode(metrics))
 
     async def _keyframes(self) -> None:

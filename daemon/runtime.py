@@ -7,25 +7,24 @@ observed by the policies' twin, which wants actions (`_act`), and go out (Publis
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import structlog
 
 from radixdeck.policies.events import (
-    ActionKind,
-    ActionTaken,
-    AnchorMeasured,
     EngineEvent,
     EngineLost,
     EngineStarted,
+    EventsDropped,
     FrontEvent,
     PolicyFailed,
     PrefixMatched,
@@ -33,7 +32,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
-from radixdeck.policies.residency import AgentStats, RunState
+from radixdeck.policies.residency import RunState
 from radixdeck.storage.files import run_path
 from radixdeck.storage.listing import prune
 from radixdeck.storage.recorder import Recorder, RunInfo
@@ -41,12 +40,14 @@ from radixdeck.storage.recorder import Recorder, RunInfo
 from .actions import Actions
 from .anchors import AnchorBook
 from .broker import open_broker
+from .carry_over import facts_for_new_engine
 from .clock import now_ns
-from .commands import CommandRefused, Commands
-from .config import DaemonConfig
+from .commands import Commands
+from .config import DaemonConfig, engine_key, public
 from .discovery import announce, withdraw
 from .engine.launch import Engine, EngineStatus
-from .engine.protocol import EngineSetup, Hello, Observe, Order
+from .engine.protocol import EngineSetup, Hello, Observe, Snapshot
+from .flush import flush
 from .front import Front
 from .journal import Journal
 from .link import EngineLink
@@ -59,6 +60,8 @@ from .wire import BrokerAddress, Command, Discovery, Reply, Status
 log = structlog.get_logger(__name__)
 
 ACT_PERIOD_S = 1.0
+LOOK_AGAIN_S = 10.0
+UNSEEN = "; its cache is not watched (another kind of cache, or see the engine's log)"
 
 
 class Daemon:
@@ -73,31 +76,35 @@ class Daemon:
         model = config.engine.model or "made on the spot"
         info = RunInfo(
             run=run, node=config.node, started_ns=self.started_ns, version=self.version, model=model,
-            config=msgspec.to_builtins(msgspec.structs.replace(config, api_keys={})),
+            config=public(config),
         )  # fmt: skip
         self.recorder = Recorder(self.recording, info)
         self.journal = Journal(run, self.recorder)
         self.setup = EngineSetup(policies=list(config.policy.enabled), tunables=config.policy.tunables)
         self.host = self._new_host()
-        endpoint = f"ipc://{paths.state}/{run[-8:]}.sock"
+        endpoint = f"ipc://{paths.socket(run[-8:])}"
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
-        self.anchors = AnchorBook(upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns)
+        key = engine_key(config)
+        self.anchors = AnchorBook(
+            upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key
+        )  # fmt: skip
         self.front = Front(
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
-            anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None,
+            anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None, engine_key=key,
         )  # fmt: skip
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(
             state=lambda: self.journal.state, host=lambda: self.host, actions=self.actions, link=self.link,
-            flush=self._flush, record=self.journal.append, watch=self._watch, setup_changed=self._remember,
+            flush=self._flush, record=self.journal.append, watch=self._watch,
         )  # fmt: skip
         self.mqtt = MqttLink(broker, config.node, self.commands.handle)
-        self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, lambda: self.recorder.backlog)
+        self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, self.recorder)
         self.url = ""
         self._act_soon = asyncio.Event()
+        self._looked_s = -LOOK_AGAIN_S
 
     @property
     def state(self) -> RunState:
@@ -123,8 +130,16 @@ class Daemon:
             if isinstance(fact, PolicyFailed):
                 log.warning("policy failed in the daemon", policy=fact.policy, call=fact.call, error=fact.error)
         self.journal.append(event)
+        self.setup = self.engine.setup = after(self.setup, event, self.host)
         if isinstance(event, PrefixMatched) and not event.warm:
             self._act_soon.set()
+        if isinstance(event, EventsDropped):
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Events are missing: have the tree told anew, or residency stays wrong for the rest of the run."""
+        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot(self.link.new_id())):
+            self._looked_s = time.monotonic()
 
     def _on_front(self, event: FrontEvent) -> None:
         if isinstance(event, RequestArrived):
@@ -137,26 +152,14 @@ class Daemon:
     def _on_hello(self, hello: Hello) -> None:
         """A fresh engine knows nothing of what the operator asked for and of the anchors measured so far."""
         log.info("engine connected", pid=hello.pid, rank=hello.rank)
-        facts: list[EngineEvent] = [
-            AnchorMeasured(t_ns=now_ns(), agent=stats.agent, tokens=self.anchors.tokens(stats.agent))
-            for stats in self.state.agents.values()
-            if self.anchors.tokens(stats.agent)
-        ]
-        facts += self._lasting_actions()
+        facts = facts_for_new_engine(self.state, self.anchors)
         if facts:
             self.link.send(Observe(self.link.new_id(), facts))
 
-    def _lasting_actions(self) -> list[ActionTaken]:
-        return [
-            ActionTaken(
-                t_ns=now_ns(), id=self.link.new_id(), kind=kind, agent=stats.agent, by="daemon", why="engine restarted"
-            )
-            for stats in self.state.agents.values()
-            for kind in _lasting(stats)
-        ]
-
     def _on_engine_status(self, status: EngineStatus) -> None:
         log.info("engine", state=status.state, detail=status.detail)
+        if status.state in ("restarting", "failed", "stopped"):
+            self.link.forget_engine(f"the engine is {status.state}")
         if status.retry_in_s > 0:
             self.journal.append(EngineLost(t_ns=now_ns(), reason=status.detail, retry_in_s=status.retry_in_s))
         self._publish_status()
@@ -174,9 +177,6 @@ class Daemon:
                     continue
                 await self.actions.carry_out(action, policy)
 
-    def _remember(self, order: Order) -> None:
-        self.setup = self.engine.setup = after(self.setup, order, self.host)
-
     def _new_host(self) -> PolicyHost:
         return PolicyHost(self.setup.policies, self.setup.tunables)
 
@@ -189,10 +189,7 @@ class Daemon:
         return status.detail or status.state, max(status.retry_in_s, 1.0)
 
     async def _flush(self) -> None:
-        if (url := self.engine.url) is None:
-            raise CommandRefused(f"flush: engine is {self.engine.status.state}")
-        async with aiohttp.ClientSession() as session, session.post(f"{url}/flush_cache") as answer:
-            answer.raise_for_status()
+        await flush(self.engine.url, self.engine.status.state, engine_key(self.config))
 
     # ---- facts out ---------------------------------------------------------------------------------------------------
 
@@ -201,11 +198,12 @@ class Daemon:
 
     def _publish_status(self) -> None:
         status = self.engine.status
+        detail = status.detail + ("" if self.link.connected or status.state != "ready" else UNSEEN)
         self.mqtt.publish(
             "status",
             msgspec.json.encode(
                 Status(
-                    node=self.config.node, online=True, run=self.journal.run, state=status.state, detail=status.detail,
+                    node=self.config.node, online=True, run=self.journal.run, state=status.state, detail=detail,
                     model=self.state.model, endpoint=self.url, recording=str(self.recording), version=self.version,
                     started_ns=self.started_ns,
                 )
@@ -256,10 +254,17 @@ async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_broker(config.broker, state_dir=paths.state))
         daemon = Daemon(config, paths, broker)
-        stack.push_async_callback(daemon.recorder.close)
+        stack.push_async_callback(_finish_recording, daemon)
         await daemon.start()
         await stack.enter_async_context(_running(daemon))
         yield daemon
+
+
+async def _finish_recording(daemon: Daemon) -> None:
+    await daemon.recorder.close()
+    if daemon.journal.seq == 0:
+        # Nothing ever happened: a daemon that could not start leaves no empty run behind.
+        daemon.recording.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -281,16 +286,8 @@ async def _running(daemon: Daemon) -> AsyncGenerator[None]:
         raise
 
 
-def _lasting(stats: AgentStats) -> list[ActionKind]:
-    """What the operator asked for an agent that outlives an engine process; boosts and node pins do not."""
-    held: list[tuple[ActionKind, bool]] = [("pin", stats.pinned), ("quarantine", stats.quarantined)]
-    return [kind for kind, on in held if on]
-
-
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
-    finally:
-        event.clear()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    event.clear()

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import msgspec
 
+from radixdeck.policies.events import EngineEvent, PolicySwitched, TunableChanged
 from radixdeck.policies.host import PolicyHost
 
-from .engine.protocol import EngineSetup, Order, SwitchPolicy, Tune
+from .engine.protocol import EngineSetup
+
+HOST = "host"
+"""Who switches when a policy loses its slot to another one, or fails: that is not meant for the next start."""
 
 
-def after(setup: EngineSetup, order: Order, host: PolicyHost) -> EngineSetup:
-    """`setup` as it is once `order` took effect. Orders that change neither policies nor tunables change nothing."""
-    match order:
-        case SwitchPolicy():
-            return msgspec.structs.replace(setup, policies=_switched(setup.policies, order, host))
-        case Tune():
+def after(setup: EngineSetup, event: EngineEvent, host: PolicyHost) -> EngineSetup:
+    """`setup` as it is once `event` happened; most events change nothing."""
+    match event:
+        case PolicySwitched() if event.by != HOST:
+            return msgspec.structs.replace(setup, policies=_switched(setup.policies, event, host))
+        case TunableChanged():
             tunables = {policy: dict(values) for policy, values in setup.tunables.items()}
-            tunables.setdefault(order.policy, {})[order.name] = order.value
+            tunables.setdefault(event.policy, {})[event.name] = event.value
             return msgspec.structs.replace(setup, tunables=tunables)
         case _:
             return setup
 
 
-def _switched(enabled: list[str], order: SwitchPolicy, host: PolicyHost) -> list[str]:
+def _switched(enabled: list[str], event: PolicySwitched, host: PolicyHost) -> list[str]:
     slots = {facts.name: facts.slot for facts in host.info()}
-    slot = slots.get(order.policy, "")
+    slot = slots.get(event.policy, "")
     kept = [
         name
         for name in enabled
-        if name != order.policy and not (order.enabled and slot and slots.get(name, "") == slot)
+        if name != event.policy and not (event.enabled and slot and slots.get(name, "") == slot)
     ]
-    return [*kept, order.policy] if order.enabled else kept
+    return [*kept, event.policy] if event.enabled else kept

@@ -140,6 +140,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     capacity_tokens: int = 0
     events_dropped: int = 0
     recorder_backlog: int = 0
+    recorder_dropped: int = 0
+    recorder_failed: str = ""
 
 
 CommandName = Literal[

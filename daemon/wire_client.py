@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -76,11 +76,32 @@ def named_source(url: str) -> AddressSource:
     return source
 
 
+class _Client(aiomqtt.Client):
+    """aiomqtt waits with `asyncio.wait_for`, which up to Python 3.11 loses a cancellation that comes together with the
+    result; the task would then run on for ever."""
+
+    async def publish(self, *args: Any, **kwargs: Any) -> None:
+        await super().publish(*args, **kwargs)
+        leave_if_cancelled()
+
+    async def subscribe(self, *args: Any, **kwargs: Any) -> Any:
+        granted = await super().subscribe(*args, **kwargs)
+        leave_if_cancelled()
+        return granted
+
+
+def leave_if_cancelled() -> None:
+    """Raise the CancelledError that this task was sent and that somebody swallowed."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def new_client(
     address: BrokerAddress, identifier: str, will: aiomqtt.Will | None = None, timeout_s: float = TIMEOUT_S
 ) -> aiomqtt.Client:
     """A client for one connection. TCP_NODELAY is set: without it a QoS 1 round trip waits 44 ms for delayed ACKs."""
-    return aiomqtt.Client(
+    return _Client(
         hostname=address.host,
         port=address.port,
         username=address.username or None,
@@ -135,14 +156,14 @@ async def stay_connected(
             where = source()
             async with connect(where if isinstance(where, BrokerAddress) else await where) as client:
                 try:
+                    leave_if_cancelled()
                     await session(client)
                 finally:
                     client.timeout = GOODBYE_S
         except* (aiomqtt.MqttError, OSError, BrokerError) as group:
             why = _first_words(group)
         # A broker that does not answer the goodbye makes aiomqtt raise its own error in place of the cancellation.
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise asyncio.CancelledError
+        leave_if_cancelled()
         on_lost(why)
         delay_s = FIRST_DELAY_S if time.monotonic() - began_s > STEADY_AFTER_S else min(2 * delay_s, LAST_DELAY_S)
         await asyncio.sleep(delay_s * random.uniform(0.75, 1.25))

@@ -18,6 +18,8 @@ from .resident import ResidentTokens
 
 PIN_KEY = 1e9
 """Added for a pin: above anything a policy says, finite, so that a pinned node still goes when nothing else is left."""
+MAX_BOOST = 1e6
+"""A boost is held to this, so that scores stay finite and below a pin."""
 SPENT = 1 / 64
 """A retain bias that has decayed below this share of its start is over."""
 
@@ -87,14 +89,18 @@ class Operator(BasePolicy):
         """A boost of amount 0 undoes the one before."""
         self.boosts.pop(target, None)
         if event.amount:
-            self.boosts[target] = Boost(event.amount, now_s + (event.ttl_s or self.tunables["half_life_s"]))
+            amount = min(MAX_BOOST, max(-MAX_BOOST, event.amount))
+            self.boosts[target] = Boost(amount, now_s + self._lasting_s(event))
 
     def _retain(self, target: Target, event: ActionTaken, now_s: float) -> None:
         """A negative budget undoes the retain before; 0 stands for the tunable's."""
         self.retains.pop(target, None)
         if event.amount >= 0:
             budget_tokens = event.amount or self.tunables["retain_tokens"]
-            self.retains[target] = Retain(budget_tokens, now_s, event.ttl_s or self.tunables["half_life_s"])
+            self.retains[target] = Retain(budget_tokens, now_s, self._lasting_s(event))
+
+    def _lasting_s(self, event: ActionTaken) -> float:
+        return event.ttl_s if event.ttl_s > 0 else self.tunables["half_life_s"]
 
     def _forget(self, node: int) -> None:
         """Ids are not used again, so what was said about a node that is gone is dropped."""

@@ -153,13 +153,13 @@ class Control:
         return sorted(mine, key=lambda owned: -owned.start)
 
     def _below(self, owned: Owned) -> list[Owned]:
-        """The node and everything below it, leaves first."""
+        """The node and everything below it, leaves first; other nodes that are pinned stay, and what is above them."""
         found: list[Any] = [self._cache.tree_core.node_by_id(owned.node)]
         for node in found:
             found += node.children.values()
         nodes = self._observer.ownership.nodes
-        pinned = self._stream.host.pinned_nodes
-        return [nodes[node.id] for node in reversed(found) if node.id in nodes and node.id not in pinned]
+        kept = self._pins.keys() - {owned.node}
+        return [nodes[node.id] for node in reversed(found) if node.id in nodes and node.id not in kept]
 
     def _evict(self, targets: list[Owned], by: str) -> int:
         """Evict what is not in use; what is locked, or lies above something locked, stays."""

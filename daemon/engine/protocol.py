@@ -66,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     tokens: int = 0
 
 
-# ---- daemon -> engine ------------------------------------------------------------------------------------------------
+# ---- daemon -> engine (`expires_ns`: UTC; an order that is found later than that is refused, 0 never) ----------------
 
 
 class Observe(msgspec.Struct, frozen=True, tag="observe"):
@@ -82,6 +82,7 @@ class Act(msgspec.Struct, frozen=True, tag="act"):
     id: str
     action: Action
     by: str = "operator"
+    expires_ns: int = 0
 
 
 class SwitchPolicy(msgspec.Struct, frozen=True, tag="switch"):
@@ -90,6 +91,7 @@ class SwitchPolicy(msgspec.Struct, frozen=True, tag="switch"):
     enabled: bool
     by: str = "operator"
     why: str = ""
+    expires_ns: int = 0
 
 
 class Tune(msgspec.Struct, frozen=True, tag="tune"):
@@ -99,6 +101,7 @@ class Tune(msgspec.Struct, frozen=True, tag="tune"):
     value: float
     by: str = "operator"
     why: str = ""
+    expires_ns: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):

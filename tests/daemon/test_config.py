@@ -1,0 +1,47 @@
+"""What the daemon can be told, and what of it may be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radixdeck.daemon.config import ConfigError, DaemonConfig, load_config, public
+from radixdeck.daemon.engine.args import EngineSpec
+
+
+def test_secrets_are_not_for_showing() -> None:
+    spec = EngineSpec(
+        sglang_args=("--api-key", "K1", "--admin-api-key=K2", "--tp-size", "2", "--kv-cache-dtype", "auto")
+    )
+    config = DaemonConfig(broker="mqtt://me:K3@host:1883", api_keys={"K4": "acme"}, engine=spec)
+    shown = str(public(config))
+    assert not any(secret in shown for secret in ("K1", "K2", "K3", "K4"))
+    assert "mqtt://host:1883" in shown
+    assert "--tp-size" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[policy]\nenabled = ['nonsense']", "no policy named 'nonsense'"),
+        ("[policy]\nenabled = ['lru', 'kv_caching']", "eviction"),
+        ("[policy.tunables.kv_caching]\nr_min = 7", "r_min"),
+        ("[policy.tunables.kv_caching]\ncolour = 7", "colour"),
+        ("[policy.tunables.nonsense]\nr_min = 0.5", "nonsense"),
+        ("keep_bytes = -1", "keep_bytes"),
+        ("[enigne]", "enigne"),
+        ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.toml") as refused:
+        load_config(path)
+    assert words in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load_config(tmp_path / "nowhere.toml")
