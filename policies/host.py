@@ -129,6 +129,10 @@ class PolicyHost:
     def splits_anchors(self) -> bool:
         return any(seat.policy.splits_anchors for seat in self._on)
 
+    @property
+    def scores_nodes(self) -> bool:
+        return any(seat.policy.scores_nodes for seat in self._on)
+
     def slot_policy(self, slot: str) -> str:
         """Who holds a slot, '' if nobody."""
         return next((seat.name for seat in self._seats.values() if seat.enabled and seat.policy.slot == slot), "")

@@ -167,9 +167,8 @@ class Observer:
         return None
 
     def _start(self, node: Any) -> int:
-        parent = node.parent
-        owned = self.ownership.nodes.get(parent.id)
-        return owned.end if owned is not None else sum(len(step.key) for step in path(parent))
+        above = self.ownership.nodes.get(node.parent.id)
+        return above.end if above is not None else sum(len(step.key) for step in path(node.parent))
 
     @harmless
     def evictable(self, node: Any) -> None:
@@ -183,6 +182,9 @@ class Observer:
 
     def begin_eviction(self) -> None:
         """Scores hold for one eviction call: no time passes within it."""
+        if self.ownership.by_node != self.stream.host.scores_nodes:
+            self.ownership.by_node = self.stream.host.scores_nodes
+            self.index.move_all()
         self._scores = {}
         self._now_s = self.stream.now_ns() / 1e9
 
@@ -198,7 +200,6 @@ class Observer:
         return score
 
     # ---- for whom --------------------------------------------------------------------------------------------------
-
     # `ask_needs` tells the requests of the batch being allocated for, and is asked only when something is evicted.
 
     def expect(self, shortfall_tokens: int) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from .events import NO_NODE, Role
 from .primitives import Subject
-from .subjects import EVERYBODY, MAX_AGENTS_IN_SUBJECT, subject_of  # noqa: F401  (the bound is read from here too)
+from .subjects import EVERYBODY, subject_of
 
 MAX_AGENTS_NAMED = 32
 MAX_LIVE_SESSIONS = 256
@@ -71,6 +71,7 @@ class Ownership:
         self.nodes: dict[int, Owned] = {}
         self.anchors: dict[str, int] = {}
         self.touched: OrderedDict[int, None] = OrderedDict()
+        self.by_node = False
         self._exact: set[str] = set()
         self._shared: dict[str, deque[int]] = {}
         self._agents: OrderedDict[str, None] = OrderedDict()
@@ -136,7 +137,8 @@ class Ownership:
         if owned is None:
             return Subject("unowned")
         session = owned.session if owned.session in self._live else ""
-        return subject_of(owned.role, owned.agents, session, node if node in self.touched else NO_NODE)
+        alone = self.by_node or node in self.touched
+        return subject_of(owned.role, owned.agents, session, node if alone else NO_NODE)
 
     def touch(self, node: int) -> int | None:
         """An operator singled a node out. Returns the node that lost that status to make room, if any."""

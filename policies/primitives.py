@@ -20,7 +20,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     All resident nodes with the same subject form one queue in the engine, ordered by last use; only the head of each
     queue competes, so choosing a victim costs O(subjects), never O(nodes). `agents` is sorted; more than eight sharers
-    are written as ('*',). `session` is set for private history only. `node` is set when an operator singled one out.
+    are written as ('*',). `session` is set for private history only. `node` is set when an operator singled one out,
+    and always while a policy is on that `scores_nodes`.
     """
 
     role: Role
@@ -66,7 +67,7 @@ class Action(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Four methods and six facts. A policy that has nothing to say returns Score(0.0), Prediction() or []."""
+    """Four methods and seven facts. A policy that has nothing to say returns Score(0.0), Prediction() or []."""
 
     name: ClassVar[str]
     doc: ClassVar[str]
@@ -75,6 +76,9 @@ class Policy(Protocol):
     """At most one policy per non-empty slot is on: 'eviction' for the policy that orders the cache."""
     splits_anchors: ClassVar[bool]
     """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
+    scores_nodes: ClassVar[bool]
+    """Whether each subject it is asked about is one node, for a rule that no class of nodes can stand for. Choosing a
+    victim then costs O(leaves)."""
     learns_while_off: ClassVar[bool]
     """Whether it observes while it is off, at the engine's cost, so that it is warm when switched on. Otherwise it
     starts afresh each time it is switched on."""
@@ -108,6 +112,7 @@ class BasePolicy:
     declares: ClassVar[tuple[Tunable, ...]] = ()
     slot: ClassVar[str] = ""
     splits_anchors: ClassVar[bool] = False
+    scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
 
     def __init__(self) -> None:

@@ -109,6 +109,11 @@ class VictimIndex:
             if node is not None:
                 self.add(node)
 
+    def move_all(self) -> None:
+        """Subjects are made in another way from now on."""
+        for node_id in list(self._where):
+            self.move(node_id)
+
     def close(self, session: str) -> None:
         """A session is no longer live: its nodes join their agents' queue of closed sessions."""
         for subject in [subject for subject in self._queues if subject.session == session]:

@@ -1,6 +1,5 @@
 """SGLang's own orders by hit count, LFU and SLRU (sglang 0.5.21, mem_cache/evict_policy.py).
 
-SGLang ranks every leaf by its count; here the leaf of each subject that was used longest ago competes with its count.
 A count rises when a request's path is inserted: after its prefill and again when it finishes. So a prompt has 2 hits
 as soon as its first request is done, and SLRU's threshold of 2 protects it.
 """
@@ -21,6 +20,7 @@ class Lfu(BasePolicy):
     name: ClassVar[str] = "lfu"
     doc: ClassVar[str] = "SGLang's LFU: what was hit least often goes first."
     slot: ClassVar[str] = "eviction"
+    scores_nodes: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

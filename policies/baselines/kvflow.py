@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..events import EngineEvent
-from ..ownership import EVERYBODY
 from ..parameters import Tunable
 from ..primitives import BasePolicy, Score, Subject
+from ..subjects import EVERYBODY
 from .chain import Graph, Walks, hops
 
 

@@ -1,9 +1,9 @@
 """The radix tree as a baseline sees it: each node's hits and last use, and which leaf of a subject would go next.
 
 Published rules rank single blocks or nodes; here one score stands for all nodes of a subject, whose leaf used longest
-ago is the one that competes. So a baseline scores that very leaf. Two things differ from ranking every node: within a
-subject the order is recency whatever the rule, and a leaf that a running request holds may be taken for the next one.
-A node added before the policy was switched on is not known; it counts as never used until it comes back.
+ago is the one that competes. So a baseline scores that very leaf. Two things differ from ranking every node, which only
+a policy that `scores_nodes` does: within a subject the order is recency, and a leaf that a running request holds may be
+taken for the next one. A node added before the policy was switched on counts as never used until it comes back.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from ..events import (
     Role,
     SessionEnded,
 )
-from ..ownership import EVERYBODY, MAX_AGENTS_IN_SUBJECT, MAX_LIVE_SESSIONS
+from ..ownership import MAX_LIVE_SESSIONS
 from ..primitives import Subject
+from ..subjects import subject_of
 from ..victims import Queue
 
 OUTSTANDING = 512
@@ -196,9 +197,7 @@ class Nodes:
             node.queued = None
 
     def _subject(self, node: Node) -> Subject:
-        agents = node.agents if len(node.agents) <= MAX_AGENTS_IN_SUBJECT else EVERYBODY
-        live = node.role == "private" and node.session in self._live
-        return Subject(node.role, agents, node.session if live else "")
+        return subject_of(node.role, node.agents, node.session if node.session in self._live else "")
 
     def _close(self, session: str) -> None:
         self._live.pop(session, None)

@@ -119,10 +119,12 @@ def _context() -> None:
 
 @pytest.fixture
 def stock() -> Callable[..., Bench]:
-    """SGLang's own cache: the Rust tree core by default."""
+    """SGLang's own cache: the Rust tree core and LRU by default."""
 
-    def make(capacity: int = 300, core: str = "rust") -> Bench:
-        return _bench(bench_victims.stock_cache(bench_victims.bare_parts(capacity), core), [])
+    def make(capacity: int = 300, core: str = "rust", policy: str = "lru") -> Bench:
+        parts = bench_victims.bare_parts(capacity)
+        parts.eviction_policy = policy
+        return _bench(bench_victims.stock_cache(parts, core), [])
 
     return make
 

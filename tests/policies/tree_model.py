@@ -193,6 +193,7 @@ class TreeModel:
     def _victim(self) -> tuple[Node, float, int] | None:
         """The free leaf with the lowest (score, last use), its score, and LRU's victim if that is another one."""
         scores: dict[object, float] = {}
+        self.owners.by_node = self.host.scores_nodes
         best: tuple[float, float, int] | None = None
         oldest: tuple[float, int] | None = None
         for node in self.leaves.values():
