@@ -180,13 +180,13 @@ class Observer:
 
     # ---- choosing --------------------------------------------------------------------------------------------------
 
+    @harmless
     def begin_eviction(self) -> None:
         """Scores hold for one eviction call: no time passes within it."""
         if self.ownership.by_node != self.stream.host.scores_nodes:
             self.ownership.by_node = self.stream.host.scores_nodes
             self.index.move_all()
-        self._scores = {}
-        self._now_s = self.stream.now_ns() / 1e9
+        self._scores, self._now_s = {}, self.stream.now_ns() / 1e9
 
     @harmless
     def choose(self) -> Choice | None:
