@@ -51,3 +51,8 @@ def test_every_topic_is_listed(leaf: str) -> None:
 def test_every_file_the_readme_points_at_is_there() -> None:
     for name in re.findall(r"`((?:policies|storage|daemon|console|demos)/[\w/.]+\.py)`", README):
         assert (ROOT / name).is_file(), name
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
