@@ -27,8 +27,8 @@ from radixdeck.policies.events import (
     EventsDropped,
     FrontEvent,
     PolicyFailed,
-    PrefixMatched,
     RequestArrived,
+    RequestFinished,
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
@@ -60,6 +60,8 @@ from .wire import BrokerAddress, Command, Discovery, Reply, Status
 log = structlog.get_logger(__name__)
 
 ACT_PERIOD_S = 1.0
+SETTLE_S = 0.01
+"""For the last chunk of an answer to be on its way, and for whoever asks again at once."""
 LOOK_AGAIN_S = 10.0
 UNSEEN = "; its cache is not watched (another kind of cache, or see the engine's log)"
 
@@ -131,8 +133,6 @@ class Daemon:
                 log.warning("policy failed in the daemon", policy=fact.policy, call=fact.call, error=fact.error)
         self.journal.append(event)
         self.setup = self.engine.setup = after(self.setup, event, self.host)
-        if isinstance(event, PrefixMatched) and not event.warm:
-            self._act_soon.set()
         if isinstance(event, EventsDropped):
             self._look_again()
 
@@ -145,6 +145,8 @@ class Daemon:
         if isinstance(event, RequestArrived):
             self.actions.preempt()
         self.journal.append(event)
+        if isinstance(event, RequestFinished):
+            self._act_soon.set()
 
     def _hint(self, fact: EngineEvent) -> None:
         self.actions.tell(fact)
@@ -167,14 +169,14 @@ class Daemon:
     # ---- decisions ---------------------------------------------------------------------------------------------------
 
     async def _act(self) -> None:
-        """After each dispatch and once a second, carry out what the policies want, one action at a time."""
+        """When requests are through and once a second, carry out what the policies want, one action at a time. Not
+        while any is on its way: it would wait for the cores that this takes."""
         while True:
             await _wait(self._act_soon, ACT_PERIOD_S)
-            if not self.link.connected:
+            await asyncio.sleep(SETTLE_S)
+            if not self.link.connected or self.front.in_flight:
                 continue
             for policy, action in self.host.act(now_ns() / 1e9):
-                if action.kind == "warm" and self.front.in_flight:
-                    continue
                 await self.actions.carry_out(action, policy)
 
     def _new_host(self) -> PolicyHost:

@@ -99,8 +99,9 @@ class Policy(Protocol):
         ...
 
     def act(self, now_s: float) -> list[Action]:
-        """Side effects wanted now. Called about once a second and after each dispatch, in the daemon only. May change
-        the policy's own bookkeeping of what it asked for; an action may be refused, which arrives as ActionTaken."""
+        """Side effects wanted now. Called in the daemon only, whenever the last request in flight is through and about
+        once a second while none is. May change the policy's own bookkeeping of what it asked for; an action may be
+        refused, which arrives as ActionTaken."""
         ...
 
 
