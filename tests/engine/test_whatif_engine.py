@@ -95,9 +95,10 @@ def spans(events: Iterable[AnyEvent], kind: type[Event]) -> list[tuple[object, .
 async def test_model_does_what_the_engine_did(policy: str, tmp_path: Path) -> None:
     """Measured: under lru every request is served the same, and every insert, split and eviction is the same.
 
-    Of kv_caching's requests 82 to 100 % are, less on a busy machine, and the assertion leaves room: its scores change with time, in steps of 10 ms, and the engine evicts some
-    fractions of a millisecond after the time that is recorded with a match, and between two tokens of an output at
-    times that are not recorded at all. Two leaves that score nearly alike may so go in the other order.
+    Of kv_caching's requests 82 to 100 % are, less on a busy machine, and the assertion leaves room: its scores change
+    with time, in steps of 10 ms, and the engine evicts some fractions of a millisecond after the time that is recorded
+    with a match, and between two tokens of an output at times that are not recorded at all. Two leaves that score
+    nearly alike may so go in the other order.
     """
     with open_session(await recording_of(policy, tmp_path)) as session:
         modelled: list[EngineEvent] = []
