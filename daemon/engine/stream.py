@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
 
-_ANCHOR_NS = time.time_ns() - time.monotonic_ns()
+from ..clock import now_ns
 
 
 class Stream:
@@ -20,8 +19,8 @@ class Stream:
 
     @staticmethod
     def now_ns() -> int:
-        """UTC nanoseconds that never go backwards: the wall clock once, the monotonic clock from there."""
-        return _ANCHOR_NS + time.monotonic_ns()
+        """UTC nanoseconds that never go backwards; see daemon/clock.py."""
+        return now_ns()
 
     def emit(self, event: EngineEvent) -> None:
         self._send(event)
