@@ -1,4 +1,4 @@
-"""Runs `drive.py` in a child process and hands its outcomes over as they come."""
+"""Runs a driver (`drive.py`, `pairs.py`) in a child process and hands its outcomes over as they come."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -27,31 +28,41 @@ class Drive(msgspec.Struct, frozen=True):
 
 async def drive_apart(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None]) -> Drive:
     """Drive `plan` from a child process. Cancelling this stops the child. Raises DriveError if the child fails."""
+    outcomes: list[Outcome] = []
+    async with aclosing(child_lines("radixdeck.demos.drive", plan, base_url)) as lines:
+        async for line in lines:
+            outcomes.append(msgspec.json.decode(line, type=Outcome))
+            on_outcome(outcomes[-1])
+    return drive_of(outcomes)
+
+
+def drive_of(outcomes: Sequence[Outcome]) -> Drive:
+    begun_s = min((o.start_s for o in outcomes), default=0.0)
+    ended_s = max((o.start_s + o.latency_s for o in outcomes), default=0.0)
+    return Drive(sorted(outcomes, key=lambda o: o.index), ended_s - begun_s)
+
+
+async def child_lines(module: str, plan: Plan, *base_urls: str) -> AsyncGenerator[bytes]:
+    """What `python -m module` prints, line by line. Raises DriveError if it fails; closing this stops it."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-drive-") as folder:
         path = Path(folder) / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
-        command = (sys.executable, "-m", "radixdeck.demos.drive", "--base-url", base_url, "--plan", str(path))
+        urls = [word for url in base_urls for word in ("--base-url", url)]
         child = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
-        )
+            sys.executable, "-m", module, *urls, "--plan", str(path),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
         try:
-            return await _collect(child, on_outcome)
+            assert child.stdout is not None
+            assert child.stderr is not None
+            words = asyncio.create_task(child.stderr.read())
+            async for line in child.stdout:
+                yield line
+            if await child.wait() != 0:
+                raise DriveError(
+                    (await words).decode(errors="replace").strip() or f"driver ended with {child.returncode}"
+                )
         finally:
             if child.returncode is None:
                 child.send_signal(signal.SIGKILL)
                 await child.wait()
-
-
-async def _collect(child: asyncio.subprocess.Process, on_outcome: Callable[[Outcome], None]) -> Drive:
-    assert child.stdout is not None
-    assert child.stderr is not None
-    words = asyncio.create_task(child.stderr.read())
-    outcomes: list[Outcome] = []
-    async for line in child.stdout:
-        outcomes.append(msgspec.json.decode(line, type=Outcome))
-        on_outcome(outcomes[-1])
-    if await child.wait() != 0:
-        raise DriveError((await words).decode(errors="replace").strip() or f"driver ended with {child.returncode}")
-    begun_s = min((o.start_s for o in outcomes), default=0.0)
-    ended_s = max((o.start_s + o.latency_s for o in outcomes), default=0.0)
-    return Drive(sorted(outcomes, key=lambda o: o.index), ended_s - begun_s)

@@ -46,11 +46,12 @@ COMMAND_PAUSE_S = 0.05
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`rounds` of `requests`: against SGLang without the daemon; `pairs`, `blocks`: of the front alone."""
+    """Against SGLang without the daemon: `rounds` of `requests` one at a time, and `blocks` of as many at once, twice.
+    Of the front alone: `pairs` one at a time, and `blocks`."""
 
     rounds: int = 3
     requests: int = 32
-    kv_tokens: int = 65_536
+    kv_tokens: int = 131_072
     pairs: int = 100
     blocks: int = 8
     concurrency: int = 8
@@ -105,7 +106,7 @@ def floors(seen: Overhead) -> list[Floor]:
     return [
         _repeated("daemon: added latency, median ms", seen.whole.added_ms, FLOOR_ADDED_MS),
         _repeated("daemon: added time to first token, median ms", seen.whole.added_first_ms, FLOOR_ADDED_MS),
-        _repeated(f"daemon: throughput lost at {many}, %", seen.whole.loss_percent("together"), FLOOR_LOSS_PERCENT),
+        _repeated(f"daemon: throughput lost at {many}, %", seen.whole.loss_percent("fresh"), FLOOR_LOSS_PERCENT),
         _repeated("daemon: throughput lost, prompts cached, %", seen.whole.loss_percent("cached"), FLOOR_LOSS_PERCENT),
         Floor(name="front alone: added latency, median ms", value=seen.front_added_ms, at_most=FLOOR_ADDED_MS),
         Floor(name="front alone: added time to first chunk, median ms", value=seen.front_added_first_ms,
@@ -142,7 +143,9 @@ async def _whole(live: Live, settings: Settings, progress: Progress) -> Rounds:
     """Rounds between the daemon and SGLang without it, which runs beside it only this long."""
     progress.say("SGLang without the daemon, beside it:")
     async with open_stock(settings.engine("sglang"), settings.home, progress) as url:
-        return await measure(url, live, settings.rounds, settings.requests, settings.concurrency, progress)
+        return await measure(
+            url, live, settings.rounds, settings.blocks, settings.requests, settings.concurrency, progress
+        )
 
 
 def summarise(whole: Rounds, seen: Probe, idle_percent: float, command_s: list[float]) -> Overhead:
@@ -244,7 +247,7 @@ def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
 
 def _added(whole: Rounds) -> dict[str, list[float]]:
     """What the daemon adds to every request that was alone, seconds."""
-    alone = [told.legs["alone"] for told in whole.rounds]
+    alone = whole.legs["alone"]
     return {
         "latency": [value for pair in alone for value in pair.added_s],
         "time to first token": [value for pair in alone for value in pair.added_first_s],

@@ -1,10 +1,10 @@
-"""The whole daemon against SGLang without it: two engines, the same requests, one after the other in alternation.
+"""The whole daemon against SGLang without it: two engines, the same requests, in alternation.
 
-KV memory holds everything the requests bring, so no policy has anything to choose and hit rates are equal: what is left
-between the two is what the daemon costs (plug-in, events, recording, MQTT and front). An engine sleeps while the other
-is measured. Each round has requests of its own and three legs: `alone`, one request at a time into an empty cache;
-`cached`, the same again, many at a time, every prompt cached, where the daemon weighs most; `together`, many at a time
-into an empty cache.
+KV memory holds everything the requests bring, so no policy has anything to choose and both sides compute the same: what
+is left between the two is what the daemon costs (plug-in, events, recording, MQTT and front). An engine sleeps while
+the other is measured. Three legs: `alone`, one request at a time, each asked on both sides before the next one, so that
+they meet the same machine; `cached`, blocks of many at a time, every prompt cached, where the daemon weighs most;
+`fresh`, blocks of many at a time of which no two share a prefix, so that every prompt is computed whole.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from .apart import Drive, drive_apart
 from .drive import Plan
 from .live import Live
 from .measure import Summary, summarise
+from .pairs import pairs_apart
 from .progress import Counting, Progress
 from .stock import flush
 from .versus import Side
-from .workloads import REPORT_SEEDS, WorkloadSpec, generate
+from .workloads import REPORT_SEEDS, Turn, WorkloadSpec, generate
 
-Leg = Literal["alone", "cached", "together"]
+Leg = Literal["alone", "cached", "fresh"]
 LEGS: tuple[Leg, ...] = get_args(Leg)
-HIT_TOLERANCE_POINTS = 1.0
+SIDES: tuple[Side, Side] = ("sglang", "radixdeck")
+HIT_TOLERANCE_POINTS = 0.5
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One leg on both sides. `added_s`, `added_first_s`: what the daemon adds to each request's latency and to its time
-    to first token, seconds, request by request."""
+    """The same turns on both sides. `added_s`, `added_first_s`: what the daemon adds to each request's latency and to
+    its time to first token, seconds, request by request."""
 
     sglang: Summary
     radixdeck: Summary
@@ -41,47 +43,38 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def throughput_loss_percent(self) -> float:
         """Zero if nothing was answered without the daemon, which is a fault of its own."""
-        return (
-            100 * (1 - self.radixdeck.requests_per_s / self.sglang.requests_per_s)
-            if self.sglang.requests_per_s
-            else 0.0
-        )
-
-
-class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """All legs on the requests of one seed."""
-
-    seed: int
-    legs: dict[Leg, Pair]
+        without = self.sglang.requests_per_s
+        return 100 * (1 - self.radixdeck.requests_per_s / without) if without else 0.0
 
 
 class Rounds(msgspec.Struct, frozen=True, kw_only=True):
-    """`evictions`: of the daemon's engine over all rounds. `concurrency`: of the legs `cached` and `together`."""
+    """Several pairs for each leg. `evictions`: of the daemon's engine in all of them. `concurrency`: of the legs
+    `cached` and `fresh`."""
 
     concurrency: int
     evictions: int
-    rounds: list[Round]
+    legs: dict[Leg, list[Pair]]
 
     @property
     def added_ms(self) -> list[float]:
-        """Per round: median of what the daemon adds to the latency of a request that is alone."""
-        return [_median_ms(told.legs["alone"].added_s) for told in self.rounds]
+        """Per pair: median of what the daemon adds to the latency of a request that is alone."""
+        return [_median_ms(pair.added_s) for pair in self.legs["alone"]]
 
     @property
     def added_first_ms(self) -> list[float]:
-        """Per round: the same for the time to first token."""
-        return [_median_ms(told.legs["alone"].added_first_s) for told in self.rounds]
+        """Per pair: the same for the time to first token."""
+        return [_median_ms(pair.added_first_s) for pair in self.legs["alone"]]
 
     def loss_percent(self, leg: Leg) -> list[float]:
-        """Per round: throughput lost in `leg`."""
-        return [told.legs[leg].throughput_loss_percent for told in self.rounds]
+        """Per pair: throughput lost in `leg`."""
+        return [pair.throughput_loss_percent for pair in self.legs[leg]]
 
     def faults(self) -> list[str]:
         """What makes the comparison itself doubtful, in words."""
         found = [f"{self.evictions} evictions, where none should be"] if self.evictions else []
-        for told in self.rounds:
-            for leg, pair in told.legs.items():
-                found += [f"seed {told.seed}, {leg}: {fault}" for fault in faults_of(pair)]
+        for leg, pairs in self.legs.items():
+            for number, pair in enumerate(pairs, start=1):
+                found += [f"{leg} {number}: {fault}" for fault in faults_of(pair)]
         return found
 
 
@@ -92,7 +85,7 @@ def _median_ms(values_s: Sequence[float]) -> float:
 def faults_of(pair: Pair) -> list[str]:
     """Why the two sides of `pair` were not asked, or did not do, the same."""
     found: list[str] = []
-    for side in get_args(Side):
+    for side in SIDES:
         summary: Summary = getattr(pair, side)
         if summary.failed or summary.retried:
             found.append(f"{side}: {summary.failed} failed, {summary.retried} needed another try")
@@ -114,44 +107,79 @@ def pair_of(sglang: Drive, radixdeck: Drive) -> Pair:
     )
 
 
-async def measure(url: str, live: Live, count: int, requests: int, concurrency: int, progress: Progress) -> Rounds:
-    """`count` rounds between the stock engine at `url` and `live`. Raises DriveError, LiveError or WorkloadError."""
+async def measure(
+    url: str, live: Live, rounds: int, blocks: int, requests: int, concurrency: int, progress: Progress
+) -> Rounds:
+    """`rounds` of the leg `alone` and `blocks` of each of the others, of `requests` requests (of `fresh`, which takes
+    longest, half as many), between the stock engine at `url` and `live`.
+
+    Raises DriveError, aiohttp.ClientError or WorkloadError.
+    """
     before = live.totals.evictions
-    rounds: list[Round] = []
-    for number in range(count):
-        seed = REPORT_SEEDS[0] + number
-        progress.say(f"round {number + 1} of {count}, seed {seed}")
-        sides = _Sides(url, live, progress, sglang_first=number % 2 == 0)
-        spec = WorkloadSpec(seed=seed, requests=requests, sessions=2 * concurrency, think_s=(0.0, 0.0))
-        turns = generate(spec)
-        legs: dict[Leg, Pair] = {}
-        for leg in LEGS:
-            plan = Plan(turns=turns, concurrency=1 if leg == "alone" else concurrency, session_prefix=f"{leg}-")
-            legs[leg] = await sides.drive(leg, plan)
-        rounds.append(Round(seed=seed, legs=legs))
-    return Rounds(concurrency=concurrency, evictions=live.totals.evictions - before, rounds=rounds)
+    sides = _Sides(url, live, concurrency, progress)
+    legs: dict[Leg, list[Pair]] = {
+        "alone": [await sides.alone(_turns(seed, requests, concurrency)) for seed in _seeds(rounds)],
+        "cached": await sides.cached(_turns(REPORT_SEEDS[0], requests, concurrency), blocks),
+        "fresh": [await sides.fresh(_turns(seed, requests // 2, concurrency), seed) for seed in _seeds(blocks)],
+    }
+    return Rounds(concurrency=concurrency, evictions=live.totals.evictions - before, legs=legs)
+
+
+def _seeds(count: int) -> range:
+    return range(REPORT_SEEDS[0], REPORT_SEEDS[0] + count)
+
+
+def _turns(seed: int, requests: int, concurrency: int) -> list[Turn]:
+    return generate(WorkloadSpec(seed=seed, requests=requests, sessions=2 * concurrency, think_s=(0.0, 0.0)))
+
+
+def unshared(turns: Sequence[Turn], mark: str) -> list[Turn]:
+    """The same turns, none of which has a prefix in common with another one or waits for another one."""
+    return [
+        msgspec.structs.replace(
+            turn,
+            session=f"{mark}-{number}",
+            tools=[],
+            messages=[{"role": "system", "content": f"{mark} {number}, read first."}, *turn.messages],
+        )
+        for number, turn in enumerate(turns)
+    ]
 
 
 class _Sides:
-    """The two ways to be served; which goes first alternates leg by leg."""
+    """The two ways to be served; which goes first alternates from pair to pair."""
 
-    def __init__(self, url: str, live: Live, progress: Progress, *, sglang_first: bool) -> None:
-        self._url, self._live, self._progress, self._sglang_first = url, live, progress, sglang_first
+    def __init__(self, url: str, live: Live, concurrency: int, progress: Progress) -> None:
+        self._urls: dict[Side, str] = {"sglang": f"{url}/v1", "radixdeck": live.base_url}
+        self._roots: dict[Side, str] = {"sglang": url, "radixdeck": live.daemon.url}
+        self._concurrency, self._progress = concurrency, progress
+        self._order = SIDES
 
-    async def drive(self, leg: Leg, plan: Plan) -> Pair:
-        order: Sequence[Side] = ("sglang", "radixdeck") if self._sglang_first else ("radixdeck", "sglang")
-        self._sglang_first = not self._sglang_first
-        drives = {side: await self._one(side, leg, plan) for side in order}
+    async def alone(self, turns: list[Turn]) -> Pair:
+        await self._flush()
+        said = Counting(self._progress, "one at a time, each on both sides", 2 * len(turns))
+        plan = Plan(turns=turns, session_prefix="alone-")
+        return pair_of(*await pairs_apart(plan, (self._urls["sglang"], self._urls["radixdeck"]), said))
+
+    async def cached(self, turns: list[Turn], blocks: int) -> list[Pair]:
+        await self._flush()
+        for side in SIDES:
+            await self._block(side, "cached, once before", turns)
+        return [await self._pair("cached", turns) for _ in range(blocks)]
+
+    async def fresh(self, turns: list[Turn], seed: int) -> Pair:
+        await self._flush()
+        return await self._pair("fresh", unshared(turns, f"Copy {seed}"))
+
+    async def _pair(self, leg: Leg, turns: list[Turn]) -> Pair:
+        drives = {side: await self._block(side, leg, turns) for side in self._order}
+        self._order = (self._order[1], self._order[0])
         return pair_of(drives["sglang"], drives["radixdeck"])
 
-    async def _one(self, side: Side, leg: Leg, plan: Plan) -> Drive:
-        if leg != "cached":
-            await self._flush(side)
-        base_url = f"{self._url}/v1" if side == "sglang" else self._live.base_url
-        return await drive_apart(plan, base_url, Counting(self._progress, f"{side}, {leg}", len(plan.turns)))
+    async def _block(self, side: Side, label: str, turns: list[Turn]) -> Drive:
+        plan = Plan(turns=turns, concurrency=self._concurrency, session_prefix=f"{label}-")
+        return await drive_apart(plan, self._urls[side], Counting(self._progress, f"{side}, {label}", len(turns)))
 
-    async def _flush(self, side: Side) -> None:
-        if side == "sglang":
-            await flush(self._url)
-        else:
-            await self._live.order("flush", {}, "bench: every leg starts alike")
+    async def _flush(self) -> None:
+        for root in self._roots.values():
+            await flush(root)

@@ -14,7 +14,8 @@ from radixdeck.demos.apart import Drive
 from radixdeck.demos.bench_overhead import Settings, floors, main, summarise, text, write
 from radixdeck.demos.drive import Outcome
 from radixdeck.demos.probe import Probe
-from radixdeck.demos.rounds import LEGS, Pair, Round, Rounds, pair_of
+from radixdeck.demos.rounds import LEGS, Pair, Rounds, pair_of, unshared
+from radixdeck.demos.workloads import WorkloadSpec, generate
 
 
 def probe(added_s: float, rate: float) -> Probe:
@@ -35,22 +36,29 @@ def drive_of(latency_s: Sequence[float], **changes: object) -> Drive:
 
 
 def rounds(*added_s: float, evictions: int = 0, **changes: object) -> Rounds:
-    """One round per value, in which the daemon adds so much to each request of 0.1 s on average."""
+    """In each leg a pair per value, in which the daemon adds so much to each request of 0.1 s on average."""
     theirs = [0.05, 0.1, 0.15]
 
     def pair(added: float) -> Pair:
         return pair_of(drive_of(theirs), drive_of([value + added for value in theirs], **changes))
 
-    told = [Round(seed=n, legs={leg: pair(added) for leg in LEGS}) for n, added in enumerate(added_s)]
-    return Rounds(concurrency=8, evictions=evictions, rounds=told)
+    return Rounds(concurrency=8, evictions=evictions, legs={leg: [pair(added) for added in added_s] for leg in LEGS})
 
 
 def test_the_daemon_is_compared_request_by_request_and_round_by_round() -> None:
     seen = rounds(0.001, 0.002, 0.004)
     assert seen.added_ms == pytest.approx([1.0, 2.0, 4.0])
     assert seen.added_first_ms == pytest.approx([0.5, 1.0, 2.0])
-    assert seen.loss_percent("together") == pytest.approx([100 * x / (0.1 + x) for x in (0.001, 0.002, 0.004)])
+    assert seen.loss_percent("fresh") == pytest.approx([100 * x / (0.1 + x) for x in (0.001, 0.002, 0.004)])
     assert seen.faults() == []
+
+
+def test_fresh_turns_have_nothing_in_common() -> None:
+    turns = generate(WorkloadSpec(requests=12))
+    fresh = unshared(turns, "Copy 1")
+    assert len({turn.messages[0]["content"] for turn in fresh}) == len({turn.session for turn in fresh}) == 12
+    assert [turn.messages[1:] for turn in fresh] == [turn.messages for turn in turns]
+    assert not any(turn.tools for turn in fresh), "schemas are rendered before anything that tells prompts apart"
 
 
 def test_requests_that_failed_on_a_side_are_no_difference() -> None:
@@ -93,7 +101,7 @@ def test_an_overhead_record_keeps_every_round_and_says_which_floors_are_kept(tmp
     seen = summarise(rounds(0.001, 0.011, 0.012), probe(0.002, 9.8), 1.5, [0.010] * 100)
     path = write(Settings(home=str(tmp_path)), seen, tmp_path / "out")
     told = json.loads(path.read_bytes())
-    assert [len(each["legs"]["alone"]["added_s"]) for each in told["results"]["whole"]["rounds"]] == [3, 3, 3]
+    assert [len(pair["added_s"]) for pair in told["results"]["whole"]["legs"]["alone"]] == [3, 3, 3]
     assert told["verdict"]["daemon: added latency, median ms"]["kept"] is False
     assert told["verdict"]["front alone: added latency, median ms"]["kept"] is True
     assert told["verdict"]["passed"] is False
