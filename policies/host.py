@@ -35,6 +35,9 @@ FALLBACK: dict[str, str] = {"eviction": "lru"}
 
 LRU_SCORE = Score(0.0)
 
+OBEYED = (PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken)
+"""What the host itself heeds."""
+
 
 class PolicyHost:
     """Observe, score, predict and act over the enabled policies.
@@ -64,7 +67,7 @@ class PolicyHost:
         for policy, values in (tunables or {}).items():
             for name, value in values.items():
                 self._seat(policy).tune(name, value)
-        self._on = self._enabled_seats()
+        self._list_seats()
 
     # ---- the four primitives -----------------------------------------------------------------------------------------
 
@@ -77,10 +80,12 @@ class PolicyHost:
         if isinstance(event, EngineStarted) and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
-        for seat in self._seats.values():
-            if seat.learns:
-                self._let_observe(seat, event)
-        self._obey(event)
+        for seat in self._learning:
+            self._let_observe(seat, event)
+        if isinstance(event, OBEYED):
+            self._obey(event)
+        if not self._pending:
+            return []
         follow_ups, self._pending = self._pending, []
         return follow_ups
 
@@ -165,6 +170,7 @@ class PolicyHost:
 
     def _take_seat(self, policy: Policy, name: str) -> None:
         self._seats[name] = Seat(policy, Stopwatch(self._timer), Stopwatch(self._timer))
+        self._list_seats()
 
     def _enable_at_start(self, name: str) -> None:
         seat = self._seat(name)
@@ -173,8 +179,10 @@ class PolicyHost:
             raise PolicyError(f"{holder} and {name} both want the slot {seat.policy.slot!r}: enable one of them")
         seat.enabled = True
 
-    def _enabled_seats(self) -> list[Seat]:
-        return [seat for seat in self._seats.values() if seat.enabled]
+    def _list_seats(self) -> None:
+        """Keep the lists that every event and every score goes through."""
+        self._on = [seat for seat in self._seats.values() if seat.enabled]
+        self._learning = [seat for seat in self._seats.values() if seat.learns]
 
     # ---- what observed events do to the host itself ------------------------------------------------------------------
 
@@ -200,6 +208,7 @@ class PolicyHost:
                 seat.replace(create(seat.name))
             except PolicyError as error:
                 self._fail(seat, "load", error)
+        self._list_seats()
 
     def _switch(self, event: PolicySwitched) -> None:
         try:
@@ -227,7 +236,7 @@ class PolicyHost:
             if not self.slot_policy(slot):
                 self._seats[name].enabled = True
                 self._say_switched(name, True, f"nobody else holds the slot {slot!r}")
-        self._on = self._enabled_seats()
+        self._list_seats()
 
     def _say_switched(self, name: str, enabled: bool, why: str) -> None:
         self._pending.append(PolicySwitched(t_ns=self._t_ns, policy=name, enabled=enabled, by="host", why=why))
@@ -240,13 +249,18 @@ class PolicyHost:
 
     def _let_observe(self, seat: Seat, event: EngineEvent) -> None:
         try:
-            seat.observing.call(lambda: seat.policy.observe(event))
+            if seat.observing.is_due():
+                seat.observing.time(lambda: seat.policy.observe(event))
+            else:
+                seat.policy.observe(event)
         except Exception as error:
             self._fail(seat, "observe", error)
 
     def _let_score(self, seat: Seat, subject: Subject, now_s: float) -> Score:
         try:
-            score = seat.scoring.call(lambda: seat.policy.score(subject, now_s))
+            policy = seat.policy
+            due = seat.scoring.is_due()
+            score = seat.scoring.time(lambda: policy.score(subject, now_s)) if due else policy.score(subject, now_s)
             if math.isfinite(score.key):
                 return score
             raise ValueError(f"score of {subject} is {score.key}")

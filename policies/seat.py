@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from .parameters import Tunable
-from .primitives import Policy
+from .primitives import BasePolicy, Policy
 
 SAMPLE_EVERY = 64
 """One call in so many is timed, so that timing costs next to nothing."""
@@ -42,10 +42,12 @@ class Stopwatch:
     timed: int = 0
     total_s: float = 0.0
 
-    def call(self, function: Callable[[], Answer]) -> Answer:
+    def is_due(self) -> bool:
+        """Whether the coming call is one of those to be timed. Asked once before every call."""
         self.calls += 1
-        if self.calls % SAMPLE_EVERY:
-            return function()
+        return not self.calls % SAMPLE_EVERY
+
+    def time(self, function: Callable[[], Answer]) -> Answer:
         begun_s = self.timer()
         answer = function()
         self.total_s += self.timer() - begun_s
@@ -74,8 +76,9 @@ class Seat:
 
     @property
     def learns(self) -> bool:
-        """Whether it is to observe: it did not fail, and is on or learns while it is off."""
-        return not self.failed and (self.enabled or self.policy.learns_while_off)
+        """Whether it is to observe: it did not fail, is on or learns while it is off, and has something to learn."""
+        wanted = self.enabled or self.policy.learns_while_off
+        return wanted and not self.failed and type(self.policy).observe is not BasePolicy.observe
 
     def tune(self, name: str, value: float) -> None:
         """Set a tunable, now and for a fresh policy put in this seat. Raises TunableError."""

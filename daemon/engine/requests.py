@@ -17,7 +17,7 @@ from radixdeck.policies.observer import Need, Observer
 from radixdeck.policies.ownership import NOBODY, Who
 
 from .identity import who_asks
-from .sketch import Hashes, Recent, Sketcher
+from .sketch import Hashes, Recent, Sketch, Sketcher
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Track(msgspec.Struct):
     who: Who
     match: Match | None = None
     dispatched: bool = False
-    prompt: Hashes | None = None
+    prompt: Sketch | None = None
     inserted: tuple[int, int, int] | None = None
 
 
@@ -111,7 +111,8 @@ class RequestObserver:
 
     def _report_dispatch(self, req: Any, track: Track, match: Match, tree: Any) -> None:
         who = track.who
-        prompt = track.prompt = self._sketcher.hashes(req.origin_input_ids, namespace_of(req))
+        track.prompt = self._sketcher.sketch(req.origin_input_ids, namespace_of(req))
+        prompt = track.prompt.hashes
         self._meet(who, prompt)
         base = self._recent.best(prompt, who.agent)
         self._recent.keep(who.rid, who.agent, who.session, prompt)
@@ -147,7 +148,9 @@ class RequestObserver:
     def _report_insert(self, req: Any, phase: Phase, track: Track, tree: Any) -> None:
         assert track.inserted is not None
         total, new, node = track.inserted
-        output = self._output(req, track, total) if phase == "finish" and track.prompt is not None else b""
+        output = b""
+        if phase == "finish" and track.prompt is not None:
+            output = self._output(req, track.who, track.prompt, total)
         self._stream.emit(
             PrefixInserted(
                 t_ns=self._stream.now_ns(), rid=track.who.rid, phase=phase, total_tokens=total, new_tokens=new,
@@ -156,12 +159,12 @@ class RequestObserver:
         )  # fmt: skip
         self._observer.used(tree.node_by_id(node), track.who)
 
-    def _output(self, req: Any, track: Track, total: int) -> bytes:
+    def _output(self, req: Any, who: Who, prompt: Sketch, total: int) -> bytes:
         """Hashes of the tokens behind the prompt that entered the tree."""
-        prompt_tokens = len(req.origin_input_ids)
-        full = self._sketcher.hashes((req.origin_input_ids + req.output_ids)[:total], namespace_of(req))
-        self._recent.keep(track.who.rid, track.who.agent, track.who.session, full)
-        return full[prompt_tokens:].tobytes()
+        prompt_tokens = len(prompt.hashes)
+        whole = self._sketcher.extended(prompt, req.output_ids[: max(0, total - prompt_tokens)]).hashes[:total]
+        self._recent.keep(who.rid, who.agent, who.session, whole)
+        return whole[prompt_tokens:].tobytes()
 
     def straddling(self, track: Track, tree: Any, page_size: int) -> tuple[Any, int] | None:
         """See Observer.straddling, for the path of the request's last insert."""

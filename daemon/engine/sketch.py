@@ -26,6 +26,16 @@ _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 _HIGH_HALF = np.uint64(32)
 
 
+NO_HASHES: Hashes = np.zeros(0, dtype="<u4")
+
+
+class Sketch(msgspec.Struct, frozen=True):
+    """A prompt's hashes, one per token, and the running sum at its end."""
+
+    hashes: Hashes
+    total: np.uint64
+
+
 def _scramble(words: Words) -> Words:
     """A bijection of 64-bit words in which every output bit depends on every input bit."""
     words = (words ^ (words >> _SHIFTS[0])) * _MIX[0]
@@ -45,12 +55,20 @@ class Sketcher:
         self._base = np.uint64(int.from_bytes(key[8:16], "little") | 1)
         self._powers: Words = np.ones(1, dtype=np.uint64)
 
-    def hashes(self, tokens: Sequence[int], namespace: str = "") -> Hashes:
+    def sketch(self, tokens: Sequence[int], namespace: str = "") -> Sketch:
         """One hash per token; `namespace` separates prompts that never share cache (salt, adapter)."""
+        return self.extended(Sketch(NO_HASHES, self._offset(namespace)), tokens)
+
+    def extended(self, sketch: Sketch, tokens: Sequence[int]) -> Sketch:
+        """The sketch of a longer prompt, at the cost of its new tokens only."""
+        if not len(tokens):
+            return sketch
+        start = len(sketch.hashes)
         ids = np.asarray(tokens, dtype=np.int64).astype(np.uint64)
-        words = _scramble((ids + _GOLDEN) ^ self._token_key) * self._powers_to(len(ids))
-        sums = np.cumsum(words, dtype=np.uint64) + self._offset(namespace)
-        return (_scramble(sums) >> _HIGH_HALF).astype("<u4")
+        words = _scramble((ids + _GOLDEN) ^ self._token_key) * self._powers_to(start + len(ids))[start:]
+        sums = np.cumsum(words, dtype=np.uint64) + sketch.total
+        hashes = (_scramble(sums) >> _HIGH_HALF).astype("<u4")
+        return Sketch(np.concatenate([sketch.hashes, hashes]) if start else hashes, sums[-1])
 
     def _powers_to(self, count: int) -> Words:
         if len(self._powers) < count:

@@ -209,8 +209,8 @@ def test_costs_are_sampled_with_the_timer_given():
         poke(host)
     observe_us = {facts.name: facts.observe_us for facts in host.info()}
     assert [observe_us[name] for name in ("lru", "operator", "kv_caching", "lfu")] == pytest.approx(
-        [1.0, 1.0, 1.0, 0.0]
-    )
+        [0.0, 1.0, 1.0, 0.0]
+    ), "lru has nothing to learn, lfu is off: neither is called"
 
 
 def test_evictions_count_for_the_policy_that_ordered_them():
