@@ -93,8 +93,8 @@ class Observer:
         self._shortfall = 0
         self._freed = 0
         self._choice: Choice | None = None
-        self._scores: dict[Subject, Score] = {}
         self._now_s = 0.0
+        self._early: dict[int, Any] = {}
 
     def report_failure(self, call: str, error: Exception) -> None:
         """Say that something of ours raised. Never raises."""
@@ -110,6 +110,7 @@ class Observer:
     def flushed(self) -> None:
         self.broken = False
         self.index.clear()
+        self._early.clear()
         self.ownership.clear()
         if self.started:
             self.stream.emit(CacheFlushed(t_ns=self.stream.now_ns()))
@@ -118,7 +119,8 @@ class Observer:
     def added(self, node: Any) -> None:
         now = self.stream.now_ns()
         owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, now)
-        self.index.move(node.id)
+        if self._early.pop(node.id, None) is not None:
+            self.index.add(node)
         self._say_added(owned, node.parent.id, self.inserting.rid, now)
 
     @harmless
@@ -172,11 +174,16 @@ class Observer:
 
     @harmless
     def evictable(self, node: Any) -> None:
-        self.index.add(node)
+        """A leaf that nobody holds. SGLang says so of a new node before it says that there is one."""
+        if node.id in self.ownership.nodes:
+            self.index.add(node)
+        else:
+            self._early[node.id] = node
 
     @harmless
     def not_evictable(self, node_id: int) -> None:
-        self.index.discard(node_id)
+        if self.index.discard(node_id) is None and self._early:
+            self._early.pop(node_id, None)
 
     # ---- choosing --------------------------------------------------------------------------------------------------
 
@@ -186,7 +193,11 @@ class Observer:
         if self.ownership.by_node != self.stream.host.scores_nodes:
             self.ownership.by_node = self.stream.host.scores_nodes
             self.index.move_all()
-        self._scores, self._now_s = {}, self.stream.now_ns() / 1e9
+        for node in self._early.values():
+            self.index.add(node)
+        self._early.clear()
+        self.index.begin()
+        self._now_s = self.stream.now_ns() / 1e9
 
     @harmless
     def choose(self) -> Choice | None:
@@ -194,10 +205,7 @@ class Observer:
         return self._choice
 
     def _score(self, subject: Subject) -> Score:
-        score = self._scores.get(subject)
-        if score is None:
-            score = self._scores[subject] = self.stream.host.score(subject, self._now_s)
-        return score
+        return self.stream.host.score(subject, self._now_s)
 
     # ---- for whom --------------------------------------------------------------------------------------------------
     # `ask_needs` tells the requests of the batch being allocated for, and is asked only when something is evicted.

@@ -1,19 +1,22 @@
 """Which node goes next: one queue per subject by last use, the lowest-scored queue head is the victim.
 
-A choice looks at one head per subject, so it costs O(subjects) however many nodes are resident. Queues are heaps that
-are corrected lazily: a node's last use only ever grows, so an old entry is a lower bound that is checked when it comes
-to the head.
+A subject is scored once per eviction call. After that a victim costs O(log subjects), however many nodes are resident:
+the heads of the queues wait in two heaps, by score and by age. Everything is corrected lazily: a node's last use only
+ever grows, so an old entry is a lower bound that is checked when it comes to the top.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 
 from .primitives import Score, Subject
+
+SLACK = 64
+"""Heaps are rebuilt when stale entries outnumber what is alive by far; never while they are this small."""
 
 
 class Node(Protocol):
@@ -33,41 +36,102 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Queue:
-    """The evictable nodes of one subject, oldest use first."""
+    """The evictable nodes of one subject, oldest use first. `heap[0]`, while there are members, is at most the head."""
 
-    __slots__ = ("_heap", "_queued", "members")
+    __slots__ = ("_queued", "heap", "members")
 
     def __init__(self) -> None:
         self.members: dict[int, Node] = {}
-        self._heap: list[tuple[float, int]] = []
+        self.heap: list[tuple[float, int]] = []
         self._queued: set[int] = set()
 
     def add(self, node: Node) -> None:
         self.members[node.id] = node
         if node.id not in self._queued:
             self._queued.add(node.id)
-            heapq.heappush(self._heap, (node.last_access_time, node.id))
-        elif len(self._heap) > 64 + 4 * len(self.members):
+            heapq.heappush(self.heap, (node.last_access_time, node.id))
+        elif len(self.heap) > SLACK + 4 * len(self.members):
             self._compact()
 
     def head(self) -> tuple[float, int] | None:
         """(last use, node id) of the member used longest ago."""
-        while self._heap:
-            time, node_id = self._heap[0]
+        while self.heap:
+            time, node_id = self.heap[0]
             node = self.members.get(node_id)
             if node is None:
-                heapq.heappop(self._heap)
+                heapq.heappop(self.heap)
                 self._queued.discard(node_id)
             elif node.last_access_time != time:
-                heapq.heapreplace(self._heap, (node.last_access_time, node_id))
+                heapq.heapreplace(self.heap, (node.last_access_time, node_id))
             else:
-                return time, node_id
+                return self.heap[0]
         return None
 
     def _compact(self) -> None:
-        self._heap = [(node.last_access_time, node_id) for node_id, node in self.members.items()]
-        heapq.heapify(self._heap)
+        self.heap = [(node.last_access_time, node_id) for node_id, node in self.members.items()]
+        heapq.heapify(self.heap)
         self._queued = set(self.members)
+
+
+class Ranked(Queue):
+    """A queue that competes with others. `score`: None while it is not scored. `number`: tells queues apart."""
+
+    __slots__ = ("number", "score", "subject")
+
+    def __init__(self, subject: Subject, number: int) -> None:
+        super().__init__()
+        self.subject = subject
+        self.number = number
+        self.score: Score | None = None
+
+
+Entry = tuple[float, float, int, int, Ranked]
+"""(key, last use, node id, queue's number, queue). Equal ranks of two queues are told apart by their numbers."""
+
+
+class Heads:
+    """The heads of queues, the lowest (key, last use, node id) first. A queue's entry never lies above its head."""
+
+    def __init__(self) -> None:
+        self._heap: list[Entry] = []
+        self._entries: dict[int, Entry] = {}
+
+    def rebuild(self, queues: Iterable[Ranked]) -> None:
+        """Start over with these queues, scored and with members."""
+        self._heap = heap = list[Entry]()
+        for queue in queues:
+            assert queue.score is not None
+            time, node_id = queue.heap[0]
+            heap.append((queue.score.key, time, node_id, queue.number, queue))
+        self._entries = {entry[3]: entry for entry in heap}
+        heapq.heapify(heap)
+
+    def offer(self, key: float, time: float, node_id: int, queue: Ranked) -> None:
+        """A node joined a queue with that key."""
+        known = self._entries.get(queue.number)
+        if known is None or (time, node_id) < known[1:3]:
+            entry = self._entries[queue.number] = (key, time, node_id, queue.number, queue)
+            heapq.heappush(self._heap, entry)
+            if len(self._heap) > SLACK + 4 * len(self._entries):
+                self._heap = list(self._entries.values())
+                heapq.heapify(self._heap)
+
+    def first(self) -> Entry | None:
+        """The lowest head, None if all queues are empty. An empty queue is left out until it has members again."""
+        while self._heap:
+            entry = self._heap[0]
+            key, time, node_id, number, queue = entry
+            if self._entries.get(number) is not entry:
+                heapq.heappop(self._heap)
+            elif (head := queue.head()) is None:
+                heapq.heappop(self._heap)
+                del self._entries[number]
+            elif head == (time, node_id):
+                return entry
+            else:
+                self._entries[number] = entry = (key, *head, number, queue)
+                heapq.heapreplace(self._heap, entry)
+        return None
 
 
 class VictimIndex:
@@ -75,8 +139,14 @@ class VictimIndex:
 
     def __init__(self, classify: Callable[[int], Subject]) -> None:
         self._classify = classify
-        self._queues: dict[Subject, Queue] = {}
-        self._where: dict[int, Subject] = {}
+        self._queues: dict[Subject, Ranked] = {}
+        self._of_session: dict[str, dict[int, Ranked]] = {}
+        self._where: dict[int, Ranked] = {}
+        self._by_score = Heads()
+        self._by_age = Heads()
+        self._numbers = 0
+        self._scored = False
+        self._unscored: list[Ranked] = []
 
     def __len__(self) -> int:
         return len(self._where)
@@ -87,24 +157,39 @@ class VictimIndex:
 
     def clear(self) -> None:
         self._queues.clear()
+        self._of_session.clear()
         self._where.clear()
+        self._by_age = Heads()
+        self.begin()
 
     def add(self, node: Node) -> None:
         subject = self._classify(node.id)
-        self._where[node.id] = subject
-        queue = self._queues.get(subject)
-        if queue is None:
-            queue = self._queues[subject] = Queue()
+        queue = self._where[node.id] = self._queues.get(subject) or self._new_queue(subject)
         queue.add(node)
+        self._by_age.offer(0.0, node.last_access_time, node.id, queue)
+        if not self._scored:
+            return
+        if queue.score is None:
+            self._unscored.append(queue)
+        else:
+            self._by_score.offer(queue.score.key, node.last_access_time, node.id, queue)
+
+    def _new_queue(self, subject: Subject) -> Ranked:
+        self._numbers += 1
+        queue = self._queues[subject] = Ranked(subject, self._numbers)
+        if subject.session:
+            self._of_session.setdefault(subject.session, {})[queue.number] = queue
+        return queue
 
     def discard(self, node_id: int) -> Node | None:
         """Take a node out; None if it was not in."""
-        subject = self._where.pop(node_id, None)
-        return None if subject is None else self._queues[subject].members.pop(node_id, None)
+        queue = self._where.pop(node_id, None)
+        return None if queue is None else queue.members.pop(node_id, None)
 
     def move(self, node_id: int) -> None:
         """A node's subject may have changed: put it into the right queue, if it is evictable at all."""
-        if (subject := self._where.get(node_id)) is not None and subject != self._classify(node_id):
+        queue = self._where.get(node_id)
+        if queue is not None and queue.subject != self._classify(node_id):
             node = self.discard(node_id)
             if node is not None:
                 self.add(node)
@@ -116,29 +201,51 @@ class VictimIndex:
 
     def close(self, session: str) -> None:
         """A session is no longer live: its nodes join their agents' queue of closed sessions."""
-        for subject in [subject for subject in self._queues if subject.session == session]:
-            for node_id in list(self._queues[subject].members):
+        for queue in list(self._of_session.get(session, {}).values()):
+            for node_id in list(queue.members):
                 self.move(node_id)
 
+    def begin(self) -> None:
+        """Scores may have changed: each subject is scored anew when it is next in question."""
+        self._scored = False
+        self._unscored.clear()
+
     def choose(self, score_of: Callable[[Subject], Score]) -> Choice | None:
-        """The head with the lowest (score, last use), None if nothing is evictable. Drops empty queues on the way."""
-        best: tuple[float, float, int] | None = None
-        oldest: tuple[float, int] | None = None
-        chosen: tuple[Subject, Score] | None = None
-        empty: list[Subject] = []
-        for subject, queue in self._queues.items():
-            head = queue.head()
-            if head is None:
-                empty.append(subject)
-                continue
-            if oldest is None or head < oldest:
-                oldest = head
-            score = score_of(subject)
-            rank = (score.key, *head)
-            if best is None or rank < best:
-                best, chosen = rank, (subject, score)
-        for subject in empty:
-            del self._queues[subject]
-        if best is None or chosen is None or oldest is None:
+        """The head with the lowest (score, last use), None if nothing is evictable. Scores each subject that has
+        nodes once from one `begin` to the next."""
+        if not self._scored:
+            self._score_all(score_of)
+        elif self._unscored:
+            self._score_new(score_of)
+        lowest, oldest = self._by_score.first(), self._by_age.first()
+        if lowest is None or oldest is None:
             return None
-        return Choice(best[2], *chosen, oldest[1])
+        queue = lowest[4]
+        assert queue.score is not None
+        return Choice(lowest[2], queue.subject, queue.score, oldest[2])
+
+    def _score_all(self, score_of: Callable[[Subject], Score]) -> None:
+        """Drops queues that are empty."""
+        alive = [queue for queue in self._queues.values() if queue.members]
+        if len(alive) < len(self._queues):
+            for queue in [queue for queue in self._queues.values() if not queue.members]:
+                self._drop(queue)
+        for queue in alive:
+            queue.score = score_of(queue.subject)
+        self._by_score.rebuild(alive)
+        self._scored = True
+
+    def _drop(self, queue: Ranked) -> None:
+        del self._queues[queue.subject]
+        if session := queue.subject.session:
+            del self._of_session[session][queue.number]
+            if not self._of_session[session]:
+                del self._of_session[session]
+
+    def _score_new(self, score_of: Callable[[Subject], Score]) -> None:
+        """Subjects that came up since the last choice."""
+        for queue in self._unscored:
+            if queue.score is None and queue.members:
+                queue.score = score_of(queue.subject)
+                self._by_score.offer(queue.score.key, *queue.heap[0], queue)
+        self._unscored.clear()

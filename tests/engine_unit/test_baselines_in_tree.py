@@ -49,7 +49,7 @@ def test_switching_to_and_from_an_order_of_nodes_takes_hold_of_what_is_resident(
             bench.observer.stream.emit(switched)
         tokens, identity, output = workload.next()
         bench.request(tokens, output, **identity)
-        sizes.append({subject.node != NO_NODE for subject in bench.observer.index._where.values()})
+        sizes.append({queue.subject.node != NO_NODE for queue in bench.observer.index._where.values()})
     assert (sizes[29], sizes[59], sizes[89]) == ({False}, {True}, {False})
     assert not bench.observer.broken
 

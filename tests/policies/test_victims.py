@@ -54,11 +54,13 @@ def test_a_choice_scores_each_subject_once_and_forgets_empty_ones() -> None:
         index.add(Leaf(node, node))
     asked: list[Subject] = []
     index.choose(lambda subject: asked.append(subject) or Score(0.0))
+    index.choose(lambda subject: asked.append(subject) or Score(0.0))
     assert len(asked) == 7
     for node in range(5000):
         if node % 7:
             index.discard(node)
     asked.clear()
+    index.begin()
     index.choose(lambda subject: asked.append(subject) or Score(0.0))
     assert asked == [Subject("private", ("a",), "s0")]
     assert len(index.subjects) == 1
@@ -70,9 +72,9 @@ def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -
         leaf = Leaf(turn % 3, turn)
         queue.add(leaf)
         queue.members.pop(leaf.id)
-    assert len(queue._heap) <= 3  # pyright: ignore[reportPrivateUsage]
+    assert len(queue.heap) <= 3
     for node in range(10_000):
         queue.add(Leaf(node + 10, node))
         queue.members.pop(node + 10)
         queue.add(Leaf(5, node))
-    assert len(queue._heap) <= 200  # pyright: ignore[reportPrivateUsage]
+    assert len(queue.heap) <= 200

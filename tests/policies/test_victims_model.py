@@ -1,0 +1,125 @@
+"""The victim index against a full scan, whatever is done to it: nodes come, go, are used and change hands, a session
+ends, scores change between eviction calls and subjects turn up within one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.victims import VictimIndex
+
+NODES = st.integers(0, 5)
+KEYS = st.sampled_from([0.0, 1.0])
+SUBJECTS = st.sampled_from([Subject("private", ("a",)), Subject("private", ("a",), "s"), Subject("anchor", ("a",))])
+
+
+@dataclass
+class Leaf:
+    id: int
+    last_access_time: float
+
+
+class Comparison:
+    """`resident`: what a full scan looks at. `held`: the scores of this eviction call, as far as anybody asked."""
+
+    def __init__(self) -> None:
+        self.subjects: dict[int, Subject] = {}
+        self.resident: dict[int, Leaf] = {}
+        self.leaves_ever: dict[int, Leaf] = {}
+        self.keys: dict[Subject, float] = {}
+        self.held: dict[Subject, float] = {}
+        self.asked: list[Subject] = []
+        self.clock = 0.0
+        self.index = VictimIndex(lambda node: self.subjects[node])
+
+    def tick(self) -> float:
+        self.clock += 1.0
+        return self.clock
+
+    def score(self, subject: Subject) -> Score:
+        self.asked.append(subject)
+        return Score(self.keys.get(subject, 0.0))
+
+    def becomes_a_leaf(self, node: int, subject: Subject, back: int) -> None:
+        """Used just now, or a parent whose last use lies back, but never before an earlier one of its own."""
+        if node not in self.resident:
+            self.subjects[node] = subject
+            leaf = self.leaves_ever.setdefault(node, Leaf(node, 0.0))
+            leaf.last_access_time = max(leaf.last_access_time, self.tick() - back - 0.5)
+            self.resident[node] = leaf
+            self.index.add(leaf)
+
+    def is_no_leaf(self, node: int) -> None:
+        assert self.index.discard(node) is self.resident.pop(node, None)
+
+    def is_used(self, node: int) -> None:
+        if node in self.resident:
+            self.resident[node].last_access_time = self.tick()
+
+    def changes_hands(self, node: int, subject: Subject) -> None:
+        self.subjects[node] = subject
+        self.index.move(node)
+
+    def session_ends(self) -> None:
+        for node, subject in self.subjects.items():
+            if subject.session == "s":
+                self.subjects[node] = Subject("private", subject.agents)
+        self.index.close("s")
+
+    def changes_its_score(self, subject: Subject, key: float) -> None:
+        self.keys[subject] = key
+
+    def eviction_begins(self) -> None:
+        self.held.clear()
+        self.index.begin()
+
+    def everything_is_flushed(self) -> None:
+        self.resident.clear()
+        self.held.clear()
+        self.index.clear()
+
+    def is_chosen(self, evict: bool) -> None:
+        self.asked.clear()
+        choice = self.index.choose(self.score)
+        alive = {self.subjects[node] for node in self.resident}
+        assert sorted(self.asked, key=str) == sorted(alive - self.held.keys(), key=str)
+        self.held |= {subject: self.keys.get(subject, 0.0) for subject in alive - self.held.keys()}
+        ages = [(leaf.last_access_time, node) for node, leaf in self.resident.items()]
+        lowest = min(((self.held[self.subjects[node]], time, node) for time, node in ages), default=None)
+        oldest = min(ages, default=None)
+        if lowest is None or oldest is None:
+            assert choice is None
+            return
+        assert choice is not None
+        assert (choice.score.key, choice.node, choice.subject) == (lowest[0], lowest[2], self.subjects[lowest[2]])
+        assert choice.oldest == oldest[1]
+        if evict:
+            self.is_no_leaf(choice.node)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("becomes_a_leaf"), NODES, SUBJECTS, st.integers(0, 5)),
+    st.tuples(st.just("becomes_a_leaf"), NODES, SUBJECTS, st.just(0)),
+    st.tuples(st.just("is_no_leaf"), NODES),
+    st.tuples(st.just("is_used"), NODES),
+    st.tuples(st.just("changes_hands"), NODES, SUBJECTS),
+    st.tuples(st.just("session_ends")),
+    st.tuples(st.just("changes_its_score"), SUBJECTS, KEYS),
+    st.tuples(st.just("eviction_begins")),
+    st.tuples(st.just("is_chosen"), st.booleans()),
+    st.tuples(st.just("is_chosen"), st.just(False)),
+    st.tuples(st.sampled_from(["everything_is_flushed", "session_ends"])),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(STEPS, min_size=30, max_size=60))
+def test_every_choice_is_that_of_a_full_scan(steps: list[tuple[Any, ...]]) -> None:
+    comparison = Comparison()
+    for name, *what in steps:
+        getattr(comparison, name)(*what)
+        assert len(comparison.index) == len(comparison.resident)
