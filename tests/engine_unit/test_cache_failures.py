@@ -98,7 +98,7 @@ def test_a_request_that_cannot_be_reported_is_served(
     def fail(*_: Any) -> None:
         raise ValueError("no hashes today")
 
-    monkeypatch.setattr(bench.cache.requests._sketcher, "hashes", fail)
+    monkeypatch.setattr(bench.cache.requests._sketcher, "sketch", fail)
     served(bench, stock(400))
     assert [event.call for event in bench.kinds(PolicyFailed)] == ["dispatched"]
     assert not bench.observer.broken
