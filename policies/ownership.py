@@ -111,7 +111,7 @@ class Ownership:
         if who.agent not in owned.agents and owned.agents != EVERYBODY:
             joined = tuple(sorted((*owned.agents, who.agent)))
             owned.agents = joined if len(joined) <= MAX_AGENTS_NAMED else EVERYBODY
-        if who.session and not who.warm and who.session != owned.session:
+        if who.session and who.session != owned.session:
             owned.many = owned.many or bool(owned.session)
             owned.session = owned.session or who.session
         self.settle(owned)

@@ -63,6 +63,7 @@ class Action(msgspec.Struct, frozen=True):
     amount: float = 0.0
     ttl_s: float = 0.0
     why: str = ""
+    session: str = ""
 
 
 @runtime_checkable
