@@ -76,13 +76,15 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """`acts`: whether this process may decide (a single scheduler rank) or only watch."""
+    """`acts`: whether this process may decide (a single scheduler rank) or only watch. `step`: the batch that room was
+    made for last, see policies.events. What decides is timed by the host's event clock, never by the stream's."""
 
     def __init__(self, stream: Stream, *, acts: bool = True) -> None:
         self.stream = stream
         self.acts = acts
         self.broken = False
         self.started = False
+        self.step = 1
         self.ownership = Ownership()
         self.index = VictimIndex(self.ownership.subject)
         self.inserting: Who = NOBODY
@@ -117,7 +119,8 @@ class Observer:
     @harmless
     def added(self, node: Any) -> None:
         now = self.stream.now_ns()
-        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, now)
+        used_ns = self.stream.host.now_ns
+        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
         self.index.move(node.id)
         self._say_added(owned, node.parent.id, self.inserting.rid, now)
 
@@ -151,7 +154,7 @@ class Observer:
     @harmless
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
-        now = self.stream.now_ns()
+        now = self.stream.host.now_ns
         for step in path(node):
             owned = self.ownership.nodes.get(step.id)
             if owned is not None and self.ownership.use(owned, who, now):
@@ -186,7 +189,7 @@ class Observer:
         if self.ownership.by_node != self.stream.host.scores_nodes:
             self.ownership.by_node = self.stream.host.scores_nodes
             self.index.move_all()
-        self._scores, self._now_s = {}, self.stream.now_ns() / 1e9
+        self._scores, self._now_s = {}, self.stream.host.now_ns / 1e9
 
     @harmless
     def choose(self) -> Choice | None:
