@@ -118,11 +118,10 @@ class Observer:
 
     @harmless
     def added(self, node: Any) -> None:
-        now = self.stream.now_ns()
         used_ns = self.stream.host.now_ns
         owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
         self.index.move(node.id)
-        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def split(self, child: Any, upper: Any) -> None:
@@ -148,16 +147,14 @@ class Observer:
         if owned is None or owned.on_device:
             return
         owned.on_device = True
-        now = self.stream.now_ns()
-        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
-        now = self.stream.host.now_ns
         for step in path(node):
             owned = self.ownership.nodes.get(step.id)
-            if owned is not None and self.ownership.use(owned, who, now):
+            if owned is not None and self.ownership.use(owned, who, self.stream.host.now_ns):
                 self._say_owned(owned)
 
     def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
