@@ -9,6 +9,11 @@ order it happened; policies observe only this stream, wherever they run, which i
 *front stream* (FrontEvent) is what callers saw. Facts the front learns and policies need (ToolCalled, SessionEnded,
 TunableChanged ...) are sent into the engine and come back as part of the engine stream.
 
+`step`, where an engine fact has it: how many batches the scheduler had made room for by then, counted from 1 (0: it was
+not told). A batch prefills those who were matched since the last one, or whose prompt was cut short then; any other
+decodes one token of each request under way. So a replay knows the room taken, and the place of every eviction, without
+an event for each batch.
+
 Over 300 lines because it is the vocabulary: whoever looks up a fact finds all of them in one list.
 """
 
@@ -142,6 +147,7 @@ class PrefixMatched(Event, frozen=True, kw_only=True, tag="prefix_matched"):
     base_rid: str = ""
     base_tokens: int = 0
     tail: bytes = b""
+    step: int = 0
 
 
 class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):
@@ -157,6 +163,7 @@ class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):
     new_tokens: int
     node: int = NO_NODE
     output: bytes = b""
+    step: int = 0
 
 
 class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
@@ -228,6 +235,7 @@ class EngineLoadSampled(Event, frozen=True, kw_only=True, tag="engine_load_sampl
     used_tokens: int
     evictable_tokens: int
     capacity_tokens: int
+    step: int = 0
 
 
 class ToolCalled(Event, frozen=True, kw_only=True, tag="tool_called"):
@@ -237,6 +245,7 @@ class ToolCalled(Event, frozen=True, kw_only=True, tag="tool_called"):
     agent: str
     session: str
     tools: tuple[str, ...] = ()
+    step: int = 0
 
 
 class AnswerGiven(Event, frozen=True, kw_only=True, tag="answer_given"):
@@ -246,6 +255,7 @@ class AnswerGiven(Event, frozen=True, kw_only=True, tag="answer_given"):
     agent: str
     session: str
     finish: FinishReason = "stop"
+    step: int = 0
 
 
 class SessionEnded(Event, frozen=True, kw_only=True, tag="session_ended"):
@@ -253,6 +263,7 @@ class SessionEnded(Event, frozen=True, kw_only=True, tag="session_ended"):
 
     session: str
     reason: str = "declared"
+    step: int = 0
 
 
 class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
@@ -261,6 +272,7 @@ class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
     agent: str
     tokens: int
     exact: bool = True
+    step: int = 0
 
 
 class PolicySwitched(Event, frozen=True, kw_only=True, tag="policy_switched"):
@@ -293,6 +305,7 @@ class ActionTaken(Event, frozen=True, kw_only=True, tag="action_taken"):
     result: str = ""
     tokens: int = 0
     session: str = ""
+    step: int = 0
 
 
 class PolicyFailed(Event, frozen=True, kw_only=True, tag="policy_failed"):

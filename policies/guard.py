@@ -75,7 +75,7 @@ class Guard:
         if event.instead == NO_NODE or event.cause != "allocation" or self.resting:
             return
         session = event.session if event.role == "private" else ""
-        used_s = event.t_ns / 1e9 - event.idle_s
+        used_s = (event.t_ns - round(event.idle_s * 1e9)) / 1e9
         self._duels[event.node] = Duel(event.start, event.tokens, event.agents, session, used_s, event.instead)
         if len(self._duels) > MAX_DUELS:
             del self._duels[next(iter(self._duels))]

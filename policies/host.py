@@ -16,10 +16,13 @@ from .conflicts import settle
 from .events import (
     ActionTaken,
     EngineEvent,
+    EngineLoadSampled,
     EngineStarted,
     NodeEvicted,
     PolicyFailed,
     PolicySwitched,
+    PrefixInserted,
+    PrefixMatched,
     TunableChanged,
 )
 from .parameters import TunableError
@@ -38,6 +41,9 @@ LRU_SCORE = Score(0.0)
 OBEYED = (PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken)
 """What the host itself heeds."""
 
+CLOCK = (EngineStarted, PrefixMatched, PrefixInserted, EngineLoadSampled)
+"""Facts that a what-if is told at their recorded times, whatever became of the tree."""
+
 
 class PolicyHost:
     """Observe, score, predict and act over the enabled policies.
@@ -45,6 +51,9 @@ class PolicyHost:
     A policy that is off observes only if it `learns_while_off`; any other starts afresh when it is switched on, because
     what it knew is out of date. A third party's policy is loaded when it is first switched on. `timer` counts seconds
     and only serves to say what calls cost.
+
+    `now_ns`: the event clock, which only CLOCK's facts move: scores are asked for at this time, so that they follow
+    from the stream alone. Something is dispatched before anything is evicted, and the load is sampled every second.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class PolicyHost:
         self._seats: dict[str, Seat] = {}
         self._pending: list[EngineEvent] = []
         self._t_ns = 0
+        self.now_ns = 0
         for name in sorted(BUILT_IN):
             self._seat(name)
         for name in dict.fromkeys([OPERATOR, *enabled]):
@@ -80,6 +90,8 @@ class PolicyHost:
         if isinstance(event, EngineStarted) and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
+        if isinstance(event, CLOCK):
+            self.now_ns = max(self.now_ns, event.t_ns)
         for seat in self._learning:
             self._let_observe(seat, event)
         if isinstance(event, OBEYED):

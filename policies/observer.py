@@ -76,13 +76,15 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """`acts`: whether this process may decide (a single scheduler rank) or only watch."""
+    """`acts`: whether this process may decide (a single scheduler rank) or only watch. `step`: the batch that room was
+    made for last, see policies.events. What decides is timed by the host's event clock, never by the stream's."""
 
     def __init__(self, stream: Stream, *, acts: bool = True) -> None:
         self.stream = stream
         self.acts = acts
         self.broken = False
         self.started = False
+        self.step = 1
         self.ownership = Ownership()
         self.index = VictimIndex(self.ownership.subject)
         self.inserting: Who = NOBODY
@@ -117,11 +119,11 @@ class Observer:
 
     @harmless
     def added(self, node: Any) -> None:
-        now = self.stream.now_ns()
-        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, now)
+        used_ns = self.stream.host.now_ns
+        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
         if self._early.pop(node.id, None) is not None:
             self.index.add(node)
-        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def split(self, child: Any, upper: Any) -> None:
@@ -147,16 +149,14 @@ class Observer:
         if owned is None or owned.on_device:
             return
         owned.on_device = True
-        now = self.stream.now_ns()
-        self._say_added(owned, node.parent.id, self.inserting.rid, now)
+        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
-        now = self.stream.now_ns()
         for step in path(node):
             owned = self.ownership.nodes.get(step.id)
-            if owned is not None and self.ownership.use(owned, who, now):
+            if owned is not None and self.ownership.use(owned, who, self.stream.host.now_ns):
                 self._say_owned(owned)
 
     def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
@@ -197,7 +197,7 @@ class Observer:
             self.index.add(node)
         self._early.clear()
         self.index.begin()
-        self._now_s = self.stream.now_ns() / 1e9
+        self._now_s = self.stream.host.now_ns / 1e9
 
     @harmless
     def choose(self) -> Choice | None:

@@ -33,7 +33,7 @@ MIN_LEARNED_ANCHOR_TOKENS = 16
 
 class Owned(msgspec.Struct):
     """One node's entry. `start`, `tokens`: its span from the root. `many`: more than one session used it. `used_ns`:
-    when a request last used it. `on_device`: False while its KV lives on the host only."""
+    when a request last used it, by the event clock. `on_device`: False while its KV lives on the host only."""
 
     node: int
     start: int

@@ -35,11 +35,13 @@ class Request:
 @dataclass(frozen=True)
 class Pages:
     """A request in units of pages: a page is known by the hash of the prefix that ends with it. `matchable`: pages that
-    the cache may serve; the last token of a prompt is always computed, and only whole pages are shared."""
+    the cache may serve; the last token of a prompt is always computed, and only whole pages are shared. `over`: tokens
+    of the prompt behind its last whole page."""
 
     hashes: Hashes
     prompt: int
     matchable: int
+    over: int
 
 
 def in_pages(request: Request, page_size: int) -> Pages:
@@ -47,7 +49,8 @@ def in_pages(request: Request, page_size: int) -> Pages:
     if len(request.hashes) < request.prompt_tokens:
         raise ValueError(f"request {request.rid!r}: {len(request.hashes)} hashes for {request.prompt_tokens} tokens")
     matchable = max(0, request.prompt_tokens - 1) // page_size
-    return Pages(request.hashes[page_size - 1 :: page_size], request.prompt_tokens // page_size, matchable)
+    prompt, over = divmod(request.prompt_tokens, page_size)
+    return Pages(request.hashes[page_size - 1 :: page_size], prompt, matchable, over)
 
 
 def steps_of(requests: Sequence[Request]) -> list[tuple[Step, int]]:

@@ -1,7 +1,7 @@
 """The engine of a recording, modelled: a recorded event goes in, what would have happened comes out as events again.
 
-Requests, hints and the clock are the recording's; the tree, its owners and every eviction are the model's. Policies,
-ownership and the choice of victims are the code that runs inside SGLang.
+Requests, hints, the clock and the order of batches are the recording's; the tree, its owners and every eviction are the
+model's. Policies, ownership and the choice of victims are the code that runs inside SGLang.
 """
 
 from __future__ import annotations
@@ -53,13 +53,11 @@ class ModelStream:
 
 
 class Asked(msgspec.Struct):
-    """A request under way: how it came, who it is, what its coming told of its agent's anchor, when its prompt was in,
-    and how it finished."""
+    """A request under way: how it came, who it is, what its coming told of its agent's anchor, and how it finished."""
 
     event: PrefixMatched
     who: Who
     anchor: AnchorMeasured | None
-    prefilled_ns: int
     finish: PrefixInserted | None = None
 
 
@@ -71,7 +69,23 @@ class ObservedCache(ModelCache):
         self.observer.started = True
         super().__init__(self.observer, capacity_tokens, page_size, chunk_tokens)
         self.asked: dict[int, Asked] = {}
+        self.others_extend = False
         self._stream = stream
+
+    def reach(self, step: int) -> None:
+        """Make room for the batches that the scheduler had made room for by then; 0 tells of none.
+
+        `others_extend`: the next one is a prefill batch because of a request that is not modelled.
+        """
+        while self.observer.step < step:
+            self.observer.step += 1
+            if self.is_extending or self.others_extend:
+                self.others_extend = False
+                self.extend()
+            elif self.running:
+                self.decode()
+            else:
+                self.observer.step = step
 
     def on_matched(self, running: Running) -> None:
         asked = self.asked[running.number]
@@ -96,11 +110,6 @@ class ObservedCache(ModelCache):
         self.observer.ownership.set_anchor(event.agent, event.tokens)
         self._stream.emit(event)
 
-    def on_decoding(self, running: Running, share: float) -> None:
-        asked = self.asked[running.number]
-        if asked.finish is not None:
-            self._stream.advance(asked.prefilled_ns + int(share * (asked.finish.t_ns - asked.prefilled_ns)))
-
     def on_inserted(self, running: Running, phase: Phase, new_pages: int, node: Node) -> None:
         asked = self.asked[running.number]
         self._stream.emit(
@@ -108,6 +117,7 @@ class ObservedCache(ModelCache):
                 t_ns=self._stream.now_ns(), rid=asked.who.rid, phase=phase, node=node.id,
                 total_tokens=running.inserted * self.page_size, new_tokens=new_pages * self.page_size,
                 output=asked.finish.output if phase == "finish" and asked.finish is not None else b"",
+                step=self.observer.step,
             )
         )  # fmt: skip
         self.observer.used(node, asked.who)
@@ -116,16 +126,14 @@ class ObservedCache(ModelCache):
             if place is not None:
                 self.tree.split_at(*place)
 
-    def take(self, running: Running, pages: int) -> None:
-        needs = [Need(self.asked[running.number].who, pages * self.page_size)]
-        self.observer.ask_needs = lambda: needs
-        super().take(running, pages)
+    def take(self, needs: list[tuple[Running, int]]) -> None:
+        self.observer.ask_needs = lambda: [
+            Need(self.asked[running.number].who, pages * self.page_size) for running, pages in needs
+        ]
+        super().take(needs)
 
     def _insert(self, running: Running, phase: Phase, length: int) -> None:
-        asked = self.asked[running.number]
-        if phase == "finish" and asked.finish is not None:
-            self._stream.advance(asked.finish.t_ns)
-        self.observer.inserting = asked.who
+        self.observer.inserting = self.asked[running.number].who
         super()._insert(running, phase, length)
         self.observer.inserting = NOBODY
 
@@ -160,6 +168,7 @@ class ModelEngine:
         self._chunk_tokens = chunk_tokens
         self._stream = ModelStream(host, take)
         self._numbers: dict[str, int] = {}
+        self._others: dict[str, int] = {}
         self._anchor: AnchorMeasured | None = None
         self._cache = self._new_cache(1)
 
@@ -168,20 +177,28 @@ class ModelEngine:
         although it says so first."""
         anchor = self._anchor if self._anchor is not None and self._anchor.agent == event.agent else None
         self._anchor = None if anchor is not None else self._anchor
-        self._settle_anchor()
-        self._stream.advance(event.t_ns)
+        self._pass_to(event, event.step)
         who = Who(event.rid, event.agent, event.session, event.tenant, warm=event.warm)
         self._numbers[event.rid] = number
-        self._cache.asked[number] = Asked(event, who, anchor, event.t_ns)
-        self.cached_tokens[number] = self._cache.start(number, request)
+        self._cache.asked[number] = Asked(event, who, anchor)
+        begin = self._cache.match if event.step else self._cache.start
+        self.cached_tokens[number] = begin(number, request)
+
+    def passed_over(self, event: PrefixMatched) -> None:
+        """A request came that is not modelled, though the recorded engine computed it."""
+        self._settle_anchor()
+        self._cache.reach(event.step)
+        self._others[event.rid] = event.prompt_tokens
+        self._cache.others_extend = bool(event.step)
 
     def inserted(self, event: PrefixInserted, *, last: bool) -> None:
         """A chunk, the prompt or the output is computed. `last`: nothing more is heard of the request."""
-        self._settle_anchor()
         number = self._numbers.get(event.rid)
         asked = self._cache.asked.get(number) if number is not None else None
         if number is None or asked is None:
+            self._inserted_other(event)
             return
+        self._pass_to(event, event.step)
         if event.phase == "finish":
             asked.finish = event
             self._cache.finish(number)
@@ -209,18 +226,34 @@ class ModelEngine:
         )  # fmt: skip
 
     def _prefill(self, number: int, asked: Asked, event: PrefixInserted) -> None:
-        self._stream.advance(event.t_ns)
-        page_size = self._cache.page_size
-        if event.total_tokens >= asked.event.prompt_tokens // page_size * page_size:
-            asked.prefilled_ns = self._stream.now_ns()
+        if self._is_whole(event, asked.event.prompt_tokens):
             self._cache.prefilled(number)
-        else:
-            self._cache.chunk(number)
+            return
+        self._cache.chunk(number)
+        if not event.step:
+            self._cache.extend()
+
+    def _inserted_other(self, event: PrefixInserted) -> None:
+        self._settle_anchor()
+        self._cache.reach(event.step)
+        prompt_tokens = self._others.get(event.rid, 0)
+        if event.phase == "finish":
+            self._others.pop(event.rid, None)
+        elif event.step and not self._is_whole(event, prompt_tokens):
+            self._cache.others_extend = True
+
+    def _is_whole(self, event: PrefixInserted, prompt_tokens: int) -> bool:
+        return event.total_tokens >= prompt_tokens // self._cache.page_size * self._cache.page_size
+
+    def _pass_to(self, event: EngineEvent, step: int) -> None:
+        """Catch up with the recording, up to this event of it."""
+        self._settle_anchor()
+        self._cache.reach(step)
+        self._stream.advance(event.t_ns)
 
     def heard(self, event: EngineEvent) -> None:
         """Anything else that policies learn from."""
-        self._settle_anchor()
-        self._stream.advance(event.t_ns)
+        self._pass_to(event, getattr(event, "step", 0))
         match event:
             case EngineStarted():
                 self._start(event)
@@ -252,6 +285,7 @@ class ModelEngine:
 
     def _new_cache(self, page_size: int) -> ObservedCache:
         self._numbers.clear()
+        self._others.clear()
         return ObservedCache(self._stream, self._kv_tokens, page_size, self._chunk_tokens)
 
     def _loaded(self, event: EngineLoadSampled) -> EngineLoadSampled:

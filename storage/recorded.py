@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from radixdeck.policies.events import (
     NodeOwned,
     NodeSplit,
     PrefixInserted,
+    PrefixMatched,
 )
 
 from .demand import Request
@@ -57,6 +59,7 @@ class Recorded:
         starts = [event for _, event in self._events(_tags(EngineStarted)) if isinstance(event, EngineStarted)]
         self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
         self.policy = starts[0].policy if starts else ""
+        self._page_size = max(1, starts[-1].page_size) if starts else 1
         self.chunk_tokens = self._chunk_tokens()
 
     def tunables(self) -> dict[str, dict[str, float]]:
@@ -79,16 +82,21 @@ class Recorded:
         return bool(following) and isinstance(following[0][1], NodeAdded) and not following[0][1].rid
 
     def _chunk_tokens(self) -> int:
-        """The largest prefill there was, if any prompt took several; else SGLang's usual, or the largest if larger."""
-        reached = {request.rid: request.cached_tokens for request in self.requests.values()}
-        prefilled: set[str] = set()
-        largest, chunked = 0, False
-        for _, event in self._events(_tags(PrefixInserted)):
-            if isinstance(event, PrefixInserted) and event.phase == "prompt" and event.rid in reached:
-                largest = max(largest, event.total_tokens - reached[event.rid])
-                chunked = chunked or event.rid in prefilled
-                reached[event.rid] = event.total_tokens
-                prefilled.add(event.rid)
+        """The largest prefill batch there was, if any prompt took several; else SGLang's usual, or the largest if
+        larger. Where batches are not told, one prefill is one batch."""
+        begun: dict[str, tuple[int, int, int]] = {}
+        batches: Counter[object] = Counter()
+        chunked = False
+        for seq, event in self._events(_tags(PrefixMatched, PrefixInserted)):
+            if isinstance(event, PrefixMatched):
+                begun[event.rid] = (event.step, event.cached_tokens, event.prompt_tokens)
+            elif isinstance(event, PrefixInserted) and event.rid in begun:
+                step, reached, prompt_tokens = begun.pop(event.rid)
+                batches[step or f"alone {seq}"] += min(event.total_tokens, prompt_tokens) - reached
+                if event.total_tokens < prompt_tokens // self._page_size * self._page_size:
+                    chunked = True
+                    begun[event.rid] = (event.step, event.total_tokens, prompt_tokens)
+        largest = max(batches.values(), default=0)
         return largest if chunked else max(largest, CHUNK_TOKENS)
 
     def _events(self, kinds: tuple[str, ...]) -> Iterator[Numbered]:

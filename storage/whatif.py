@@ -162,6 +162,7 @@ class _Run:
     def _match(self, seq: int, event: PrefixMatched) -> None:
         request = self._recorded.requests.get(seq)
         if request is None or (request.warm and not self._warms):
+            self._engine.passed_over(event)
             return
         if not request.warm:
             self._pieces[-1].append(request)

@@ -73,7 +73,8 @@ class Control:
         tokens = self._observer.snapshot(self._cache.tree_core.root_node)
         for pin in self._pins.values():
             if pin.node in self._observer.ownership.touched:
-                self._stream.emit(msgspec.structs.replace(pin, t_ns=self._stream.now_ns()))
+                now, step = self._stream.now_ns(), self._observer.step
+                self._stream.emit(msgspec.structs.replace(pin, t_ns=now, step=step))
         return Answer(order.id, True, tokens=tokens)
 
     def _observe(self, order: Observe) -> Answer:
@@ -82,7 +83,7 @@ class Control:
                 raise Refused(f"{type(event).__name__} is not a fact that the daemon may report")
         for event in order.events:
             self._learn(event)
-            self._stream.emit(msgspec.structs.replace(event, t_ns=self._stream.now_ns()))
+            self._stream.emit(msgspec.structs.replace(event, t_ns=self._stream.now_ns(), step=self._observer.step))
         return Answer(order.id, True)
 
     def _learn(self, event: EngineEvent) -> None:
@@ -193,6 +194,7 @@ class Control:
         taken = ActionTaken(
             t_ns=self._stream.now_ns(), id=order.id, kind=action.kind, agent=action.agent, node=action.node,
             amount=action.amount, ttl_s=action.ttl_s, by=order.by, why=action.why, ok=ok, result=result, tokens=tokens,
+            step=self._observer.step,
         )  # fmt: skip
         self._stream.emit(taken)
         return taken

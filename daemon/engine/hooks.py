@@ -87,7 +87,7 @@ class Pump:
             EngineLoadSampled(
                 t_ns=stream.now_ns(), running=len(scheduler.running_batch.reqs), waiting=len(scheduler.waiting_queue),
                 used_tokens=int(allocator.size) - free, evictable_tokens=evictable,
-                capacity_tokens=int(allocator.size),
+                capacity_tokens=int(allocator.size), step=self._cache.observer.step,
             )
         )  # fmt: skip
 
@@ -150,10 +150,10 @@ def one_token(_req: Any) -> int:
 
 
 @quiet
-def note_needs(batch: Any, extending: bool) -> None:
+def note_needs(batch: Any, extending: bool, again: bool = False) -> None:
     """Remember for whom the coming allocation is."""
     if (cache := our_cache(batch)) is not None:
-        cache.requests.allocating_for(batch.reqs, extended_tokens if extending else one_token)
+        cache.requests.allocating_for(batch.reqs, extended_tokens if extending else one_token, again=again)
 
 
 def around_extend(original: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any) -> Any:
@@ -162,7 +162,8 @@ def around_extend(original: Callable[..., Any], batch: Any, *args: Any, **kwargs
 
 
 def around_decode(original: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any) -> Any:
-    note_needs(batch, False)
+    """SGLang asks again, for some of the batch, while it takes requests out of a batch that does not fit."""
+    note_needs(batch, False, again=bool(args or kwargs))
     return original(batch, *args, **kwargs)
 
 

@@ -103,8 +103,10 @@ class RequestObserver:
         except Exception as error:
             self._fail("inserted", error)
 
-    def allocating_for(self, reqs: list[Any], tokens_of: Callable[[Any], int]) -> None:
-        """The coming allocation is for these requests, each of which needs `tokens_of` it new tokens."""
+    def allocating_for(self, reqs: list[Any], tokens_of: Callable[[Any], int], *, again: bool = False) -> None:
+        """The coming allocation is for a batch of these requests, each of which needs `tokens_of` it new tokens.
+        `again`: room for this batch was asked for already."""
+        self._observer.step += not again
         self._observer.ask_needs = lambda: [Need(track_of(req).who, tokens_of(req)) for req in reqs]
 
     # ---- dispatch --------------------------------------------------------------------------------------------------
@@ -122,6 +124,7 @@ class RequestObserver:
                 prompt_tokens=len(prompt), cached_tokens=match.cached_tokens, host_tokens=match.host_tokens,
                 anchor_tokens=who.anchor or self._ownership.anchors.get(who.agent, 0), node=match.node, warm=who.warm,
                 base_rid=base.rid, base_tokens=base.tokens, tail=prompt[base.tokens :].tobytes(),
+                step=self._observer.step,
             )
         )  # fmt: skip
         self._observer.used(tree.node_by_id(match.node), who)
@@ -141,7 +144,8 @@ class RequestObserver:
 
     def _say_anchor(self, agent: str, *, exact: bool) -> None:
         tokens = self._ownership.anchors[agent]
-        self._stream.emit(AnchorMeasured(t_ns=self._stream.now_ns(), agent=agent, tokens=tokens, exact=exact))
+        now, step = self._stream.now_ns(), self._observer.step
+        self._stream.emit(AnchorMeasured(t_ns=now, agent=agent, tokens=tokens, exact=exact, step=step))
 
     # ---- insert ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class RequestObserver:
         self._stream.emit(
             PrefixInserted(
                 t_ns=self._stream.now_ns(), rid=track.who.rid, phase=phase, total_tokens=total, new_tokens=new,
-                node=node, output=output,
+                node=node, output=output, step=self._observer.step,
             )
         )  # fmt: skip
         self._observer.used(tree.node_by_id(node), track.who)

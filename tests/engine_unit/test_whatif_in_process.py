@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,20 @@ from typing import Any
 import msgspec
 import pytest
 from agent_traffic import Workload
+from scheduling import Loop
 
-from radixdeck.daemon.engine.requests import Match
-from radixdeck.policies.events import EngineEvent, EngineStarted, SessionEnded
+from radixdeck.daemon.engine.control import Control
+from radixdeck.daemon.engine.protocol import Observe
+from radixdeck.daemon.engine.requests import Match, track_of
+from radixdeck.policies.events import (
+    AnswerGiven,
+    EngineEvent,
+    EngineLoadSampled,
+    EngineStarted,
+    NodeEvicted,
+    SessionEnded,
+    ToolCalled,
+)
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
@@ -20,25 +32,45 @@ from radixdeck.storage.whatif import Outcome, Recorded, what_if
 
 Maker = Callable[..., Any]
 START_NS = 1_700_000_000_000_000_000
-NUMBERS_AND_CLOCKS = ("t_ns", "idle_s", "node", "parent", "upper", "instead", "score", "parts")
+NUMBERS_AND_CLOCKS = ("t_ns", "idle_s", "node", "parent", "upper", "instead")
 UNTOLD = ("by_rid", "by_agent")
-"""Only the scheduler says for whom it makes room while decoding; here nobody does."""
+"""Only a scheduler says for whom it makes room while decoding."""
 
 
 class Clock:
-    """Time for the cache under test: it goes on a little with every look, and further between requests."""
+    """Time for the cache under test: it goes on with every look, by as much as a busy machine lets it, and further
+    between requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         self.ns = START_NS
+        self._random = random.Random(seed)
 
     def now_ns(self) -> int:
-        self.ns += 1000
+        self.ns += self._random.randrange(1_000, 2_000_000)
         return self.ns
 
 
-def watched(ours: Maker, policy: str, capacity: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Clock]:
-    """A real cache on that clock, which reports a dispatch when the request is admitted, as in the scheduler."""
-    bench, clock = ours(capacity, [policy]), Clock()
+@pytest.fixture
+def watched(ours: Maker, monkeypatch: pytest.MonkeyPatch) -> Maker:
+    """A real cache on that clock."""
+
+    def make(policy: str, capacity: int, seed: int) -> tuple[Any, Clock]:
+        bench, clock = ours(capacity, [policy]), Clock(seed)
+        monkeypatch.setattr(bench.observer.stream, "now_ns", clock.now_ns)
+        start(bench, clock, policy, capacity)
+        return bench, clock
+
+    return make
+
+
+def start(bench: Any, clock: Clock, policy: str, capacity: int) -> None:
+    bench.observer.stream.emit(
+        EngineStarted(t_ns=clock.now_ns(), pid=1, model="none", capacity_tokens=capacity, page_size=1, policy=policy)
+    )
+
+
+def admit_when_allocating(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report a dispatch when the request is admitted, as in the scheduler."""
     requests = bench.cache.requests
     allocating_for = requests.allocating_for
 
@@ -47,12 +79,7 @@ def watched(ours: Maker, policy: str, capacity: int, monkeypatch: pytest.MonkeyP
             requests.dispatched(req, Match(len(req.prefix_indices), 0, req.last_node), bench.cache.tree_core)
         allocating_for(reqs, tokens_of)
 
-    monkeypatch.setattr(bench.observer.stream, "now_ns", clock.now_ns)
     monkeypatch.setattr(requests, "allocating_for", admitted)
-    bench.observer.stream.emit(
-        EngineStarted(t_ns=clock.now_ns(), pid=1, model="none", capacity_tokens=capacity, page_size=1, policy=policy)
-    )
-    return bench, clock
 
 
 def run(bench: Any, clock: Clock, workload: Workload, requests: int, at_once: int) -> None:
@@ -90,20 +117,98 @@ def modelled(path: Path, policy: str) -> tuple[Outcome, list[EngineEvent]]:
         return what_if(Recorded(session), policy, take=events.append), events
 
 
-def facts(events: list[EngineEvent]) -> list[Any]:
+def facts(events: list[EngineEvent], but: tuple[str, ...] = ()) -> list[Any]:
     kept = [msgspec.to_builtins(event) for event in events]
-    return [{name: fact[name] for name in fact if name not in (*NUMBERS_AND_CLOCKS, *UNTOLD)} for fact in kept]
+    return [{name: fact[name] for name in fact if name not in (*NUMBERS_AND_CLOCKS, *but)} for fact in kept]
 
 
 @pytest.mark.parametrize("policy", ["lru", "kv_caching"])
 @pytest.mark.parametrize(("at_once", "capacity"), [(1, 400), (4, 900)])
 def test_every_event_is_the_same(
-    ours: Maker, policy: str, at_once: int, capacity: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watched: Maker, policy: str, at_once: int, capacity: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, clock = watched(ours, policy, capacity, monkeypatch)
+    """Outputs take their room all at once here."""
+    bench, clock = watched(policy, capacity, 5)
+    admit_when_allocating(bench, monkeypatch)
     run(bench, clock, Workload(5), 400, at_once)
     outcome, events = modelled(record(tmp_path / "run.sqlite", bench.events), policy)
-    for real, model in zip(facts(bench.events), facts(events), strict=True):
+    for real, model in zip(facts(bench.events, UNTOLD), facts(events, UNTOLD), strict=True):
         assert real == model
     assert outcome.cached_tokens == outcome.recorded_tokens
     assert outcome.evictions > 150
+
+
+class Callers:
+    """Callers of a Loop, and what the daemon tells the engine of them: always late, in the midst of other things."""
+
+    def __init__(self, bench: Any, clock: Clock, seed: int, chunk_tokens: int, overlap: bool) -> None:
+        self.loop = Loop(bench, chunk_tokens, overlap, self._finished)
+        self._bench, self._clock = bench, clock
+        self._workload = Workload(seed)
+        self._random = self._workload.random
+        self._control = Control(bench.cache, bench.observer)
+        self._untold: list[EngineEvent] = []
+
+    def run(self, requests: int, at_once: int) -> None:
+        asked = 0
+        while asked < requests or self.loop.is_busy:
+            self._clock.ns += self._random.randrange(0, 5_000_000)
+            while asked < requests and len(self.loop.waiting) < at_once and self._random.random() < 0.15:
+                tokens, identity, output = self._workload.next()
+                self.loop.ask(tokens, output * self._random.randrange(1, 4), **identity)
+                asked += 1
+            self._tell()
+            self.loop.turn(at_once)
+
+    def _finished(self, req: Any) -> None:
+        who = track_of(req).who
+        kind = ToolCalled if self._random.random() < 0.4 else AnswerGiven
+        self._untold.append(kind(t_ns=0, rid=who.rid, agent=who.agent, session=who.session))
+
+    def _tell(self) -> None:
+        if self._untold and self._random.random() < 0.3:
+            assert self._control.obey(Observe("told", self._untold)).ok
+            self._untold = []
+        if self._random.random() < 0.01:
+            ended = SessionEnded(t_ns=0, session=f"s{self._random.randrange(4)}")
+            assert self._control.obey(Observe("ended", [ended])).ok
+        if self._random.random() < 0.05:
+            self._sample()
+
+    def _sample(self) -> None:
+        allocator, cache = self._bench.allocator, self._bench.cache
+        self._bench.observer.stream.emit(
+            EngineLoadSampled(
+                t_ns=self._clock.now_ns(), running=0, waiting=0, capacity_tokens=allocator.size,
+                used_tokens=allocator.size - allocator.available_size(), evictable_tokens=cache.evictable_size(),
+                step=self._bench.observer.step,
+            )
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["lru", "kv_caching"])
+@pytest.mark.parametrize(
+    ("at_once", "capacity", "chunk_tokens", "overlap"),
+    [(1, 400, 64, False), (4, 700, 64, False), (4, 700, 64, True), (4, 700, 2048, True), (8, 1100, 100, True)],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_batches_make_no_difference(
+    watched: Maker,
+    policy: str,
+    at_once: int,
+    capacity: int,
+    chunk_tokens: int,
+    overlap: bool,
+    seed: int,
+    tmp_path: Path,
+) -> None:
+    """Requests that overlap, prompts in chunks, outputs token by token, hints in between: score by score the same."""
+    bench, clock = watched(policy, capacity, seed)
+    Callers(bench, clock, seed, chunk_tokens, overlap).run(200, at_once)
+    outcome, events = modelled(record(tmp_path / "run.sqlite", bench.events), policy)
+    for real, model in zip(facts(bench.events), facts(events), strict=True):
+        assert real == model
+    assert outcome.cached_tokens == outcome.recorded_tokens > 0
+    assert outcome.evictions == len(bench.kinds(NodeEvicted)) > 100
+    if policy == "kv_caching":
+        assert len({event.score for event in bench.kinds(NodeEvicted)}) > 20

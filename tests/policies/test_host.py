@@ -254,3 +254,14 @@ def test_no_stream_makes_a_host_raise_and_twins_agree(stream: list[EngineEvent])
     prediction = engine.predict(now_s)
     assert prediction == twin.predict(now_s)
     assert all(sum(row.values()) <= 1.001 for row in prediction.next_agent.values())
+
+
+def test_event_clock_stands_still_for_what_a_what_if_is_not_told() -> None:
+    host = PolicyHost(["lru"])
+    host.observe(PrefixMatched(t_ns=5, rid="r", agent="a", session="s", prompt_tokens=3, cached_tokens=0))
+    host.observe(NodeAdded(t_ns=7, node=1, parent=0, start=0, tokens=3))
+    host.observe(NodeEvicted(t_ns=8, node=1, tokens=3, start=0))
+    assert host.now_ns == 5
+    host.observe(PrefixInserted(t_ns=9, rid="r", phase="prompt", total_tokens=3, new_tokens=3))
+    host.observe(PrefixInserted(t_ns=6, rid="r", phase="finish", total_tokens=3, new_tokens=0))
+    assert host.now_ns == 9

@@ -41,9 +41,16 @@ def test_agents_of_one_conversation_share_its_history_privately() -> None:
     assert (talk.role, talk.agents) == ("private", ("a", "b"))
 
 
-def test_a_warm_up_makes_no_session() -> None:
+def test_what_was_warmed_belongs_to_the_session_it_was_warmed_for() -> None:
     table = Ownership()
-    warm = node(table, Who("r", "a", "warm", warm=True))
+    path = node(table, Who("r", "a", "s1", warm=True))
+    assert (path.session, path.role) == ("s1", "private")
+    assert table.subject(path.node) == Subject("private", ("a",)), "a warm-up makes no session live"
+
+
+def test_the_warm_up_of_an_anchor_makes_no_session() -> None:
+    table = Ownership()
+    warm = node(table, Who("r", "a", warm=True))
     assert (warm.session, warm.many) == ("", False)
     assert used(table, warm, Who("r", "a", "s1")).role == "private"
     assert table.subject(warm.node) == Subject("private", ("a",), "s1")

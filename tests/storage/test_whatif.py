@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from storage_samples import Numbering, recorded, stream
 
@@ -45,10 +46,11 @@ def served(number: Numbering, index: int, asked: Asked, warm: bool = False) -> l
 
 @pytest.fixture
 def asking(tmp_path: Path) -> Callable[..., Outcome]:
-    """Record the events and ask."""
+    """Record the events and ask, any number of times."""
 
     def ask(events: list[ev.AnyEvent], policy: str = "lru", kv_tokens: int | None = None, **how: object) -> Outcome:
         path = tmp_path / "run.sqlite"
+        path.unlink(missing_ok=True)
         asyncio.run(recorded(path, events))
         with open_session(path) as session:
             return what_if(Recorded(session), policy, kv_tokens, **how)  # pyright: ignore[reportArgumentType]
@@ -142,6 +144,72 @@ def test_warm_ups_are_run_again_only_under_the_policy_that_asked(tmp_path: Path)
     assert (lru.warm_ups, lru.requests, lru.cached_tokens) == (0, 1, 0)
 
 
+def at_step(event: ev.AnyEvent, step: int) -> ev.AnyEvent:
+    return msgspec.structs.replace(event, step=step)
+
+
+def evictions(asking: Callable[..., Outcome], events: list[ev.AnyEvent], **how: object) -> list[ev.NodeEvicted]:
+    told: list[ev.EngineEvent] = []
+    asking(events, take=told.append, **how)
+    return [event for event in told if isinstance(event, ev.NodeEvicted)]
+
+
+def test_outputs_take_their_room_batch_by_batch(asking: Callable[..., Outcome]) -> None:
+    """10 tokens of room, 3 cached and idle; the sixth token of the output is the first that finds none."""
+    number = Numbering()
+    idle, long = served(number, 0, ("y", "ccc", "")), served(number, 1, ("x", "aa", "bdefgh"))
+    sample = ev.EngineLoadSampled(
+        t_ns=2 * MS, running=1, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=10
+    )
+    before = [at_step(event, step) for event, step in zip([*idle, *long[:2]], (1, 2, 2, 2, 3), strict=True)]
+    for step, gone in ((8, 0), (9, 1)):
+        events = [started(), *before, at_step(sample, step), ev.SessionEnded(t_ns=3 * MS, session="none", step=step)]
+        told = evictions(asking, [*events, at_step(long[2], 9)], kv_tokens=10)
+        assert [event.by_rid for event in told] == ["r1"]
+        assert sum(event.t_ns < sample.t_ns for event in told) == gone, "before the sample, or after it"
+
+
+def test_what_came_in_one_batch_makes_room_once_all_are_matched(asking: Callable[..., Outcome]) -> None:
+    """Alone, the first request would evict what the second is about to use."""
+    number = Numbering()
+    old, first, second = (
+        served(number, i, a) for i, a in enumerate([("y", "ccc", ""), ("x", "aa", ""), ("y", "ccc", "")])
+    )
+    for step, cached in ((2, 2), (3, 0)):
+        steps = (1, 2, 2, 2, step, 4, 4, 4, 4)
+        together = [*old, first[0], second[0], *first[1:], *second[1:]]
+        events = [started(), *(at_step(event, step) for event, step in zip(together, steps, strict=True))]
+        assert asking(events, kv_tokens=4).cached_tokens == cached
+
+
+def test_batches_of_warm_ups_that_are_not_run_are_nobodys_tokens(asking: Callable[..., Outcome]) -> None:
+    """The prompt of the warm-up comes in two batches while another request is under way."""
+    number = Numbering()
+    old, long = served(number, 0, ("y", "ccc", "")), served(number, 1, ("x", "aa", "bdef"))
+    warm = served(number, 2, ("z", "gggg", ""), warm=True)
+    part = ev.PrefixInserted(t_ns=MS, rid="r2", phase="prompt", total_tokens=2, new_tokens=2)
+    order = [*old, *long[:2], warm[0], part, *warm[1:], long[2]]
+    steps = (1, 2, 2, 2, 3, 3, 4, 5, 5, 9)
+    sample = ev.EngineLoadSampled(
+        t_ns=2 * MS + 50, running=1, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=7, step=7
+    )
+    events = [at_step(event, step) for event, step in zip(order, steps, strict=True)]
+    told = evictions(asking, [started(7, "kv_caching"), *events[:-1], sample, events[-1]], policy="lru")
+    assert [event.t_ns for event in told] == [sample.t_ns], "the third token of the output is the first to find no room"
+
+
+def test_size_of_a_prefill_batch_is_that_of_the_largest_if_prompts_were_cut(tmp_path: Path) -> None:
+    number, path = Numbering(), tmp_path / "run.sqlite"
+    first, second = served(number, 0, ("x", "aaa", "")), served(number, 1, ("y", "ccccc", ""))
+    part = ev.PrefixInserted(t_ns=MS, rid="r1", phase="prompt", total_tokens=2, new_tokens=2)
+    order = [first[0], second[0], *first[1:], part, *second[1:]]
+    steps = (1, 1, 2, 2, 2, 3, 3)
+    events = [at_step(event, step) for event, step in zip(order, steps, strict=True)]
+    asyncio.run(recorded(path, [started(), *events]))
+    with open_session(path) as session:
+        assert Recorded(session).chunk_tokens == 5
+
+
 def test_what_is_missing_is_left_out_and_said(asking: Callable[..., Outcome]) -> None:
     number = Numbering()
     lost = ev.PrefixMatched(
@@ -169,15 +237,12 @@ def test_any_recording_can_be_asked(asking: Callable[..., Outcome], policy: str)
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome]) -> None:
     with pytest.raises(WhatIfError, match=r"run.sqlite has no whole request in it"):
         asking([started()])
-    (tmp_path / "run.sqlite").unlink()
     with pytest.raises(WhatIfError, match="a cache of -5 tokens"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], kv_tokens=-5)
-    (tmp_path / "run.sqlite").unlink()
     with pytest.raises(WhatIfError, match="does not say how large"):
         asking(served(Numbering(), 0, ("x", "ab", "")))
-    (tmp_path / "run.sqlite").unlink()
     with pytest.raises(PolicyError, match="no policy named 'best'"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], "best")
