@@ -56,7 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to drive. `concurrency`: turns in flight at most; `declare`: name agent and session in headers.
+    """What to drive. `concurrency`: turns in flight at most; `declare`: name agent and session in headers;
+    `session_ends`: say with a session's last request that it is over.
 
     With `concurrency` 1 the engine sees the turns exactly in list order. `session_prefix` keeps sessions of repeated
     drives apart without changing a prompt.
@@ -65,6 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     turns: list[Turn]
     concurrency: int = 1
     declare: bool = True
+    session_ends: bool = False
     session_prefix: str = ""
 
 
@@ -152,6 +154,8 @@ def _turn_before(turns: Sequence[Turn]) -> dict[int, int]:
 def request_of(turn: Turn, model: str, plan: Plan) -> dict[str, Any]:
     """Arguments of `chat.completions.create`: greedy, and `max_tokens` long whatever the model says, for equal work."""
     named = {"x-agent-id": turn.agent, "x-session-id": plan.session_prefix + turn.session} if plan.declare else {}
+    if plan.session_ends and turn.last:
+        named["x-session-end"] = "true"
     asked: dict[str, Any] = {
         "model": model, "messages": turn.messages, "max_tokens": turn.max_tokens, "temperature": 0,
         "stream": turn.stream, "extra_body": {"ignore_eos": True},

@@ -1,7 +1,8 @@
 """Who speaks after whom: the topologies of multi-agent sessions, as seeded walks over agent numbers.
 
-The five shapes are those that the literature on agent-aware caching evaluates (pipeline, debate, selector, random,
-and sessions of all kinds mixed); a walk ends when its session is over.
+Five shapes are those that the literature on agent-aware caching evaluates (pipeline, debate, selector, random, and
+sessions of all kinds mixed); two are those of a judged conversation and of a coder with tests. A walk ends when its
+session is over.
 """
 
 from __future__ import annotations
@@ -83,10 +84,54 @@ def mixture(agents: int, seed: int) -> Walk:
     return walk
 
 
+def two_turns(agents: int, _seed: int) -> Walk:
+    """A host hands a request to one specialist, a critic reads the draft (one in four goes back), an editor answers;
+    the person asks once more and the same specialist drafts again; a judge closes."""
+    critic, editor, judge = (max(0, agents - n) for n in (3, 2, 1))
+    specialists = list(range(1, critic)) or [0]
+
+    def walk(rng: Random) -> Iterator[int]:
+        specialist = rng.choice(specialists)
+        for _ in range(2):
+            yield 0
+            yield specialist
+            yield critic
+            if rng.random() < 0.25:
+                yield specialist
+                yield critic
+            yield editor
+        yield judge
+
+    return walk
+
+
+def coding(agents: int, _seed: int) -> Walk:
+    """A team of six: planner, test designer, then coder and executor until the tests pass (55 % each time, five times
+    at most) with a debugger between, reviewer. Larger rosters are several such teams."""
+
+    def walk(rng: Random) -> Iterator[int]:
+        first = 6 * rng.randrange(max(1, agents // 6))
+        planner, coder, designer, executor, debugger, reviewer = ((first + n) % agents for n in range(6))
+        yield planner
+        yield designer
+        for attempt in range(5):
+            if attempt:
+                yield debugger
+            yield coder
+            yield executor
+            if rng.random() < 0.55:
+                break
+        yield reviewer
+
+    return walk
+
+
 TOPOLOGIES: dict[str, Callable[[int, int], Walk]] = {
     "pipeline": pipeline,
     "debate": debate,
     "selector": selector,
     "random": random_walk,
     "mixture": mixture,
+    "two_turns": two_turns,
+    "test_loop": coding,
 }

@@ -74,6 +74,27 @@ def draw_repetitions(
     figure.savefig(path, dpi=110)
 
 
+def draw_lines(
+    path: Path,
+    title: str,
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    across: str,
+    up: str,
+) -> None:
+    """One panel per name: curves through points (x, y), x on a logarithmic axis; the last curve is the bound's."""
+    figure, axes = _figure(len(panels))
+    for axis, (name, curves) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
+        for place, (label, points) in enumerate(curves.items()):
+            colour = "black" if place == len(curves) - 1 else COLOURS[place % 4]
+            axis.plot(*zip(*points, strict=True), marker="o", label=label, color=colour, linestyle=STYLES[place % 4])
+        axis.set_xscale("log")
+        axis.set_title(name)
+        axis.set_ylim(0, 100)
+        _dress(axis, across, up)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
 def draw_distributions(path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """One panel per measure: the share of samples (seconds) that are at most so long."""
     figure, axes = _figure(len(panels))

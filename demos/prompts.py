@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -16,16 +16,29 @@ SCHEMA_CHARS_PER_TOKEN = 3.5
 prompts: every number that is reported counts the engine's own tokens."""
 
 
+MAX_AGENTS = 1_000
+
+
 def agent_names(count: int) -> list[str]:
-    """The first `count` roles. Raises ValueError when there are not that many."""
-    if not 1 <= count <= len(ROLES):
-        raise ValueError(f"agents: {count} is outside 1 to {len(ROLES)}")
-    return [name for name, _ in ROLES[:count]]
+    """The first `count` roles; where there are not that many, again with a number. Raises ValueError."""
+    if not 1 <= count <= MAX_AGENTS:
+        raise ValueError(f"agents: {count} is outside 1 to {MAX_AGENTS}")
+    return [_numbered(ROLES[n % len(ROLES)][0], n // len(ROLES)) for n in range(count)]
+
+
+def _numbered(name: str, copy: int) -> str:
+    return f"{name}-{copy + 1}" if copy else name
 
 
 def tool_schemas(rng: Random, count: int) -> list[dict[str, Any]]:
     """`count` different tools in OpenAI's function shape."""
     return [_schema(*tool) for tool in rng.sample(TOOLS, count)]
+
+
+def named_tools(names: Sequence[str]) -> list[dict[str, Any]]:
+    """The tools of those names, in that order. Raises KeyError for an unknown one."""
+    known = {tool[0]: tool for tool in TOOLS}
+    return [_schema(*known[name]) for name in names]
 
 
 def _schema(name: str, doc: str, parameters: tuple[tuple[str, str, str], ...]) -> dict[str, Any]:
@@ -43,9 +56,9 @@ def schema_tokens(tools: list[dict[str, Any]]) -> float:
     return len(json.dumps(tools)) / SCHEMA_CHARS_PER_TOKEN
 
 
-def system_prompt(rng: Random, role: str, tokens: float) -> str:
+def system_prompt(rng: Random, role: str, tokens: float, mission: str = "") -> str:
     """About `tokens` tokens of instructions for `role`: who it is, rules for its cases, how to write."""
-    mission = dict(ROLES).get(role, "do your part of the work and hand it on")
+    mission = mission or dict(ROLES).get(role.split("-", maxsplit=1)[0], "do your part of the work and hand it on")
     text = f"You are the {role} of a small team of agents. Your part is to {mission}.\n\nHow you work:\n"
     rules = [f"When {when}, {then}." for when in rng.sample(WHEN, len(WHEN)) for then in rng.sample(THEN, 3)]
     rng.shuffle(rules)

@@ -150,6 +150,13 @@ async def test_requests_say_who_asks_only_when_identity_is_declared(server: Serv
     assert server.calls[0]["ignore_eos"] is True
 
 
+async def test_the_end_of_a_session_is_told_only_when_asked_for(server: Server) -> None:
+    last = [Turn(session="a", agent="coder", messages=[]), Turn(session="a", agent="coder", messages=[], last=True)]
+    await driven(Plan(turns=last, session_ends=True), server.url)
+    await driven(Plan(turns=last), server.url)
+    assert [headers.get("x-session-end") for headers in server.headers] == [None, "true", None, None]
+
+
 async def test_any_name_from_a_log_can_be_sent(server: Server) -> None:
     turn = Turn(session="s" * 300, agent="  Prüfer\n(\x00) 検 ", messages=[])
     (outcome,) = await driven(Plan(turns=[turn]), server.url)

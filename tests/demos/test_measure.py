@@ -8,11 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from radixdeck.demos import bench
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.drive import Outcome
-from radixdeck.demos.measure import Bound, Summary, bound_of, demand_of, mean_and_spread, percentile, summarise
-from radixdeck.demos.versus import Repetition, judge, text
+from radixdeck.demos.measure import Bound, bound_of, demand_of, mean_and_spread, percentile, summarise
 from radixdeck.policies.events import PrefixInserted, PrefixMatched
 from radixdeck.storage.errors import SessionError
 from radixdeck.storage.recorder import Recorder, RunInfo
@@ -101,63 +99,3 @@ async def test_the_bound_covers_the_requests_asked_for_and_no_others(tmp_path: P
 def test_a_recording_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="missing"):
         demand_of(tmp_path / "missing.db", [])
-
-
-def summary(hit_rate: float, ttft_s: float, **changes: object) -> Summary:
-    told = dict.fromkeys(Summary.__struct_fields__, 0) | {"requests": 10, "prompt_tokens": 1_000, "requests_per_s": 2.0}
-    return msgspec.convert(told | {"hit_rate": hit_rate, "ttft_mean_s": ttft_s} | changes, Summary)
-
-
-def repetition(seed: int, theirs: Summary, ours: Summary, bound: float = 0.6) -> Repetition:
-    return Repetition(seed=seed, first="sglang", sglang=theirs, radixdeck=ours, bound=Bound(bound, 10))
-
-
-def test_the_verdict_is_the_mean_over_repetitions_against_both_floors() -> None:
-    good = [repetition(1, summary(0.2, 0.4), summary(0.3, 0.3)), repetition(2, summary(0.2, 0.4), summary(0.4, 0.36))]
-    verdict = judge(good)
-    assert verdict.hit_points == pytest.approx(15.0)
-    assert verdict.ttft_percent == pytest.approx(-17.5)
-    assert verdict.passed
-    assert text(good, verdict).endswith("PASSED")
-    for theirs, ours in ((summary(0.2, 0.4), summary(0.32, 0.2)), (summary(0.2, 0.4), summary(0.6, 0.39))):
-        missed = [repetition(1, theirs, ours)]
-        assert not judge(missed).passed
-        assert text(missed, judge(missed)).endswith("MISSED")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"failed": 1}, "radixdeck: 1 requests failed"),
-        ({"retried": 2}, "2 needed another try"),
-        ({"prompt_tokens": 1_001}, "prompts differ: 1000 and 1001"),
-        ({"requests": 9}, "the bound covers 10 of 9"),
-    ],
-)
-def test_a_comparison_of_unlike_runs_never_passes(changes: dict[str, object], words: str) -> None:
-    repetitions = [repetition(1, summary(0.2, 0.4), summary(0.5, 0.2, **changes))]
-    verdict = judge(repetitions)
-    assert not verdict.passed
-    assert words in verdict.faults[0]
-    assert words in text(repetitions, verdict)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [(["--requests", "0"], "requests: 0 is not positive"), (["--logs", "missing"], "missing: no such file")],
-)
-def test_a_benchmark_that_cannot_run_says_why_and_records_nothing(
-    tmp_path: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bench.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    assert words in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_benchmark_leaves_a_record_a_picture_and_no_folder_names(tmp_path: Path) -> None:
-    repetitions = [repetition(1, summary(0.2, 0.4), summary(0.5, 0.2))]
-    settings = bench.Settings(seeds=(1,), home=str(tmp_path), logs=tmp_path / "talks")
-    path = bench.write(settings, repetitions, judge(repetitions), tmp_path / "out")
-    assert path.with_suffix(".png").is_file()
-    assert str(tmp_path) not in path.read_text()
-    assert '"passed": true' in path.read_text()

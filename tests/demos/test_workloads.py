@@ -51,6 +51,48 @@ def test_anchors_lie_within_their_bounds_and_belong_to_their_agent(agents: int) 
         assert agent.tools
 
 
+def test_a_roster_larger_than_the_roles_there_are_is_numbered() -> None:
+    names = agent_names(200)
+    assert len(set(names)) == 200
+    assert names[:24] == agent_names(24)
+    assert names[24] == "planner-2"
+    turns = generate(WorkloadSpec(agents=200, topology="random", requests=300, sessions=20))
+    assert len({turn.agent for turn in turns}) > 100
+
+
+def test_a_roster_that_changes_brings_newcomers_in_the_second_half_only() -> None:
+    turns = generate(WorkloadSpec(shift="roster", requests=200, sessions=4))
+    new = [place for place, turn in enumerate(turns) if turn.agent.startswith("new_")]
+    assert len(new) > 30
+    assert min(new) >= 100
+    old = {turn.messages[0]["content"] for turn in turns[:100]}
+    assert not old & {turns[place].messages[0]["content"] for place in new}
+
+
+def test_a_topology_that_changes_leaves_the_first_half_alone() -> None:
+    before = generate(WorkloadSpec(requests=200, topology="pipeline"))
+    after = generate(WorkloadSpec(requests=200, topology="pipeline", shift="topology"))
+    assert before[:100] == after[:100]
+    assert before != after
+
+
+def test_prompts_written_per_task_are_never_shared_between_sessions() -> None:
+    sessions: dict[str, set[str]] = {}
+    for turn in generate(WorkloadSpec(per_task=True, requests=120, sessions=4)):
+        sessions.setdefault(turn.messages[0]["content"], set()).add(turn.session)
+    assert {len(seen) for seen in sessions.values()} == {1}
+    assert len(sessions) > 20
+
+
+def test_the_last_request_of_a_session_is_known_where_the_session_ended() -> None:
+    turns = generate(WorkloadSpec(requests=120))
+    last = {turn.session: place for place, turn in enumerate(turns)}
+    ends = {turn.session for turn in turns if turn.last}
+    assert 5 < len(ends) < len(last)
+    assert all(turns[last[session]].last for session in ends)
+    assert sum(turn.last for turn in turns) == len(ends)
+
+
 def test_every_request_of_an_agent_starts_with_its_anchor() -> None:
     anchors = {agent.name: (agent.system, agent.tools) for agent in make_agents(WorkloadSpec())}
     for turn in generate(WorkloadSpec(requests=100)):
@@ -122,8 +164,9 @@ def test_system_prompts_have_the_asked_size() -> None:
     ("change", "words"),
     [
         ({"agents": 0}, "agents: 0"),
-        ({"agents": 25}, "agents: 25 is outside 1 to 24"),
+        ({"agents": 1_001}, "agents: 1001 is outside 1 to 1000"),
         ({"topology": "ring"}, "topology: no 'ring'; known: pipeline"),
+        ({"cast": "opera"}, "cast: no 'opera'; known: mmlu"),
         ({"requests": 0}, "requests: 0"),
         ({"sessions": -1}, "sessions: -1"),
         ({"pause_requests": 0.0}, "pause_requests"),

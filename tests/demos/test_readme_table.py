@@ -1,0 +1,73 @@
+"""The README's results are those of the record it names, and rendering them touches nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from comparison_runs import EQUAL, GOOD, comparison
+
+from radixdeck.demos import readme_table
+from radixdeck.demos.arms import Arms
+from radixdeck.demos.bench_record import RecordError, write
+from radixdeck.demos.readme_table import README, main, named_in, newest, render, replaced
+from radixdeck.demos.report import RESULTS
+
+EMPTY = "before\n<!-- results of none.json -->\n\n<!-- end of results -->\nafter\n"
+
+
+def test_the_readme_says_what_its_record_says() -> None:
+    name, results = named_in(README.read_text(encoding="utf-8"))
+    assert results == render(RESULTS / name)
+    assert main(["--check"]) == 0
+
+
+def record(folder: Path, *, quick: bool = False) -> Path:
+    told = [comparison(GOOD), comparison(EQUAL, kv_tokens=80_000, tight=False)]
+    return write(Arms(), [1], told, folder, quick=quick)
+
+
+def test_a_record_becomes_two_tables_between_the_markers(tmp_path: Path) -> None:
+    path = record(tmp_path)
+    text = replaced(EMPTY, path)
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert named_in(text)[0] == path.name
+    assert "| gaia | 7,000 | SGLang's own cache | 20.0 % | 400 ms |" in text
+    assert "| radixdeck | **50.0 %** (bound 60.0 %) | 300 ms |" in text
+    assert "+30.0 points ±0.0 | -25.0 % ±0.0 |" in text
+    assert "| gaia | 80,000 | 60.0 % | 60.0 % | 60.0 % | +0.0 % |" in text
+    assert replaced(text, path) == text
+
+
+def test_a_floor_that_is_missed_is_marked(tmp_path: Path) -> None:
+    path = write(Arms(), [1], [comparison(EQUAL)], tmp_path, quick=False)
+    assert "+0.0 points ±0.0 **missed**" in render(path)
+
+
+def test_the_newest_full_record_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="history"):
+        newest(tmp_path)
+    record(tmp_path, quick=True)
+    with pytest.raises(RecordError, match="no full benchmark"):
+        newest(tmp_path)
+    first, second = record(tmp_path), record(tmp_path)
+    record(tmp_path, quick=True)
+    assert first != second
+    assert newest(tmp_path) == second
+
+
+def test_a_readme_without_markers_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, readme = record(tmp_path), tmp_path / "README.md"
+    readme.write_text("no place\n")
+    assert main(["--record", str(path), "--readme", str(readme)]) == 2
+    assert "results of RECORD.json" in capsys.readouterr().err
+    assert readme.read_text() == "no place\n"
+    readme.write_text(EMPTY)
+    monkeypatch.setattr(readme_table, "RESULTS", tmp_path)
+    assert main(["--readme", str(readme)]) == 0
+    assert main(["--readme", str(readme), "--check"]) == 0
+    readme.write_text(readme.read_text().replace("20.0 %", "19.0 %"))
+    assert main(["--readme", str(readme), "--check"]) == 1
