@@ -63,7 +63,7 @@ class Actions:
     async def _warm(self, action: Action, by: str) -> tuple[bool, str, int]:
         if self._warming is not None:
             return False, "another warm-up is running", 0
-        self._warming = asyncio.create_task(self._front.warm(action.agent))
+        self._warming = asyncio.create_task(self._front.warm(action.agent, action.session))
         ok, detail, tokens = False, "preempted by real work", 0
         try:
             tokens = await self._warming
@@ -92,6 +92,7 @@ class Actions:
             ok=ok,
             result=result,
             tokens=tokens,
+            session=action.session,
         )
 
 

@@ -27,7 +27,7 @@ from .front_access import bearer
 MAX_AGENTS = 1_024
 MAX_TRIES = 3
 MAX_WAITING = 256
-_RENDERED = ("model", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
+RENDERED = ("model", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
 """Body fields that change how SGLang renders a conversation."""
 _log = logging.getLogger("radixdeck.anchors")
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
@@ -124,7 +124,7 @@ class AnchorBook:
         if self._lengths.get(key) or not self._wanted(key, new_agent=anchor is None):
             return
         self._queued.add(key)
-        shown = {field: body[field] for field in _RENDERED if field in body}
+        shown = {field: body[field] for field in RENDERED if field in body}
         self._waiting.put_nowait(_Job(who, {**shown, "messages": head_messages(body.get("messages"))}, salt))
 
     def _wanted(self, key: tuple[str, str], *, new_agent: bool) -> bool:

@@ -28,8 +28,9 @@ from .front_access import GENERATING, Access, bearer
 from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
 from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
+from .front_paths import PathBook
 from .front_relay import CallerGone, Relay, open_session
-from .front_warm import prefill
+from .front_warm import Warm, anchor_of, path_of, prefill
 
 MAX_BODY_BYTES = 64 << 20
 _SESSIONS = "/radixdeck/sessions/"
@@ -67,6 +68,7 @@ class Front:
         self._quarantined = quarantined
         self._identities = identities
         self._anchors = anchors
+        self._paths = PathBook()
         self._access = Access(api_keys)
         self._max_body_bytes = max_body_bytes
         self._own_headers = bearer(engine_key)
@@ -109,25 +111,34 @@ class Front:
             await self._session.close()
         self._runner = self._session = None
 
-    async def warm(self, agent: str) -> int:
-        """Prefill the agent's anchor; returns its length in tokens. Cancelling aborts it in the engine.
+    async def warm(self, agent: str, session: str = "") -> int:
+        """Prefill the agent's anchor, or with `session` what it will most likely be asked there; returns the length of
+        that in tokens. Cancelling aborts it in the engine.
 
-        Raises FrontError if the anchor is not known or the engine does not take it.
+        Raises FrontError if it is not known or the engine does not take it.
         """
-        anchor, upstream = self._anchors.get(agent), self._upstream()
-        if anchor is None:
-            raise FrontError(f"the anchor of agent {agent!r} is not known yet")
+        upstream = self._upstream()
+        wanted = self._wanted(agent, session)
         if upstream is None or self._session is None:
             raise FrontError(f"the engine is not available: {self._why_down()[0]}")
         rid = self._ids.take(None, "")
         try:
-            await prefill(self._session, upstream, agent, anchor, rid, self._own_headers)
+            return await prefill(self._session, upstream, wanted, rid, self._own_headers)
         except asyncio.CancelledError:
             self._abort(rid)
             raise
         finally:
             self._ids.release(rid)
-        return len(anchor.ids)
+
+    def _wanted(self, agent: str, session: str) -> Warm:
+        anchor = self._anchors.get(agent)
+        if session:
+            if (asked := self._paths.likely(session, agent)) is None:
+                raise FrontError(f"what agent {agent!r} will be asked in session {session!r} is not known")
+            return path_of(session, asked, anchor)
+        if anchor is None:
+            raise FrontError(f"the anchor of agent {agent!r} is not known yet")
+        return anchor_of(agent, anchor)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -171,7 +182,7 @@ class Front:
             self._admit(who.agent)
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
-                prepared = self._prepared(request.path, body, who, rid)
+                prepared = self._prepared(request.path, body, who, rid, size)
                 exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to)
                 return await self._counted(request, prepared, exchange, who)
             finally:
@@ -185,12 +196,13 @@ class Front:
             raise Refusal(403, f"agent {agent!r} is quarantined: {reason}", "agent_quarantined")
         self._relay.base()
 
-    def _prepared(self, route: str, body: dict[str, Any], who: Who, rid: str) -> Prepared:
+    def _prepared(self, route: str, body: dict[str, Any], who: Who, rid: str, size_bytes: int) -> Prepared:
         """The request as it goes to the engine. Raises Refusal 400."""
         anchor = self._anchors.tokens(who.agent, who.fingerprint)
         identity = Identity(agent=who.agent, session=who.session, tenant=who.tenant, anchor=anchor)
         prepared = prepare(route, body, identity, rid)
         self._anchors.note(who, route, body, prepared.salt)
+        self._paths.note(who, route, body, prepared.salt, size_bytes)
         return prepared
 
     async def _counted(

@@ -103,7 +103,8 @@ class Upstream:
 
     async def _whole(self, request: web.Request, body: Any) -> web.Response:
         await self._pause(request)
-        usage = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+        prompt_tokens = len(body.get("input_ids", ())) or 11 if isinstance(body, dict) else 11
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 3, "total_tokens": prompt_tokens + 3}
         if request.path == "/generate":
             meta = {"id": body.get("rid"), "finish_reason": {"type": "length", "length": 3}, **usage}
             return web.json_response({"text": "Hello", "meta_info": meta})

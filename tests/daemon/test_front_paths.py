@@ -1,0 +1,88 @@
+"""What an agent will most likely be asked next in a session: its own conversation, or the one that all of it share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from front_harness import stack
+
+from radixdeck.daemon.front_errors import FrontError
+from radixdeck.daemon.front_paths import PathBook
+from radixdeck.policies.events import RequestArrived
+from radixdeck.policies.identity import Who
+
+CHAT = "/v1/chat/completions"
+WHO = {"x-agent-id": "planner"}
+
+
+def body(system: str, *talk: str, **more: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": system}, *({"role": "user", "content": text} for text in talk)]
+    return {"messages": messages, "max_tokens": 50, **more}
+
+
+def said(book: PathBook, agent: str, session: str, *talk: str, size_bytes: int = 100, **more: Any) -> None:
+    book.note(Who(agent=agent, session=session), CHAT, body(f"You are {agent}.", *talk, **more), None, size_bytes)
+
+
+def likely(book: PathBook, session: str, agent: str) -> tuple[str, list[str]] | None:
+    asked = book.likely(session, agent)
+    return asked and (asked.head[0]["content"], [message["content"] for message in asked.talk])
+
+
+def test_private_histories_stay_private() -> None:
+    book = PathBook()
+    said(book, "a", "s", "one")
+    said(book, "b", "s", "two")
+    said(book, "a", "s", "one", "three")
+    assert likely(book, "s", "a") == ("You are a.", ["one", "three"])
+    assert likely(book, "s", "b") == ("You are b.", ["two"])
+    assert likely(book, "s", "c") is None
+    assert likely(book, "other", "a") is None
+
+
+def test_a_shared_transcript_is_put_behind_the_head_of_whoever_comes() -> None:
+    book = PathBook()
+    said(book, "c", "before", "something else")
+    said(book, "a", "s", "one")
+    said(book, "b", "s", "one", "two")
+    assert likely(book, "s", "a") == ("You are a.", ["one", "two"])
+    assert likely(book, "s", "c") == ("You are c.", ["one", "two"]), "known from another session"
+    assert likely(book, "s", "d") is None
+    said(book, "a", "s", "quite another thing")
+    assert likely(book, "s", "b") == ("You are b.", ["one", "two"]), "shared no longer"
+
+
+def test_what_is_kept_is_bounded_in_bytes() -> None:
+    book = PathBook(max_bytes=250)
+    for session in ("s1", "s2", "s2", "s3"):
+        said(book, "a", session, "one")
+    assert [likely(book, session, "a") is None for session in ("s1", "s2", "s3")] == [True, False, False]
+    said(book, "a", "s4", "all too much", size_bytes=1_000)
+    assert likely(book, "s4", "a") is None
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [(CHAT, {"messages": None}), (CHAT, {}), (CHAT, {"messages": "hi"}), ("/v1/completions", {"prompt": "hi"})],
+)
+def test_what_is_no_conversation_is_passed_over(route: str, told: dict[str, Any]) -> None:
+    book = PathBook()
+    book.note(Who(agent="a", session="s"), route, told, None, 10)
+    assert book.likely("s", "a") is None
+
+
+async def test_a_path_is_warmed_as_the_agent_itself_would_ask() -> None:
+    async with stack() as s:
+        tools = [{"type": "function", "function": {"name": "look"}}]
+        asked = body("You plan.", "first", tools=tools, temperature=0.7)
+        await s.post(CHAT, asked, {"x-tenant-id": "acme", "x-session-id": "task", **WHO})
+        (session,) = {arrived.session for arrived in s.of(RequestArrived)}
+        assert await s.front.warm("acme/planner", session) == 11
+        sent = s.upstream.last
+        assert (sent["messages"], sent["tools"]) == (asked["messages"], tools)
+        assert (sent["max_tokens"], sent["temperature"], sent["cache_salt"]) == (1, 0, "acme")
+        carried = sent["custom_params"]["radixdeck"]
+        assert (carried["agent"], carried["session"], carried["warm"]) == ("acme/planner", session, True)
+        with pytest.raises(FrontError, match=r"'nobody'.*session"):
+            await s.front.warm("nobody", session)
