@@ -12,7 +12,7 @@ import json
 import sys
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -73,7 +73,7 @@ def token_ids(turn: Turn) -> list[int]:
 def _tools() -> tuple[Any, Any]:
     """Tokenizer and chat template, as transformers sets the template up."""
     environment: Any = importlib.import_module("jinja2").Environment(trim_blocks=True, lstrip_blocks=True)
-    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
     return model_tokenizer.train(), environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
