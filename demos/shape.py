@@ -1,7 +1,8 @@
 """`python -m radixdeck.demos.shape gaia`: the exact bound and LRU over sizes of KV memory, without an engine.
 
 This is how the sizes in `named.py` were chosen, on tuning seeds only. Prompts are rendered and cut into tokens as the
-engine does it with the model made on the spot, and come one at a time; no policy of ours is asked.
+engine does it with the model made on the spot, but for a few tokens that SGLang adds to a prompt with tools, and come
+one at a time; no policy of ours is asked.
 """
 
 from __future__ import annotations
