@@ -1,7 +1,8 @@
 """`python -m radixdeck.demos.shape gaia`: the exact bound and LRU over sizes of KV memory, without an engine.
 
 This is how the sizes in `named.py` were chosen, on tuning seeds only. Prompts are rendered and cut into tokens as the
-engine does it with the model made on the spot, and come one at a time; no policy of ours is asked.
+engine does it with the model made on the spot, but for a few tokens that SGLang adds to a prompt with tools, and come
+one at a time; no policy of ours is asked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import sys
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -73,7 +74,7 @@ def token_ids(turn: Turn) -> list[int]:
 def _tools() -> tuple[Any, Any]:
     """Tokenizer and chat template, as transformers sets the template up."""
     environment: Any = importlib.import_module("jinja2").Environment(trim_blocks=True, lstrip_blocks=True)
-    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
     return model_tokenizer.train(), environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
