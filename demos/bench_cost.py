@@ -39,8 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
 
     def command(self, nodes: int) -> list[str]:
-        agents = [str(agents) for agents in self.agents if 2 * agents <= nodes]
+        agents = map(str, self.fit(nodes))
         return [sys.executable, "-m", MODULE, str(nodes), *agents, "--seconds", str(self.seconds)]
+
+    def fit(self, nodes: int) -> list[int]:
+        """Numbers of agents that a tree of so many nodes is measured with."""
+        return [agents for agents in self.agents if 2 * agents <= nodes]
 
 
 QUICK = Settings(sizes=[1_000, 10_000, 100_000], agents=[6, 240], seconds=2.0)
@@ -88,7 +92,8 @@ def measure(settings: Settings, progress: Progress) -> Costs:
     found: list[Cost] = []
     for nodes in settings.sizes:
         progress.say(f"trees of {nodes:,} nodes")
-        found += run(settings.command(nodes), hear)
+        if any(settings.fit(nodes)):
+            found += run(settings.command(nodes), hear)
     return Costs(found)
 
 
@@ -122,9 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="up to 100,000 nodes, two numbers of agents, a few minutes"
     )
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="NODES", help="nodes of the trees")
+    parser.add_argument("--agents", type=int, nargs="+", help="how many agents they belong to")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
     asked = parser.parse_args(arguments)
     settings: Settings = QUICK if asked.quick else Settings()
+    settings = msgspec.structs.replace(
+        settings, sizes=asked.sizes or settings.sizes, agents=asked.agents or settings.agents
+    )
     progress = Progress()
     try:
         costs = measure(settings, progress)

@@ -131,6 +131,10 @@ class Grown:
             self.serve(told=left <= learned)
 
     @property
+    def free_tokens(self) -> int:
+        return self._allocator.available_size()
+
+    @property
     def turns(self) -> int:
         """Leaves left behind so far."""
         return self._turns
@@ -177,11 +181,13 @@ class Grown:
         return self.key(-1 - number % self.agents, number)[:tokens]
 
     def _insert(self, who: Who, key: Any, value: Any) -> Any:
+        """All but the last node of a path are in the tree already, and are left as they are."""
         from sglang.srt.mem_cache.base_prefix_cache import InsertParams
 
         if self.stream is not None:
             self.observer.inserting = who
-        result = self.cache.insert(InsertParams(key=key, value=value))
+        known_tokens = len(value) - NODE_TOKENS
+        result = self.cache.insert(InsertParams(key=key, value=value, prev_prefix_len=known_tokens))
         if self.stream is not None:
             self.observer.inserting = NOBODY
         return result
