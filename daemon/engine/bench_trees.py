@@ -14,7 +14,7 @@ import functools
 import time
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from radixdeck.policies.events import EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
 from radixdeck.policies.host import PolicyHost
@@ -210,7 +210,8 @@ class Grown:
             stream.emit(SessionEnded(t_ns=stream.now_ns(), session=session))
 
     def _finish(self, stream: Watched, who: Who, node: int) -> None:
-        for phase, new_tokens in (("prompt", NODE_TOKENS), ("finish", 0)):
+        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", NODE_TOKENS), ("finish", 0))
+        for phase, new_tokens in steps:
             stream.emit(
                 PrefixInserted(
                     t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * NODE_TOKENS,
