@@ -112,6 +112,21 @@ def _plot_distribution(axis: Any, values_s: Sequence[float], look: Mapping[str, 
     axis.plot(at_ms, [100 * (n + 1) / len(at_ms) for n in range(len(at_ms))], **look)
 
 
+def draw_costs(path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> None:
+    """One panel per operation: microseconds over the number of nodes, both logarithmic."""
+    figure, axes = _figure(len(panels))
+    for axis, (what, curves) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
+        for place, (name, at) in enumerate(curves.items()):
+            look = {"color": COLOURS[place % 4], "linestyle": STYLES[place % 4], "marker": "ovsd^x"[place % 6]}
+            axis.plot([nodes for nodes, _ in at], [value for _, value in at], label=name, **look)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_title(what)
+        _dress(axis, "nodes", "µs of CPU time")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
 def _dress(axis: Any, across: str, up: str) -> None:
     axis.set_xlabel(across)
     axis.set_ylabel(up)

@@ -6,12 +6,11 @@ order is used from then on, and requests are served as before. A flush of the ca
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,6 +25,7 @@ from .events import (
     NodeSplit,
     PolicyFailed,
 )
+from .harmless import harmless
 from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
 from .primitives import Score, Subject
@@ -35,28 +35,6 @@ log = logging.getLogger(__name__)
 
 NAME = "radixdeck"
 """The policy named in PolicyFailed when it is this layer that failed, rather than one of its policies."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def harmless(
-    method: Callable[Concatenate[Observer, P], R],
-) -> Callable[Concatenate[Observer, P], R | None]:
-    """Run a method unless the observer is broken; an exception breaks it instead of reaching SGLang."""
-
-    @functools.wraps(method)
-    def guarded(self: Observer, *args: P.args, **kwargs: P.kwargs) -> R | None:
-        if self.broken:
-            return None
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            self.broken = True
-            self.report_failure(method.__name__, error)
-            return None
-
-    return guarded
 
 
 class Stream(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from radixdeck.daemon.engine import bench_victims
+from radixdeck.daemon.engine import bench_trees
 from radixdeck.daemon.engine.stream import Stream
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
@@ -122,9 +122,9 @@ def stock() -> Callable[..., Bench]:
     """SGLang's own cache: the Rust tree core and LRU by default."""
 
     def make(capacity: int = 300, core: str = "rust", policy: str = "lru") -> Bench:
-        parts = bench_victims.bare_parts(capacity)
+        parts = bench_trees.bare_parts(capacity)
         parts.eviction_policy = policy
-        return _bench(bench_victims.stock_cache(parts, core), [])
+        return _bench(bench_trees.stock_cache(parts, core), [])
 
     return make
 
@@ -136,7 +136,7 @@ def ours() -> Callable[..., Bench]:
     def make(capacity: int = 300, policies: list[str] | None = None, host: Any = None, acts: bool = True) -> Bench:
         events: list[EngineEvent] = []
         observer = Observer(Stream(host or PolicyHost(policies or ["lru"]), events.append), acts=acts)
-        return _bench(bench_victims.our_cache(bench_victims.bare_parts(capacity), observer), events)
+        return _bench(bench_trees.our_cache(bench_trees.bare_parts(capacity), observer), events)
 
     return make
 

@@ -1,0 +1,265 @@
+"""What the cache layer costs per operation, on trees of one size: ours against SGLang's Python and Rust tree cores.
+
+`python -m radixdeck.daemon.engine.bench_cost NODES AGENTS...` prints one JSON object per measurement. SGLang's own
+caches know no agents and are measured once. Times are CPU times of the one thread that works. Garbage collection is on,
+but what a tree was built from is frozen, on all sides: a collection over a million nodes takes longer than anything
+measured here.
+"""
+
+# SGLang ships no type stubs. The timers hook into private parts of it.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import Observer
+
+from .bench_trees import CLOCK, NODE_TOKENS, Grown, Watched, clock_s, our_cache, stock_cache
+
+FREED_TOKENS = 1_000
+POLICY = "kv_caching"
+STOCK = {"SGLang Python": "python", "SGLang Rust": "rust"}
+OURS = "ours"
+EVICT, CHOICE, SCORE, SCORE_ALONE, SPLIT, WALK, SNAPSHOT = (
+    "evict 1,000 tokens", "choose victims for 1,000 tokens", "score", "score, policy alone",
+    "look-up that splits", "walk, per node", "snapshot, per node",
+)  # fmt: skip
+OBSERVE, EVENT, REQUEST = "observe ", "observe, any event", "observe, all of a request"
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Microseconds of `what` over `count` repetitions; `low`, `high`: the 10th and the 90th percentile. `agents`: 0
+    where the cache knows none."""
+
+    nodes: int
+    agents: int
+    core: str
+    what: str
+    count: int
+    mean_us: float
+    median_us: float
+    low_us: float
+    high_us: float
+
+
+def summary(nodes: int, agents: int, core: str, what: str, took_s: Sequence[float]) -> Cost:
+    at = sorted(1e6 * took for took in took_s)
+    return Cost(
+        nodes=nodes, agents=agents, core=core, what=what, count=len(at), mean_us=statistics.fmean(at),
+        median_us=statistics.median(at), low_us=at[len(at) // 10], high_us=at[-1 - len(at) // 10],
+    )  # fmt: skip
+
+
+class Laps:
+    """Adds up the CPU time spent in some methods of some objects, until they are released again."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self._timed: list[tuple[Any, str]] = []
+
+    def time(self, owner: Any, *names: str) -> None:
+        for name in names:
+            setattr(owner, name, self._around(getattr(owner, name)))
+            self._timed.append((owner, name))
+
+    def release(self) -> None:
+        for owner, name in self._timed:
+            delattr(owner, name)
+
+    def _around(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begun_s = CLOCK()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.total_s += CLOCK() - begun_s - clock_s()
+
+        return timed
+
+
+class Bench:
+    """One grown tree. `seconds`: how long one measurement may go on, after its least number of repetitions."""
+
+    def __init__(self, tree: Grown, core: str, nodes: int, seconds: float) -> None:
+        self.tree = tree
+        self._core, self._nodes, self._seconds = core, nodes, seconds
+
+    def say(self, what: str, took_s: Sequence[float]) -> None:
+        agents = self.tree.agents if self._core == OURS else 0
+        print(msgspec.json.encode(summary(self._nodes, agents, self._core, what, took_s)).decode(), flush=True)
+
+    def repeated(self, once: Callable[[], float], least: int = 5, most: int = 60) -> list[float]:
+        """Results of a call that is repeated while there is time; the first one only warms up."""
+        once()
+        took_s: list[float] = []
+        begun_s = time.perf_counter()
+        while len(took_s) < least or (len(took_s) < most and time.perf_counter() - begun_s < self._seconds):
+            took_s.append(once())
+        return took_s
+
+    # ---- on every core -----------------------------------------------------------------------------------------------
+
+    def evict(self) -> float:
+        """Seconds to free 1,000 tokens. The tree is filled up again; time passes, so that nothing scored before
+        holds."""
+        from sglang.srt.mem_cache.base_prefix_cache import EvictParams
+
+        if self.tree.stream is not None:
+            self.tree.stream.step()
+        begun_s = CLOCK()
+        freed = self.tree.cache.evict(EvictParams(num_tokens=FREED_TOKENS)).num_tokens_evicted
+        took_s = CLOCK() - begun_s
+        if freed < FREED_TOKENS:
+            raise RuntimeError(f"{self._core} freed {freed} tokens of {FREED_TOKENS}")
+        for _ in range(freed // NODE_TOKENS):
+            self.tree.serve()
+        return took_s
+
+    def choose(self) -> float:
+        """What of an eviction goes into choosing: scoring or heap building, picks, and keeping the index in step."""
+        from sglang.srt.mem_cache.unified_cache.components import ComponentType
+
+        laps = Laps()
+        component = self.tree.cache.tree_core.components_by_type[ComponentType.FULL]
+        laps.time(component, "_evict_device_start", "_evict_device_next_node")
+        if self._core == OURS:
+            laps.time(self.tree.observer, "evictable", "not_evictable")
+        turns, serve = self.tree.turns, self.tree.serve
+        chosen_s: list[float] = []
+
+        def stop_first(**told: bool) -> None:
+            """The tree is filled up again without being timed."""
+            if not chosen_s:
+                chosen_s.append(laps.total_s)
+                laps.release()
+            serve(**told)
+
+        self.tree.serve = stop_first
+        self.evict()
+        del self.tree.serve
+        assert self.tree.turns > turns
+        return chosen_s[0]
+
+    def split(self) -> list[float]:
+        """Look-ups that end inside a leaf, each in another one."""
+        from sglang.srt.mem_cache.base_prefix_cache import MatchPrefixParams
+
+        tokens = NODE_TOKENS + NODE_TOKENS // 2
+        took_s: list[float] = []
+        for number in range(self.tree.turns - 100, self.tree.turns):
+            params = MatchPrefixParams(key=self.tree.leaf_key(number, tokens))
+            begun_s = CLOCK()
+            found = self.tree.cache.match_prefix(params)
+            took_s.append(CLOCK() - begun_s)
+            if len(found.device_indices) != tokens:
+                raise RuntimeError(f"{self._core} found {len(found.device_indices)} tokens of {tokens}")
+        return took_s
+
+    def walk(self) -> float:
+        """SGLang's own pass over the whole tree, per node."""
+        begun_s = CLOCK()
+        self.tree.cache.total_size()
+        return (CLOCK() - begun_s) / self._nodes
+
+    # ---- on ours -----------------------------------------------------------------------------------------------------
+
+    def score(self, of: Callable[[Any, float], Any]) -> float:
+        """Per look-up, all subjects of the index once, at an instant nothing was computed for."""
+        stream, subjects = self.tree.stream, self.tree.observer.index.subjects
+        assert stream is not None
+        stream.step()
+        now_s = stream.now_ns() / 1e9
+        begun_s = CLOCK()
+        for subject in subjects:
+            of(subject, now_s)
+        return (CLOCK() - begun_s) / len(subjects)
+
+    def observe(self) -> None:
+        """What the host needs for each event of requests and evictions, and for all events of one request."""
+        stream = self.tree.stream
+        assert stream is not None
+        stream.took_s, before = [], self.tree.turns
+        self.repeated(self.evict, least=5, most=20)
+        took, stream.took_s = stream.took_s, None
+        by_kind: defaultdict[str, list[float]] = defaultdict(list)
+        for kind, seconds in took:
+            by_kind[kind].append(seconds)
+        for kind, seconds in sorted(by_kind.items()):
+            self.say(OBSERVE + kind, seconds)
+        self.say(EVENT, [seconds for _, seconds in took])
+        self.say(REQUEST, [sum(seconds for _, seconds in took) / (self.tree.turns - before)])
+
+    def snapshot(self) -> float:
+        begun_s = CLOCK()
+        self.tree.observer.snapshot(self.tree.cache.tree_core.root_node)
+        return (CLOCK() - begun_s) / self._nodes
+
+    def run(self) -> None:
+        freeze()
+        self.say(EVICT, self.repeated(self.evict))
+        if self._core != "SGLang Rust":
+            self.say(CHOICE, self.repeated(self.choose))
+        self.say(WALK, self.repeated(self.walk, least=3, most=5))
+        if self.tree.stream is not None:
+            host = self.tree.stream.host
+            self.say(SCORE, self.repeated(lambda: self.score(host.score)))
+            policy = host._seats[POLICY].policy
+            self.say(SCORE_ALONE, self.repeated(lambda: self.score(policy.score)))
+            self.observe()
+            self.say(SNAPSHOT, self.repeated(self.snapshot, least=3, most=3))
+        self.say(SPLIT, self.split())
+
+
+def freeze() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+def thaw() -> None:
+    gc.unfreeze()
+    gc.collect()
+
+
+def grow_ours(nodes: int, agents: int) -> Grown:
+    stream = Watched(PolicyHost([POLICY]))
+    return Grown(lambda params: our_cache(params, Observer(stream)), nodes, agents, stream)
+
+
+def measure(grow: Callable[[], Grown], core: str, nodes: int, seconds: float) -> None:
+    gc.disable()
+    tree = grow()
+    gc.enable()
+    Bench(tree, core, nodes, seconds).run()
+    del tree
+    thaw()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m radixdeck.daemon.engine.bench_cost", description=__doc__)
+    parser.add_argument("nodes", type=int, help="nodes of each tree")
+    parser.add_argument("agents", type=int, nargs="+", help="how many agents they belong to; one tree for each")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time for the repetitions of a measurement")
+    asked = parser.parse_args(arguments)
+    from . import plugin
+
+    plugin.load()
+    for name, core in STOCK.items():
+        measure(lambda core=core: Grown(lambda params: stock_cache(params, core), asked.nodes, asked.agents[0], None),
+                name, asked.nodes, asked.seconds)  # fmt: skip
+    for agents in asked.agents:
+        measure(lambda agents=agents: grow_ours(asked.nodes, agents), OURS, asked.nodes, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()

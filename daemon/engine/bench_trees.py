@@ -1,0 +1,221 @@
+"""Real caches for benchmarks: SGLang's own and ours, outside the scheduler, without a model, grown to any size.
+
+A tree looks like agents at work: each agent's anchor below the root, below it one leaf for each turn of its sessions.
+A session is a few turns of different agents; the youngest sessions are live, the others have ended.
+"""
+
+# SGLang ships no type stubs.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import functools
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any, Literal
+
+from radixdeck.policies.events import EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import Observer
+from radixdeck.policies.ownership import NOBODY, Who
+
+NODE_TOKENS = 20
+TURNS = 4
+MOST_LIVE = 256
+STEP_NS = 12_000_000
+"""Between two requests of a made-up clock: more than a tick in which policies may keep what they computed."""
+SLACK_TOKENS = 2_048
+CLOCK = time.thread_time
+"""CPU time of this thread, seconds: what else runs on the machine does not count."""
+
+
+@functools.cache
+def clock_s() -> float:
+    """What reading the clock costs: taken off every lap."""
+    laps_s: list[float] = []
+    for _ in range(2_001):
+        begun_s = CLOCK()
+        laps_s.append(CLOCK() - begun_s)
+    return sorted(laps_s)[1_000]
+
+
+def bare_parts(capacity_tokens: int) -> Any:
+    """CacheInitParams of a cache on a pool of that many tokens, too thin to compute with."""
+    import torch
+    from sglang.srt.mem_cache.allocator import TokenToKVPoolAllocator
+    from sglang.srt.mem_cache.cache_init_params import CacheInitParams
+    from sglang.srt.mem_cache.memory_pool import MHATokenToKVPool, ReqToTokenPool
+    from sglang.srt.mem_cache.unified_cache.components import ComponentType
+
+    pool = MHATokenToKVPool(
+        size=capacity_tokens, page_size=1, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1, device="cpu",
+        enable_memory_saver=False,
+    )  # fmt: skip
+    allocator = TokenToKVPoolAllocator(
+        capacity_tokens, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False
+    )
+    rows = ReqToTokenPool(size=64, max_context_len=4096, device="cpu", enable_memory_saver=False)
+    return CacheInitParams(
+        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=1,
+        tree_components=(ComponentType.FULL,),
+    )  # fmt: skip
+
+
+def our_cache(params: Any, observer: Observer) -> Any:
+    """An AgentRadixCache outside the scheduler."""
+    from sglang.srt.mem_cache.unified_cache.components import ComponentType
+
+    from .radix_cache import TREE_CORE, AgentRadixCache
+    from .tree_core import ChosenFullComponent
+
+    params.tree_core_backend = TREE_CORE
+    params.component_registry_override = {ComponentType.FULL: functools.partial(ChosenFullComponent, observer=observer)}
+    cache = AgentRadixCache(params, observer)
+    observer.started = True
+    return cache
+
+
+def stock_cache(params: Any, core: str) -> Any:
+    """SGLang's own cache with the tree core `core`."""
+    from sglang.srt.mem_cache.unified_radix_cache import UnifiedRadixCache
+
+    params.tree_core_backend = core
+    return UnifiedRadixCache(params)
+
+
+class Watched:
+    """An engine stream on a clock of its own, see policies.observer.Stream. `took_s`: while not None, what the host
+    needed to observe each event, as (kind, seconds)."""
+
+    def __init__(self, host: PolicyHost) -> None:
+        self.host = host
+        self.took_s: list[tuple[str, float]] | None = None
+        self._now_ns = 1_000_000_000
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def step(self) -> None:
+        self._now_ns += STEP_NS
+
+    def emit(self, event: EngineEvent) -> None:
+        begun_s = CLOCK()
+        facts = self.host.observe(event)
+        if self.took_s is not None:
+            self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
+        for fact in facts:
+            self.host.observe(fact)
+
+
+class Grown:
+    """A cache with `nodes` nodes of as many agents. `stream`: None for SGLang's own caches, which hear of no agents."""
+
+    def __init__(self, make: Callable[[Any], Any], nodes: int, agents: int, stream: Watched | None) -> None:
+        capacity_tokens = (nodes + 1) * NODE_TOKENS + SLACK_TOKENS
+        self.cache = make(bare_parts(capacity_tokens))
+        self.stream = stream
+        self.agents = agents
+        self._allocator = self.cache.token_to_kv_pool_allocator
+        self._live = min(MOST_LIVE, agents)
+        self._turns = 0
+        self._anchors: list[tuple[Any, Any]] = []
+        if stream is not None:
+            stream.emit(EngineStarted(t_ns=stream.now_ns(), pid=1, model="", capacity_tokens=capacity_tokens,
+                                      page_size=1, policy="kv_caching"))  # fmt: skip
+        for _ in range(agents):
+            self._add_anchor()
+        learned = min(nodes - agents, max(2_000, 2 * TURNS * self._live))
+        for left in range(nodes - agents, 0, -1):
+            self.serve(told=left <= learned)
+
+    @property
+    def free_tokens(self) -> int:
+        return self._allocator.available_size()
+
+    @property
+    def turns(self) -> int:
+        """Leaves left behind so far."""
+        return self._turns
+
+    @property
+    def observer(self) -> Observer:
+        return self.cache.observer
+
+    def key(self, *numbers: int) -> Any:
+        """A sequence of nodes, each a token repeated."""
+        from sglang.srt.mem_cache.radix_cache import RadixKey
+
+        return RadixKey(array("q", [number for number in numbers for _ in range(NODE_TOKENS)]), None)
+
+    def _add_anchor(self) -> None:
+        slots = self._allocator.alloc(NODE_TOKENS)
+        agent = len(self._anchors)
+        if self.stream is not None:
+            self.observer.ownership.set_anchor(f"agent{agent}", NODE_TOKENS)
+        result = self._insert(Who("", f"agent{agent}"), self.key(-1 - agent), slots)
+        self._anchors.append((slots, result.last_device_node))
+
+    def serve(self, *, told: bool = True) -> None:
+        """One turn: a request that finds its agent's anchor and leaves a leaf behind it. `told`: whether policies hear
+        of the request, or only of its node."""
+        import torch
+
+        number, agent = self._turns, self._turns % self.agents
+        self._turns += 1
+        session = number // TURNS
+        who = Who(f"r{number}", f"agent{agent}", f"session{session}")
+        slots, anchor = self._anchors[agent]
+        if self.stream is not None:
+            self._begin(self.stream, who, anchor, told)
+            if number % TURNS == 0 and session >= self._live:
+                self._end(self.stream, f"session{session - self._live}", told)
+        value = torch.cat((slots, self._allocator.alloc(NODE_TOKENS)))
+        result = self._insert(who, self.key(-1 - agent, number), value)
+        if self.stream is not None and told:
+            self._finish(self.stream, who, result.last_device_node)
+
+    def leaf_key(self, number: int, tokens: int) -> Any:
+        """The first tokens of the path to the leaf of a turn."""
+        return self.key(-1 - number % self.agents, number)[:tokens]
+
+    def _insert(self, who: Who, key: Any, value: Any) -> Any:
+        """All but the last node of a path are in the tree already, and are left as they are."""
+        from sglang.srt.mem_cache.base_prefix_cache import InsertParams
+
+        if self.stream is not None:
+            self.observer.inserting = who
+        known_tokens = len(value) - NODE_TOKENS
+        result = self.cache.insert(InsertParams(key=key, value=value, prev_prefix_len=known_tokens))
+        if self.stream is not None:
+            self.observer.inserting = NOBODY
+        return result
+
+    def _begin(self, stream: Watched, who: Who, anchor: int, told: bool) -> None:
+        self.observer.ownership.meet(who)
+        if told:
+            stream.step()
+            stream.emit(
+                PrefixMatched(
+                    t_ns=stream.now_ns(), rid=who.rid, agent=who.agent, session=who.session, node=anchor,
+                    prompt_tokens=2 * NODE_TOKENS, cached_tokens=NODE_TOKENS, anchor_tokens=NODE_TOKENS,
+                )
+            )  # fmt: skip
+            self.observer.used(self.cache.tree_core.node_by_id(anchor), who)
+
+    def _end(self, stream: Watched, session: str, told: bool) -> None:
+        self.observer.close_session(session)
+        if told:
+            stream.emit(SessionEnded(t_ns=stream.now_ns(), session=session))
+
+    def _finish(self, stream: Watched, who: Who, node: int) -> None:
+        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", NODE_TOKENS), ("finish", 0))
+        for phase, new_tokens in steps:
+            stream.emit(
+                PrefixInserted(
+                    t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * NODE_TOKENS,
+                    new_tokens=new_tokens,
+                )
+            )  # fmt: skip
+            self.observer.used(self.cache.tree_core.node_by_id(node), who)

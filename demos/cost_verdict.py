@@ -1,0 +1,133 @@
+"""Which floors the costs of the cache layer keep, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from radixdeck.daemon.engine.bench_cost import CHOICE, EVENT, EVICT, OBSERVE, OURS, SCORE, SNAPSHOT, SPLIT, WALK, Cost
+
+from .report import table
+
+PYTHON, RUST = "SGLang Python", "SGLang Rust"
+SMALL, COMPARED, LARGE = 10_000, 100_000, 1_000_000
+GROWTH_AT_MOST = 2.0
+CHEAPER_AT_LEAST = 20.0
+SCORE_AT_MOST_US = 1.0
+OBSERVE_AT_MOST_US = 5.0
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """One floor. `low`, `high`: the value between the 10th and 90th percentiles of what it is made from."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    bound: float
+    at_most: bool = True
+
+    @property
+    def kept(self) -> bool:
+        return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+
+class Costs:
+    """All that was measured, by (what, core, nodes, agents)."""
+
+    def __init__(self, costs: Sequence[Cost]) -> None:
+        self.all = costs
+        self.at = {(cost.what, cost.core, cost.nodes, cost.agents): cost for cost in costs}
+        self.agents = sorted({cost.agents for cost in costs if cost.core == OURS})
+        self.sizes = sorted({cost.nodes for cost in costs})
+
+    def ours(self, what: str) -> list[Cost]:
+        return [cost for cost in self.all if cost.core == OURS and cost.what == what]
+
+
+def floors(costs: Costs) -> list[Floor]:
+    """Every floor that this run can judge, for each number of agents where they differ."""
+    judged = [*_growth(costs), *_cheaper(costs)]
+    if scores := costs.ours(SCORE):
+        judged.append(_worst("score look-up, µs", scores, [cost.median_us for cost in scores], SCORE_AT_MOST_US))
+    if events := costs.ours(EVENT):
+        means = [cost.mean_us for cost in events]
+        judged.append(_worst("observe, mean over events, µs", events, means, OBSERVE_AT_MOST_US))
+    kinds = [cost for cost in costs.all if cost.core == OURS and cost.what.startswith(OBSERVE)]
+    if kinds:
+        means = [cost.mean_us for cost in kinds]
+        judged.append(_worst("observe, mean of its costliest kind, µs", kinds, means, OBSERVE_AT_MOST_US))
+    return judged
+
+
+def _growth(costs: Costs) -> list[Floor]:
+    large = max(costs.sizes)
+    found: list[Floor] = []
+    for agents in costs.agents:
+        few, many = (costs.at.get((CHOICE, OURS, nodes, agents)) for nodes in (SMALL, large))
+        if few is not None and many is not None and large > SMALL:
+            name = f"choosing at {large:,} nodes against {SMALL:,}, {agents} agents, x"
+            found.append(_ratio(name, many, few, GROWTH_AT_MOST, at_most=True))
+    return found
+
+
+def _cheaper(costs: Costs) -> list[Floor]:
+    heap = costs.at.get((CHOICE, PYTHON, COMPARED, 0))
+    found: list[Floor] = []
+    for agents in costs.agents if heap is not None else ():
+        ours = costs.at.get((CHOICE, OURS, COMPARED, agents))
+        if ours is not None and heap is not None:
+            name = f"choosing at {COMPARED:,} nodes against SGLang's Python heap, {agents} agents, x cheaper"
+            found.append(_ratio(name, heap, ours, CHEAPER_AT_LEAST, at_most=False))
+    return found
+
+
+def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool) -> Floor:
+    return Floor(
+        name=name, value=upper.median_us / lower.median_us, low=upper.low_us / lower.high_us,
+        high=upper.high_us / lower.low_us, bound=bound, at_most=at_most,
+    )  # fmt: skip
+
+
+def _worst(name: str, costs: Sequence[Cost], values: Sequence[float], bound: float) -> Floor:
+    value, cost = max(zip(values, costs, strict=True), key=lambda pair: pair[0])
+    where = f"{name} ({cost.what}; {cost.nodes:,} nodes, {cost.agents} agents)"
+    return Floor(name=where, value=value, low=cost.low_us, high=cost.high_us, bound=bound)
+
+
+def verdict_text(judged: Sequence[Floor]) -> str:
+    header = ["worst of each", "value", "10 to 90 %", "floor", "kept"]
+    rows = [
+        [
+            floor.name, f"{floor.value:,.2f}", f"{floor.low:,.2f} to {floor.high:,.2f}",
+            f"{'at most' if floor.at_most else 'at least'} {floor.bound:g}", "yes" if floor.kept else "NO",
+        ]
+        for floor in judged
+    ]  # fmt: skip
+    missed = sum(not floor.kept for floor in judged)
+    last = f"verdict: {missed} of {len(judged)} floors missed" if missed else f"verdict: all {len(judged)} floors kept"
+    return table(header, rows) + "\n\n" + (last if judged else "verdict: nothing here that a floor is about")
+
+
+def measured_text(costs: Costs) -> str:
+    """Medians, one line for each tree; means for observe, where now and then one event pays for many."""
+    columns = {
+        "evict 1,000": EVICT, "of it choosing": CHOICE, "look-up, splits": SPLIT, "walk/node": WALK,
+        "snapshot/node": SNAPSHOT, "score": SCORE, "observe": EVENT,
+    }  # fmt: skip
+    rows: list[list[str]] = []
+    for nodes in costs.sizes:
+        for core, agents in [(PYTHON, 0), (RUST, 0), *((OURS, agents) for agents in costs.agents)]:
+            cells = [costs.at.get((what, core, nodes, agents)) for what in columns.values()]
+            if any(cells):
+                name = f"{nodes:,} nodes, " + (core if core != OURS else f"{agents:,} agents, ours")
+                rows.append([name, *(_cell(cost) for cost in cells)])
+    return table(["µs of CPU time", *columns], rows)
+
+
+def _cell(cost: Cost | None) -> str:
+    if cost is None:
+        return ""
+    value_us = cost.mean_us if cost.what == EVENT else cost.median_us
+    return f"{value_us:,.0f}" if value_us >= 100 else f"{value_us:.2f}"

@@ -1,0 +1,47 @@
+"""The benchmark of costs measures what it says: trees of the size asked for, on every core, whose pools do not fill."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from radixdeck.daemon.engine import bench_cost
+from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, OBSERVE, SCORE, SNAPSHOT, SPLIT, STOCK, WALK, grow_ours
+from radixdeck.daemon.engine.bench_trees import NODE_TOKENS, SLACK_TOKENS, Grown, stock_cache
+
+NODES, AGENTS = 400, 6
+
+
+@pytest.mark.parametrize("core", [*STOCK.values(), "ours"])
+def test_a_tree_has_the_nodes_asked_for_and_keeps_its_free_tokens(core: str) -> None:
+    if core == "ours":
+        tree = grow_ours(NODES, AGENTS)
+        assert len(tree.observer.ownership.nodes) == NODES
+        assert len(tree.observer.index) == NODES - AGENTS
+    else:
+        tree = Grown(lambda params: stock_cache(params, core), NODES, AGENTS, None)
+    assert tree.cache.total_size()[0] == NODES * NODE_TOKENS
+    assert tree.free_tokens == SLACK_TOKENS + NODE_TOKENS
+    bench = bench_cost.Bench(tree, "ours" if core == "ours" else "SGLang", NODES, 0.0)
+    assert bench.evict() > 0
+    assert len(bench.split()) == 100
+    assert tree.free_tokens == SLACK_TOKENS + NODE_TOKENS
+
+
+def test_choosing_is_a_part_of_evicting_and_leaves_no_timer_behind() -> None:
+    tree = grow_ours(NODES, AGENTS)
+    bench = bench_cost.Bench(tree, "ours", NODES, 0.0)
+    before = set(vars(tree.observer)), set(vars(tree))
+    assert bench.choose() > 0
+    assert (set(vars(tree.observer)), set(vars(tree))) == before
+
+
+def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_cost.main([str(NODES), str(AGENTS), "--seconds", "0"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    seen = {(line["core"], line["what"]) for line in lines}
+    assert {(core, what) for core in STOCK for what in (EVICT, SPLIT, WALK)} <= seen
+    assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
+    assert ("ours", OBSERVE + "NodeEvicted") in seen
+    assert all(line["low_us"] <= line["median_us"] <= line["high_us"] for line in lines)
