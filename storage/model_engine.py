@@ -28,28 +28,8 @@ from radixdeck.policies.ownership import NOBODY, Who
 
 from .demand import Request
 from .model_cache import CHUNK_TOKENS, ModelCache, Phase, Running
+from .model_stream import ModelStream
 from .model_tree import Node
-
-
-class ModelStream:
-    """The engine stream with the recording's clock, see policies.observer.Stream. `take` is handed every event."""
-
-    def __init__(self, host: PolicyHost, take: Callable[[EngineEvent], None]) -> None:
-        self.host = host
-        self._take = take
-        self._now_ns = 0
-
-    def now_ns(self) -> int:
-        return self._now_ns
-
-    def advance(self, t_ns: int) -> None:
-        """Time never runs backwards."""
-        self._now_ns = max(self._now_ns, t_ns)
-
-    def emit(self, event: EngineEvent) -> None:
-        self._take(event)
-        for fact in self.host.observe(event):
-            self._take(fact)
 
 
 class Asked(msgspec.Struct):
