@@ -21,6 +21,10 @@ import msgspec
 Role = Literal["anchor", "shared", "private", "unowned"]
 """What a cache node holds: one agent's anchor; a prefix several agents share; one session's history; nobody's."""
 
+Part = Literal["", "output", "old"]
+"""Which part of it: what the last prompt of its agent holds; an output that no prompt repeated yet; what later prompts
+passed by."""
+
 Cause = Literal["allocation", "operator", "policy", "flush"]
 FinishReason = Literal["stop", "length", "tool_calls", "abort", "error", "unknown"]
 ActionKind = Literal["warm", "pin", "unpin", "retain", "evict", "boost", "quarantine", "release"]
@@ -170,6 +174,7 @@ class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
     session: str = ""
     role: Role = "unowned"
     rid: str = ""
+    part: Part = ""
 
 
 class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
@@ -181,12 +186,13 @@ class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
 
 
 class NodeOwned(Event, frozen=True, kw_only=True, tag="node_owned"):
-    """A node's owners or role changed: the whole new set. `agents` is sorted."""
+    """A node's owners, role or part changed: the whole new set. `agents` is sorted."""
 
     node: int
     agents: tuple[str, ...]
     role: Role
     session: str = ""
+    part: Part = ""
 
 
 class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):

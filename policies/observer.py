@@ -156,6 +156,8 @@ class Observer:
             owned = self.ownership.nodes.get(step.id)
             if owned is not None and self.ownership.use(owned, who, now):
                 self._say_owned(owned)
+        for owned in self.ownership.passed_by(who) if who.agent and not who.warm else ():
+            self._say_owned(owned)
 
     def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
         """The node on the path to `node` in whose middle the agent's anchor ends, and at how many of its tokens."""
@@ -228,7 +230,7 @@ class Observer:
         self.stream.emit(
             NodeAdded(
                 t_ns=now, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agent=one,
-                session=private(owned), role=owned.role, rid=rid,
+                session=private(owned), role=owned.role, rid=rid, part=owned.part,
             )
         )  # fmt: skip
         if len(owned.agents) > 1:
@@ -240,8 +242,11 @@ class Observer:
         now = self.stream.now_ns()
         if owned.on_device:
             self.stream.emit(
-                NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned))
-            )
+                NodeOwned(
+                    t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned),
+                    part=owned.part,
+                )
+            )  # fmt: skip
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
         now = self.stream.now_ns()

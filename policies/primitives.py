@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-from .events import NO_NODE, ActionKind, EngineEvent, Role
+from .events import NO_NODE, ActionKind, EngineEvent, Part, Role
 from .parameters import Tunable, Tunables
 
 
@@ -20,14 +20,16 @@ class Subject(msgspec.Struct, frozen=True):
 
     All resident nodes with the same subject form one queue in the engine, ordered by last use; only the head of each
     queue competes, so choosing a victim costs O(subjects), never O(nodes). `agents` is sorted; more than eight sharers
-    are written as ('*',). `session` is set for private history only. `node` is set when an operator singled one out,
-    and always while a policy is on that `scores_nodes`.
+    are written as ('*',). `session` is set for private history only, `part` for what is common and for the history of
+    a live session. `node` is set when an operator singled one out, and always while a policy is on that
+    `scores_nodes`.
     """
 
     role: Role
     agents: tuple[str, ...] = ()
     session: str = ""
     node: int = NO_NODE
+    part: Part = ""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -74,8 +76,6 @@ class Policy(Protocol):
     declares: ClassVar[tuple[Tunable, ...]]
     slot: ClassVar[str]
     """At most one policy per non-empty slot is on: 'eviction' for the policy that orders the cache."""
-    splits_anchors: ClassVar[bool]
-    """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
     scores_nodes: ClassVar[bool]
     """Whether each subject it is asked about is one node, for a rule that no class of nodes can stand for. Choosing a
     victim then costs O(leaves)."""
@@ -83,6 +83,11 @@ class Policy(Protocol):
     """Whether it observes while it is off, at the engine's cost, so that it is warm when switched on. Otherwise it
     starts afresh each time it is switched on."""
     tunables: Tunables
+
+    @property
+    def splits_anchors(self) -> bool:
+        """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
+        ...
 
     def observe(self, event: EngineEvent) -> None:
         """Learn from one event. May change the policy's own state, nothing else. Called once per event, in stream
@@ -112,12 +117,16 @@ class BasePolicy:
     doc: ClassVar[str] = ""
     declares: ClassVar[tuple[Tunable, ...]] = ()
     slot: ClassVar[str] = ""
-    splits_anchors: ClassVar[bool] = False
     scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)
+
+    @property
+    def splits_anchors(self) -> bool:
+        """See Policy.splits_anchors."""
+        return False
 
     def observe(self, event: EngineEvent) -> None:
         """See Policy.observe."""
