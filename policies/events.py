@@ -298,6 +298,7 @@ class ActionTaken(Event, frozen=True, kw_only=True, tag="action_taken"):
     ok: bool = True
     result: str = ""
     tokens: int = 0
+    session: str = ""
 
 
 class PolicyFailed(Event, frozen=True, kw_only=True, tag="policy_failed"):

@@ -65,6 +65,7 @@ class Action(msgspec.Struct, frozen=True):
     amount: float = 0.0
     ttl_s: float = 0.0
     why: str = ""
+    session: str = ""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from .demand import Request, in_pages, steps_of
 from .lru import LeastRecent
@@ -50,17 +51,9 @@ def belady_bound(requests: Sequence[Request], capacity_tokens: int, page_size: i
     before. Rounded downwards only where a request is matched between two chunks of another one's prefill: all of that
     prompt counts as held by then. A flush is not known here: ask for each side of it on its own.
     """
-    if page_size < 1 or capacity_tokens < 0:
-        raise ValueError(f"capacity {capacity_tokens} tokens in pages of {page_size}: not a cache")
-    uses = _Uses(requests, page_size)
-    kept = _keep_soonest(uses.intervals, uses.held, capacity_tokens // page_size)
-    always = uses.always + uses.assumed
-    return Bound(
-        hit_tokens=(kept + always) * page_size,
-        prompt_tokens=sum(request.prompt_tokens for request in requests),
-        reused_tokens=(sum(interval.size for interval in uses.intervals) + always) * page_size,
-        assumed_tokens=uses.assumed * page_size,
-    )
+    if page_size < 1:
+        raise ValueError(f"pages of {page_size} tokens: not a cache")
+    return Uses(requests, page_size).bound(capacity_tokens)
 
 
 def lru_hits(requests: Sequence[Request], capacity_tokens: int, page_size: int = 1) -> Bound:
@@ -81,7 +74,7 @@ def lru_hits(requests: Sequence[Request], capacity_tokens: int, page_size: int =
     return Bound(sum(hits), sum(request.prompt_tokens for request in requests), by_request=tuple(hits))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Interval:
     """Pages idle from just after point `begin` until point `end`, where they are wanted again."""
 
@@ -90,11 +83,14 @@ class _Interval:
     size: int
 
 
-class _Uses:
-    """One walk over the steps. A point is a start or a finish: where room is taken. `held[p]`: pages that running
-    requests hold at point p; `always`: hits on pages that a running request holds anyway."""
+class Uses:
+    """One walk over the steps, for bounds at any capacity. A point is a start or a finish: where room is taken.
+    `held[p]`: pages that running requests hold at point p; `always`: hits on pages that a running request holds anyway.
+    """
 
     def __init__(self, requests: Sequence[Request], page_size: int) -> None:
+        self.page_size = page_size
+        self.prompt_tokens = sum(request.prompt_tokens for request in requests)
         self.intervals: list[_Interval] = []
         self.held: list[int] = []
         self.always = 0
@@ -110,6 +106,29 @@ class _Uses:
         take = {"start": self._start, "prefilled": self._prefilled, "finish": self._finish}
         for step, index in steps_of(requests):
             take[step](*self._paths[index])
+
+    def bound(self, capacity_tokens: int) -> Bound:
+        """See belady_bound. Raises ValueError for a capacity below 0."""
+        if capacity_tokens < 0:
+            raise ValueError(f"capacity {capacity_tokens} tokens in pages of {self.page_size}: not a cache")
+        kept = _keep_soonest(self.intervals, self.held, capacity_tokens // self.page_size)
+        always = self.always + self.assumed
+        return Bound(
+            hit_tokens=(kept + always) * self.page_size,
+            prompt_tokens=self.prompt_tokens,
+            reused_tokens=(sum(interval.size for interval in self.intervals) + always) * self.page_size,
+            assumed_tokens=self.assumed * self.page_size,
+        )
+
+    def working_set_tokens(self) -> int:
+        """The least capacity in which the best evictions lose nothing: the most that is ever wanted at one point, held
+        by running requests or used before and again later."""
+        change = [0] * (len(self.held) + 1)
+        for interval in self.intervals:
+            change[interval.begin + 1] += interval.size
+            change[interval.end] -= interval.size
+        idle = accumulate(change)
+        return max((held + kept for held, kept in zip(self.held, idle, strict=False)), default=0) * self.page_size
 
     def _segment(self, requests: Sequence[Request], page_size: int) -> list[tuple[list[int], int, int]]:
         """Cut all sequences so that a request uses every node whole or not at all: its nodes, how many of them the
@@ -164,31 +183,31 @@ class _Uses:
                 self._released[node] = point
 
 
-def _keep_soonest(intervals: list[_Interval], held: list[int], capacity: int) -> int:
+def _keep_soonest(intervals: Sequence[_Interval], held: Sequence[int], capacity: int) -> int:
     """Most pages that can be kept over their intervals when `held[p]` of `capacity` are taken at point p."""
-    begins: dict[int, list[_Interval]] = defaultdict(list)
-    ends: dict[int, list[_Interval]] = defaultdict(list)
-    for interval in intervals:
-        begins[interval.begin].append(interval)
-        ends[interval.end].append(interval)
-    kept = idle = order = 0
-    latest: list[tuple[int, int, _Interval]] = []
+    begins: dict[int, list[int]] = defaultdict(list)
+    ends: dict[int, list[int]] = defaultdict(list)
+    for number, interval in enumerate(intervals):
+        begins[interval.begin].append(number)
+        ends[interval.end].append(number)
+    sizes = [interval.size for interval in intervals]
+    kept = idle = 0
+    latest: list[tuple[int, int]] = []
     for point, taken in enumerate(held):
-        for interval in ends[point]:
-            kept += interval.size
-            idle -= interval.size if interval.end > interval.begin + 1 else 0
-        for interval in begins[point - 1]:
-            if interval.end > point:
-                heapq.heappush(latest, (-interval.end, order, interval))
-                idle += interval.size
-                order += 1
+        for number in ends[point]:
+            kept += sizes[number]
+            idle -= sizes[number] if point > intervals[number].begin + 1 else 0
+        for number in begins[point - 1]:
+            if intervals[number].end > point:
+                heapq.heappush(latest, (-intervals[number].end, number))
+                idle += sizes[number]
         excess = idle - max(0, capacity - taken)
         while excess > 0:
-            interval = latest[0][2]
-            dropped = min(excess, interval.size)
-            interval.size -= dropped
+            number = latest[0][1]
+            dropped = min(excess, sizes[number])
+            sizes[number] -= dropped
             idle -= dropped
             excess -= dropped
-            if not interval.size:
+            if not sizes[number]:
                 heapq.heappop(latest)
     return kept

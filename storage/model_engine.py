@@ -192,6 +192,22 @@ class ModelEngine:
         if event.phase == "finish" or last:
             del self._cache.asked[number], self._numbers[event.rid]
 
+    def aborted(self, rid: str, t_ns: int) -> None:
+        """A request goes before its prompt is in. The engine says that it finished, without anything new."""
+        self._settle_anchor()
+        self._stream.advance(t_ns)
+        number = self._numbers.pop(rid, None)
+        if number is None or self._cache.asked.pop(number, None) is None:
+            return
+        running = self._cache.running[number]
+        self._cache.release(number)
+        self._stream.emit(
+            PrefixInserted(
+                t_ns=self._stream.now_ns(), rid=rid, phase="finish", new_tokens=0,
+                total_tokens=running.inserted * self._cache.page_size, node=running.node.id,
+            )
+        )  # fmt: skip
+
     def _prefill(self, number: int, asked: Asked, event: PrefixInserted) -> None:
         self._stream.advance(event.t_ns)
         page_size = self._cache.page_size
