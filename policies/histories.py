@@ -23,7 +23,9 @@ class Histories:
     def dispatched(self, event: PrefixMatched, session: Session, known: bool) -> None:
         """A prompt of the session; `known`: the agent was seen before."""
         before = session.lengths.pop(session.agent, None)
-        session.lengths[session.agent] = Lengths(event.rid, event.prompt_tokens, 0)
+        session.lengths[session.agent] = Lengths(
+            event.rid, event.prompt_tokens, max(0, event.prompt_tokens - event.anchor_tokens), 0
+        )
         if not event.base_rid or not known:
             return
         if before is None:
@@ -40,9 +42,9 @@ class Histories:
 
     def responded(self, event: PrefixInserted, session: Session | None) -> None:
         """A request's output is known."""
-        for lengths in session.lengths.values() if session is not None else ():
-            if lengths.rid == event.rid:
-                lengths.total_tokens = event.total_tokens
+        lengths = session.lengths.get(session.agent) if session is not None else None
+        if session is not None and lengths is not None and lengths.rid == event.rid:
+            session.lengths[session.agent] = lengths._replace(total_tokens=event.total_tokens)
 
 
 def _share(part: int, whole: int) -> float:

@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+import msgspec
+
 from .events import (
+    ActionTaken,
     AnswerGiven,
     EngineEvent,
     EngineLoadSampled,
     EngineStarted,
+    NextAgentHinted,
+    NodeEvicted,
     PrefixInserted,
     PrefixMatched,
     SessionEnded,
@@ -24,7 +29,9 @@ from .events import (
 from .guard import Guard
 from .histories import Histories
 from .outlook import outlook
+from .pairs import NOWHERE
 from .parameters import Tunable
+from .paths import Paths
 from .primitives import Action, BasePolicy, Prediction, Score, Subject
 from .reuse import Rates, ReuseModel
 from .shares import Share
@@ -33,6 +40,7 @@ from .transitions import ANSWER, TOOL
 from .warmups import WarmUps
 
 OUTSTANDING = 512
+LEAST_PATH_TOKENS = 64
 STALE = 0.05
 """What is left of the rate of a prefix that its agents' last dispatches passed by."""
 SUPERSEDED = 0.02
@@ -48,14 +56,20 @@ class KvCaching(BasePolicy):
     learns_while_off: ClassVar[bool] = True
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
-        Tunable("protect_dispatches", 50.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
+        Tunable("protect_dispatches", 20.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
         Tunable("split_anchors", 1.0, 0.0, 1.0, "", "Whether the cache is cut where an anchor ends"),
         Tunable("protect_shared", 1.0, 0.0, 1.0, "", "Whether what is shared counts for all that share it"),
         Tunable("liveness", 1.0, 0.0, 1.0, "", "Whether idle sessions are taken to be less and less likely to go on"),
         Tunable("prediction", 1.0, 0.0, 1.0, "", "Whether it matters which agent follows which"),
         Tunable("supersession", 1.0, 0.0, 1.0, "", "Whether what a newer prompt did not repeat goes first"),
         Tunable("warm_ups", 1.0, 0.0, 1.0, "", "Whether anchors are prefilled between steps"),
-        Tunable("guard_margin", 0.03, 0.0, 1.0, "", "Share of prompt tokens lost against LRU at which LRU takes over"),
+        Tunable("path_prefetch", 1.0, 0.0, 1.0, "", "Whether the path of a session's next step is prefilled before it"),
+        Tunable("prefetch_theta", 0.5, 0.0, 1.0, "", "Least probability of a step whose path is prefilled"),
+        Tunable("prefetch_gain", 1.5, 1.0, 100.0, "x", "How much more a path must be worth than what it displaces"),
+        Tunable("warm_while_decoding", 0.0, 0.0, 1.0, "", "Whether requests may run while something is prefilled"),
+        Tunable(
+            "guard_margin", 0.015, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"
+        ),
         Tunable("r_min", 0.3, 0.0, 1.0, "", "Predictability below which nothing is warmed"),
         Tunable("warm_gain", 2.0, 1.0, 100.0, "x", "How much more an anchor must be worth than what it displaces"),
     )
@@ -67,6 +81,7 @@ class KvCaching(BasePolicy):
         self._histories = Histories()
         self._unowned_cached = Share(0.3)
         self._warm_ups = WarmUps()
+        self._paths = Paths()
         self._guard = Guard()
 
     @property
@@ -87,7 +102,11 @@ class KvCaching(BasePolicy):
                 finish = TOOL if isinstance(event, ToolCalled) else ANSWER
                 self._model.finished_with(event.session, event.agent, finish)
             case SessionEnded():
-                self._model.ended(event.session, event.reason == "declared", now_s)
+                self._ended(event, now_s)
+            case NextAgentHinted():
+                self._model.hinted(event.session, event.agent)
+            case NodeEvicted(role="private") | ActionTaken(kind="warm"):
+                self._path_changed(event)
             case EngineStarted() | EngineLoadSampled():
                 self._model.turnover.capacity_tokens = event.capacity_tokens
             case TunableChanged(policy=self.name):
@@ -108,12 +127,32 @@ class KvCaching(BasePolicy):
         model.predicts, model.watches_ends = self._is_on("prediction"), self._is_on("liveness")
         name = event.session or event.rid
         missed_tokens = max(0, event.prompt_tokens - event.cached_tokens)
-        known = event.agent in model.agents
+        known, before = event.agent in model.agents, model.standing.by_name.get(name)
+        before_agent = before.agent if before is not None else NOWHERE
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
         self._histories.dispatched(event, session, known)
+        self._paths.dispatched(session, before_agent)
         self._outstanding[event.rid] = name
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]
+
+    def _ended(self, event: SessionEnded, now_s: float) -> None:
+        session = self._model.standing.by_name.get(event.session)
+        if session is not None:
+            self._paths.ended(session)
+        self._model.ended(event.session, event.reason == "declared", now_s)
+
+    def _path_changed(self, event: NodeEvicted | ActionTaken) -> None:
+        """History of a live session was evicted or warmed."""
+        session = self._model.standing.by_name.get(event.session) if event.session else None
+        if session is None:
+            return
+        for agent in event.agents if isinstance(event, NodeEvicted) else (event.agent,):
+            slot = self._model.agents.get(agent)
+            if slot is not None and isinstance(event, NodeEvicted):
+                self._paths.evicted(event, session, slot)
+            elif slot is not None and isinstance(event, ActionTaken):
+                self._paths.warmed(event, session, slot)
 
     def _is_on(self, name: str) -> bool:
         return bool(self.tunables[name])
@@ -185,13 +224,45 @@ class KvCaching(BasePolicy):
     # ---- predict and act ---------------------------------------------------------------------------------------------
 
     def predict(self, now_s: float) -> Prediction:
-        return outlook(self._model, now_s)
+        prediction = outlook(self._model, now_s)
+        return msgspec.structs.replace(prediction, guard_dispatches=self._guard.resting)
 
     def act(self, now_s: float) -> list[Action]:
-        rates = self._model.rates(now_s)
-        if rates is None or self._guard.resting or not self.tunables["warm_ups"]:
+        rates, tunables = self._model.rates(now_s), self.tunables
+        if rates is None or self._guard.resting:
             return []
-        if self._model.transitions.predictability() < self.tunables["r_min"]:
+        decoding = self._is_on("warm_while_decoding")
+        if not self._warm_ups.may_ask(self._model.dispatches, now_s, while_decoding=decoding):
             return []
-        worth = {agent: self._anchor_rate(agent, rates) for agent in self._model.agents}
-        return self._warm_ups.wanted(worth, self._model.dispatches, self.tunables["warm_gain"], now_s)
+        action = self._path_wanted(rates) if tunables["path_prefetch"] else None
+        if action is None and tunables["warm_ups"] and self._model.transitions.predictability() >= tunables["r_min"]:
+            worth = {agent: self._anchor_rate(agent, rates) for agent in self._model.agents}
+            action = self._warm_ups.wanted(worth, tunables["warm_gain"])
+        if action is None:
+            return []
+        self._warm_ups.asked(now_s)
+        return [action]
+
+    def _path_wanted(self, rates: Rates) -> Action | None:
+        """The likeliest next step of an idle session whose path is not all cached, if it is likely enough."""
+        best: tuple[float, str, str, int] | None = None
+        theta, names = self.tunables["prefetch_theta"], list(self._model.agents.items())
+        for session_name, session in self._model.standing.by_name.items():
+            if session.closed or session.running or rates.alive[session.place] < theta:
+                continue
+            row = self._model.next_agents(session) * rates.alive[session.place]
+            for agent, slot in names:
+                if row[slot] >= theta:
+                    missing = self._paths.missing_tokens(session, slot)
+                    missing += self._warm_ups.anchor_missing_tokens(agent) if missing else 0
+                    rate = float(rates.by_session[session.place, slot])
+                    if missing >= LEAST_PATH_TOKENS and (best is None or rate > best[0]):
+                        best = rate, session_name, agent, missing
+        if best is None:
+            return None
+        rate, session_name, agent, missing = best
+        price = self._warm_ups.price(missing, self.tunables["prefetch_gain"], self._paths.used, self._paths.wasted)
+        if rate <= price:
+            return None
+        why = f"comes next at {rate:.2g}/s, displaces {price:.2g}/s"
+        return Action("warm", agent=agent, session=session_name, amount=float(missing), why=why)

@@ -4,7 +4,7 @@ agents. Kept for the pairs seen most lately only."""
 from __future__ import annotations
 
 NOWHERE = -1
-MAX_PAIRS = 128
+MAX_PAIRS = 72
 LARGEST = 40
 """A row that sums to more is halved, so that old traffic fades."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRIOR_WEIGHT = 2.0
-LONGEST_WEIGHT = 20.0
+PRIOR_WEIGHT = 2
+LONGEST_WEIGHT = 20
 MAX_AGENTS = 64
 
 
@@ -14,27 +14,26 @@ class Share:
     """The mean of the last few values, and how much it weighs."""
 
     mean: float
-    weight: float = PRIOR_WEIGHT
+    weight: int = PRIOR_WEIGHT
 
     def see(self, value: float) -> None:
-        self.weight = min(self.weight + 1.0, LONGEST_WEIGHT)
+        self.weight = min(self.weight + 1, LONGEST_WEIGHT)
         self.mean += (value - self.mean) / self.weight
 
 
 class Shares:
-    """A share for each agent; the agent not seen for longest makes room."""
+    """A share for each agent, as (mean, weight); the agent not seen for longest makes room."""
 
     def __init__(self, prior: float) -> None:
         self.prior = prior
-        self._shares: dict[str, Share] = {}
+        self._means: dict[str, tuple[float, int]] = {}
 
     def __getitem__(self, agent: str) -> float:
-        share = self._shares.get(agent)
-        return self.prior if share is None else share.mean
+        return self._means.get(agent, (self.prior, 0))[0]
 
     def see(self, agent: str, value: float) -> None:
-        share = self._shares.pop(agent, None) or Share(self.prior)
-        self._shares[agent] = share
+        share = Share(*self._means.pop(agent, (self.prior, PRIOR_WEIGHT)))
         share.see(value)
-        if len(self._shares) > MAX_AGENTS:
-            del self._shares[next(iter(self._shares))]
+        self._means[agent] = share.mean, share.weight
+        if len(self._means) > MAX_AGENTS:
+            del self._means[next(iter(self._means))]

@@ -4,6 +4,7 @@ instant are a few array operations."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +16,21 @@ MAX_SESSIONS = 256
 GROWTH = 8
 
 
-@dataclass(slots=True)
-class Lengths:
-    """Tokens of the last prompt that an agent had in a session, and of prompt and output together."""
+class Lengths(NamedTuple):
+    """Tokens of the last prompt that an agent had in a session, of it behind the anchor, and of prompt and output
+    together (0: not known)."""
 
     rid: str
     prompt_tokens: int
+    tail_tokens: int
     total_tokens: int
 
 
 @dataclass(slots=True)
 class Session:
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
-    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column."""
+    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column;
+    `warmed`: the agent whose path was prefilled for the next step; `lost`: tokens of its history evicted, by agent."""
 
     agent: int
     since_s: float
@@ -38,7 +41,9 @@ class Session:
     turn: int = 0
     closed: bool = False
     hinted: int = NOWHERE
+    warmed: int = NOWHERE
     lengths: dict[int, Lengths] = field(default_factory=dict[int, Lengths])
+    lost: dict[int, int] = field(default_factory=dict[int, int])
 
 
 class Standing:
@@ -47,12 +52,12 @@ class Standing:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
-        self.at: Ints = np.zeros(0, np.intp)
-        self.finish: Ints = np.zeros(0, np.intp)
+        self.at: Ints = np.zeros(0, np.int16)
+        self.finish: Ints = np.zeros(0, np.int8)
         self.running: NDArray[np.bool_] = np.zeros(0, bool)
         self.since_s: NDArray[np.float64] = np.zeros(0)
         self.p_end: Floats = np.zeros(0, np.float32)
-        self.reach: Floats = np.zeros((0, 0), np.float32)
+        self.reach: Floats = np.zeros((0, 0), np.float16)
         self._free: list[int] = []
 
     def begin(self, name: str, agent: int, now_s: float) -> Session:
@@ -89,6 +94,8 @@ class Standing:
             self.drop(name)
         for session in self.by_name.values():
             session.lengths.pop(agent, None)
+            session.lost.pop(agent, None)
+            session.warmed = NOWHERE if session.warmed == agent else session.warmed
             session.hinted = NOWHERE if session.hinted == agent else session.hinted
 
     def clear(self) -> None:
@@ -105,7 +112,7 @@ class Standing:
     def widen(self, agents: int) -> None:
         """Make room for agents 0 ... agents - 1 in `reach`; what it held is void."""
         if agents != self.reach.shape[1]:
-            self.reach = np.zeros((len(self.at), agents), np.float32)
+            self.reach = np.zeros((len(self.at), agents), np.float16)
 
     def _grow(self) -> None:
         old = len(self.at)
@@ -114,5 +121,5 @@ class Standing:
         self.running = np.concatenate([self.running, np.zeros(GROWTH, bool)])
         self.since_s = np.concatenate([self.since_s, np.zeros(GROWTH)])
         self.p_end = np.concatenate([self.p_end, np.ones(GROWTH, np.float32)])
-        self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float32)])
+        self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])
         self._free += range(old + GROWTH - 1, old - 1, -1)

@@ -10,9 +10,7 @@ MAX_AGENTS_IN_SUBJECT = 8
 EVERYBODY = ("*",)
 
 
-def subject_of(
-    role: Role, agents: tuple[str, ...], session: str = "", node: int = NO_NODE, part: Part = ""
-) -> Subject:
+def subject_of(role: Role, agents: tuple[str, ...], session: str = "", node: int = NO_NODE, part: Part = "") -> Subject:
     """The subject of a node with these owners (sorted). `session`: '' unless it is live. `node`: its id if an operator
     singled it out, else NO_NODE."""
     private = role == "private"

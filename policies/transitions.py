@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .pairs import Pairs
 
 Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.intp]
+Ints = NDArray[np.integer[Any]]
 
 ANSWER, TOOL = 0, 1
 FINISHES = 2
@@ -86,6 +86,11 @@ class Transitions:
         size = len(following)
         counts = self._counts[:, 1 : size + 1, : size + 1].astype(np.float32)
         return _backed_off(counts, following[None], FINISH_WEIGHT)
+
+    def after(self, finish: int, agent: int, following: Floats) -> Floats:
+        """One row of `following_finish`, by the latest counts."""
+        counts = self._counts[finish, agent + 1, : len(following)].astype(np.float32)
+        return _backed_off(counts, following, FINISH_WEIGHT)
 
     def finishes(self) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""

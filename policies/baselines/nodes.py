@@ -159,8 +159,8 @@ class Nodes:
             dispatch=self.dispatches, touched_tokens=self.touched_tokens,
         )  # fmt: skip
         node = replace(
-            node, parent=event.parent, role=event.role, agents=agents, session=event.session, part=event.part, children=0,
-            queued=None,
+            node, parent=event.parent, role=event.role, agents=agents, session=event.session, part=event.part,
+            children=0, queued=None,
         )  # fmt: skip
         self._nodes[event.node] = node
         if (parent := self._nodes.get(event.parent)) is not None:

@@ -41,9 +41,12 @@ def test_agents_of_one_conversation_share_its_history_privately() -> None:
     assert (talk.role, talk.agents) == ("private", ("a", "b"))
 
 
-def test_a_warm_up_makes_no_session() -> None:
+def test_a_warm_up_of_an_anchor_belongs_to_no_session_and_that_of_a_path_to_its_own() -> None:
     table = Ownership()
-    warm = node(table, Who("r", "a", "warm", warm=True))
+    path = node(table, Who("r", "a", "s1", warm=True))
+    assert (path.session, path.role, path.part) == ("s1", "private", "")
+    table = Ownership()
+    warm = node(table, Who("r", "a", warm=True))
     assert (warm.session, warm.many) == ("", False)
     assert used(table, warm, Who("r", "a", "s1")).role == "private"
     assert table.subject(warm.node) == Subject("private", ("a",), "s1")
