@@ -152,11 +152,9 @@ class Observer:
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
         now = self.stream.now_ns()
-        for step in path(node):
-            owned = self.ownership.nodes.get(step.id)
-            if owned is not None and self.ownership.use(owned, who, now):
-                self._say_owned(owned)
-        for owned in self.ownership.passed_by(who) if who.agent and not who.warm else ():
+        steps = [self.ownership.nodes.get(step.id) for step in path(node)]
+        changed = [owned for owned in steps if owned is not None and self.ownership.use(owned, who, now)]
+        for owned in changed + self.ownership.passed_by(who):
             self._say_owned(owned)
 
     def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
@@ -239,14 +237,10 @@ class Observer:
     def _say_owned(self, owned: Owned) -> None:
         """Readers only know nodes on the device; of one on the host they hear when it returns."""
         self.index.move(owned.node)
-        now = self.stream.now_ns()
         if owned.on_device:
-            self.stream.emit(
-                NodeOwned(
-                    t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned),
-                    part=owned.part,
-                )
-            )  # fmt: skip
+            now, session, role, part = self.stream.now_ns(), private(owned), owned.role, owned.part
+            said = NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=role, session=session, part=part)
+            self.stream.emit(said)
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
         now = self.stream.now_ns()

@@ -139,6 +139,8 @@ class Ownership:
 
     def passed_by(self, who: Who) -> list[Owned]:
         """A request's prompt was looked up, and the path it found is used: which nodes it shows to be out of use."""
+        if not who.agent or who.warm:
+            return []
         gone = [self.nodes[node] for node in self._parts.passed_by(who.session, who.agent) if node in self.nodes]
         gone = [owned for owned in gone if owned.used_by[1] == who.agent and owned.part != "old"]
         for owned in gone:

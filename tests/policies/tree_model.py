@@ -77,7 +77,7 @@ class TreeModel:
             cached_tokens=cached, anchor_tokens=who.anchor, node=path.id, warm=who.warm, base_rid=base_rid,
             base_tokens=base_tokens))  # fmt: skip
         self._own_path(path, who)
-        for owned in self.owners.passed_by(who) if who.agent and not who.warm else ():
+        for owned in self.owners.passed_by(who):
             self._say_owned(owned)
         self._lock(path, 1)
         self._make_room(length(prompt) - cached, who)
