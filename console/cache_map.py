@@ -127,13 +127,13 @@ _Known = dict[Subject, SubjectScore]
 
 
 def _by_subject(scores: Iterable[SubjectScore]) -> _Known:
-    return {Subject(s.role, s.agents, s.session, s.node): s for s in scores}
+    return {Subject(s.role, s.agents, s.session, s.node, s.part): s for s in scores}
 
 
 def _score(known: _Known, view: NodeView) -> SubjectScore | None:
     """The score of the node itself if it was singled out, else of its kind."""
-    single = known.get(subject_of(view.role, view.agents, view.session, view.node))
-    return single or known.get(subject_of(view.role, view.agents, view.session))
+    single = known.get(subject_of(view.role, view.agents, view.session, view.node, view.part))
+    return single or known.get(subject_of(view.role, view.agents, view.session, part=view.part))
 
 
 def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:

@@ -175,6 +175,10 @@ def _session_ended(event: e.SessionEnded, run: RunState) -> str:
     return f"session {event.session} ended ({event.reason})"
 
 
+def _next_agent_hinted(event: e.NextAgentHinted, run: RunState) -> str:
+    return f"session {event.session} was said to go on with {event.agent}"
+
+
 def _anchor_measured(event: e.AnchorMeasured, run: RunState) -> str:
     how = "from rendering" if event.exact else "learned from what its sessions share"
     return f"anchor of {event.agent} is {tokens(event.tokens)} ({how})"
@@ -231,6 +235,7 @@ WRITERS: dict[type[e.Event], Writer] = {
     e.ToolCalled: _tool_called,
     e.AnswerGiven: _answer_given,
     e.SessionEnded: _session_ended,
+    e.NextAgentHinted: _next_agent_hinted,
     e.AnchorMeasured: _anchor_measured,
     e.PolicySwitched: _policy_switched,
     e.TunableChanged: _tunable_changed,

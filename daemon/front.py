@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from radixdeck.policies.declared import declared_tenant
+from radixdeck.policies.declared import declared_next_agent, declared_tenant
 from radixdeck.policies.events import EngineEvent, FrontEvent, RequestRefused, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
@@ -222,6 +222,7 @@ class Front:
     ) -> web.StreamResponse:
         over = request.headers.get("x-session-end", "").lower() == "true"
         try:
+            following = named(lambda: declared_next_agent(_lower(request), who.tenant))
             answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
         except Refusal as refusal:
             exchange.finished(refusal.status, "error", session_over=over)
@@ -234,7 +235,9 @@ class Front:
         failed = not whole or answer.status >= 400
         if request.path == RESPONSES_ROUTE and not failed:
             self._identities.answered(prepared.rid, who)
-        exchange.finished(answer.status if whole else 502, "error" if failed else None, session_over=over)
+        exchange.finished(
+            answer.status if whole else 502, "error" if failed else None, session_over=over, next_agent=following
+        )
         return answer
 
     def _own(self, request: web.Request, key_tenant: str | None) -> web.Response:

@@ -12,6 +12,7 @@ from radixdeck.policies.events import (
     FinishReason,
     FirstTokenSent,
     FrontEvent,
+    NextAgentHinted,
     RequestArrived,
     RequestFinished,
     SessionEnded,
@@ -68,8 +69,11 @@ class Exchange:
             self._ttft_s = (now - self._arrived_ns) / 1e9
             self._to.emit(FirstTokenSent(t_ns=now, rid=self.rid, ttft_s=self._ttft_s))
 
-    def finished(self, status: int, finish: FinishReason | None = None, *, session_over: bool = False) -> None:
-        """The exchange is over. `finish`: what ended it, if not what the answer itself says. Later calls do nothing."""
+    def finished(
+        self, status: int, finish: FinishReason | None = None, *, session_over: bool = False, next_agent: str = ""
+    ) -> None:
+        """The exchange is over. `finish`: what ended it, if not what the answer itself says; `next_agent`: who the
+        caller says is dispatched next. Later calls do nothing."""
         if self._over:
             return
         self._over = True
@@ -96,3 +100,5 @@ class Exchange:
             self._to.hint(AnswerGiven(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, finish=finish))
         if session_over:
             self._to.hint(SessionEnded(t_ns=now, session=who.session))
+        elif next_agent:
+            self._to.hint(NextAgentHinted(t_ns=now, session=who.session, agent=next_agent, rid=self.rid))

@@ -49,12 +49,12 @@ def _subjects(state: RunState) -> list[Subject]:
 
 
 def _subject(view: NodeView) -> Subject:
-    return subject_of(view.role, view.agents, view.session, view.node if view.pinned else NO_NODE)
+    return subject_of(view.role, view.agents, view.session, view.node if view.pinned else NO_NODE, view.part)
 
 
 def _score(host: PolicyHost, subject: Subject, now_s: float) -> SubjectScore:
     score = host.score(subject, now_s)
     return SubjectScore(
         role=subject.role, agents=subject.agents, session=subject.session, node=subject.node,
-        key=score.key, parts=score.parts,
+        key=score.key, parts=score.parts, part=subject.part,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from radixdeck.policies.events import NO_NODE, Role
+from radixdeck.policies.events import NO_NODE, Part, Role
 from radixdeck.policies.residency import AgentStats, RunState
 
 VERSION = 1
@@ -85,6 +85,7 @@ class SubjectScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     node: int = NO_NODE
     key: float
     parts: dict[str, float] = {}
+    part: Part = ""
 
 
 class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,13 @@ def declared_agent(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     return tamed_name(baggage.get("gen_ai.agent.id")) or tamed_name(baggage.get("gen_ai.agent.name"))
 
 
+def declared_next_agent(headers: Mapping[str, str], tenant: str) -> str:
+    """x-next-agent: the full name of the agent that the session dispatches next; '' if none. Raises IdentityError."""
+    if "x-next-agent" not in headers:
+        return ""
+    return scoped(checked_name(headers["x-next-agent"], "header x-next-agent"), tenant)
+
+
 def declared_session(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     """x-session-id, else metadata.session_id, session_id, prompt_cache_key, baggage gen_ai.conversation.id, user;
     '' if none. Raises IdentityError if x-session-id is unusable."""

@@ -26,6 +26,10 @@ import msgspec
 Role = Literal["anchor", "shared", "private", "unowned"]
 """What a cache node holds: one agent's anchor; a prefix several agents share; one session's history; nobody's."""
 
+Part = Literal["", "output", "old"]
+"""Which part of it: what the last prompt of its agent holds; an output that no prompt repeated yet; what later prompts
+passed by."""
+
 Cause = Literal["allocation", "operator", "policy", "flush"]
 FinishReason = Literal["stop", "length", "tool_calls", "abort", "error", "unknown"]
 ActionKind = Literal["warm", "pin", "unpin", "retain", "evict", "boost", "quarantine", "release"]
@@ -177,6 +181,7 @@ class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
     session: str = ""
     role: Role = "unowned"
     rid: str = ""
+    part: Part = ""
 
 
 class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
@@ -188,12 +193,13 @@ class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
 
 
 class NodeOwned(Event, frozen=True, kw_only=True, tag="node_owned"):
-    """A node's owners or role changed: the whole new set. `agents` is sorted."""
+    """A node's owners, role or part changed: the whole new set. `agents` is sorted."""
 
     node: int
     agents: tuple[str, ...]
     role: Role
     session: str = ""
+    part: Part = ""
 
 
 class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
@@ -264,6 +270,14 @@ class SessionEnded(Event, frozen=True, kw_only=True, tag="session_ended"):
     session: str
     reason: str = "declared"
     step: int = 0
+
+
+class NextAgentHinted(Event, frozen=True, kw_only=True, tag="next_agent_hinted"):
+    """A caller that knows its workflow said which agent the session dispatches next."""
+
+    session: str
+    agent: str
+    rid: str = ""
 
 
 class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
@@ -346,6 +360,7 @@ EngineEvent = (
     | ToolCalled
     | AnswerGiven
     | SessionEnded
+    | NextAgentHinted
     | AnchorMeasured
     | PolicySwitched
     | TunableChanged

@@ -89,6 +89,7 @@ def _added(state: RunState, event: NodeAdded) -> None:
         role=event.role,
         session=event.session,
         last_use_ns=event.t_ns,
+        part=event.part,
     )
     _put(state, view)
 
@@ -111,6 +112,7 @@ def _split(state: RunState, event: NodeSplit) -> None:
         last_use_ns=lower.last_use_ns,
         hits=lower.hits,
         pinned=lower.pinned,
+        part=lower.part,
     )
     lower.parent = event.upper
     lower.start += event.upper_tokens
@@ -127,6 +129,7 @@ def _owned(state: RunState, event: NodeOwned) -> None:
     view.agents = tuple(dict.fromkeys(event.agents))
     view.role = event.role
     view.session = event.session
+    view.part = event.part
     _put(state, view)
 
 

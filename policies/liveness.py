@@ -13,7 +13,9 @@ BINS = 20
 SHRINK_WEIGHT = 4.0
 DECAY = 0.99
 
-CENTRES_S: Floats = (FIRST_EDGE_S * RATIO ** (np.arange(BINS) - 0.5)).astype(np.float32)
+HIGH_S: Floats = (FIRST_EDGE_S * RATIO ** np.arange(BINS)).astype(np.float32)
+LOW_S: Floats = np.concatenate([np.zeros(1, np.float32), HIGH_S[:-1]])
+CENTRES_S: Floats = (0.5 * (LOW_S + HIGH_S)).astype(np.float32)
 
 
 def bin_of(gap_s: float) -> int:
@@ -53,8 +55,9 @@ class Gaps:
         return counts / counts.sum(-1, keepdims=True)
 
     def discount(self, agents: int, beta_per_s: float) -> Floats:
-        """E[exp(-beta gap)] after a response of each agent, however it finished."""
-        counts = self._counts[:, :agents].astype(np.float32).sum(0) + SHRINK_WEIGHT * self._all.sum(0) / self._all.sum()
+        """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
+        overall = self._all / self._all.sum(-1, keepdims=True)
+        counts = self._counts[:, :agents].astype(np.float32) + SHRINK_WEIGHT * overall[:, None]
         return counts / counts.sum(-1, keepdims=True) @ np.exp(-beta_per_s * CENTRES_S)
 
     def longest_s(self) -> float:
@@ -65,9 +68,10 @@ class Gaps:
 
 def residual(shapes: Floats, idle_s: Floats, beta_per_s: float) -> tuple[Floats, Floats]:
     """For sessions idle this long, with a histogram each `[session, bin]`: the probability that a gap lasts longer, and
-    E[exp(-beta rest)] of the rest of such a gap."""
-    rest_s = CENTRES_S - idle_s[:, None]
-    left = np.where(rest_s > 0, shapes, 0.0)
+    E[exp(-beta rest)] of the rest of such a gap. Within a bin gaps are taken for evenly spread."""
+    from_s = np.maximum(LOW_S, idle_s[:, None])
+    left = shapes * np.clip((HIGH_S - from_s) / (HIGH_S - LOW_S), 0.0, 1.0)
     survival = left.sum(-1)
+    rest_s = 0.5 * (from_s + HIGH_S) - idle_s[:, None]
     discounted = (left * np.exp(-beta_per_s * np.maximum(rest_s, 0.0))).sum(-1)
     return survival, discounted / np.maximum(survival, 1e-9)

@@ -132,10 +132,11 @@ class Observer:
     @harmless
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
-        for step in path(node):
-            owned = self.ownership.nodes.get(step.id)
-            if owned is not None and self.ownership.use(owned, who, self.stream.host.now_ns):
-                self._say_owned(owned)
+        now = self.stream.host.now_ns
+        steps = [self.ownership.nodes.get(step.id) for step in path(node)]
+        changed = [owned for owned in steps if owned is not None and self.ownership.use(owned, who, now)]
+        for owned in changed + self.ownership.passed_by(who):
+            self._say_owned(owned)
 
     def straddling(self, node: Any, agent: str, page_size: int) -> tuple[Any, int] | None:
         """The node on the path to `node` in whose middle the agent's anchor ends, and at how many of its tokens."""
@@ -214,7 +215,7 @@ class Observer:
         self.stream.emit(
             NodeAdded(
                 t_ns=now, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agent=one,
-                session=private(owned), role=owned.role, rid=rid,
+                session=private(owned), role=owned.role, rid=rid, part=owned.part,
             )
         )  # fmt: skip
         if len(owned.agents) > 1:
@@ -223,11 +224,10 @@ class Observer:
     def _say_owned(self, owned: Owned) -> None:
         """Readers only know nodes on the device; of one on the host they hear when it returns."""
         self.index.move(owned.node)
-        now = self.stream.now_ns()
         if owned.on_device:
-            self.stream.emit(
-                NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=owned.role, session=private(owned))
-            )
+            now, session, role, part = self.stream.now_ns(), private(owned), owned.role, owned.part
+            said = NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=role, session=session, part=part)
+            self.stream.emit(said)
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
         now = self.stream.now_ns()

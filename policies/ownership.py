@@ -2,13 +2,14 @@
 
 The rules, settled whenever a request touches a node:
 
-- Every request's agent joins the agents of each node on its path; its session joins unless the request is a warm-up.
+- Every request's agent joins the agents of each node on its path, and so does its session, if it has one.
 - No agent: `unowned`.
 - One agent: `anchor` if the node ends within the agent's anchor, or if several of its sessions used it (that is how an
   anchor nobody declared is learned); else `private` to the one session.
 - Several agents: `shared` if the node ends within an anchor of any of them or several sessions used it; else `private`
   (one conversation that several agents with the same prompt carry on).
 - Beyond 32 agents a node's agents are written ('*',); a subject already says ('*',) beyond 8.
+- What an agent's newer prompts passed by is an `old` part, what is behind a prompt an `output` (see `parts`).
 - A session is live from its first request until it ends or 256 younger ones came; then its history falls into its
   agent's one subject of closed sessions, so that subjects stay bounded.
 """
@@ -19,7 +20,8 @@ from collections import OrderedDict, deque
 
 import msgspec
 
-from .events import NO_NODE, Role
+from .events import NO_NODE, Part, Role
+from .parts import Parts
 from .primitives import Subject
 from .subjects import EVERYBODY, subject_of
 
@@ -33,7 +35,8 @@ MIN_LEARNED_ANCHOR_TOKENS = 16
 
 class Owned(msgspec.Struct):
     """One node's entry. `start`, `tokens`: its span from the root. `many`: more than one session used it. `used_ns`:
-    when a request last used it, by the event clock. `on_device`: False while its KV lives on the host only."""
+    when a request last used it, by the event clock, and `used_by` which session and agent. `on_device`: False while its
+    KV lives on the host only."""
 
     node: int
     start: int
@@ -44,6 +47,8 @@ class Owned(msgspec.Struct):
     role: Role = "unowned"
     used_ns: int = 0
     on_device: bool = True
+    part: Part = ""
+    used_by: tuple[str, str] = ("", "")
 
     @property
     def end(self) -> int:
@@ -76,12 +81,14 @@ class Ownership:
         self._shared: dict[str, deque[int]] = {}
         self._agents: OrderedDict[str, None] = OrderedDict()
         self._live: OrderedDict[str, set[str]] = OrderedDict()
+        self._parts = Parts()
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
         self.nodes.clear()
         self.touched.clear()
+        self._parts.clear()
 
     def add(self, node: int, start: int, tokens: int, who: Who, now_ns: int) -> Owned:
         owned = Owned(node, start, tokens, used_ns=now_ns)
@@ -96,6 +103,7 @@ class Ownership:
         lower.start += upper_tokens
         lower.tokens -= upper_tokens
         self.nodes[upper] = above
+        self._parts.split(node, upper, *lower.used_by)
         return above
 
     def drop(self, node: int) -> Owned | None:
@@ -107,7 +115,7 @@ class Ownership:
         owned.used_ns = now_ns
         if not who.agent:
             return False
-        before = (owned.agents, owned.role, owned.session)
+        before = (owned.agents, owned.role, owned.session, owned.part)
         if who.agent not in owned.agents and owned.agents != EVERYBODY:
             joined = tuple(sorted((*owned.agents, who.agent)))
             owned.agents = joined if len(joined) <= MAX_AGENTS_NAMED else EVERYBODY
@@ -115,7 +123,29 @@ class Ownership:
             owned.many = owned.many or bool(owned.session)
             owned.session = owned.session or who.session
         self.settle(owned)
-        return before != (owned.agents, owned.role, owned.session)
+        self._place(owned, who)
+        return before != (owned.agents, owned.role, owned.session, owned.part)
+
+    def _place(self, owned: Owned, who: Who) -> None:
+        """Which part of its agent's context a node is that the agent uses now."""
+        owned.used_by = (who.session, who.agent)
+        if owned.role != "private":
+            owned.part = ""
+            self._parts.used_common(who.agent, owned.node)
+            return
+        self._parts.used(who.session, who.agent, owned.node)
+        behind = not who.warm and self._parts.is_output(who.session, who.agent, owned.start)
+        owned.part = "output" if behind else ""
+
+    def passed_by(self, who: Who) -> list[Owned]:
+        """A request's prompt was looked up, and the path it found is used: which nodes it shows to be out of use."""
+        if not who.agent or who.warm:
+            return []
+        gone = [self.nodes[node] for node in self._parts.passed_by(who.session, who.agent) if node in self.nodes]
+        gone = [owned for owned in gone if owned.used_by[1] == who.agent and owned.part != "old"]
+        for owned in gone:
+            owned.part = "old"
+        return gone
 
     def settle(self, owned: Owned) -> bool:
         """Apply the rules of the module's docstring. Returns whether the role changed."""
@@ -138,7 +168,7 @@ class Ownership:
             return Subject("unowned")
         session = owned.session if owned.session in self._live else ""
         alone = self.by_node or node in self.touched
-        return subject_of(owned.role, owned.agents, session, node if alone else NO_NODE)
+        return subject_of(owned.role, owned.agents, session, node if alone else NO_NODE, owned.part)
 
     def touch(self, node: int) -> int | None:
         """An operator singled a node out. Returns the node that lost that status to make room, if any."""
@@ -147,8 +177,11 @@ class Ownership:
 
     # ---- agents and sessions -----------------------------------------------------------------------------------------
 
-    def meet(self, who: Who) -> str | None:
-        """A request arrived. Returns the session that stopped counting as live to make room, if any."""
+    def meet(self, who: Who, prompt_tokens: int = 0) -> str | None:
+        """A request arrived, with a prompt of so many tokens in whole pages. Returns the session that stopped counting
+        as live to make room, if any."""
+        if who.agent and not who.warm:
+            self._parts.begin(who.session, who.agent, prompt_tokens)
         if who.agent:
             self._agents[who.agent] = None
             if len(self._agents) > MAX_KNOWN_AGENTS:
@@ -157,7 +190,11 @@ class Ownership:
             return None
         self._live.setdefault(who.session, set()).add(who.agent)
         self._live.move_to_end(who.session)
-        return self._live.popitem(last=False)[0] if len(self._live) > MAX_LIVE_SESSIONS else None
+        if len(self._live) <= MAX_LIVE_SESSIONS:
+            return None
+        displaced, _ = self._live.popitem(last=False)
+        self._parts.end_session(displaced)
+        return displaced
 
     def knows(self, agent: str) -> bool:
         return agent in self._agents
@@ -168,6 +205,7 @@ class Ownership:
 
     def end_session(self, session: str) -> None:
         self._live.pop(session, None)
+        self._parts.end_session(session)
 
     def set_anchor(self, agent: str, tokens: int) -> bool:
         """The anchor's length is known from rendering. Returns whether that is news."""
@@ -192,3 +230,4 @@ class Ownership:
         self.anchors.pop(agent, None)
         self._shared.pop(agent, None)
         self._exact.discard(agent)
+        self._parts.forget(agent)

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-from .events import NO_NODE, ActionKind, EngineEvent, Role
+from .events import NO_NODE, ActionKind, EngineEvent, Part, Role
 from .parameters import Tunable, Tunables
 
 
@@ -20,14 +20,16 @@ class Subject(msgspec.Struct, frozen=True):
 
     All resident nodes with the same subject form one queue in the engine, ordered by last use; only the head of each
     queue competes, so choosing a victim costs O(subjects), never O(nodes). `agents` is sorted; more than eight sharers
-    are written as ('*',). `session` is set for private history only. `node` is set when an operator singled one out,
-    and always while a policy is on that `scores_nodes`.
+    are written as ('*',). `session` is set for private history only, `part` for what is common and for the history of
+    a live session. `node` is set when an operator singled one out, and always while a policy is on that
+    `scores_nodes`.
     """
 
     role: Role
     agents: tuple[str, ...] = ()
     session: str = ""
     node: int = NO_NODE
+    part: Part = ""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -44,12 +46,14 @@ class Prediction(msgspec.Struct, frozen=True):
     """What comes next. `next_agent`: per live session, probability of each agent's next dispatch (sums to <= 1; the
     rest is the session ending). `survival`: per agent, probability of a dispatch within the policy's horizon.
     `predictability`: R = 1 - H(next | current) / H(next), 0 (no better than chance) to 1; `dispatches`: learned from.
+    `guard_dispatches`: for how many more of them LRU's order is used, since LRU would have served more.
     """
 
     next_agent: dict[str, dict[str, float]] = {}
     survival: dict[str, float] = {}
     predictability: float = 0.0
     dispatches: int = 0
+    guard_dispatches: int = 0
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -75,8 +79,6 @@ class Policy(Protocol):
     declares: ClassVar[tuple[Tunable, ...]]
     slot: ClassVar[str]
     """At most one policy per non-empty slot is on: 'eviction' for the policy that orders the cache."""
-    splits_anchors: ClassVar[bool]
-    """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
     scores_nodes: ClassVar[bool]
     """Whether each subject it is asked about is one node, for a rule that no class of nodes can stand for. Choosing a
     victim then costs O(leaves)."""
@@ -84,6 +86,11 @@ class Policy(Protocol):
     """Whether it observes while it is off, at the engine's cost, so that it is warm when switched on. Otherwise it
     starts afresh each time it is switched on."""
     tunables: Tunables
+
+    @property
+    def splits_anchors(self) -> bool:
+        """Whether the cache should split nodes at the end of an agent's anchor for this policy."""
+        ...
 
     def observe(self, event: EngineEvent) -> None:
         """Learn from one event. May change the policy's own state, nothing else. Called once per event, in stream
@@ -113,12 +120,16 @@ class BasePolicy:
     doc: ClassVar[str] = ""
     declares: ClassVar[tuple[Tunable, ...]] = ()
     slot: ClassVar[str] = ""
-    splits_anchors: ClassVar[bool] = False
     scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)
+
+    @property
+    def splits_anchors(self) -> bool:
+        """See Policy.splits_anchors."""
+        return False
 
     def observe(self, event: EngineEvent) -> None:
         """See Policy.observe."""

@@ -1,58 +1,46 @@
 """How soon each agent is dispatched again: one rate per agent, and one per live session and agent.
 
 The rate of reuse is what a cached token is worth. A session that is at agent i makes a first passage to agent a in a
-time that is discounted by `beta`, the rate at which the cache turns over (Little's law: missed tokens per second over
-capacity), since reuse that comes after the token would have been displaced anyway is worth nothing. A discount V stands
-for the rate beta V / (1 - V).
+time that is discounted by `beta`, the rate at which the cache turns over, since reuse that comes after the token would
+have been displaced anyway is worth nothing. A discount V stands for the rate beta V / (1 - V).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .liveness import Gaps, residual
-from .transitions import ANSWER, Floats, Ints, Transitions, first_passage
+from .pairs import NOWHERE
+from .shares import Share
+from .standing import Session, Standing
+from .tables import Tables
+from .transitions import Floats, Transitions
+from .turnover import Turnover
+from .turns import Turns
 
 MAX_AGENTS = 64
-MAX_SESSIONS = 256
 REFIT_EVERY = 24
 """Dispatches between two fits of the tables, once there are some; fewer at first."""
-SMOOTHING_S = 60.0
-BETA_BOUNDS = (1e-4, 5.0)
 CERTAIN = 0.98
 """Discounts above this are cut: their rate would grow without bound."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
-
-
-@dataclass(slots=True)
-class Session:
-    """Where a live session stands: the agent dispatched last, how its response finished, since when it is idle (or
-    runs, if `running` > 0), and the prompt tokens each agent had last."""
-
-    agent: int
-    since_s: float
-    finish: int = ANSWER
-    running: int = 1
-    closed: bool = False
-    prompt_tokens: dict[int, int] = field(default_factory=dict[int, int])
+AT_ONCE_S = 0.5
+"""An end that is told so soon after the last response was told by who knew, not by who waited."""
 
 
 @dataclass(slots=True)
 class Rates:
-    """At one instant, per second: reuse of each agent by each live session `[row, agent]` and by all together, and the
-    probability that each is dispatched before the cache has turned over."""
+    """At one instant, per second: reuse of each agent by each live session `[place, agent]` and by all together; and
+    the probability that each session is not over."""
 
-    rows: dict[str, int]
+    beta_per_s: float
     by_session: Floats
-    by_agent: Floats
-    survival: Floats
+    by_agent: list[float]
     alive: Floats
-    next_agent: Floats
 
 
 class ReuseModel:
@@ -60,30 +48,32 @@ class ReuseModel:
 
     def __init__(self) -> None:
         self.agents: dict[str, int] = {}
-        self.sessions: dict[str, Session] = {}
-        self.capacity_tokens = 0
-        self.turnover = 2.0
+        self.standing = Standing()
+        self.turnover = Turnover()
         self.dispatches = 0
-        self.transitions = Transitions()
-        self.gaps = Gaps()
+        self.predicts = self.watches_ends = True
+        self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
         self.run_s = np.full(MAX_AGENTS, 0.3, np.float32)
-        self._missed_tokens = 0.0
-        self._new_sessions = 0.0
-        self._begun_s = self._now_s = -1.0
+        self.untold_ends = Share(1.0)
+        self.hints_right = Share(1.0)
+        self.tables: Tables | None = None
         self._fitted_at = 0
         self._rates: Rates | None = None
         self._rates_at = -1.0
 
-    # ---- learning ----------------------------------------------------------------------------------------------------
+    # ---- agents ------------------------------------------------------------------------------------------------------
 
     def slot(self, agent: str) -> int:
         """The agent's slot; a new agent beyond MAX_AGENTS takes that of the one dispatched longest ago."""
-        if agent not in self.agents:
-            self.agents[agent] = self._free_slot()
-            self.transitions.grow(len(self.agents))
-            self.gaps.grow(len(self.agents))
+        if agent in self.agents:
+            slot = self.agents.pop(agent)
+        else:
+            slot = self._free_slot()
+            self.transitions.grow(len(self.agents) + 1)
+            self.gaps.grow(len(self.agents) + 1)
             self._fitted_at = 0
-        return self.agents[agent]
+        self.agents[agent] = slot
+        return slot
 
     def _free_slot(self) -> int:
         if len(self.agents) < MAX_AGENTS:
@@ -91,126 +81,151 @@ class ReuseModel:
         slot = self.agents.pop(next(iter(self.agents)))
         self.transitions.forget(slot)
         self.gaps.forget(slot)
+        self.standing.forget_agent(slot)
         self.run_s[slot] = 0.3
-        for name in [name for name, session in self.sessions.items() if session.agent == slot]:
-            del self.sessions[name]
-        for session in self.sessions.values():
-            session.prompt_tokens.pop(slot, None)
         return slot
+
+    # ---- learning ----------------------------------------------------------------------------------------------------
 
     def dispatched(self, name: str, agent: str, missed_tokens: int, now_s: float) -> Session:
         """A request of a session reached its prefill. Returns the session, already moved on to the agent."""
-        self._pass_time(now_s)
+        self.turnover.pass_time(now_s)
+        self.turnover.missed(missed_tokens)
         slot = self.slot(agent)
-        self.agents[agent] = self.agents.pop(agent)
-        self._missed_tokens += missed_tokens
         self.dispatches += 1
-        session = self.sessions.pop(name, None)
+        session = self.standing.touch(name)
         if session is None:
-            session = self._begin(slot, now_s)
+            session = self.standing.begin(name, slot, now_s)
+            self.transitions.started(slot)
+            self.turnover.session_began()
         else:
             self._move(session, slot, now_s)
-        self.sessions[name] = session
-        while len(self.sessions) > MAX_SESSIONS:
-            del self.sessions[next(iter(self.sessions))]
         if self.dispatches - self._fitted_at >= min(REFIT_EVERY, self.dispatches // 8 + 1):
             self._fit(now_s)
+        else:
+            self._stand(session)
         return session
-
-    def _begin(self, slot: int, now_s: float) -> Session:
-        self.transitions.started(slot)
-        self._new_sessions += 1.0
-        return Session(slot, now_s)
 
     def _move(self, session: Session, slot: int, now_s: float) -> None:
         if session.closed:
             self.transitions.not_ended(session.finish, session.agent)
             session.closed = False
+        else:
+            self._learn_turn(session, ended=False)
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
         self.gaps.came_back(session.finish, session.agent, gap_s)
-        self.transitions.moved(session.finish, session.agent, slot)
-        session.agent, session.since_s, session.finish = slot, now_s, ANSWER
+        self.transitions.moved(session.finish, session.came_from, session.agent, slot)
+        if session.hinted != NOWHERE:
+            self.hints_right.see(float(session.hinted == slot))
+        if session.agent != slot:
+            session.came_from = session.agent
+        session.agent, session.since_s, session.finish, session.hinted = slot, now_s, 0, NOWHERE
+        session.turn += 1
         session.running += 1
 
-    def responded(self, name: str, now_s: float) -> None:
+    def _learn_turn(self, session: Session, *, ended: bool) -> None:
+        if self.tables is not None:
+            expected = self.tables.expected_end(session.finish, session.agent)
+            self.turns.passed(session.turn, expected, ended)
+
+    def responded(self, name: str, now_s: float) -> Session | None:
         """A response of the session is complete."""
-        session = self.sessions.get(name)
+        session = self.standing.by_name.get(name)
         if session is None or not session.running:
-            return
-        self._pass_time(now_s)
+            return None
+        self.turnover.pass_time(now_s)
         session.running -= 1
         if not session.running:
             self.run_s[session.agent] += 0.1 * (max(0.0, now_s - session.since_s) - self.run_s[session.agent])
             session.since_s = now_s
+            self._stand(session)
+        return session
 
     def finished_with(self, name: str, agent: str, finish: int) -> None:
         """How the last response of the session finished, if the session has not moved on meanwhile."""
-        session = self.sessions.get(name)
-        if session is not None and self.agents.get(agent) == session.agent:
+        session = self.standing.by_name.get(name)
+        if session is not None and self.agents.get(agent) == session.agent and session.finish != finish:
             session.finish = finish
-            self._rates = None
+            self._stand(session)
 
-    def ended(self, name: str) -> None:
-        session = self.sessions.pop(name, None)
-        if session is not None and not session.closed:
-            self.transitions.ended(session.finish, session.agent)
+    def ended(self, name: str, told: bool, now_s: float) -> None:
+        """The session is over; `told`: somebody said so, rather than gave it up."""
+        session = self.standing.drop(name)
+        if session is None:
+            return
         self._rates = None
+        if told and not session.running:
+            self.untold_ends.see(float(now_s - session.since_s > AT_ONCE_S))
+        if not session.closed:
+            self._learn_end(session)
+
+    def _learn_end(self, session: Session) -> None:
+        self._learn_turn(session, ended=True)
+        self.transitions.ended(session.finish, session.agent)
+
+    def hinted(self, name: str, agent: str) -> None:
+        """Somebody said which agent the session dispatches next."""
+        session, slot = self.standing.by_name.get(name), self.agents.get(agent)
+        if session is not None and slot is not None:
+            session.hinted = slot
+            self._stand(session)
 
     def forget_sessions(self) -> None:
         """The engine began anew: nothing is running, no history is cached."""
-        self.sessions.clear()
+        self.standing.clear()
         self._rates = None
-
-    def _pass_time(self, now_s: float) -> None:
-        """Let the counts of the last minute fade."""
-        if self._begun_s < 0:
-            self._begun_s = self._now_s = now_s
-        fade = math.exp(-max(0.0, now_s - self._now_s) / SMOOTHING_S)
-        self._missed_tokens *= fade
-        self._new_sessions *= fade
-        self._now_s = max(self._now_s, now_s)
-        self._rates = None
-
-    def _window_s(self) -> float:
-        """Seconds that the faded counts stand for."""
-        age_s = max(1.0, self._now_s - self._begun_s)
-        return SMOOTHING_S * (1.0 - math.exp(-age_s / SMOOTHING_S))
-
-    @property
-    def beta_per_s(self) -> float:
-        """Rate at which the cache turns over."""
-        if not self.capacity_tokens:
-            return 0.05
-        beta = self.turnover * self._missed_tokens / self._window_s() / self.capacity_tokens
-        return min(max(beta, BETA_BOUNDS[0]), BETA_BOUNDS[1])
 
     # ---- tables, fitted every few dispatches -------------------------------------------------------------------------
+
+    def refit(self) -> None:
+        """Fit at the next dispatch: something that tables depend on was changed."""
+        self._fitted_at = 0
 
     def _fit(self, now_s: float) -> None:
         self._fitted_at = self.dispatches
         self._close_idle(now_s)
-        count = len(self.agents)
-        self._beta = self.beta_per_s
-        self._following = self.transitions.following()
-        self._pause = self.gaps.discount(count, self._beta)
-        step = (self._pause * np.exp(-self._beta * self.run_s[:count]))[:, None] * self._following[:, 1:]
-        self._passage = first_passage(step)
-        self._start = self._reach(self.transitions.first()[None, :])[0]
-        self._rates = None
+        beta_per_s = self.turnover.beta_per_s
+        self.tables = Tables(self.transitions, self.turns, self.gaps, self.run_s, beta_per_s, self.predicts)
+        self.standing.widen(len(self.agents))
+        for session in self.standing.by_name.values():
+            self._stand(session)
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
         limit_s = max(5.0, 2.0 * self.gaps.longest_s())
-        for session in self.sessions.values():
+        for session in self.standing.by_name.values():
             if not session.closed and now_s - session.since_s > limit_s:
                 session.closed = True
                 session.running = 0
-                self.transitions.ended(session.finish, session.agent)
+                self.standing.vacate(session.place)
+                self.untold_ends.see(1.0)
+                self._learn_end(session)
 
-    def _reach(self, following: Floats) -> Floats:
-        """Discount until each agent's next dispatch, from the distribution of the next agent `[row, agent]`: it comes
-        at once, or after a passage from another one that does."""
-        return following + following @ self._passage - following * np.diag(self._passage)
+    def _stand(self, session: Session) -> None:
+        """Write where a session stands into the columns that rates are made of."""
+        self._rates = None
+        tables = self.tables
+        if tables is None or session.closed or self.standing.reach.shape[1] <= session.agent:
+            return
+        p_end = tables.end(session) if self.watches_ends else 0.0
+        if session.hinted != NOWHERE:
+            p_end *= 1.0 - self.hints_right.mean
+        self.standing.write(session, p_end, tables.reach(self._believed(session, tables.onward(session))))
+
+    def next_agents(self, session: Session) -> Floats:
+        """Which agent is next, if the session goes on; sums to 1."""
+        assert self.tables is not None
+        onward = self._believed(session, self.tables.onward(session))
+        return onward / max(1e-9, float(onward.sum()))
+
+    def _believed(self, session: Session, onward: Floats) -> Floats:
+        """What follows by experience, moved towards what was said as far as such hints are right."""
+        if session.hinted == NOWHERE:
+            return onward
+        right, total = self.hints_right.mean, float(onward.sum())
+        onward = onward * (1.0 - right)
+        onward[session.hinted] += right * total
+        return onward
 
     # ---- rates at an instant -----------------------------------------------------------------------------------------
 
@@ -218,38 +233,27 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
-            self._rates = self._rates_now(tick_s) if self._fitted_at else None
+            self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s
         return self._rates
 
-    def _rates_now(self, now_s: float) -> Rates:
-        live = {name: session for name, session in self.sessions.items() if not session.closed}
-        at = np.array([session.agent for session in live.values()], np.intp)
-        finish = np.array([session.finish for session in live.values()], np.intp)
-        running = np.array([session.running > 0 for session in live.values()], bool)
-        idle_s = np.maximum(0.0, now_s - np.array([session.since_s for session in live.values()], float))
-        by_finish = self.transitions.following_finish(finish, at, self._following)
-        row = np.where(running[:, None], self._following[at], by_finish)
-        following = row[:, 1:] / np.maximum(row[:, 1:].sum(1, keepdims=True), 1e-9)
-        alive, rest = self._coming_back(row[:, 0], finish, at, running, idle_s)
-        value = np.minimum((alive * rest)[:, None] * self._reach(following), CERTAIN)
-        by_session = self._beta * value / (1.0 - value)
-        fresh = self._new_sessions / self._window_s() * self._start
-        return Rates(
-            rows={name: n for n, name in enumerate(live)},
-            by_session=by_session.astype(np.float32),
-            by_agent=by_session.sum(0) + fresh,
-            survival=1.0 - np.prod(1.0 - value, axis=0) * np.exp(-fresh / self._beta),
-            alive=alive,
-            next_agent=(alive[:, None] * following).astype(np.float32),
-        )
+    def _rates_now(self, tables: Tables, now_s: float) -> Rates:
+        beta = tables.beta_per_s
+        alive, rest = self.coming_back(beta, now_s)
+        value = np.minimum((alive * rest)[:, None] * self.standing.reach, CERTAIN)
+        by_session = beta * value / (1.0 - value)
+        by_agent = by_session.sum(0) + self.turnover.sessions_per_s * tables.start
+        return Rates(beta, by_session, by_agent.tolist(), alive)
 
-    def _coming_back(
-        self, p_end: Floats, finish: Ints, at: Ints, running: NDArray[np.bool_], idle_s: Floats
-    ) -> tuple[Floats, Floats]:
+    def coming_back(self, beta: float, now_s: float) -> tuple[Floats, Floats]:
         """Probability that each session is not over, and the discount until its next request if it is not."""
-        still, rest = residual(self.gaps.shapes(finish, at), idle_s, self._beta)
-        waiting = (1.0 - p_end) * still
-        alive = np.where(running, 1.0 - p_end, waiting / np.maximum(waiting + p_end, 1e-9))
-        to_run_s = np.maximum(self.run_s[at] - idle_s, 0.0)
-        return alive, np.where(running, np.exp(-self._beta * to_run_s) * self._pause[at], rest)
+        here = self.standing
+        idle_s = np.maximum(0.0, now_s - here.since_s)
+        still, rest = residual(self.gaps.shapes(here.finish, here.at), idle_s, beta)
+        if not self.watches_ends:
+            still = np.ones_like(still)
+        waiting = (1.0 - here.p_end) * still
+        over = here.p_end * np.where(here.p_end < 1.0, self.untold_ends.mean, 1.0)
+        alive = np.where(here.running, 1.0 - here.p_end, waiting / np.maximum(waiting + over, 1e-9))
+        to_run_s = np.maximum(self.run_s[here.at] - idle_s, 0.0)
+        return alive, np.where(here.running, np.exp(-beta * to_run_s), rest)

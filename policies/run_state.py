@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .events import NO_NODE, Cause, Role
+from .events import NO_NODE, Cause, Part, Role
 
 
 class NodeView(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -24,6 +24,7 @@ class NodeView(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_use_ns: int = 0
     hits: int = 0
     pinned: bool = False
+    part: Part = ""
 
 
 class Ghost(msgspec.Struct, kw_only=True, omit_defaults=True):

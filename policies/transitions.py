@@ -1,7 +1,7 @@
 """Which agent comes next: dispatch counts from agent to agent within a session, decayed, with START and END, split by
 how the last response finished. Agents are small slot numbers here; the policy knows their names.
 
-A row is backed off twice: (agent, finish) to the agent, the agent to all dispatches. Decay is per row, so an agent that
+A row is backed off three times: to (agent, finish), to the agent, to all dispatches. Decay is per row, so an agent that
 is rarely dispatched does not lose what is known of it to the traffic of others.
 """
 
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pairs import Pairs
+
 Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.intp]
+Ints = NDArray[np.integer[Any]]
 
 ANSWER, TOOL = 0, 1
 FINISHES = 2
@@ -22,6 +24,7 @@ FINISHES = 2
 DECAY = 0.985
 AGENT_WEIGHT = 1.0
 FINISH_WEIGHT = 0.5
+PAIR_WEIGHT = 2.0
 GROWTH = 8
 
 
@@ -30,6 +33,7 @@ class Transitions:
 
     def __init__(self) -> None:
         self.agents = 0
+        self.pairs = Pairs()
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
 
     def grow(self, agents: int) -> None:
@@ -46,14 +50,17 @@ class Transitions:
         """Drop all counts of a slot that another agent takes over."""
         self._counts[:, agent + 1, :] = 0
         self._counts[:, :, agent + 1] = 0
+        self.pairs.forget(agent)
 
     def started(self, agent: int) -> None:
         """A session began with this agent."""
         self._count(ANSWER, 0, agent + 1)
 
-    def moved(self, finish: int, before: int, after: int) -> None:
-        """A session went from one agent's response to a dispatch of another (or the same)."""
+    def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
+        """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
+        agent it had been at, or NOWHERE."""
         self._count(finish, before + 1, after + 1)
+        self.pairs.moved(finish, came_from, before, after)
 
     def ended(self, finish: int, agent: int) -> None:
         """A session ended after this agent's response."""
@@ -74,10 +81,22 @@ class Transitions:
         end of the session. Rows sum to 1."""
         return _backed_off(self._by_agent(), self._marginal(), AGENT_WEIGHT)
 
-    def following_finish(self, finish: Ints, agents: Ints, following: Floats) -> Floats:
-        """The same for these agents and finishes, `[pair, 1 + agents]`, backed off to their rows of `following`."""
-        counts = self._counts[finish, agents + 1, : following.shape[1]].astype(np.float32)
-        return _backed_off(counts, following[agents], FINISH_WEIGHT)
+    def following_finish(self, following: Floats) -> Floats:
+        """The same by finish, `[finish, from, 1 + agents]`, backed off to `following`."""
+        size = len(following)
+        counts = self._counts[:, 1 : size + 1, : size + 1].astype(np.float32)
+        return _backed_off(counts, following[None], FINISH_WEIGHT)
+
+    def after(self, finish: int, agent: int, following: Floats) -> Floats:
+        """One row of `following_finish`, by the latest counts."""
+        counts = self._counts[finish, agent + 1, : len(following)].astype(np.float32)
+        return _backed_off(counts, following, FINISH_WEIGHT)
+
+    def finishes(self) -> Floats:
+        """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""
+        counts = self._counts[:, 1 : self.agents + 1, : self.agents + 1].astype(np.float32).sum(-1)
+        overall = (counts.sum(1, keepdims=True) + 0.5) / (counts.sum() + 0.5 * FINISHES)
+        return (counts + AGENT_WEIGHT * overall) / (counts.sum(0) + AGENT_WEIGHT)
 
     def first(self) -> Floats:
         """Probability of each agent to begin a session."""

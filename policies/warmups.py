@@ -126,20 +126,34 @@ class WarmUps:
         if event.running + event.waiting == 0:
             self._running.clear()
 
-    def wanted(self, worth: dict[str, float], dispatches: int, gain: float, now_s: float) -> list[Action]:
-        """At most one warm-up. `worth`: rate of reuse per agent; `gain`: how many times what it displaces it must be
-        worth, and more the more warm-ups went to waste."""
-        if dispatches < MIN_DISPATCHES or self._running or now_s - self._asked_s < PATIENCE_S:
-            return []
+    def may_ask(self, dispatches: int, now_s: float, *, while_decoding: bool) -> bool:
+        """Whether enough is known, the engine has nothing to do and no other warm-up is under way."""
+        if dispatches < MIN_DISPATCHES or now_s - self._asked_s < PATIENCE_S:
+            return False
+        return while_decoding or not self._running
+
+    def asked(self, now_s: float) -> None:
+        """A warm-up is asked for."""
+        self._asked_s = now_s
+
+    def anchor_missing_tokens(self, agent: str) -> int:
+        anchor = self._anchors.get(agent)
+        return anchor.tokens if anchor is not None and anchor.missing else 0
+
+    def price(self, tokens: int, gain: float, used: int, wasted: int) -> float:
+        """The rate that such a warm-up must be worth: some times what it displaces, and more the more went to waste."""
+        displaced = 0.0 if self._free_tokens >= tokens else self._displaced
+        return displaced * gain * (2 + wasted) / (2 + used)
+
+    def wanted(self, worth: dict[str, float], gain: float) -> Action | None:
+        """The anchor to warm, if any. `worth`: rate of reuse per agent."""
         missing = [agent for agent, anchor in self._anchors.items() if anchor.missing and anchor.tokens]
         if not missing:
-            return []
+            return None
         agent = max(missing, key=lambda name: (worth.get(name, 0.0), name))
-        anchor = self._anchors[agent]
-        needed = 0.0 if self._free_tokens >= anchor.tokens else self._displaced
-        needed *= gain * (2 + self.wasted) / (2 + self.used)
-        if worth.get(agent, 0.0) <= needed:
-            return []
-        self._asked_s = now_s
-        why = f"dispatched {worth[agent]:.2g}/s, displaces {needed:.2g}/s"
-        return [Action("warm", agent=agent, amount=float(anchor.tokens), why=why)]
+        tokens = self._anchors[agent].tokens
+        price = self.price(tokens, gain, self.used, self.wasted)
+        if worth.get(agent, 0.0) <= price:
+            return None
+        why = f"dispatched {worth[agent]:.2g}/s, displaces {price:.2g}/s"
+        return Action("warm", agent=agent, amount=float(tokens), why=why)

@@ -69,7 +69,7 @@ class ObservedCache(ModelCache):
 
     def on_matched(self, running: Running) -> None:
         asked = self.asked[running.number]
-        displaced = self.observer.ownership.meet(asked.who)
+        displaced = self.observer.ownership.meet(asked.who, running.pages.prompt * self.page_size)
         if displaced is not None:
             self.observer.close_session(displaced)
         if asked.anchor is not None:

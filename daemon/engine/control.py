@@ -16,6 +16,7 @@ from radixdeck.policies.events import (
     AnchorMeasured,
     AnswerGiven,
     EngineEvent,
+    NextAgentHinted,
     PolicySwitched,
     SessionEnded,
     ToolCalled,
@@ -29,7 +30,7 @@ from radixdeck.policies.primitives import Action
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
 ON_SCORES = frozenset({"pin", "unpin", "retain", "boost"})
-FACTS = (ToolCalled, AnswerGiven, SessionEnded, AnchorMeasured, ActionTaken)
+FACTS = (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured, ActionTaken)
 EVERYTHING = 1 << 60
 
 

@@ -70,7 +70,8 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 
 
 class Observe(msgspec.Struct, frozen=True, tag="observe"):
-    """Facts for the engine stream (ToolCalled, AnswerGiven, SessionEnded, AnchorMeasured): stamped and echoed back."""
+    """Facts for the engine stream (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured): stamped and
+    echoed back."""
 
     id: str
     events: list[EngineEvent]

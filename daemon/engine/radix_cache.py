@@ -34,6 +34,7 @@ class AgentRadixCache(UnifiedRadixCache):
         self.observer = observer
         self.requests = RequestObserver(observer)
         super().__init__(params)
+        self.requests.page_size = self.page_size
 
     def match_prefix(self, params: Any) -> Any:
         result = super().match_prefix(params)

@@ -56,6 +56,7 @@ class RequestObserver:
     """Reports dispatches and inserts; a request it cannot report is served all the same."""
 
     def __init__(self, observer: Observer) -> None:
+        self.page_size = 1
         self._observer = observer
         self._stream = observer.stream
         self._ownership = observer.ownership
@@ -132,7 +133,7 @@ class RequestObserver:
     def _meet(self, who: Who, prompt: Hashes) -> None:
         """Learn from a request that came: its agent, its session, the agent's anchor."""
         new = self._ownership.is_new(who)
-        displaced = self._ownership.meet(who)
+        displaced = self._ownership.meet(who, len(prompt) // self.page_size * self.page_size)
         if displaced is not None:
             self._observer.close_session(displaced)
         if who.anchor and self._ownership.set_anchor(who.agent, who.anchor):

@@ -82,8 +82,11 @@ class CacheScoutSessions(CacheScout):
 
     name: ClassVar[str] = "cachescout_sessions"
     doc: ClassVar[str] = "CacheScout's Eq. 9 with a current agent per session and survival for anchors only."
-    splits_anchors: ClassVar[bool] = True
     per_session: ClassVar[bool] = True
+
+    @property
+    def splits_anchors(self) -> bool:
+        return True
 
     def _of_node(self, node: Node, subject: Subject) -> float:
         if subject.role not in ("anchor", "shared"):

@@ -23,7 +23,6 @@ class KvFlow(BasePolicy):
     name: ClassVar[str] = "kvflow"
     doc: ClassVar[str] = "KVFlow's order: histories before anchors, of each the one most steps from execution."
     slot: ClassVar[str] = "eviction"
-    splits_anchors: ClassVar[bool] = True
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("edge_probability", 0.1, 0.0, 1.0, "", "Least share of an agent's steps that makes an edge"),
         Tunable("most_steps", 16.0, 1.0, 1000.0, "steps", "Steps from which on agents are equally far"),
@@ -38,6 +37,10 @@ class KvFlow(BasePolicy):
         self._graph: Graph = {}
         self._steps: dict[str, dict[str, int]] = {}
         self._steps_for: tuple[float, float] = (-1, 0)
+
+    @property
+    def splits_anchors(self) -> bool:
+        return True
 
     def observe(self, event: EngineEvent) -> None:
         self._walks.observe(event)

@@ -21,6 +21,7 @@ from ..events import (
     NodeEvicted,
     NodeOwned,
     NodeSplit,
+    Part,
     PrefixInserted,
     PrefixMatched,
     Role,
@@ -51,6 +52,7 @@ class Node:
     dispatch: int = 0
     touched_tokens: int = 0
     children: int = 0
+    part: Part = ""
     queued: Subject | None = None
 
 
@@ -95,6 +97,7 @@ class Nodes:
             case NodeOwned() if event.node in self._nodes:
                 node = self._nodes[event.node]
                 node.agents, node.role, node.session = event.agents, event.role, event.session
+                node.part = event.part
                 self._queue(node)
             case NodeEvicted():
                 self._drop(event.node)
@@ -156,8 +159,9 @@ class Nodes:
             dispatch=self.dispatches, touched_tokens=self.touched_tokens,
         )  # fmt: skip
         node = replace(
-            node, parent=event.parent, role=event.role, agents=agents, session=event.session, children=0, queued=None
-        )
+            node, parent=event.parent, role=event.role, agents=agents, session=event.session, part=event.part,
+            children=0, queued=None,
+        )  # fmt: skip
         self._nodes[event.node] = node
         if (parent := self._nodes.get(event.parent)) is not None:
             parent.children += 1
@@ -197,7 +201,7 @@ class Nodes:
             node.queued = None
 
     def _subject(self, node: Node) -> Subject:
-        return subject_of(node.role, node.agents, node.session if node.session in self._live else "")
+        return subject_of(node.role, node.agents, node.session if node.session in self._live else "", part=node.part)
 
     def _close(self, session: str) -> None:
         self._live.pop(session, None)

@@ -17,7 +17,10 @@ class ProtectShared(BasePolicy):
     name: ClassVar[str] = "protect_shared"
     doc: ClassVar[str] = "Histories go before anchors and shared prefixes, each by recency."
     slot: ClassVar[str] = "eviction"
-    splits_anchors: ClassVar[bool] = True
+
+    @property
+    def splits_anchors(self) -> bool:
+        return True
 
     def score(self, subject: Subject, now_s: float) -> Score:
         shared = float(subject.role in ("anchor", "shared"))

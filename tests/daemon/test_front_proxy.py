@@ -17,6 +17,7 @@ from radixdeck.policies.events import (
     AnchorMeasured,
     AnswerGiven,
     FirstTokenSent,
+    NextAgentHinted,
     RequestArrived,
     RequestFinished,
     SessionEnded,
@@ -192,6 +193,17 @@ async def test_a_session_is_ended_by_header_or_by_route() -> None:
         status, answer = await s.post("/radixdeck/sessions/s2/end", None, {"x-tenant-id": "acme"})
         assert (status, answer["session"]) == (200, "acme/s2")
         assert s.of(SessionEnded)[-1].session == "acme/s2"
+
+
+async def test_the_next_agent_is_hinted_by_header_unless_the_session_is_over() -> None:
+    async with stack() as s:
+        tenant = {"x-tenant-id": "acme", **WHO}
+        await s.chat("hi", headers={**tenant, "x-next-agent": "coder"})
+        assert [(fact.session, fact.agent) for fact in s.of(NextAgentHinted)] == [("acme/s1", "acme/coder")]
+        await s.chat("hi", headers={**tenant, "x-next-agent": "coder", "x-session-end": "true"})
+        status, answer = await s.chat("hi", headers={**WHO, "x-next-agent": "a" * 1000})
+        assert (status, "x-next-agent" in str(answer)) == (400, True)
+        assert len(s.of(NextAgentHinted)) == 1
 
 
 async def test_an_anchor_is_measured_once_and_warmed() -> None:

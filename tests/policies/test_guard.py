@@ -1,97 +1,137 @@
-"""The guard: it gives way to LRU where the policy's order loses, not where it wins, and comes back."""
+"""The guard and its shadow of LRU: it gives way where the policy's order loses, not where it wins, and comes back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
+import numpy as np
 
-from radixdeck.policies.events import EngineStarted, NodeEvicted, PrefixMatched
-from radixdeck.policies.guard import FIRST_REST, MIN_DISPATCHES, Guard
+from radixdeck.policies.events import CacheFlushed, EngineStarted, PrefixInserted, PrefixMatched
+from radixdeck.policies.guard import FIRST_REST, Guard
 from radixdeck.policies.kv_caching import KvCaching
-from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.recency import Recency
+from radixdeck.policies.primitives import Subject
+from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
+
+MARGIN = 0.01
+PROMPT_TOKENS = 8 * BLOCK_TOKENS
 
 
-def matched(number: int, session: str, cached: int, **more: Any) -> PrefixMatched:
+def hashes(path: int, begin: int, end: int) -> bytes:
+    """Prefix hashes of a path that shares nothing with others."""
+    return np.random.default_rng(path).integers(0, 2**32, end, np.uint32)[begin:].tobytes()
+
+
+def started(capacity_tokens: int) -> EngineStarted:
+    return EngineStarted(t_ns=0, pid=1, model="m", capacity_tokens=capacity_tokens, page_size=1, policy="x")
+
+
+def matched(number: int, path: int, cached: int = 0, **more: Any) -> PrefixMatched:
+    tail = hashes(path, more.get("base_tokens", 0), more.get("prompt_tokens", PROMPT_TOKENS))
     return PrefixMatched(
-        t_ns=number * 10**9, rid=f"r{number}", agent="coder", session=session, prompt_tokens=1000,
-        cached_tokens=cached, **more)  # fmt: skip
+        t_ns=number * 10**9, rid=f"r{number}", agent="coder", session=f"s{path}", cached_tokens=cached, tail=tail,
+        **{"prompt_tokens": PROMPT_TOKENS, **more})  # fmt: skip
 
 
-def evicted(number: int, node: int, instead: int) -> NodeEvicted:
-    return NodeEvicted(
-        t_ns=number * 10**9, node=node, tokens=500, start=500, agents=("coder",), role="private", session="wanted",
-        instead=instead, idle_s=0.5)  # fmt: skip
+def inserted(number: int, **more: Any) -> PrefixInserted:
+    return PrefixInserted(
+        t_ns=number * 10**9, rid=f"r{number}", phase="prompt", total_tokens=PROMPT_TOKENS, new_tokens=0, **more
+    )
 
 
-def fought(asked_for: str, rounds: int = MIN_DISPATCHES + 40, margin: float = 0.03) -> Guard:
-    """Each round node 2n is evicted where LRU would have taken node 2n + 1, and then one of them is asked for."""
-    guard = Guard()
-    for number in range(rounds):
-        guard.observe(evicted(number, 2 * number, 2 * number + 1), margin)
-        if asked_for == "gone":
-            guard.observe(matched(number, "wanted", 500), margin)
-        else:
-            guard.observe(matched(number, "other", 1000, node=2 * number + 1), margin)
+def served(guard: Guard, numbers: range, cached: int, paths: int = 2) -> Guard:
+    """Prompts take turns; all of them would be found under LRU, and `cached` tokens of each are."""
+    for number in numbers:
+        guard.observe(matched(number, number % paths, cached), MARGIN)
+        guard.observe(inserted(number), MARGIN)
     return guard
 
 
-def test_it_gives_way_when_what_went_is_what_was_asked_for():
-    assert fought("gone").resting > 0
-
-
-def test_it_stays_when_what_lru_would_have_taken_is_what_was_asked_for():
-    guard = fought("kept")
-    assert guard.resting == 0
-    assert guard.won_tokens > 0
-
-
-def test_it_stays_while_little_was_seen_or_the_margin_is_wide():
-    assert fought("gone", rounds=MIN_DISPATCHES).resting == 0
-    assert fought("gone", margin=1.0).resting == 0
-
-
-def test_it_comes_back_after_a_rest_and_rests_longer_the_next_time():
-    guard = fought("gone", rounds=MIN_DISPATCHES + 1)
-    assert guard.resting == FIRST_REST
-    for number in range(FIRST_REST):
-        guard.observe(matched(1000 + number, "other", 1000), 0.03)
-    assert guard.resting == 0
-    for number in range(2000, 2100):
-        guard.observe(evicted(number, 2 * number, 2 * number + 1), 0.03)
-        guard.observe(matched(number, "wanted", 500), 0.03)
-    assert guard.resting > FIRST_REST
-
-
-def test_what_lru_would_have_lost_too_is_no_loss():
+def new_guard() -> Guard:
     guard = Guard()
-    guard.observe(EngineStarted(t_ns=0, pid=1, model="m", capacity_tokens=2000, page_size=1, policy="x"), 0.03)
-    for number in range(MIN_DISPATCHES + 40):
-        guard.observe(evicted(10 * number, 2 * number, 2 * number + 1), 0.03)
-        for extra in range(1, 8):
-            guard.observe(matched(10 * number + extra, f"other{extra}", 0), 0.03)
-        guard.observe(matched(10 * number + 9, "wanted", 500), 0.03)
-    assert guard.lost_tokens < 500
+    guard.observe(started(4 * PROMPT_TOKENS), MARGIN)
+    return guard
+
+
+def test_it_gives_way_when_lru_would_have_served_more():
+    assert served(new_guard(), range(40), cached=0).resting > 0
+
+
+def test_it_stays_when_as_much_or_more_is_served_or_when_told_to():
+    assert served(new_guard(), range(200), cached=PROMPT_TOKENS).resting == 0
+    beyond = served(new_guard(), range(200), cached=PROMPT_TOKENS, paths=8)
+    assert (beyond.resting, beyond.lead_tokens < 0) == (0, True)
+    never = new_guard()
+    for number in range(100):
+        never.observe(matched(number, number % 2), 1.0)
+        never.observe(inserted(number), 1.0)
+    assert never.resting == 0
+
+
+def test_it_comes_back_after_a_rest_with_less_patience_and_rests_longer_the_next_time():
+    guard = new_guard()
+    first = next(number for number in range(400) if served(guard, range(number, number + 1), 0).resting)
+    assert guard.resting == FIRST_REST
+    served(guard, range(1000, 1000 + FIRST_REST), PROMPT_TOKENS)
     assert guard.resting == 0
+    again = next(number for number in range(2000, 2400) if served(guard, range(number, number + 1), 0).resting)
+    assert again - 2000 < first
+    assert guard.resting == 2 * FIRST_REST
 
 
-def test_the_policy_scores_like_lru_while_the_guard_rests():
+def test_the_shadow_finds_what_lru_would_find():
+    shadow = Shadow()
+    shadow.heard(started(3 * PROMPT_TOKENS))
+    for number in range(3):
+        assert shadow.asked(matched(number, number))[0] == 0
+        shadow.inserted(inserted(number))
+    assert shadow.asked(matched(3, 0, cached=512)) == (PROMPT_TOKENS, 512)
+    shadow.inserted(inserted(3))
+    shadow.asked(matched(4, 7))
+    shadow.inserted(inserted(4))
+    assert shadow.asked(matched(5, 1))[0] == 0
+    assert shadow.asked(matched(6, 0))[0] == PROMPT_TOKENS
+    shadow.flushed()
+    assert shadow.asked(matched(7, 0))[0] == 0
+
+
+def test_the_shadow_follows_prompts_that_are_told_as_what_they_repeat():
+    shadow = Shadow()
+    shadow.heard(started(MOST_BLOCKS * BLOCK_TOKENS))
+    longer = 0
+    for number in range(REMEMBERED + 6):
+        base = {"base_rid": f"r{number - 1}", "base_tokens": longer} if number else {}
+        tokens = longer + BLOCK_TOKENS
+        told = matched(number, 1, prompt_tokens=tokens, **base)
+        assert shadow.asked(told)[0] == longer
+        output = hashes(1, tokens, tokens + BLOCK_TOKENS)
+        finish = PrefixInserted(
+            t_ns=1, rid=f"r{number}", phase="finish", total_tokens=tokens + BLOCK_TOKENS, new_tokens=0, output=output
+        )
+        shadow.inserted(finish)
+        longer = tokens + BLOCK_TOKENS
+    forgotten = matched(999, 1, prompt_tokens=longer, base_rid="r0", base_tokens=longer - BLOCK_TOKENS)
+    assert shadow.asked(forgotten)[1] == 0
+
+
+def test_the_shadow_of_a_large_cache_is_a_sample():
+    shadow = Shadow()
+    shadow.heard(started(100 * MOST_BLOCKS * BLOCK_TOKENS))
+    for number in range(200):
+        shadow.asked(matched(number, number))
+        shadow.inserted(inserted(number))
+    found = sum(shadow.asked(matched(1000 + number, number))[0] for number in range(200))
+    assert 0.6 < found / (200 * PROMPT_TOKENS) < 1.4
+
+
+def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     policy = KvCaching()
-    policy.tunables.set("guard_margin", 0.0)
-    for number in range(MIN_DISPATCHES + 2):
-        policy.observe(evicted(number, 2 * number, 2 * number + 1))
-        policy.observe(matched(number, "wanted", 500))
+    policy.tunables.set("guard_margin", MARGIN)
+    policy.observe(started(4 * PROMPT_TOKENS))
+    for number in range(40):
+        policy.observe(matched(number, number % 2))
+        policy.observe(inserted(number))
     scores = [policy.score(Subject(role, ("coder",)), 70.0) for role in ("anchor", "private")]
     assert [score.key for score in scores] == [0.0, 0.0]
-    assert isinstance(scores[0], Score)
     assert scores[0].parts["guard_dispatches"] > 0
-
-
-@pytest.mark.parametrize(("capacity_tokens", "horizon_s"), [(2500, 3.0), (1e9, float("inf"))])
-def test_the_horizon_is_the_time_of_one_cacheful(capacity_tokens: int, horizon_s: float):
-    recency = Recency()
-    recency.capacity_tokens = capacity_tokens
-    for number in range(16):
-        recency.dispatched(matched(number, f"s{number}", 0))
-    assert recency.horizon_s == pytest.approx(horizon_s, abs=1.0)
+    assert policy.predict(70.0).guard_dispatches > 0
+    policy.observe(CacheFlushed(t_ns=10**12))

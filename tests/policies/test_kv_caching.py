@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -13,11 +13,14 @@ from traffic import Shape, run
 from tree_model import TreeModel
 
 from radixdeck.policies.events import (
+    ActionTaken,
     AnchorMeasured,
     CacheFlushed,
     EngineEvent,
     EngineLoadSampled,
+    NextAgentHinted,
     NodeEvicted,
+    Part,
     PrefixInserted,
     PrefixMatched,
 )
@@ -108,7 +111,7 @@ def test_what_is_learned_of_24_agents_stays_below_25_kb(sessions: int):
     policy = KvCaching()
     for event in tree.events:
         policy.observe(event)
-    assert len(pickle.dumps(policy)) < 25_000
+    assert len(pickle.dumps(policy)) - len(pickle.dumps(policy.tunables)) < 25_000
     assert len(policy.predict(tree.now_s).survival) == 24
 
 
@@ -203,6 +206,63 @@ def test_nothing_is_warmed_while_little_is_known_or_when_it_is_off():
     off = taught()
     off.tunables.set("warm_ups", 0)
     assert asked(off, evicted("planner")) == []
+
+
+def evicted_history(agent: str, session: str) -> NodeEvicted:
+    return NodeEvicted(
+        t_ns=60 * 10**9, node=2, tokens=400, start=500, agents=(agent,), role="private", session=session)  # fmt: skip
+
+
+def test_the_evicted_history_of_the_likeliest_next_step_is_warmed_once_until_it_goes_again():
+    policy = taught()
+    (action,) = asked(policy, evicted_history("planner", "s1"))
+    assert (action.kind, action.agent, action.session, action.amount) == ("warm", "planner", "s1", 400)
+    done = ActionTaken(t_ns=61 * 10**9, id="w", kind="warm", agent="planner", session="s1", tokens=400)
+    assert asked(policy, done) == []
+    assert [again.session for again in asked(policy, evicted_history("planner", "s1"))] == ["s1"]
+
+
+@pytest.mark.parametrize("tunable", [("path_prefetch", 0.0), ("prefetch_theta", 1.0)])
+def test_no_path_is_warmed_that_is_not_wanted(tunable: tuple[str, float]):
+    policy = taught()
+    policy.tunables.set(*tunable)
+    assert asked(policy, evicted_history("planner", "s1")) == []
+    assert asked(taught(), evicted_history("tester", "s1")) == []
+    assert asked(taught(), evicted_history("planner", "never")) == []
+
+
+def test_where_agents_share_a_transcript_what_others_said_is_warmed_behind_the_anchor():
+    policy = KvCaching()
+    for number in range(60):
+        event = matched(number, ("planner", "coder")[number % 2], "s1")
+        policy.observe(msgspec.structs.replace(event, prompt_tokens=900 + 100 * number))
+        policy.observe(responded(number))
+    (action,) = policy.act(60.3)
+    assert (action.agent, action.session, action.amount) == ("planner", "s1", 100)
+
+
+def test_a_hint_says_what_is_warmed():
+    policy = taught()
+    policy.observe(NextAgentHinted(t_ns=60 * 10**9, session="s1", agent="tester"))
+    assert [action.agent for action in asked(policy, evicted_history("tester", "s1"))] == ["tester"]
+
+
+@pytest.mark.parametrize("part", ["prediction", "liveness", "supersession", "protect_shared", "split_anchors"])
+def test_every_part_can_be_left_out(part: str):
+    style = "supervisor" if part == "supersession" else "private"
+    shape = Shape("selector", style=style, tool_share=0.3, requests=200)
+    host = PolicyHost(["kv_caching"], {"kv_caching": {part: 0.0}})
+    assert host.splits_anchors == (part != "split_anchors")
+    assert 0.0 < run(shape, "kv_caching", 9_000, host=host).hit_rate != run(shape, "kv_caching", 9_000).hit_rate
+
+
+def test_outputs_and_superseded_history_are_told_apart():
+    policy = taught()
+    current, output, old = (
+        policy.score(Subject("private", ("planner",), "s1", part=part), 59.5) for part in get_args(Part)
+    )
+    assert current.key > output.key > old.key > 0
+    assert old.parts["superseded"] == 1.0
 
 
 def test_a_flush_makes_every_anchor_missing_and_free_room_costs_nothing():

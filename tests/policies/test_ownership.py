@@ -41,14 +41,10 @@ def test_agents_of_one_conversation_share_its_history_privately() -> None:
     assert (talk.role, talk.agents) == ("private", ("a", "b"))
 
 
-def test_what_was_warmed_belongs_to_the_session_it_was_warmed_for() -> None:
+def test_a_warm_up_of_an_anchor_belongs_to_no_session_and_that_of_a_path_to_its_own() -> None:
     table = Ownership()
     path = node(table, Who("r", "a", "s1", warm=True))
-    assert (path.session, path.role) == ("s1", "private")
-    assert table.subject(path.node) == Subject("private", ("a",)), "a warm-up makes no session live"
-
-
-def test_the_warm_up_of_an_anchor_makes_no_session() -> None:
+    assert (path.session, path.role, path.part) == ("s1", "private", "")
     table = Ownership()
     warm = node(table, Who("r", "a", warm=True))
     assert (warm.session, warm.many) == ("", False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from radixdeck.policies import events as ev
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Ownership, Who
+from radixdeck.policies.ownership import Owned, Ownership, Who
 
 Atom = tuple[str, int]
 """Name and length in tokens."""
@@ -70,12 +70,15 @@ class TreeModel:
         path, matched = self._match(prompt)
         cached = length(prompt[:matched])
         base_rid, base_tokens = self._base(who, prompt)
-        if who.session and (dropped := self.owners.meet(who)):
+        if (dropped := self.owners.meet(who, length(prompt))) is not None:
             self.owners.end_session(dropped)
         self.say(ev.PrefixMatched(
             t_ns=self.t_ns, rid=who.rid, agent=who.agent, session=who.session, prompt_tokens=length(prompt),
             cached_tokens=cached, anchor_tokens=who.anchor, node=path.id, warm=who.warm, base_rid=base_rid,
             base_tokens=base_tokens))  # fmt: skip
+        self._own_path(path, who)
+        for owned in self.owners.passed_by(who):
+            self._say_owned(owned)
         self._lock(path, 1)
         self._make_room(length(prompt) - cached, who)
         self._lock(path, -1)
@@ -163,17 +166,20 @@ class TreeModel:
         owned = self.owners.add(node.id, start, length(atoms), who, self.t_ns)
         self.say(ev.NodeAdded(
             t_ns=self.t_ns, node=node.id, parent=parent.id, start=start, tokens=length(atoms), agent=who.agent,
-            session=who.session, role=owned.role, rid=who.rid))  # fmt: skip
+            session=who.session, role=owned.role, rid=who.rid, part=owned.part))  # fmt: skip
         return node
 
     def _own_path(self, node: Node | None, who: Who) -> None:
         while node is not None and node.parent is not None:
             owned = self.owners.nodes[node.id]
             if self.owners.use(owned, who, self.t_ns):
-                self.say(ev.NodeOwned(
-                    t_ns=self.t_ns, node=node.id, agents=owned.agents, role=owned.role,
-                    session=owned.session))  # fmt: skip
+                self._say_owned(owned)
             node = node.parent
+
+    def _say_owned(self, owned: Owned) -> None:
+        self.say(ev.NodeOwned(
+            t_ns=self.t_ns, node=owned.node, agents=owned.agents, role=owned.role, session=owned.session,
+            part=owned.part))  # fmt: skip
 
     def _lock(self, node: Node | None, change: int) -> None:
         while node is not None:

@@ -1,0 +1,36 @@
+"""Which agent comes next, given also where the session came from: what tells a pipeline from a debate of the same
+agents. Kept for the pairs seen most lately only."""
+
+from __future__ import annotations
+
+NOWHERE = -1
+MAX_PAIRS = 72
+LARGEST = 40
+"""A row that sums to more is halved, so that old traffic fades."""
+
+Row = dict[int, int]
+
+
+class Pairs:
+    """Counts of the next agent by (finish, the last other agent, agent); the pair not seen for longest makes room."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, int, int], Row] = {}
+
+    def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
+        key = (finish, came_from, before)
+        row = self._rows.pop(key, {})
+        row[after] = row.get(after, 0) + 1
+        if sum(row.values()) > LARGEST:
+            row = {agent: count // 2 for agent, count in row.items() if count > 1}
+        self._rows[key] = row
+        if len(self._rows) > MAX_PAIRS:
+            del self._rows[next(iter(self._rows))]
+
+    def row(self, finish: int, came_from: int, agent: int) -> Row:
+        return self._rows.get((finish, came_from, agent), {})
+
+    def forget(self, agent: int) -> None:
+        """A slot is taken over by another agent."""
+        for key in [key for key, row in self._rows.items() if agent in key[1:] or agent in row]:
+            del self._rows[key]

@@ -1,0 +1,125 @@
+"""Where each live session stands, as objects by name and as columns by place, so that the rates of all sessions at an
+instant are a few array operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pairs import NOWHERE
+from .transitions import ANSWER, Floats, Ints
+
+MAX_SESSIONS = 256
+GROWTH = 8
+
+
+class Lengths(NamedTuple):
+    """Tokens of the last prompt that an agent had in a session, of it behind the anchor, and of prompt and output
+    together (0: not known)."""
+
+    rid: str
+    prompt_tokens: int
+    tail_tokens: int
+    total_tokens: int
+
+
+@dataclass(slots=True)
+class Session:
+    """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
+    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column;
+    `warmed`: the agent whose path was prefilled for the next step; `lost`: tokens of its history evicted, by agent."""
+
+    agent: int
+    since_s: float
+    place: int
+    came_from: int = NOWHERE
+    finish: int = ANSWER
+    running: int = 1
+    turn: int = 0
+    closed: bool = False
+    hinted: int = NOWHERE
+    warmed: int = NOWHERE
+    lengths: dict[int, Lengths] = field(default_factory=dict[int, Lengths])
+    lost: dict[int, int] = field(default_factory=dict[int, int])
+
+
+class Standing:
+    """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
+    `p_end[place]`: probability that there is none. A free place has p_end 1."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Session] = {}
+        self.at: Ints = np.zeros(0, np.int16)
+        self.finish: Ints = np.zeros(0, np.int8)
+        self.running: NDArray[np.bool_] = np.zeros(0, bool)
+        self.since_s: NDArray[np.float64] = np.zeros(0)
+        self.p_end: Floats = np.zeros(0, np.float32)
+        self.reach: Floats = np.zeros((0, 0), np.float16)
+        self._free: list[int] = []
+
+    def begin(self, name: str, agent: int, now_s: float) -> Session:
+        """A session joins; the one longest without a dispatch makes room."""
+        while len(self.by_name) >= MAX_SESSIONS:
+            self.drop(next(iter(self.by_name)))
+        if not self._free:
+            self._grow()
+        session = self.by_name[name] = Session(agent, now_s, self._free.pop())
+        return session
+
+    def touch(self, name: str) -> Session | None:
+        """The session, as the one dispatched last."""
+        session = self.by_name.pop(name, None)
+        if session is not None:
+            self.by_name[name] = session
+        return session
+
+    def drop(self, name: str) -> Session | None:
+        session = self.by_name.pop(name, None)
+        if session is not None:
+            self.vacate(session.place)
+            self._free.append(session.place)
+        return session
+
+    def vacate(self, place: int) -> None:
+        """Nothing is expected of this place."""
+        self.p_end[place] = 1.0
+        self.running[place] = False
+
+    def forget_agent(self, agent: int) -> None:
+        """A slot is taken over by another agent."""
+        for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:
+            self.drop(name)
+        for session in self.by_name.values():
+            session.lengths.pop(agent, None)
+            session.lost.pop(agent, None)
+            session.warmed = NOWHERE if session.warmed == agent else session.warmed
+            session.hinted = NOWHERE if session.hinted == agent else session.hinted
+
+    def clear(self) -> None:
+        for name in list(self.by_name):
+            self.drop(name)
+
+    def write(self, session: Session, p_end: float, reach: Floats) -> None:
+        """Put a session's state into its columns."""
+        place = session.place
+        self.at[place], self.finish[place] = session.agent, session.finish
+        self.running[place], self.since_s[place] = session.running > 0, session.since_s
+        self.p_end[place], self.reach[place] = p_end, reach
+
+    def widen(self, agents: int) -> None:
+        """Make room for agents 0 ... agents - 1 in `reach`; what it held is void."""
+        if agents != self.reach.shape[1]:
+            self.reach = np.zeros((len(self.at), agents), np.float16)
+
+    def _grow(self) -> None:
+        old = len(self.at)
+        self.at, self.finish = np.resize(self.at, old + GROWTH), np.resize(self.finish, old + GROWTH)
+        self.at[old:] = self.finish[old:] = 0
+        self.running = np.concatenate([self.running, np.zeros(GROWTH, bool)])
+        self.since_s = np.concatenate([self.since_s, np.zeros(GROWTH)])
+        self.p_end = np.concatenate([self.p_end, np.ones(GROWTH, np.float32)])
+        self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])
+        self._free += range(old + GROWTH - 1, old - 1, -1)

@@ -1,0 +1,33 @@
+"""How likely a session is to end, by how many turns it had: the odds against those of a session of any length."""
+
+from __future__ import annotations
+
+BUCKETS = (1, 2, 4, 7, 12)
+"""Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
+DECAY = 0.99
+PRIOR_WEIGHT = 8.0
+
+
+def bucket_of(turn: int) -> int:
+    return sum(turn >= least for least in BUCKETS)
+
+
+class Turns:
+    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect."""
+
+    def __init__(self) -> None:
+        self._ended = [0.0] * (len(BUCKETS) + 1)
+        self._expected = [0.0] * (len(BUCKETS) + 1)
+
+    def passed(self, turn: int, expected: float, ended: bool) -> None:
+        """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
+        place = bucket_of(turn)
+        self._ended[place] = self._ended[place] * DECAY + ended
+        self._expected[place] = self._expected[place] * DECAY + expected
+
+    def end(self, turn: int, by_agent: float) -> float:
+        """Probability of ending after this turn, given that by the agent alone."""
+        place = bucket_of(turn)
+        ratio = (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
+        odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
+        return odds / (1.0 + odds)
