@@ -22,7 +22,7 @@ from .bench_model_cells import BUDGETS, MOST_JOBS, Cell, Task, run_tasks
 from .bench_model_judge import Row, judge, passed
 from .bench_model_picture import draw_gaps
 from .bench_model_text import results, summaries, text
-from .bench_model_ways import OURS, ablated, ablations, baselines, ours, quick
+from .bench_model_ways import OURS, ablated, ablations, baselines, ours, quick, ways_on
 from .families import families, variants
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save
@@ -57,12 +57,13 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
         variants(name, settings.traces)
     compared: list[Task] = []
     parts: list[Task] = []
-    ways, without = (*ours(), *baselines(quick=settings.quick)), (ours()[0], *ablations())
+    without = (*ours()[:1], *ablations())
     for family, members in families(settings.traces).items():
         if settings.only and family not in settings.only:
             continue
         for variant in quick(family, members) if settings.quick else members:
             seeds = settings.used_seeds if variant.seeded else settings.used_seeds[:1]
+            ways = tuple(ways_on(family, quick=settings.quick))
             made = [Task(family, variant.name, seed, settings.requests, ways, settings.traces) for seed in seeds]
             compared += made
             if not settings.quick and ablated(family, variant):
@@ -140,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.say("bench: stopped, nothing recorded")
         return 130
-    rows = judge(cells, [way.label for way in baselines(quick=False)])
+    rows = judge(cells, [way.label for way in baselines(quick=False)], settings.only)
     if out is not None:
         progress.say(f"record: {write(settings, cells, parts, rows, out)}")
     print(text(cells, parts, rows))

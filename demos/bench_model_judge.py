@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from .bench_model_cells import Cell
-from .bench_model_ways import ENDS, OURS, PATHS_IDLE, PATHS_SPARE
-from .families import GARBAGE, LOGS, MANY, NON_STATIONARY, PER_TASK, PLAIN, TOPOLOGIES
+from .bench_model_ways import AGENTS, ANCHORS, ENDS, OURS, PATHS_IDLE, PATHS_SPARE
+from .families import GARBAGE, LOGS, MANY, NO_NAMES, NON_STATIONARY, PER_TASK, PLAIN
 from .measure import mean_and_spread
 
-AGENTS = (*TOPOLOGIES, NON_STATIONARY)
-"""Families that 'all' is the mean of: agents with names, on generated traffic."""
 GAPS: dict[str, float] = {
     "pipeline": 90, "mixture": 70, "debate": 63, "selector": 63, "random": 55, NON_STATIONARY: 58,
 }  # fmt: skip
 ALL_GAP, ENDS_GAP, LOGS_GAP = 67.0, 71.0, 60.0
+NEXT_GAP, NEXT_POINTS = 79.0, 3.0
+HOSTILE = (GARBAGE, PER_TASK, MANY)
 HOSTILE_POINTS, ANY_POINTS, PATH_POINTS = -0.5, -1.0, -1.0
+PREFETCHING = (ANCHORS, PATHS_IDLE, PATHS_SPARE)
 PROTECT = "protect_shared"
 LEAST_LOG_CALLS = 150
 
@@ -40,12 +41,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One target. `met`: None if nothing was measured for it, which counts as missed."""
+    """One target. `met`: None if nothing was measured, which counts as missed; `where`: the cell that decides."""
 
     what: str
     target: str
     value: str
     met: bool | None
+    where: str = ""
 
 
 def of(cells: Iterable[Cell], way: str, families: Sequence[str] = ()) -> list[Cell]:
@@ -85,95 +87,113 @@ def _percent(cells: Sequence[Cell], value: Callable[[Cell], float]) -> float:
     return 100 * statistics.fmean(value(cell) for cell in cells)
 
 
-def judge(cells: Sequence[Cell], baselines: Sequence[str]) -> list[Row]:
-    """Every target, in the order in which they are stated."""
+def judge(cells: Sequence[Cell], baselines: Sequence[str], only: Sequence[str] = ()) -> list[Row]:
+    """Every target in the order in which they are stated; `only`: those that these families decide alone."""
     ours = of(cells, OURS)
-    rows = [_gap("eviction alone: all families", gap_of(ours, AGENTS), ALL_GAP)]
-    rows += [
-        _gap(f"eviction alone: {family}", gap_of(ours, (family,)), target, missing=not of(ours, OURS, (family,)))
-        for family, target in GAPS.items()
+    judged: list[tuple[Sequence[str], Row]] = [(AGENTS, _gap("eviction alone: all families", ours, AGENTS, ALL_GAP))]
+    judged += [((name,), _gap(f"eviction alone: {name}", ours, (name,), goal)) for name, goal in GAPS.items()]
+    judged += [
+        (AGENTS, _gap("session ends told: all families", of(cells, ENDS), AGENTS, ENDS_GAP)),
+        (AGENTS, _missing("next agent and ends told", f">= {NEXT_GAP:g} % of the gap", "no such hint")),
+        (AGENTS, _paths(cells)),
+        (AGENTS, _missing("path prefetch, next agent told", f">= best {NEXT_POINTS:+g} points", "no such hint")),
+        ((LOGS,), _gap("real logs", _long(ours), (LOGS,), LOGS_GAP)),
+        ((LOGS,), _above_protecting(cells)),
+        ((PLAIN,), _plain(ours)),
     ]
-    told = of(cells, ENDS)
-    rows.append(_gap("session ends told: all families", gap_of(told, AGENTS), ENDS_GAP, missing=not told))
-    rows.append(Row(what="next agent and ends told", target=">= 79 % of the gap", value="no such hint", met=None))
-    rows += [_paths(cells), Row(what="path prefetch and next agent told", target=">= best + 3 points",
-                                value="no such hint", met=None)]  # fmt: skip
-    rows += [*_logs(cells), *_plain(ours)]
-    rows += [_never_below(ours, family, (family,), HOSTILE_POINTS) for family in (GARBAGE, PER_TASK, MANY)]
-    rows += [_never_below(ours, "every trace of every family", (), ANY_POINTS), _above_all(cells, baselines)]
-    rows.append(_sound(cells))
-    return rows
+    judged += [((name,), _never_below(name, of(ours, OURS, (name,)), HOSTILE_POINTS)) for name in HOSTILE]
+    judged += [
+        ((), _never_below("every trace of every family", ours, ANY_POINTS)),
+        ((), _never_below("the same with prefetch", [c for c in cells if c.way in PREFETCHING], ANY_POINTS)),
+        ((), _above_all(cells, baselines)),
+        ((), _sound(cells)),
+    ]
+    return [row for families, row in judged if not only or set(families) <= set(only)]
 
 
-def _gap(what: str, value: float, target: float, *, missing: bool = False) -> Row:
+def _missing(what: str, target: str, why: str = "not measured") -> Row:
+    return Row(what=what, target=target, value=why, met=None)
+
+
+def _gap(what: str, cells: Sequence[Cell], families: Sequence[str], target: float) -> Row:
     goal = f">= {target:g} % of the gap"
-    if missing:
-        return Row(what=what, target=goal, value="not measured", met=None)
+    mine = [cell for cell in cells if cell.family in families]
+    if not mine:
+        return _missing(what, goal)
+    value = gap_of(mine, families)
     return Row(what=what, target=goal, value=f"{value:.1f} %", met=value >= target)
 
 
 def _paths(cells: Sequence[Cell]) -> Row:
     """Either way of prefetching counts; what the best evictions without prefetch reach is the mark."""
-    what, target = "path prefetch: hit rate against the best without", f">= best {PATH_POINTS:+g} points"
+    what, target = "path prefetch: hit rate", f">= best without {PATH_POINTS:+g} points"
     ways = {"idle": of(cells, PATHS_IDLE, AGENTS), "host tier": of(cells, PATHS_SPARE, AGENTS)}
     above = {name: 100 * statistics.fmean(cell.hit - cell.best for cell in mine) for name, mine in ways.items() if mine}
     if not above:
-        return Row(what=what, target=target, value="not measured", met=None)
+        return _missing(what, target)
     value = ", ".join(f"{name} {points:+.1f}" for name, points in above.items())
     return Row(what=what, target=target, value=value, met=max(above.values()) >= PATH_POINTS)
 
 
-def _logs(cells: Sequence[Cell]) -> list[Row]:
-    mine = [cell for cell in of(cells, OURS, (LOGS,)) if cell.requests >= LEAST_LOG_CALLS]
-    rows = [_gap("real logs: mean", mean_gap(mine), LOGS_GAP, missing=not mine)]
+def _long(cells: Sequence[Cell]) -> list[Cell]:
+    """Recordings that are long enough to be judged."""
+    return [cell for cell in cells if cell.requests >= LEAST_LOG_CALLS]
+
+
+def _above_protecting(cells: Sequence[Cell]) -> Row:
+    what, target = "real logs: each above protecting shared prefixes", "> 0 points"
     protect = {cell.trace: cell for cell in of(cells, PROTECT, (LOGS,))}
-    above = [100 * (cell.hit - protect[cell.trace].hit) for cell in mine if cell.trace in protect]
-    what, target = "real logs: each against protecting shared prefixes", "> 0 points"
-    if not above:
-        return [*rows, Row(what=what, target=target, value="not measured", met=None)]
-    return [*rows, Row(what=what, target=target, value=f"worst {min(above):+.2f}", met=min(above) > 0)]
+    mine = [cell for cell in _long(of(cells, OURS, (LOGS,))) if cell.trace in protect]
+    if not mine:
+        return _missing(what, target)
+    points, where = min((100 * (cell.hit - protect[cell.trace].hit), cell.trace) for cell in mine)
+    return Row(what=what, target=target, value=f"worst {points:+.2f}", met=points > 0, where=where)
 
 
-def _plain(ours: Sequence[Cell]) -> list[Row]:
+def _plain(ours: Sequence[Cell]) -> Row:
     """At every size, on the mean of the plain streams whose conversations the daemon can tell apart."""
     what, target = "plain conversations: above LRU at every size", "> 0 points"
-    mine = [cell for cell in of(ours, OURS, (PLAIN,)) if "no names" not in cell.variant]
+    mine = [cell for cell in ours if cell.family == PLAIN and NO_NAMES not in cell.variant]
     if not mine:
-        return [Row(what=what, target=target, value="not measured", met=None)]
+        return _missing(what, target)
     budgets = sorted({cell.budget for cell in mine})
     points = [statistics.fmean(cell.points for cell in mine if cell.budget == budget) for budget in budgets]
-    return [Row(what=what, target=target, value=" ".join(f"{value:+.2f}" for value in points), met=min(points) > 0)]
+    return Row(what=what, target=target, value=" ".join(f"{value:+.2f}" for value in points), met=min(points) > 0)
 
 
-def _never_below(ours: Sequence[Cell], what: str, families: Sequence[str], least: float) -> Row:
-    mine = of(ours, OURS, families)
-    target = f">= {least:+g} points against LRU on each"
-    if not mine:
-        return Row(what=what, target=target, value="not measured", met=None)
-    worst = min(mine, key=lambda cell: cell.points)
-    value = f"worst {worst.points:+.2f} ({worst.trace})"
-    return Row(what=what, target=target, value=value, met=worst.points >= least)
+def _never_below(what: str, cells: Sequence[Cell], least: float) -> Row:
+    target = f"each >= LRU {least:+g} points"
+    if not cells:
+        return _missing(what, target)
+    worst = min(cells, key=lambda cell: cell.points)
+    return Row(
+        what=what, target=target, value=f"worst {worst.points:+.2f}", met=worst.points >= least,
+        where=f"{worst.trace} ({worst.way})",
+    )  # fmt: skip
 
 
 def _above_all(cells: Sequence[Cell], baselines: Sequence[str]) -> Row:
     """Our policy against each online baseline on the mean hit rate of each family."""
-    what, target = "above every baseline on the mean of every family", "0 exceptions"
     lost: list[str] = []
-    for family in sorted({cell.family for cell in cells}):
+    for family in dict.fromkeys(cell.family for cell in cells):
         mine = of(cells, OURS, (family,))
         for name in baselines:
             theirs = of(cells, name, (family,))
             if mine and theirs and _percent(theirs, lambda cell: cell.hit) > _percent(mine, lambda cell: cell.hit):
                 lost.append(f"{name} on {family}")
-    value = "0 exceptions" if not lost else f"{len(lost)}: " + ", ".join(lost[:3])
-    return Row(what=what, target=target, value=value, met=not lost)
+    return Row(
+        what="above every baseline on the mean of each family", target="0 exceptions", value=str(len(lost)),
+        met=not lost, where=", ".join(lost),
+    )  # fmt: skip
 
 
 def _sound(cells: Sequence[Cell]) -> Row:
     """A policy that raised ran as LRU from there: its numbers are not its own."""
     failed = sorted({f"{cell.way}: {cell.failures[0]}" for cell in cells if cell.failures})
-    value = "none" if not failed else f"{len(failed)}: {failed[0]}"
-    return Row(what="policies that failed on the way", target="none", value=value, met=not failed)
+    return Row(
+        what="policies that failed on the way", target="none", value=str(len(failed)), met=not failed,
+        where=failed[0] if failed else "",
+    )  # fmt: skip
 
 
 def passed(rows: Sequence[Row]) -> bool:

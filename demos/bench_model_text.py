@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from .bench_model_cells import BUDGETS, Cell
-from .bench_model_judge import AGENTS, Row, Summary, gap_of, of, passed, summarise
+from .bench_model_judge import Row, Summary, gap_of, of, passed, summarise
+from .bench_model_ways import AGENTS
 from .report import table
 
 
@@ -80,8 +81,9 @@ def by_prefetch(cells: Sequence[Cell], ways: Sequence[str]) -> str:
 
 
 def targets(rows: Sequence[Row]) -> str:
-    said = {True: "yes", False: "NO", None: "NO"}
-    return table(["target", "", "measured", "met"], [[row.what, row.target, row.value, said[row.met]] for row in rows])
+    told = [[row.what, row.target, row.value, "yes" if row.met else "NO"] for row in rows]
+    notes = [f"{row.what}: {row.where}" for row in rows if row.where and not row.met]
+    return "\n".join([table(["target", "", "measured", "met"], told), *notes])
 
 
 def text(cells: Sequence[Cell], ablated: Sequence[Cell], rows: Sequence[Row]) -> str:

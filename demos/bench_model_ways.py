@@ -17,6 +17,8 @@ from .families import (
     Variant,
 )
 
+AGENTS = (*TOPOLOGIES, NON_STATIONARY)
+"""Families that 'all' is the mean of: agents with names, on generated traffic."""
 OURS = "kv_caching"
 ENDS = "kv_caching, ends told"
 ANCHORS = "kv_caching + anchor warm-up"
@@ -62,6 +64,12 @@ def ours() -> list[Way]:
             Way(label=PATHS_SPARE, policy=OURS, tunables=spare, prefetch=Prefetch(when="spare")),
         ]
     return ways
+
+
+def ways_on(family: str, *, quick: bool) -> list[Way]:
+    """In a quick run, hints and prefetch are left to the families whose targets name them."""
+    mine = ours()
+    return [*(mine[:1] if quick and family not in AGENTS else mine), *baselines(quick=quick)]
 
 
 def ablations() -> list[Way]:

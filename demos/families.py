@@ -23,6 +23,8 @@ ROSTERS: tuple[tuple[int, float], ...] = ((6, 6.0), (12, 6.0), (24, 10.0))
 TOPOLOGIES = ("pipeline", "debate", "selector", "random", "mixture")
 NON_STATIONARY, PER_TASK, GARBAGE, MANY = "non-stationary", "per-task prompts", "garbage ids", "200 agents"
 PLAIN, LOGS = "plain conversations", "real logs"
+NO_NAMES = "no names"
+"""Part of the name of a plain stream where nothing is known of who asks."""
 TRACE = Path("mooncake/synthetic_trace.jsonl")
 LOG_FOLDERS = ("who_and_when/algorithm_generated", "who_and_when/hand_crafted", "who_and_when")
 
@@ -106,10 +108,10 @@ def families(traces: Path | None = None) -> dict[str, list[Variant]]:
         PER_TASK: _per_task(),
         GARBAGE: _garbage(),
         MANY: _many(),
-        PLAIN: [Chats("chats", names=True), Chats("chats, no names", names=False)],
+        PLAIN: [Chats("chats", names=True), Chats(f"chats, {NO_NAMES}", names=False)],
     }
     if traces is not None and (path := traces / TRACE).is_file():
-        made[PLAIN] += [Trace("Mooncake", path, names=True), Trace("Mooncake, no names", path, names=False)]
+        made[PLAIN] += [Trace("Mooncake", path, names=True), Trace(f"Mooncake, {NO_NAMES}", path, names=False)]
     found = [folder for folder in LOG_FOLDERS if traces is not None and (traces / folder).is_dir()]
     if traces is not None and found:
         made[LOGS] = [Logs(folder.split("/")[-1].replace("_", " "), traces / folder) for folder in found]
