@@ -1,43 +1,136 @@
 """The families of modelled streams that policies are judged on, each of a few variants; what each asks is said beside.
 
-A stream is made from a seed, so that tuning (TUNING_SEEDS) and reporting (REPORT_SEEDS) never see the same one.
+A stream is made from a seed, so that tuning (TUNING_SEEDS) and reporting (REPORT_SEEDS) never see the same one. Real
+logs are shuffled and timed by the seed; a real trace is as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 from radixdeck.storage.streams import Stream
 
+from .stream_chats import chats_stream
+from .stream_files import logs_stream, mooncake_stream
 from .stream_spec import StreamSpec
 from .streams import generate_stream
 from .workloads import WorkloadError
 
 ROSTERS: tuple[tuple[int, float], ...] = ((6, 6.0), (12, 6.0), (24, 10.0))
 """Agents, and sessions live at once."""
+TOPOLOGIES = ("pipeline", "debate", "selector", "random", "mixture")
+NON_STATIONARY, PER_TASK, GARBAGE, MANY = "non-stationary", "per-task prompts", "garbage ids", "200 agents"
+PLAIN, LOGS = "plain conversations", "real logs"
+NO_NAMES = "no names"
+"""Part of the name of a plain stream where nothing is known of who asks."""
+TRACE = Path("mooncake/synthetic_trace.jsonl")
+LOG_FOLDERS = ("who_and_when/algorithm_generated", "who_and_when/hand_crafted", "who_and_when")
+
+
+class Variant(Protocol):
+    """One member of a family. `seeded`: whether seeds make a difference; `agents`: how many there are, 0: unknown."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def agents(self) -> int: ...
+    @property
+    def seeded(self) -> bool: ...
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+        """Raises WorkloadError."""
+        ...
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One member of a family: its name and all settings of a StreamSpec but the seed."""
+class Generated:
+    """All settings of a StreamSpec but seed, requests and hints."""
 
-    family: str
     name: str
     settings: dict[str, Any]
+    seeded: bool = field(default=True, init=False)
+
+    @property
+    def agents(self) -> int:
+        return self.settings["agents"]
 
     def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
-        """Raises WorkloadError."""
         spec = StreamSpec(seed=seed, requests=requests, tells_ends=tells_ends, **self.settings)
         return generate_stream(spec, f"{self.name}, seed {seed}")
 
 
-def _topology(topology: str, **more: Any) -> list[Variant]:
+@dataclass(frozen=True)
+class Chats:
+    """Nobody says when a conversation is over."""
+
+    name: str
+    names: bool
+    agents: int = 0
+    seeded: bool = field(default=True, init=False)
+
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+        return chats_stream(seed, requests=requests, names=self.names)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A Mooncake trace, whole: conversations go on over all of it."""
+
+    name: str
+    path: Path
+    names: bool
+    agents: int = 0
+    seeded: bool = field(default=False, init=False)
+
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+        return mooncake_stream(self.path, names=self.names)
+
+
+@dataclass(frozen=True)
+class Logs:
+    """All logs under a folder, whole."""
+
+    name: str
+    path: Path
+    agents: int = 0
+    seeded: bool = field(default=True, init=False)
+
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+        return logs_stream(self.path, seed, tells_ends=tells_ends)
+
+
+def families(traces: Path | None = None) -> dict[str, list[Variant]]:
+    """By name. `traces`: folder with mooncake/ and who_and_when/, either of which may be missing."""
+    made: dict[str, list[Variant]] = {
+        **{name: _topology(name) for name in TOPOLOGIES},
+        NON_STATIONARY: _changing(),
+        PER_TASK: _per_task(),
+        GARBAGE: _garbage(),
+        MANY: _many(),
+        PLAIN: [Chats("chats", names=True), Chats(f"chats, {NO_NAMES}", names=False)],
+    }
+    if traces is not None and (path := traces / TRACE).is_file():
+        made[PLAIN] += [Trace("Mooncake", path, names=True), Trace(f"Mooncake, {NO_NAMES}", path, names=False)]
+    found = [folder for folder in LOG_FOLDERS if traces is not None and (traces / folder).is_dir()]
+    if traces is not None and found:
+        made[LOGS] = [Logs(folder.split("/")[-1].replace("_", " "), traces / folder) for folder in found]
+    return made
+
+
+def variants(family: str, traces: Path | None = None) -> list[Variant]:
+    """Raises WorkloadError for a family that is not known, or whose files are not there."""
+    made = families(traces)
+    if family not in made:
+        raise WorkloadError(f"family: no {family!r}; known: {', '.join(made)}")
+    return made[family]
+
+
+def _topology(topology: str) -> list[Variant]:
     return [
-        Variant(
-            topology,
+        Generated(
             f"{topology}, {style}, {agents} agents",
-            {"topology": topology, "style": style, "agents": agents, "live_sessions": live, **more},
+            {"topology": topology, "style": style, "agents": agents, "live_sessions": live},
         )
         for agents, live in ROSTERS
         for style in ("private", "supervisor")
@@ -47,8 +140,7 @@ def _topology(topology: str, **more: Any) -> list[Variant]:
 def _changing() -> list[Variant]:
     """Half-way through the roster or the topology is another one."""
     return [
-        Variant(
-            "non-stationary",
+        Generated(
             f"{topology} with another {change} halfway, {style}",
             {"topology": topology, "style": style, "agents": 12, "change": change},
         )
@@ -60,8 +152,7 @@ def _changing() -> list[Variant]:
 def _per_task() -> list[Variant]:
     """Anchors written anew for each session, as CaptainAgent does it: nothing is shared between sessions."""
     return [
-        Variant(
-            "per-task prompts",
+        Generated(
             f"{topology}, prompts per task{', same names' if prompts == 'per_task_same_name' else ''}",
             {"topology": topology, "style": style, "agents": 6, "prompts": prompts},
         )
@@ -78,8 +169,7 @@ def _garbage() -> list[Variant]:
     ids = ("one_agent", "one_session", "all_equal", "session_per_request", "agent_per_request", "random",
            "no_session", "no_agent", "none")  # fmt: skip
     return [
-        Variant(
-            "garbage ids",
+        Generated(
             f"mixture, ids: {said.replace('_', ' ')}",
             {"topology": "mixture", "style": "private", "agents": 12, "ids": said},
         )
@@ -90,8 +180,7 @@ def _garbage() -> list[Variant]:
 def _many() -> list[Variant]:
     """200 agents, of which each session draws a team of six."""
     return [
-        Variant(
-            "200 agents",
+        Generated(
             f"{topology}, {style}, 200 agents in teams of 6",
             {"topology": topology, "style": style, "agents": 200, "team": 6, "live_sessions": 16.0},
         )
@@ -99,17 +188,5 @@ def _many() -> list[Variant]:
     ]
 
 
-FAMILIES: dict[str, list[Variant]] = {
-    **{name: _topology(name) for name in ("pipeline", "debate", "selector", "random", "mixture")},
-    "non-stationary": _changing(),
-    "per-task prompts": _per_task(),
-    "garbage ids": _garbage(),
-    "200 agents": _many(),
-}
-
-
-def variants(family: str) -> list[Variant]:
-    """Raises WorkloadError for a family that is not known."""
-    if family not in FAMILIES:
-        raise WorkloadError(f"family: no {family!r}; known: {', '.join(FAMILIES)}")
-    return FAMILIES[family]
+FAMILIES: dict[str, list[Variant]] = families()
+"""The families that need no files."""

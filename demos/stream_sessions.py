@@ -84,7 +84,8 @@ class Script:
         self._count = 0
         self._team = self._draw_team()
         self._own: dict[str, Prompt] = {}
-        self._transcript: Prompt = (self._atom("task", spec.task_tokens),)
+        self._task: Prompt = (self._atom("task", spec.task_tokens),)
+        self._transcript = self._task
         self._said: Atom | None = None
 
     def _draw_team(self) -> list[Persona]:
@@ -135,7 +136,7 @@ class Script:
             return self._own[persona.name]
         handed = () if self._said is None else ((f"handed {self._said[0]}", self._said[1] + 10),)
         news = self._atom("news", self._spec.news_tokens)
-        return (*self._own.get(persona.name, self._transcript), *handed, news)
+        return (*self._own.get(persona.name, self._task), *handed, news)
 
     def _answered(self, persona: Persona, tail: Prompt, output: Atom) -> None:
         """The answer joins the histories: in a shared transcript as a message that names its speaker, with what the

@@ -39,8 +39,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     anchors make up the 34-62 % of prompt tokens that arXiv 2605.27744 reports for 6 and 12 agents.
 
     `team`: agents of one session, drawn from all by Zipf's law, 0: all of them. `live_sessions`: mean number under way
-    at once, by Little's law on the sessions' own mean duration. `tool_share`: mean share of responses that are tool
-    calls, after which the same agent comes back with the result; agents differ, evenly from 0 to twice the mean.
+    at once, by Little's law on the sessions' own mean duration. `tool_share`: share of responses that are tool
+    calls, after which the same agent comes back with the result, mean over the agents: evenly from 0 to twice that.
     `pause_s`: median hand-over between agents, log-normal (sigma 0.7). Tool calls pause by the agent's own log-normal
     (sigma 0.8) whose median is drawn log-evenly from `tool_pause_s`: tools are of very different speed (arXiv
     2511.02230). `stripped_share`: agents whose output does not come back as it was, for its reasoning is left out of

@@ -35,4 +35,5 @@ def _contradicts(standing: Action, action: Action) -> bool:
     if (standing.agent, standing.node) != (action.agent, action.node):
         return False
     kinds = (standing.kind, action.kind)
-    return standing.kind == action.kind or kinds in _CLASHES or kinds[::-1] in _CLASHES
+    same = standing.kind == action.kind and standing.session == action.session
+    return same or kinds in _CLASHES or kinds[::-1] in _CLASHES

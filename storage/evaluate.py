@@ -6,7 +6,7 @@ The policies, ownership and the choice of victims are the code that runs inside 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -24,7 +24,7 @@ from .model_engine import ModelEngine
 from .prefetch import Prefetch, Prefetching, Warmed
 from .streams import NO_REQUEST, Reference, Stream
 
-__all__ = ["Evaluation", "Prefetch", "evaluate"]
+__all__ = ["Evaluation", "ModelHost", "ModelRun", "Prefetch", "evaluate"]
 
 Tunables = Mapping[str, float]
 
@@ -91,21 +91,24 @@ def evaluate(
     tunables: Tunables | None = None,
     prefetch: Prefetch | None = None,
     splits_anchors: bool = True,
+    take: Callable[[EngineEvent], None] = lambda _event: None,
 ) -> Evaluation:
     """Run a stream through `policy` in a cache of `kv_tokens`. `prefetch`: how warm-ups are carried out; None: the
-    policy is not asked for any. `splits_anchors`: False forbids it even to a policy that wants it.
+    policy is not asked for any. `splits_anchors`: False forbids it even to a policy that wants it. `take` is told every
+    event of the modelled engine.
 
     Raises PolicyError for an unknown policy, TunableError for a tunable it does not have or a value out of bounds,
     ValueError for a size that is not above 0.
     """
     reference = stream.reference(kv_tokens)
     begun_s = time.perf_counter()
-    run = _Run(stream, ModelHost(policy, tunables or {}, splits_anchors=splits_anchors), kv_tokens, prefetch)
+    host = ModelHost(policy, tunables or {}, splits_anchors=splits_anchors)
+    run = ModelRun(stream, host, kv_tokens, prefetch, take)
     cached_tokens = run.run()
     return _evaluation(run, policy, reference, cached_tokens, time.perf_counter() - begun_s)
 
 
-def _evaluation(run: _Run, policy: str, reference: Reference, cached_tokens: int, took_s: float) -> Evaluation:
+def _evaluation(run: ModelRun, policy: str, reference: Reference, cached_tokens: int, took_s: float) -> Evaluation:
     return Evaluation(
         stream=run.stream.name,
         policy=policy,
@@ -122,20 +125,28 @@ def _evaluation(run: _Run, policy: str, reference: Reference, cached_tokens: int
     )
 
 
-class _Run:
-    """One evaluation under way."""
+class ModelRun:
+    """One stream through one host, once."""
 
-    def __init__(self, stream: Stream, host: PolicyHost, kv_tokens: int, prefetch: Prefetch | None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        host: PolicyHost,
+        kv_tokens: int,
+        prefetch: Prefetch | None = None,
+        take: Callable[[EngineEvent], None] = lambda _event: None,
+    ) -> None:
         self.stream = stream
         self.kv_tokens = kv_tokens
         self.evictions = 0
         self.failures: list[str] = []
-        self._engine = ModelEngine(host, "", kv_tokens, self._told)
-        self.prefetching = Prefetching(stream, host, self._engine, prefetch) if prefetch is not None else None
+        self._take = take
+        self.engine = ModelEngine(host, "", kv_tokens, self._told)
+        self.prefetching = Prefetching(stream, host, self.engine, prefetch) if prefetch is not None else None
 
     def run(self) -> int:
         """Returns the tokens served from the cache."""
-        engine, prefetching, requests = self._engine, self.prefetching, self.stream.requests
+        engine, prefetching, requests = self.engine, self.prefetching, self.stream.requests
         engine.heard(
             EngineStarted(t_ns=1, pid=1, model="modelled", capacity_tokens=self.kv_tokens, page_size=1, policy="")
         )
@@ -157,3 +168,4 @@ class _Run:
             self.evictions += 1
         elif isinstance(event, PolicyFailed):
             self.failures.append(f"{event.policy}: {event.call}: {event.error}")
+        self._take(event)

@@ -1,0 +1,104 @@
+"""What the modelled bench compares: baselines, and our policy with and without hints, prefetch and parts of it."""
+
+from __future__ import annotations
+
+from radixdeck.policies.registry import BUILT_IN, create
+from radixdeck.storage.evaluate import Prefetch
+
+from .bench_model_cells import Way
+from .families import (
+    GARBAGE,
+    LOGS,
+    MANY,
+    NON_STATIONARY,
+    PER_TASK,
+    PLAIN,
+    TOPOLOGIES,
+    Variant,
+)
+
+AGENTS = (*TOPOLOGIES, NON_STATIONARY)
+"""Families that 'all' is the mean of: agents with names, on generated traffic."""
+OURS = "kv_caching"
+ENDS = "kv_caching, ends told"
+ANCHORS = "kv_caching + anchor warm-up"
+PATHS_IDLE = "kv_caching + path prefetch, idle engine"
+PATHS_SPARE = "kv_caching + path prefetch, host tier"
+PATHS = "path_prefetch"
+"""The tunable by which our policy prefetches whole paths."""
+WHILE_DECODING = "warm_while_decoding"
+
+PARTS: dict[str, str] = {
+    "split_anchors": "anchor splitting",
+    "protect_shared": "shared-prefix protection",
+    "liveness": "liveness",
+    "prediction": "prediction",
+    "finish_signal": "finish signal",
+    "supersession": "supersession",
+}
+"""Tunables that switch a part of our policy off at 0, and what they are called."""
+GUARD = "guard_margin"
+QUICK_GARBAGE = ("one agent", "session per request", "agent per request", "random", "none")
+
+
+def baselines(*, quick: bool) -> list[Way]:
+    """Every published rule that is built in; LRU is there with every cell."""
+    names = sorted(name for name, target in BUILT_IN.items() if target.startswith("baselines."))
+    chosen = [name for name in names if name in ("protect_shared", "kvflow", "cachescout_sessions")] if quick else names
+    return [Way(label=name, policy=name) for name in chosen]
+
+
+def ours() -> list[Way]:
+    """Our policy by eviction alone, with the hint, and with prefetch as far as it offers that."""
+    known = {tunable.name for tunable in create(OURS).declares}
+    off = {PATHS: 0.0} if PATHS in known else {}
+    ways = [
+        Way(label=OURS, policy=OURS),
+        Way(label=ENDS, policy=OURS, tells_ends=True),
+        Way(label=ANCHORS, policy=OURS, tunables=off, prefetch=Prefetch(when="idle")),
+    ]
+    if PATHS in known:
+        spare = {PATHS: 1.0, **({WHILE_DECODING: 1.0} if WHILE_DECODING in known else {})}
+        ways += [
+            Way(label=PATHS_IDLE, policy=OURS, tunables={PATHS: 1.0}, prefetch=Prefetch(when="idle")),
+            Way(label=PATHS_SPARE, policy=OURS, tunables=spare, prefetch=Prefetch(when="spare")),
+        ]
+    return ways
+
+
+def ways_on(family: str, *, quick: bool) -> list[Way]:
+    """In a quick run, hints and prefetch are left to the families whose targets name them."""
+    mine = ours()
+    return [*(mine[:1] if quick and family not in AGENTS else mine), *baselines(quick=quick)]
+
+
+def ablations() -> list[Way]:
+    """Each part that our policy can leave out: without it, and alone with all others left out."""
+    parts = [tunable.name for tunable in create(OURS).declares if tunable.name in PARTS]
+    ways = [
+        Way(label=f"without {PARTS[name]}", policy=OURS, tunables={name: 0.0}, splits_anchors=name != "split_anchors")
+        for name in parts
+    ]
+    if "split_anchors" not in parts:
+        ways.append(Way(label="without anchor splitting", policy=OURS, splits_anchors=False))
+    for alone in parts:
+        rest = {name: 0.0 for name in parts if name != alone}
+        splits = "split_anchors" not in rest
+        ways.append(Way(label=f"{PARTS[alone]} alone", policy=OURS, tunables=rest, splits_anchors=splits))
+    ways.append(Way(label="without the guard", policy=OURS, tunables={GUARD: 1.0}))
+    return ways
+
+
+def ablated(family: str, variant: Variant) -> bool:
+    """Ablations run on the named topologies with twelve agents."""
+    return family in TOPOLOGIES and variant.agents == 12
+
+
+def quick(family: str, members: list[Variant]) -> list[Variant]:
+    """A few members of a family."""
+    if family in TOPOLOGIES:
+        return [member for member in members if member.agents == 12]
+    if family == GARBAGE:
+        return [member for member in members if member.name.split(": ")[-1] in QUICK_GARBAGE]
+    wanted = {NON_STATIONARY: (0, 3), PER_TASK: (0, 1, 2), MANY: (0,), PLAIN: (0, 2), LOGS: (0, 1, 2)}
+    return [members[place] for place in wanted.get(family, ()) if place < len(members)]
