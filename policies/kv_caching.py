@@ -208,17 +208,20 @@ class KvCaching(BasePolicy):
         if session is None or session.closed:
             return Score(0.0, {"closed": 1.0})
         old = subject.part == "old" and self._is_on("supersession")
-        rate, repeated = 0.0, 0.0
+        soonest = rate = repeated = 0.0
         for agent in self._agents(subject):
             slot = self._model.agents.get(agent)
             if slot is not None and slot < len(rates.by_agent):
                 comes = float(rates.by_session[session.place, slot])
                 kept = self._histories.kept(agent, subject.part)
-                rate, repeated = rate + comes * kept, max(repeated, kept)
+                soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
         if old:
             rate *= SUPERSEDED
         alive = float(rates.alive[session.place])
-        parts = {"rate_per_s": rate, "alive": alive, "repeated": repeated, "superseded": float(old)}
+        back_s = rates.wait_s(soonest, alive)
+        parts = {
+            "rate_per_s": rate, "alive": alive, "back_s": back_s, "repeated": repeated, "superseded": float(old),
+        }  # fmt: skip
         return Score(rate, parts)
 
     # ---- predict and act ---------------------------------------------------------------------------------------------

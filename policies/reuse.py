@@ -28,6 +28,7 @@ CERTAIN = 0.98
 """Discounts above this are cut: their rate would grow without bound."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
+LONGEST_WAIT_S = 1e4
 AT_ONCE_S = 0.5
 """An end that is told so soon after the last response was told by who knew, not by who waited."""
 
@@ -41,6 +42,11 @@ class Rates:
     by_session: Floats
     by_agent: list[float]
     alive: Floats
+
+    def wait_s(self, rate_per_s: float, alive: float) -> float:
+        """The wait that such a rate of a session stands for, given that the session is not over."""
+        discount = rate_per_s / (rate_per_s + self.beta_per_s) / max(alive, 1e-6)
+        return min(LONGEST_WAIT_S, -math.log(max(discount, 1e-9)) / self.beta_per_s) if discount < 1.0 else 0.0
 
 
 class ReuseModel:

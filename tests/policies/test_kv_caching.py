@@ -177,6 +177,7 @@ def test_one_agents_history_is_worth_less_than_its_anchor_and_a_closed_sessions_
     history = policy.score(Subject("private", ("coder",), "s1"), 59.5)
     assert anchor.key > history.key > 0
     assert history.parts["alive"] > 0.5
+    assert 1.0 < history.parts["back_s"] < 3.0
     assert policy.score(Subject("private", ("coder",)), 59.5).key == 0
 
 
