@@ -25,9 +25,10 @@ from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
 from .replay_keys import REPLAY_ACTIONS, REPLAY_BINDINGS, ask_for_time
 from .screens.agents import AgentsScreen
-from .screens.base import MODES, DeckScreen
+from .screens.base import MODES, DeckScreen, key_of
 from .screens.events import EventsScreen
 from .screens.fleet import FleetScreen
+from .screens.harm import HarmScreen
 from .screens.policies import PoliciesScreen
 from .screens.residency import ResidencyScreen
 from .screens.timeline import TimelineScreen
@@ -62,10 +63,11 @@ class ConsoleApp(App[None]):
         "policies": PoliciesScreen,
         "events": EventsScreen,
         "timeline": TimelineScreen,
+        "harm": HarmScreen,
     }
     BINDINGS = [
         *(
-            Binding(str(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
+            Binding(key_of(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
             for number, (mode, words) in enumerate(MODES.items(), 1)
         ),
         *REPLAY_BINDINGS,
@@ -126,9 +128,26 @@ class ConsoleApp(App[None]):
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)
-        screen = self.screen_stack[0]
-        if isinstance(screen, DeckScreen):
-            screen.refresh_state(tables=tables)
+        shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, DeckScreen)), None)
+        if shown is not None:
+            shown.refresh_state(tables=tables)
+
+    async def action_switch_mode(self, mode: str) -> None:
+        """To a screen; a second time: back from what was opened on it."""
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                await self.pop_screen()
+        else:
+            await self.switch_mode(mode)
+
+    async def show_event(self, seq: int) -> None:
+        """The log, with the cursor on an event."""
+        await self.switch_mode("events")
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        screen = self.screen
+        if isinstance(screen, EventsScreen):
+            self.call_after_refresh(screen.show_event, seq)
 
     def look_at(self, node: str) -> None:
         """Show another daemon on every screen."""
