@@ -30,9 +30,14 @@ from .screens.events import EventsScreen
 from .screens.fleet import FleetScreen
 from .screens.harm import HarmScreen
 from .screens.policies import PoliciesScreen
+from .screens.requests import RequestsScreen
 from .screens.residency import ResidencyScreen
 from .screens.timeline import TimelineScreen
+from .screens.transitions import TransitionsScreen
+from .screens.whatif import WhatIfScreen
 from .theme import DECK
+from .whatif_runs import Case, WhatIfs
+from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
 
 FRAME_S = 0.25
@@ -64,6 +69,9 @@ class ConsoleApp(App[None]):
         "events": EventsScreen,
         "timeline": TimelineScreen,
         "harm": HarmScreen,
+        "requests": RequestsScreen,
+        "transitions": TransitionsScreen,
+        "whatif": WhatIfScreen,
     }
     BINDINGS = [
         *(
@@ -89,6 +97,7 @@ class ConsoleApp(App[None]):
         self.read_only = read_only
         replay = self.replay
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
+        self._whatifs = WhatIfWorker(replay.path if replay else None)
         self._looked_at = ""
         self._animate = animate
         self._frame = 0
@@ -98,6 +107,9 @@ class ConsoleApp(App[None]):
         """The daemon that the screens show: the one chosen, at first the first that is up, else any that was heard."""
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
+
+    def on_unmount(self) -> None:
+        self._whatifs.stop()
 
     def on_mount(self) -> None:
         self.register_theme(DECK)
@@ -128,6 +140,9 @@ class ConsoleApp(App[None]):
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)
+        if self.replay is not None and self.replay.notice:
+            self.notify(self.replay.notice, timeout=4, markup=False)
+            self.replay.notice = ""
         shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, DeckScreen)), None)
         if shown is not None:
             shown.refresh_state(tables=tables)
@@ -154,6 +169,19 @@ class ConsoleApp(App[None]):
         if node in self.fleet.nodes:
             self._looked_at = node
             self.draw()
+
+    def whatifs(self, entry: NodeState) -> tuple[WhatIfs | None, str]:
+        """The what-ifs of a daemon's recording, or None and why there are none."""
+        return self._whatifs.of(entry)
+
+    def run_whatifs(self, entry: NodeState, cases: list[Case]) -> None:
+        """Run some, one after the other, in a thread."""
+        runs, _ = self._whatifs.of(entry)
+        if runs is not None and self._whatifs.want(runs, cases):
+            self.run_worker(self._whatifs.work(), group="whatif")
+
+    def stop_whatifs(self) -> None:
+        self._whatifs.stop()
 
     def replay_words(self) -> str:
         """Position and speed of a replay; empty for a live run."""

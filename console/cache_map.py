@@ -112,10 +112,15 @@ class Victim(NamedTuple):
 def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> list[Victim]:
     """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned ones
     last. Where no score is known for any, plainly by oldest use."""
-    known = _by_subject(scores)
     parents = {view.parent for view in run.nodes.values()}
-    leaves = [_victim(view, run, known) for view in run.nodes.values() if view.node not in parents]
-    return sorted(leaves, key=_urgency)[:limit]
+    leaves = [victim for node, victim in victims_of(run, scores).items() if node not in parents]
+    return sorted(leaves, key=urgency)[:limit]
+
+
+def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victim]:
+    """Every resident node as something that may go."""
+    known = _by_subject(scores)
+    return {view.node: _victim(view, run, known) for view in run.nodes.values()}
 
 
 def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | None:
@@ -141,5 +146,6 @@ def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:
     return Victim(view, is_pinned(view, run), score.key if score else None, score.parts if score else {})
 
 
-def _urgency(victim: Victim) -> tuple[bool, float, int, int]:
+def urgency(victim: Victim) -> tuple[bool, float, int, int]:
+    """What victims are ordered by, the first to go first."""
     return victim.pinned, victim.key or 0.0, victim.view.last_use_ns, victim.view.node

@@ -9,11 +9,11 @@ from .prompts import material, remark, system_prompt, tool_schemas
 from .workloads import Message, Turn
 
 VICTIM, STEADY, NOISY = "planner", "coder", "researcher"
-KV_TOKENS = 5_400
+KV_TOKENS = 6_600
 """Room for every anchor and one of the researcher's histories, not for two of them."""
 ANCHOR_TOKENS = {VICTIM: 1_500, STEADY: 700, NOISY: 400}
 PAPER_TOKENS = 950
-PAPERS = (2, 1)
+PAPERS = (2, 2)
 """How many papers the researcher reads in each session of a round; a request carries all of its session so far."""
 THINK_S = 0.25
 
@@ -42,7 +42,7 @@ class Cast:
 
     def _short(self, agent: str) -> Turn:
         """A new, short task: nearly all of its prompt is the agent's anchor."""
-        task: Message = {"role": "user", "content": remark(self._rng, self._rng.uniform(40, 90))}
+        task: Message = {"role": "user", "content": remark(self._rng, self._rng.uniform(20, 50))}
         return self._turn(agent, self._session(agent), [task])
 
     def _papers(self, number: int) -> list[Turn]:

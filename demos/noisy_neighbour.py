@@ -42,9 +42,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What can be told. `calm`, `noisy`, `after`: rounds of each part; `noisy` counts where nobody is asked to act."""
 
     seed: int = 101
-    calm: int = 10
-    noisy: int = 12
-    after: int = 12
+    calm: int = 25
+    noisy: int = 10
+    after: int = 10
     hands_off: bool = False
     model: str = ""
     out: Path | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -50,7 +51,9 @@ class ChainScreen(ActingScreen):
         return self._opened_from
 
     def body(self) -> Iterable[Widget]:
-        yield Static(id="chain")
+        with VerticalScroll(id="chain", can_focus=False):
+            for place in range(len(self._links)):
+                yield Static(id=f"link-{place}")
         yield Static(id="event-fields", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -64,6 +67,7 @@ class ChainScreen(ActingScreen):
         self._place = max(0, min(len(self._links) - 1, self._place + steps))
         if self.entry is not None:
             self._show(self.entry)
+            self.query_one(f"#link-{self._place}").scroll_visible(animate=False)
 
     async def action_open(self) -> None:
         seq = self._links[self._place].seq
@@ -78,9 +82,9 @@ class ChainScreen(ActingScreen):
         self.notify("chain copied", timeout=2)
 
     def _show(self, entry: NodeState) -> None:
-        panel = self.query_one("#chain", Static)
-        panel.border_title = "from effect to cause"
-        panel.update(Content("\n").join(self._line(place, link) for place, link in enumerate(self._links)))
+        self.query_one("#chain").border_title = f"from effect to cause: {len(self._links)} steps"
+        for place, link in enumerate(self._links):
+            self.query_one(f"#link-{place}", Static).update(self._line(place, link))
         fields = self.query_one("#event-fields", Static)
         fields.border_title = "its event"
         line = line_of(entry, self._links[self._place].seq)
@@ -92,7 +96,7 @@ class ChainScreen(ActingScreen):
         here = place == self._place
         because = "" if not place else "   because\n" if link.what != "miss" else "   which had been hurt itself\n"
         when = time_of_day(link.t_ns) if link.t_ns else "?"
-        style = "reverse" if here else ""
+        style = "bold on $primary-muted" if here else ""
         return Content.assemble(
             (because, "$text-muted"),
             (f"{SIGNS.get(link.what, ' ')} {when:<10} ", "bold $accent"),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -22,6 +23,7 @@ from ..theme import AgentMark
 from ..trends import recent_blame, trouble, trouble_words
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import brief_id, plain, seconds, short, time_of_day, tokens
+from .agent import AgentScreen
 from .base import ActingScreen
 from .chain import ChainScreen
 
@@ -106,6 +108,12 @@ def verdict(run: RunState, now_ns: int) -> str:
     return "\n".join(worded) or "nobody is worse off than usual"
 
 
+def telling(pair: Pair) -> Hurt:
+    """The one to look at first: the last of those that cost most."""
+    most = max(hurt.tokens for hurt in pair.hurts)
+    return [hurt for hurt in pair.hurts if 2 * hurt.tokens >= most][-1]
+
+
 class HarmScreen(ActingScreen):
     """Above by agents, below one by one; enter follows one from effect to cause."""
 
@@ -113,9 +121,13 @@ class HarmScreen(ActingScreen):
     help_text = (
         "An eviction hurts when its owner asks for the same tokens again and has to compute them. Above: who lost what "
         "to whose requests, the costliest first (the last 300 are kept). Below: each of the selected line. enter "
-        "follows one from the miss over the eviction and the insert to the request that needed the room. t p b w act "
-        "on the agent that lost."
+        "follows one from the miss over the eviction and the insert to the request that needed the room; a opens the "
+        "agent that lost, and t p b w act on it."
     )
+
+    BINDINGS = [
+        Binding("a", "agent", "agent", tooltip="the page of the agent that lost"),
+    ]
 
     def body(self) -> Iterable[Widget]:
         yield Static(id="verdict", markup=False)
@@ -150,9 +162,13 @@ class HarmScreen(ActingScreen):
         pair = self._pair()
         if pair is None or self.entry is None:
             return
-        chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == str(event.row_key.value)] or pair.hurts
-        hurt = chosen[-1]
+        chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == str(event.row_key.value)]
+        hurt = chosen[-1] if chosen else telling(pair)
         self.deck.push_screen(ChainScreen(self.mode, chain(hurt, self.entry.run, self.entry.log), hurt.agent))
+
+    def action_agent(self) -> None:
+        if (pair := self._pair()) is not None:
+            self.deck.push_screen(AgentScreen(pair.agent, self.mode))
 
     def _pair(self) -> Pair | None:
         selected = self.query_one("#pairs", SyncTable).selected
