@@ -66,13 +66,13 @@ async def test_the_keys(tmp_path: Path) -> None:
         assert "jump to: eviction that hurt" in text
         assert "(1 set)" in text
         assert "b" in next(line for line in text.splitlines() if "~" in line and "policy" not in line)
-        await pilot.press("J", "full_stop" if SWITCHED > RISES[0] else "comma")
+        await pilot.press("J", "full_stop" if RISES[0] < SWITCHED else "comma")
         await until(pilot, lambda: feed.position_ns == session.arrived_ns(SWITCHED))
         await pilot.press("J", "full_stop")
         await until(pilot, lambda: bool(feed.notice))
         await drawn(pilot)
         assert any("no operator action after this" in note.message for note in app._notifications)
-        await pilot.press("J", "J", "comma" if SWITCHED > RISES[0] else "full_stop")
+        await pilot.press("J", "J", "comma" if RISES[0] < SWITCHED else "full_stop")
         await until(pilot, lambda: feed.position_ns == session.arrived_ns(RISES[0]))
     assert ReplayFeed(session).bookmarks.times == [session.arrived_ns(RISES[0])]
     session.close()
