@@ -40,8 +40,14 @@ from .whatif_runs import Case, WhatIfs
 from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
 
-FRAME_S = 0.25
-FRAMES_PER_TABLE = 2
+TICK_S = 0.04
+FRAME_S = 0.1
+"""No frame sooner after the one before."""
+STILL_S = 0.5
+"""Drawn at least so often, for ages and idle times move without events."""
+TABLE_S = 0.5
+REST = 5.0
+"""After a frame so many times what it took passes before the next: drawing never takes more than a sixth of a core."""
 
 
 class FeedArrived(Message):
@@ -100,7 +106,8 @@ class ConsoleApp(App[None]):
         self._whatifs = WhatIfWorker(replay.path if replay else None)
         self._looked_at = ""
         self._animate = animate
-        self._frame = 0
+        self._drawn_s = self._tabled_s = self._ready_s = 0.0
+        self._changed = True
 
     @property
     def entry(self) -> NodeState | None:
@@ -117,7 +124,7 @@ class ConsoleApp(App[None]):
         self.switch_mode("fleet")
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
         if self._animate:
-            self.set_interval(FRAME_S, self.draw)
+            self.set_interval(TICK_S, self._tick)
 
     async def _read_feed(self) -> None:
         """The one worker: it only posts."""
@@ -130,13 +137,29 @@ class ConsoleApp(App[None]):
 
     def on_feed_arrived(self, arrived: FeedArrived) -> None:
         self.fleet.apply(arrived.message)
+        self._changed = True
         if not self._looked_at and isinstance(arrived.message, NodeStatus) and arrived.message.status.online:
             self._looked_at = arrived.message.node
 
+    def _tick(self) -> None:
+        """Draw if there is something new, not too soon, and in any case now and then."""
+        now_s = time.monotonic()
+        if now_s >= self._ready_s and (self._changed or now_s - self._drawn_s >= STILL_S):
+            spent_s = time.process_time()
+            self.draw()
+            self.call_after_refresh(self._rest, now_s, spent_s)
+
+    def _rest(self, began_s: float, spent_s: float) -> None:
+        """The frame is on the terminal; the more of the processor it took, the longer nothing is drawn."""
+        self._ready_s = max(began_s + FRAME_S, time.monotonic() + REST * (time.process_time() - spent_s))
+
     def draw(self) -> None:
-        """Tell the screen in front; tables only every other time."""
-        self._frame += 1
-        tables = self._frame % FRAMES_PER_TABLE == 0 or not self._animate
+        """Tell the screen in front; what is costly to draw only twice a second."""
+        now_s = time.monotonic()
+        tables = not self._animate or now_s - self._tabled_s >= TABLE_S
+        self._drawn_s, self._changed = now_s, False
+        if tables:
+            self._tabled_s = now_s
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)

@@ -120,7 +120,20 @@ def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> l
 def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victim]:
     """Every resident node as something that may go."""
     known = _by_subject(scores)
-    return {view.node: _victim(view, run, known) for view in run.nodes.values()}
+    single = {subject.node for subject in known if subject.node != NO_NODE}
+    met: dict[tuple[Role, tuple[str, ...], str], SubjectScore | None] = {}
+    victims: dict[int, Victim] = {}
+    for view in run.nodes.values():
+        kind = (view.role, view.agents, view.session)
+        if view.node in single or kind not in met:
+            met[kind] = _score(known, view)
+        score = met[kind]
+        victims[view.node] = Victim(
+            view, is_pinned(view, run), score.key if score else None, score.parts if score else {}
+        )
+        if view.node in single:
+            del met[kind]
+    return victims
 
 
 def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | None:
@@ -139,11 +152,6 @@ def _score(known: _Known, view: NodeView) -> SubjectScore | None:
     """The score of the node itself if it was singled out, else of its kind."""
     single = known.get(subject_of(view.role, view.agents, view.session, view.node))
     return single or known.get(subject_of(view.role, view.agents, view.session))
-
-
-def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:
-    score = _score(known, view)
-    return Victim(view, is_pinned(view, run), score.key if score else None, score.parts if score else {})
 
 
 def urgency(victim: Victim) -> tuple[bool, float, int, int]:

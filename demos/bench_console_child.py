@@ -101,6 +101,7 @@ class MeasuredConsole(ConsoleApp):
         self._asked, self._synthetic = task, feed
         self._batches_shown = 0
         self._measuring = False
+        self._last_key: events.Key | None = None
 
     def on_ready(self) -> None:
         self.run_worker(self._measure(), group="measure")
@@ -141,7 +142,9 @@ class MeasuredConsole(ConsoleApp):
 
     async def on_event(self, event: events.Event) -> None:
         await super().on_event(event)
-        if isinstance(event, events.Key):
+        if isinstance(event, events.Key) and event is not self._last_key:
+            # A key that nobody handled comes by a second time on its way up.
+            self._last_key = event
             self.screen.call_after_refresh(lambda: self.notes.keys.append(time.monotonic()))
 
 

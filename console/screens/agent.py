@@ -22,6 +22,7 @@ from ..commands import Target
 from ..fleet_state import NodeState
 from ..matrix import bars
 from ..trends import hit_of, resampled, total, trouble, trouble_words, ttft_of
+from ..widgets.panel import Panel
 from ..words import plain, ratio, seconds, short, time_of_day
 from .base import ActingScreen
 from .chain import ChainScreen
@@ -55,15 +56,15 @@ class AgentScreen(ActingScreen):
         return self._opened_from
 
     def body(self) -> Iterable[Widget]:
-        yield Static(id="agent-verdict", markup=False)
+        yield Panel(id="agent-verdict", markup=False)
         with Horizontal(id="agent-page"):
             with Vertical(id="agent-charts"):
-                yield Static(id="hit-chart")
-                yield Static(id="ttft-chart")
+                yield Panel(id="hit-chart")
+                yield Panel(id="ttft-chart")
             with Vertical(id="agent-side"):
-                yield Static(id="agent-facts", markup=False)
-                yield Static(id="agent-harm")
-                yield Static(id="agent-sessions", markup=False)
+                yield Panel(id="agent-facts", markup=False)
+                yield Panel(id="agent-harm")
+                yield Panel(id="agent-sessions", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         stats = entry.run.agents.get(self._agent)
@@ -75,7 +76,9 @@ class AgentScreen(ActingScreen):
         now_ns = self.deck.fleet.now_ns(entry)
         found = [one for one in trouble(entry.run, now_ns) if one.agent == self._agent]
         words = trouble_words(found[0]) if found else f"{name_of(stats)} is not worse off than usual"
-        self.query_one("#agent-verdict", Static).update(words)
+        verdict = self.query_one("#agent-verdict", Static)
+        verdict.update(words)
+        verdict.set_class(not found, "-calm")
         self._show_charts(entry.run, now_ns)
         self._show_side(entry, stats)
 

@@ -20,6 +20,7 @@ from ..matrix import harm, transitions
 from ..rates import median, survival
 from ..theme import NO_AGENTS, AgentMark
 from ..widgets.filter_bar import FilterBar
+from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import plain, ratio, seconds, short
 from .agent import AgentScreen
@@ -155,10 +156,10 @@ class AgentsScreen(ActingScreen):
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="agents")
-        yield Static(id="agent-words", markup=False)
+        yield Panel(id="agent-words", markup=False)
         with Horizontal(id="agents-low"):
-            yield Static(id="harm")
-            yield Static(id="transitions")
+            yield Panel(id="harm")
+            yield Panel(id="transitions")
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:

@@ -18,6 +18,7 @@ from ..commands import Target
 from ..event_log import LogLine
 from ..fields import fields_of
 from ..fleet_state import NodeState
+from ..widgets.panel import Panel
 from ..words import time_of_day
 from .base import ActingScreen
 
@@ -53,8 +54,8 @@ class ChainScreen(ActingScreen):
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="chain", can_focus=False):
             for place in range(len(self._links)):
-                yield Static(id=f"link-{place}")
-        yield Static(id="event-fields", markup=False)
+                yield Panel(id=f"link-{place}")
+        yield Panel(id="event-fields", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if tables:

@@ -14,6 +14,7 @@ from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
+from ..widgets.panel import Panel
 from ..words import plain
 from .base import DeckScreen
 from .chain import ChainScreen
@@ -52,7 +53,7 @@ class EventsScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield LogView(id="log")
-        yield Static(id="event-fields", markup=False)
+        yield Panel(id="event-fields", markup=False)
         yield FilterBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

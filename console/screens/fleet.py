@@ -19,6 +19,7 @@ from ..fleet_state import FleetState, NodeState
 from ..matrix import shares
 from ..rates import hit_series, rates, run_hit_rate
 from ..trends import recent_blame, trouble, trouble_words
+from ..widgets.panel import Panel
 from ..widgets.status_line import engine_words, policy_words
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import clip, command_line, plain, ratio, seconds, short, spark, time_of_day, tokens
@@ -89,12 +90,12 @@ class FleetScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")
-        yield Static(id="fleet-verdict", markup=False)
+        yield Panel(id="fleet-verdict", markup=False)
         with Horizontal(id="fleet-low"):
             with Vertical(id="fleet-facts"):
-                yield Static(id="run-facts")
-                yield Static(id="shares")
-            yield Static(id="latest")
+                yield Panel(id="run-facts")
+                yield Panel(id="shares")
+            yield Panel(id="latest")
 
     def draw_state(self, *, tables: bool) -> None:
         super().draw_state(tables=tables)

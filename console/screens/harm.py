@@ -21,6 +21,7 @@ from ..commands import Target
 from ..fleet_state import NodeState
 from ..theme import AgentMark
 from ..trends import recent_blame, trouble, trouble_words
+from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import brief_id, plain, seconds, short, time_of_day, tokens
 from .agent import AgentScreen
@@ -130,7 +131,7 @@ class HarmScreen(ActingScreen):
     ]
 
     def body(self) -> Iterable[Widget]:
-        yield Static(id="verdict", markup=False)
+        yield Panel(id="verdict", markup=False)
         with Vertical(id="harm-tables"):
             yield SyncTable(PAIR_COLUMNS, id="pairs")
             yield SyncTable(HURT_COLUMNS, id="hurts")
@@ -139,7 +140,9 @@ class HarmScreen(ActingScreen):
         if not tables:
             return
         run, totals = entry.run, entry.run.totals
-        self.query_one("#verdict", Static).update(verdict(run, self.deck.fleet.now_ns(entry)))
+        words = self.query_one("#verdict", Static)
+        words.update(verdict(run, self.deck.fleet.now_ns(entry)))
+        words.set_class(not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
         found = pairs(run)
         upper = self.query_one("#pairs", SyncTable)
         upper.border_title = (

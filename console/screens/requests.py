@@ -15,6 +15,7 @@ from ..commands import Target
 from ..fleet_state import NodeState
 from ..waterfall import stage_words
 from ..widgets.filter_bar import FilterBar
+from ..widgets.panel import Panel
 from ..widgets.request_list import HEAD, RequestList, request_words
 from ..words import plain
 from .base import ActingScreen
@@ -43,9 +44,9 @@ class RequestsScreen(ActingScreen):
         self._hurt_only = False
 
     def body(self) -> Iterable[Widget]:
-        yield Static(HEAD, id="requests-head", markup=False)
+        yield Panel(HEAD, id="requests-head", markup=False)
         yield RequestList(id="requests")
-        yield Static(id="request-words", markup=False)
+        yield Panel(id="request-words", markup=False)
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:

@@ -21,6 +21,7 @@ from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import in_order, turn_of, turn_words
 from ..widgets.map_view import SHADES, MapView
+from ..widgets.panel import Panel
 from ..words import brief, clip, parts, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
 
@@ -116,11 +117,11 @@ class ResidencyScreen(ActingScreen):
         with Horizontal(id="residency"):
             with Vertical(id="map-side"):
                 yield MapView(id="map")
-                yield Static(id="legend")
+                yield Panel(id="legend")
             with VerticalScroll(id="side", can_focus=False):
-                yield Static(id="node")
-                yield Static(id="victims")
-                yield Static(id="gone")
+                yield Panel(id="node")
+                yield Panel(id="victims")
+                yield Panel(id="gone")
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         view = self.query_one(MapView)

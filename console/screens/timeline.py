@@ -14,6 +14,7 @@ from ..event_log import newest
 from ..feed import ReplayFeed
 from ..fleet_state import NodeState
 from ..rates import hit_series
+from ..widgets.panel import Panel
 from ..words import clip, clock, command_line, ratio, spark, time_of_day
 from .base import DeckScreen
 
@@ -74,8 +75,8 @@ class TimelineScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield Strip(id="strip")
-        yield Static(id="timeline-words", markup=False)
-        yield Static(id="timeline-log")
+        yield Panel(id="timeline-words", markup=False)
+        yield Panel(id="timeline-log")
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if self.deck.replay is not None:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from ..fleet_state import NodeState
 from ..matrix import transitions
 from ..next_agents import SESSIONS_HEAD, live_sessions, summary
+from ..widgets.panel import Panel
 from .base import DeckScreen
 
 
@@ -26,10 +27,10 @@ class TransitionsScreen(DeckScreen):
     )
 
     def body(self) -> Iterable[Widget]:
-        yield Static(id="next-words", markup=False)
+        yield Panel(id="next-words", markup=False)
         with Vertical(id="next-panels"):
-            yield Static(id="next-matrix")
-            yield Static(id="next-sessions", markup=False)
+            yield Panel(id="next-matrix")
+            yield Panel(id="next-sessions", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:

@@ -12,6 +12,7 @@ from textual.widgets import DataTable, Static
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..whatif_runs import AS_RECORDED, Case, WhatIfs
+from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import bar, brief_id, clip, ratio, seconds, short, tokens
 from .base import DeckScreen
@@ -67,8 +68,8 @@ class WhatIfScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield CasesTable(COLUMNS, id="cases")
-        yield Static(id="whatif-words", markup=False)
-        yield Static(id="whatif-agents", markup=False)
+        yield Panel(id="whatif-words", markup=False)
+        yield Panel(id="whatif-agents", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:

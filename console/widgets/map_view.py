@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from radixdeck.policies.events import NO_NODE
+from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import PENDING, CacheMap, Span, is_pinned, lay_out
@@ -174,19 +174,33 @@ class MapView(Widget, can_focus=True):
         marks = agent_marks(self._run.agents)
         nodes = self._run.nodes
         self._looks = {}
+        met: dict[tuple[Role, tuple[str, ...], bool, bool], Look] = {}
         for place, span in enumerate(self._map.spans):
             view = nodes.get(span.node)
             pinned = view is not None and is_pinned(view, self._run)
             if self._shades is not None and view is not None:
                 self._looks[span.node] = shaded(self._shades.get(span.node, 0), odd=bool(place % 2), pinned=pinned)
             else:
-                self._looks[span.node] = look_of(view, span.node, marks, odd=bool(place % 2), pinned=pinned)
+                self._looks[span.node] = _met(met, view, span.node, marks, odd=bool(place % 2), pinned=pinned)
         if self.node not in nodes:
             self.select(self._map.beside(NO_NODE, 0))
         first = _first_difference(old, self._map.spans, old_looks, self._looks)
         if first is not None:
             top = min(first // width, height - 1)
             self.refresh(Region(0, top, width, height - top))
+
+
+def _met(
+    met: dict[tuple[Role, tuple[str, ...], bool, bool], Look], view: NodeView | None, node: int,
+    marks: dict[str, AgentMark], *, odd: bool, pinned: bool,
+) -> Look:  # fmt: skip
+    """`look_of`, worked out once per kind of node."""
+    if view is None:
+        return look_of(view, node, marks, odd=odd, pinned=pinned)
+    kind = (view.role, view.agents, odd, pinned)
+    if kind not in met:
+        met[kind] = look_of(view, node, marks, odd=odd, pinned=pinned)
+    return met[kind]
 
 
 def _first_difference(
