@@ -25,17 +25,29 @@ from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
 from .replay_keys import REPLAY_ACTIONS, REPLAY_BINDINGS, ask_for_time
 from .screens.agents import AgentsScreen
-from .screens.base import MODES, DeckScreen
+from .screens.base import MODES, DeckScreen, key_of
 from .screens.events import EventsScreen
 from .screens.fleet import FleetScreen
+from .screens.harm import HarmScreen
 from .screens.policies import PoliciesScreen
+from .screens.requests import RequestsScreen
 from .screens.residency import ResidencyScreen
 from .screens.timeline import TimelineScreen
+from .screens.transitions import TransitionsScreen
+from .screens.whatif import WhatIfScreen
 from .theme import DECK
+from .whatif_runs import Case, WhatIfs
+from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
 
-FRAME_S = 0.25
-FRAMES_PER_TABLE = 2
+TICK_S = 0.04
+FRAME_S = 0.1
+"""No frame sooner after the one before."""
+STILL_S = 0.5
+"""Drawn at least so often, for ages and idle times move without events."""
+TABLE_S = 0.5
+REST = 5.0
+"""After a frame so many times what it took passes before the next: drawing never takes more than a sixth of a core."""
 
 
 class FeedArrived(Message):
@@ -62,10 +74,14 @@ class ConsoleApp(App[None]):
         "policies": PoliciesScreen,
         "events": EventsScreen,
         "timeline": TimelineScreen,
+        "harm": HarmScreen,
+        "requests": RequestsScreen,
+        "transitions": TransitionsScreen,
+        "whatif": WhatIfScreen,
     }
     BINDINGS = [
         *(
-            Binding(str(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
+            Binding(key_of(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
             for number, (mode, words) in enumerate(MODES.items(), 1)
         ),
         *REPLAY_BINDINGS,
@@ -87,9 +103,11 @@ class ConsoleApp(App[None]):
         self.read_only = read_only
         replay = self.replay
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
+        self._whatifs = WhatIfWorker(replay.path if replay else None)
         self._looked_at = ""
         self._animate = animate
-        self._frame = 0
+        self._drawn_s = self._tabled_s = self._ready_s = 0.0
+        self._changed = True
 
     @property
     def entry(self) -> NodeState | None:
@@ -97,13 +115,16 @@ class ConsoleApp(App[None]):
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
+    def on_unmount(self) -> None:
+        self._whatifs.stop()
+
     def on_mount(self) -> None:
         self.register_theme(DECK)
         self.theme = DECK.name
         self.switch_mode("fleet")
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
         if self._animate:
-            self.set_interval(FRAME_S, self.draw)
+            self.set_interval(TICK_S, self._tick)
 
     async def _read_feed(self) -> None:
         """The one worker: it only posts."""
@@ -116,25 +137,74 @@ class ConsoleApp(App[None]):
 
     def on_feed_arrived(self, arrived: FeedArrived) -> None:
         self.fleet.apply(arrived.message)
+        self._changed = True
         if not self._looked_at and isinstance(arrived.message, NodeStatus) and arrived.message.status.online:
             self._looked_at = arrived.message.node
 
+    def _tick(self) -> None:
+        """Draw if there is something new, not too soon, and in any case now and then."""
+        now_s = time.monotonic()
+        if now_s >= self._ready_s and (self._changed or now_s - self._drawn_s >= STILL_S):
+            spent_s = time.process_time()
+            self.draw()
+            self.call_after_refresh(self._rest, now_s, spent_s)
+
+    def _rest(self, began_s: float, spent_s: float) -> None:
+        """The frame is on the terminal; the more of the processor it took, the longer nothing is drawn."""
+        self._ready_s = max(began_s + FRAME_S, time.monotonic() + REST * (time.process_time() - spent_s))
+
     def draw(self) -> None:
-        """Tell the screen in front; tables only every other time."""
-        self._frame += 1
-        tables = self._frame % FRAMES_PER_TABLE == 0 or not self._animate
+        """Tell the screen in front; what is costly to draw only twice a second."""
+        now_s = time.monotonic()
+        tables = not self._animate or now_s - self._tabled_s >= TABLE_S
+        self._drawn_s, self._changed = now_s, False
+        if tables:
+            self._tabled_s = now_s
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)
-        screen = self.screen_stack[0]
-        if isinstance(screen, DeckScreen):
-            screen.refresh_state(tables=tables)
+        if self.replay is not None and self.replay.notice:
+            self.notify(self.replay.notice, timeout=4, markup=False)
+            self.replay.notice = ""
+        shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, DeckScreen)), None)
+        if shown is not None:
+            shown.refresh_state(tables=tables)
+
+    async def action_switch_mode(self, mode: str) -> None:
+        """To a screen; a second time: back from what was opened on it."""
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                await self.pop_screen()
+        else:
+            await self.switch_mode(mode)
+
+    async def show_event(self, seq: int) -> None:
+        """The log, with the cursor on an event."""
+        await self.switch_mode("events")
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        screen = self.screen
+        if isinstance(screen, EventsScreen):
+            self.call_after_refresh(screen.show_event, seq)
 
     def look_at(self, node: str) -> None:
         """Show another daemon on every screen."""
         if node in self.fleet.nodes:
             self._looked_at = node
             self.draw()
+
+    def whatifs(self, entry: NodeState) -> tuple[WhatIfs | None, str]:
+        """The what-ifs of a daemon's recording, or None and why there are none."""
+        return self._whatifs.of(entry)
+
+    def run_whatifs(self, entry: NodeState, cases: list[Case]) -> None:
+        """Run some, one after the other, in a thread."""
+        runs, _ = self._whatifs.of(entry)
+        if runs is not None and self._whatifs.want(runs, cases):
+            self.run_worker(self._whatifs.work(), group="whatif")
+
+    def stop_whatifs(self) -> None:
+        self._whatifs.stop()
 
     def replay_words(self) -> str:
         """Position and speed of a replay; empty for a live run."""

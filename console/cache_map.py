@@ -112,10 +112,28 @@ class Victim(NamedTuple):
 def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> list[Victim]:
     """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned ones
     last. Where no score is known for any, plainly by oldest use."""
-    known = _by_subject(scores)
     parents = {view.parent for view in run.nodes.values()}
-    leaves = [_victim(view, run, known) for view in run.nodes.values() if view.node not in parents]
-    return sorted(leaves, key=_urgency)[:limit]
+    leaves = [victim for node, victim in victims_of(run, scores).items() if node not in parents]
+    return sorted(leaves, key=urgency)[:limit]
+
+
+def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victim]:
+    """Every resident node as something that may go."""
+    known = _by_subject(scores)
+    single = {subject.node for subject in known if subject.node != NO_NODE}
+    met: dict[tuple[Role, tuple[str, ...], str], SubjectScore | None] = {}
+    victims: dict[int, Victim] = {}
+    for view in run.nodes.values():
+        kind = (view.role, view.agents, view.session)
+        if view.node in single or kind not in met:
+            met[kind] = _score(known, view)
+        score = met[kind]
+        victims[view.node] = Victim(
+            view, is_pinned(view, run), score.key if score else None, score.parts if score else {}
+        )
+        if view.node in single:
+            del met[kind]
+    return victims
 
 
 def score_of(view: NodeView, scores: Iterable[SubjectScore]) -> SubjectScore | None:
@@ -136,10 +154,6 @@ def _score(known: _Known, view: NodeView) -> SubjectScore | None:
     return single or known.get(subject_of(view.role, view.agents, view.session, part=view.part))
 
 
-def _victim(view: NodeView, run: RunState, known: _Known) -> Victim:
-    score = _score(known, view)
-    return Victim(view, is_pinned(view, run), score.key if score else None, score.parts if score else {})
-
-
-def _urgency(victim: Victim) -> tuple[bool, float, int, int]:
+def urgency(victim: Victim) -> tuple[bool, float, int, int]:
+    """What victims are ordered by, the first to go first."""
     return victim.pinned, victim.key or 0.0, victim.view.last_use_ns, victim.view.node

@@ -12,8 +12,10 @@ from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import AnyEvent
 from radixdeck.policies.residency import RunState
 
+from .bookmarks import Bookmarks
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
+from .jumps import SORTS, Sort, marks, next_of
 from .twin import Twin
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class ReplayFeed:
     def __init__(
         self, session: Session, *, playing: bool = True, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.node = session.info.node
+        self.node, self.path = session.info.node, session.path
         self.first_ns, self.last_ns = session.first_ns, session.last_ns
         self.position_ns = session.first_ns
         self.playing, self.speed, self.skip_idle = playing, speed, True
@@ -69,6 +71,11 @@ class ReplayFeed:
         self._steps = 0
         self._ticked_s = 0.0
         self._wake = asyncio.Event()
+        self._jump = 0
+        self.sort: Sort = SORTS[0]
+        self.marks = marks(session)
+        self.bookmarks = Bookmarks(session.path)
+        self.notice = self.bookmarks.trouble
 
     # ---- controls ----------------------------------------------------------------------------------------------------
 
@@ -103,6 +110,21 @@ class ReplayFeed:
     def toggle_skip(self) -> None:
         """Skip stretches in which nothing happens, or not."""
         self.skip_idle = not self.skip_idle
+
+    def choose_sort(self, places: int = 1) -> None:
+        """What jumps look for: the next of SORTS."""
+        self.sort = SORTS[(SORTS.index(self.sort) + places) % len(SORTS)]
+
+    def jump_to(self, direction: int) -> None:
+        """To the next thing of the chosen sort, or back to the one before; pauses. `notice` says if there is none."""
+        self.playing = False
+        self._jump = direction
+        self._wake.set()
+
+    def toggle_bookmark(self) -> None:
+        """Mark this moment, or take its mark away."""
+        marked = self.bookmarks.toggle(self.position_ns, (self.last_ns - self.first_ns) // DENSITY_BUCKETS)
+        self.notice = self.bookmarks.trouble or ("bookmark set" if marked else "bookmark taken away")
 
     def policies(self, run: RunState) -> PoliciesTable | None:
         """What the recorded policies thought of `run` at this moment; None while that is still being worked out, and
@@ -144,6 +166,8 @@ class ReplayFeed:
         """What the controls and the passing of time ask for now."""
         if self._seek_ns is not None:
             return await self._sought()
+        if self._jump:
+            return await self._jumped()
         if self._steps:
             return self._stepped()
         return self._played()
@@ -155,6 +179,20 @@ class ReplayFeed:
         keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
         before = [pair for pair in self._session.events(seq - HISTORY_EVENTS, HISTORY_EVENTS) if pair[0] <= seq]
         return [NodeKeyframe(self.node, keyframe), *self._as_message(before)]
+
+    async def _jumped(self) -> list[FeedMessage]:
+        """Look for what was asked for, then go there as if somebody had named the moment."""
+        backwards, self._jump = self._jump < 0, 0
+        if self.sort == "bookmark":
+            t_ns = self.bookmarks.next(self.position_ns, backwards=backwards)
+        else:
+            seq = await asyncio.to_thread(next_of, self._session, self.sort, self._seq, backwards=backwards)
+            t_ns = None if seq is None else self._session.arrived_ns(seq)
+        if t_ns is None:
+            self.notice = f"no {self.sort} {'before' if backwards else 'after'} this"
+        elif self._seek_ns is None:
+            self.seek(t_ns)
+        return []
 
     def _stepped(self) -> list[FeedMessage]:
         forward, self._steps = self._steps > 0, self._steps - (1 if self._steps > 0 else -1)
@@ -203,7 +241,7 @@ class ReplayFeed:
 
     async def _sleep(self) -> None:
         """Until a control is used, or for one tick while time passes."""
-        pending = self._seek_ns is not None or self._steps or self._twin.is_behind(self._seq)
+        pending = self._seek_ns is not None or self._steps or self._jump or self._twin.is_behind(self._seq)
         try:
             async with asyncio.timeout(0 if pending else TICK_S if self.playing else None):
                 await self._wake.wait()

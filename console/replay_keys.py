@@ -21,6 +21,14 @@ REPLAY_BINDINGS = [
     Binding("plus,equals_sign", "replay('change_speed', 1)", "faster", key_display="+", tooltip="faster"),
     Binding("g", "replay('seek', 0)", show=False, tooltip="to the start"),
     Binding("G", "replay('seek', 9223372036854775807)", show=False, tooltip="to the end"),
+    Binding(
+        "full_stop", "replay('jump_to', 1)", "jump", key_display=".", tooltip="to the next eviction that hurt, or J"
+    ),
+    Binding("comma", "replay('jump_to', -1)", show=False, key_display=",", tooltip="back to the one before"),
+    Binding(
+        "J", "replay('choose_sort')", show=False, tooltip="what . and , look for: harm, policy, order, fault, mark"
+    ),
+    Binding("B", "replay('toggle_bookmark')", show=False, tooltip="set a bookmark here, or take it away"),
     Binding("colon,ctrl+g", "go_to_time", "go to", key_display=":", tooltip="go to a time: 90, 1:30 or 1:02:03"),
     Binding("i", "replay('toggle_skip')", show=False, tooltip="skip stretches in which nothing happens, or not"),
 ]

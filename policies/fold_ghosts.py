@@ -6,11 +6,15 @@ owner of an anchor or shared prefix is the agent; that of private history is the
 
 from __future__ import annotations
 
-from .events import NodeEvicted, PrefixMatched
-from .run_state import Ghost, RequestView, RunState
+from collections.abc import Iterator
+
+from .events import NO_NODE, NodeEvicted, PrefixMatched, Role
+from .fold_trends import moment
+from .run_state import Ghost, Hurt, RequestView, RunState
 
 GHOSTS_PER_OWNER = 32
 OWNERS = 256
+HURTS_KEPT = 300
 _SEPARATOR = "\x1f"
 
 
@@ -21,32 +25,66 @@ def owner_key(agent: str, session: str = "") -> str:
 
 def haunt(state: RunState, event: NodeEvicted) -> None:
     """Leave a ghost with every owner of an evicted node."""
-    ghost = Ghost(
-        start=max(0, event.start),
-        tokens=max(0, event.tokens),
+    for agent in event.agents:
+        for ghost, session in _parts(state, event, agent):
+            key = owner_key(agent, session)
+            ghosts = state.ghosts.pop(key, [])
+            state.ghosts[key] = [*ghosts[1 - GHOSTS_PER_OWNER :], ghost]
+    while len(state.ghosts) > OWNERS:
+        del state.ghosts[next(iter(state.ghosts))]
+
+
+def _parts(state: RunState, event: NodeEvicted, agent: str) -> Iterator[tuple[Ghost, str]]:
+    """What an owner lost: where a session's node began within the agent's anchor, because nobody else had come by since
+    it was made, the anchor's part by itself, for every session of the agent may miss it."""
+    start, tokens = max(0, event.start), max(0, event.tokens)
+    if event.role != "private":
+        yield _ghost(event, start, tokens, event.role), ""
+        return
+    stats = state.agents.get(agent)
+    anchor = max(0, min(start + tokens, stats.anchor_tokens) - start) if stats else 0
+    if anchor:
+        yield _ghost(event, start, anchor, "anchor"), ""
+    if tokens > anchor or not anchor:
+        yield _ghost(event, start + anchor, tokens - anchor, event.role), event.session
+
+
+def _ghost(event: NodeEvicted, start: int, tokens: int, role: Role) -> Ghost:
+    return Ghost(
+        start=start,
+        tokens=tokens,
         by_agent=event.by_agent,
         cause=event.cause,
         t_ns=event.t_ns,
         node=event.node,
         agents=event.agents,
+        by_rid=event.by_rid,
+        role=role,
+        session=event.session,
     )
-    session = event.session if event.role == "private" else ""
-    for agent in event.agents:
-        key = owner_key(agent, session)
-        ghosts = state.ghosts.pop(key, [])
-        state.ghosts[key] = [*ghosts[1 - GHOSTS_PER_OWNER :], ghost]
-    while len(state.ghosts) > OWNERS:
-        del state.ghosts[next(iter(state.ghosts))]
 
 
 def settle_ghosts(state: RunState, event: PrefixMatched, request: RequestView) -> None:
     """Let a lookup meet the ghosts of its agent: those it needed hurt (once), those it did not miss are laid."""
+    reach = _reach_tokens(event)
+    hurting: list[tuple[Ghost, int]] = []
     for key in (event.agent, owner_key(event.agent, event.session)):
         for ghost in state.ghosts.get(key, [])[:]:
-            if ghost.start < _reach_tokens(event):
+            if ghost.start < reach:
                 _lay(state, ghost, key)
                 if ghost.start >= event.cached_tokens and not event.warm:
-                    _hurt(state, ghost, event, request)
+                    _join(hurting, ghost, min(ghost.tokens, reach - ghost.start))
+    for ghost, tokens in hurting:
+        _hurt(state, ghost, event, request, tokens)
+
+
+def _join(hurting: list[tuple[Ghost, int]], ghost: Ghost, tokens: int) -> None:
+    """One more ghost that hurts; two parts of one node are one eviction."""
+    for place, (other, before) in enumerate(hurting):
+        if other.node == ghost.node != NO_NODE:
+            hurting[place] = other, before + tokens
+            return
+    hurting.append((ghost, tokens))
 
 
 def forget_session(state: RunState, session: str) -> None:
@@ -71,8 +109,7 @@ def _lay(state: RunState, ghost: Ghost, key: str) -> None:
             state.ghosts.pop(owner, None)
 
 
-def _hurt(state: RunState, ghost: Ghost, event: PrefixMatched, request: RequestView) -> None:
-    tokens = min(ghost.tokens, _reach_tokens(event) - ghost.start)
+def _hurt(state: RunState, ghost: Ghost, event: PrefixMatched, request: RequestView, tokens: int) -> None:
     by = ghost.by_agent or ghost.cause
     stats = state.agents[event.agent]
     stats.evictions_that_hurt += 1
@@ -81,3 +118,27 @@ def _hurt(state: RunState, ghost: Ghost, event: PrefixMatched, request: RequestV
     state.totals.evictions_that_hurt += 1
     state.totals.hurt_tokens += tokens
     request.hurt_by = by
+    stats.anchor_hurt += ghost.start < stats.anchor_tokens
+    moment(state, event.agent, event.t_ns).hurt += 1
+    _keep(state, ghost, event, tokens)
+
+
+def _keep(state: RunState, ghost: Ghost, event: PrefixMatched, tokens: int) -> None:
+    """Remember from the miss back to the request that it was for; that one may be forgotten before this is."""
+    taker = state.requests.get(ghost.by_rid)
+    hurt = Hurt(
+        t_ns=event.t_ns,
+        rid=event.rid,
+        agent=event.agent,
+        tokens=tokens,
+        node=ghost.node,
+        evicted_ns=ghost.t_ns,
+        cause=ghost.cause,
+        role=ghost.role,
+        session=ghost.session,
+        start=ghost.start,
+        by_rid=ghost.by_rid,
+        by_agent=ghost.by_agent,
+        by_tokens=max(0, taker.prompt_tokens - taker.cached_tokens) if taker else 0,
+    )
+    state.hurts = [*state.hurts[1 - HURTS_KEPT :], hurt]

@@ -17,7 +17,7 @@ OTHERS = "others"
 _CAUSES = frozenset(get_args(Cause))
 _COUNTERS = (
     "dispatches", "prompt_tokens", "cached_tokens", "evicted_tokens", "evictions", "evictions_that_hurt", "hurt_tokens",
-    "warmups", "errors",
+    "warmups", "errors", "anchor_hurt",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def bound_agents(state: RunState) -> None:
     others = stats_of(state, OTHERS)
     for stats in idle[: len(state.agents) - AGENTS_LEFT]:
         _add(others, state.agents.pop(stats.agent))
+        state.trends.pop(stats.agent, None)
     for stats in state.agents.values():
         stats.evicted_by = _renamed(state, stats.evicted_by)
     _bound_transitions(state)

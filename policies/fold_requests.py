@@ -15,14 +15,17 @@ from .events import (
     RequestFinished,
     RequestRefused,
     SessionEnded,
+    ToolCalled,
 )
 from .fold_ghosts import forget_session, settle_ghosts
 from .fold_tree import learn_anchor, stats_of, touch_path
-from .run_state import AgentStats, RequestView, RunState
+from .fold_trends import moment
+from .run_state import AgentStats, Guesses, RequestView, RunState
 
 REQUESTS_KEPT = 500
 SESSIONS_KEPT = 512
 RECENT_TTFTS = 50
+TOOLS_KEPT = 16
 
 
 def _request(state: RunState, rid: str, agent: str, session: str) -> RequestView:
@@ -81,6 +84,10 @@ def _take_ttft(state: RunState, request: RequestView, ttft_s: float) -> None:
     request.ttft_s = ttft_s
     stats = stats_of(state, request.agent)
     stats.ttft_recent_s = [*stats.ttft_recent_s[1 - RECENT_TTFTS :], ttft_s]
+    if not request.warm:
+        when = moment(state, request.agent, state.t_ns)
+        when.answers += 1
+        when.ttft_s += ttft_s
 
 
 def _finished(state: RunState, event: RequestFinished) -> None:
@@ -92,6 +99,7 @@ def _finished(state: RunState, event: RequestFinished) -> None:
     request.finished_ns = max(1, event.t_ns)
     request.status, request.finish, request.latency_s = event.status, event.finish, event.latency_s
     request.prompt_tokens = request.prompt_tokens or event.prompt_tokens or 0
+    request.output_tokens = event.output_tokens or 0
     if event.status >= 400 or event.finish == "error":
         stats_of(state, event.agent).errors += 1
     elif request.ttft_s is None and (ttft_s := _ttft_without_stream(request, event)) is not None:
@@ -148,6 +156,10 @@ def _count_dispatch(state: RunState, stats: AgentStats, event: PrefixMatched) ->
     state.totals.requests += 1
     state.totals.prompt_tokens += event.prompt_tokens
     state.totals.cached_tokens += event.cached_tokens
+    when = moment(state, event.agent, event.t_ns)
+    when.requests += 1
+    when.prompt_tokens += event.prompt_tokens
+    when.cached_tokens += event.cached_tokens
 
 
 def _step(state: RunState, session: str, agent: str) -> None:
@@ -158,9 +170,22 @@ def _step(state: RunState, session: str, agent: str) -> None:
     state.session_agent[session] = agent
     if before is not None:
         row = state.transitions.setdefault(before, {})
+        if row:
+            _guess(state, session, right=max(row, key=row.__getitem__) == agent)
         row[agent] = row.get(agent, 0) + 1
     while len(state.session_agent) > SESSIONS_KEPT:
-        del state.session_agent[next(iter(state.session_agent))]
+        oldest = next(iter(state.session_agent))
+        del state.session_agent[oldest]
+        state.guesses.pop(oldest, None)
+
+
+def _guess(state: RunState, session: str, *, right: bool) -> None:
+    """Count one guess that the most frequent follower comes next, and whether it did."""
+    guesses = state.guesses.setdefault(session, Guesses())
+    guesses.made += 1
+    guesses.right += right
+    state.totals.guesses += 1
+    state.totals.guesses_right += right
 
 
 def _inserted(state: RunState, event: PrefixInserted) -> None:
@@ -173,7 +198,15 @@ def _inserted(state: RunState, event: PrefixInserted) -> None:
 
 def _session_ended(state: RunState, event: SessionEnded) -> None:
     state.session_agent.pop(event.session, None)
+    state.guesses.pop(event.session, None)
     forget_session(state, event.session)
+
+
+def _tool_called(state: RunState, event: ToolCalled) -> None:
+    calls = stats_of(state, event.agent).tools
+    for tool in event.tools:
+        if tool in calls or len(calls) < TOOLS_KEPT:
+            calls[tool] = calls.get(tool, 0) + 1
 
 
 HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
@@ -185,4 +218,5 @@ HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     PrefixMatched: _matched,
     PrefixInserted: _inserted,
     SessionEnded: _session_ended,
+    ToolCalled: _tool_called,
 }

@@ -142,6 +142,9 @@ def _evicted(state: RunState, event: NodeEvicted) -> None:
         stats = stats_of(state, agent)
         stats.evictions += 1
         stats.evicted_tokens += tokens
+    taker = state.requests.get(event.by_rid)
+    if taker is not None:
+        taker.evicted_tokens += tokens
     haunt(state, event)
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from . import fold_engine, fold_others, fold_requests, fold_tree
 from .events import NO_NODE, AnyEvent, Event
-from .run_state import AgentStats, Ghost, NodeView, RequestView, RunState, Totals
+from .run_state import AgentStats, Ghost, Guesses, Hurt, Moment, NodeView, RequestView, RunState, Totals
 
 __all__ = [
     "NO_NODE",
     "AgentStats",
     "Ghost",
+    "Guesses",
+    "Hurt",
+    "Moment",
     "NodeView",
     "RequestView",
     "RunState",

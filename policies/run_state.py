@@ -37,6 +37,50 @@ class Ghost(msgspec.Struct, kw_only=True, omit_defaults=True):
     t_ns: int
     node: int = NO_NODE
     agents: tuple[str, ...] = ()
+    by_rid: str = ""
+    role: Role = "unowned"
+    session: str = ""
+
+
+class Hurt(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An eviction that hurt: request `rid` of `agent` computed `tokens` again at `t_ns`, because `node` (what it held:
+    `role`, `session`, from depth `start`) had gone at `evicted_ns` for `by_rid` of `by_agent`, which computed
+    `by_tokens` of its own."""
+
+    t_ns: int
+    rid: str
+    agent: str
+    tokens: int
+    node: int
+    evicted_ns: int
+    cause: Cause = "allocation"
+    role: Role = "unowned"
+    session: str = ""
+    start: int = 0
+    by_rid: str = ""
+    by_agent: str = ""
+    by_tokens: int = 0
+
+
+class Moment(msgspec.Struct, array_like=True):
+    """One agent's requests in the `span_s` seconds from `t_s` on (UTC). `ttft_s`: sum over `answers`; `hurt`: its
+    evictions that hurt."""
+
+    t_s: int
+    span_s: int
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    answers: int = 0
+    ttft_s: float = 0.0
+    hurt: int = 0
+
+
+class Guesses(msgspec.Struct, omit_defaults=True):
+    """How often the most frequent follower so far was named before a step, and how often it was the one that came."""
+
+    made: int = 0
+    right: int = 0
 
 
 class AgentStats(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -45,6 +89,7 @@ class AgentStats(msgspec.Struct, kw_only=True, omit_defaults=True):
     `anchor_resident_tokens`: how much of the first `anchor_tokens` is in the tree. `evicted_by`: evictions that hurt
     this agent, by the agent whose allocation asked for the room, or by the cause where no agent did. `retain_tokens`:
     budget of the retain in force, 0 if there is none; `retain_until_ns`: when its bias will have decayed.
+    `anchor_hurt`: those of `evictions_that_hurt` that took tokens of its anchor; `tools`: calls by tool, some of them.
     """
 
     agent: str
@@ -74,10 +119,13 @@ class AgentStats(msgspec.Struct, kw_only=True, omit_defaults=True):
     retain_tokens: float = 0.0
     retain_until_ns: int = 0
     evicted_by: dict[str, int] = {}
+    anchor_hurt: int = 0
+    tools: dict[str, int] = {}
 
 
 class RequestView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One request, joined over both streams by `rid`. The last few hundred are kept."""
+    """One request, joined over both streams by `rid`. The last few hundred are kept. `evicted_tokens`: what had to go
+    for its allocation; `hurt_by`: whose request had pushed out what it computed again."""
 
     rid: str
     agent: str
@@ -94,6 +142,8 @@ class RequestView(msgspec.Struct, kw_only=True, omit_defaults=True):
     finish: str = ""
     warm: bool = False
     hurt_by: str = ""
+    output_tokens: int = 0
+    evicted_tokens: int = 0
 
 
 class Totals(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -112,6 +162,8 @@ class Totals(msgspec.Struct, kw_only=True, omit_defaults=True):
     warm_tokens: int = 0
     dropped_events: int = 0
     engine_starts: int = 0
+    guesses: int = 0
+    guesses_right: int = 0
     oddities: int = 0
 
 
@@ -119,7 +171,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Everything the screens show, after the events folded so far.
 
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
-    fold_ghosts. Requests and sessions are in the order of their last use.
+    fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
+    `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session.
     """
 
     t_ns: int = 0
@@ -140,4 +193,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     transitions: dict[str, dict[str, int]] = {}
     session_agent: dict[str, str] = {}
     ghosts: dict[str, list[Ghost]] = {}
+    hurts: list[Hurt] = []
+    trends: dict[str, list[Moment]] = {}
+    guesses: dict[str, Guesses] = {}
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -13,14 +13,17 @@ from textual.widgets import DataTable, Input, Static
 
 from radixdeck.policies.residency import AgentStats, RunState
 
+from ..agent_facts import name_of, orders_in_force
 from ..commands import Target
 from ..fleet_state import NodeState
 from ..matrix import harm, transitions
 from ..rates import median, survival
 from ..theme import NO_AGENTS, AgentMark
 from ..widgets.filter_bar import FilterBar
+from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import plain, ratio, seconds, short
+from .agent import AgentScreen
 from .base import ActingScreen
 
 COLUMNS = (
@@ -59,11 +62,6 @@ SORTS: tuple[tuple[str, Callable[[AgentStats, float], Any]], ...] = (
 )
 
 
-def name_of(stats: AgentStats) -> str:
-    """A declared name as it is; an inferred agent by the first words of its prompt."""
-    return stats.agent if stats.declared or not stats.label else f"{stats.label} ({stats.agent[:8]})"
-
-
 def anchor_words(stats: AgentStats) -> tuple[str, str]:
     """('resident', '412/412'), ('partly', '100/412'), ('evicted', '0/412') or ('unknown', '-')."""
     if not stats.anchor_tokens:
@@ -80,14 +78,6 @@ def worst_evictor(stats: AgentStats) -> str:
         return ""
     agent, number = max(stats.evicted_by.items(), key=lambda item: (item[1], item[0]))
     return f"{agent or 'unknown'} {number}"
-
-
-def orders_in_force(stats: AgentStats) -> str:
-    words = ["* pinned"] if stats.pinned else []
-    words += ["! quarantined"] if stats.quarantined else []
-    words += [f"boost {stats.boost:+g}"] if stats.boost else []
-    words += [f"retain {short(stats.retain_tokens)}"] if stats.retain_tokens else []
-    return ", ".join(words)
 
 
 def cells(stats: AgentStats, mark: AgentMark | None, chance: float) -> list[Cell]:
@@ -149,10 +139,12 @@ class AgentsScreen(ActingScreen):
     help_text = (
         "survival: chance of a dispatch within the next three steps of a live session, from the transitions seen so "
         "far. hurt: evictions after which the agent had to compute the same tokens again, and whose requests caused "
-        "most of them. anchor: how much of its system prompt and tools is resident. s changes what it is sorted by."
+        "most of them. anchor: how much of its system prompt and tools is resident. s, S or a click on a header change "
+        "what it is sorted by; enter opens the agent."
     )
     BINDINGS = [
         Binding("s", "sort", "sort", tooltip="sort by the next column"),
+        Binding("S", "sort(-1)", show=False, tooltip="sort by the column before"),
         Binding("slash", "filter", "filter", key_display="/", tooltip="show only agents whose name contains a text"),
         Binding("escape", "clear_filter", show=False),
     ]
@@ -164,10 +156,10 @@ class AgentsScreen(ActingScreen):
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="agents")
-        yield Static(id="agent-words", markup=False)
+        yield Panel(id="agent-words", markup=False)
         with Horizontal(id="agents-low"):
-            yield Static(id="harm")
-            yield Static(id="transitions")
+            yield Panel(id="harm")
+            yield Panel(id="transitions")
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -186,8 +178,8 @@ class AgentsScreen(ActingScreen):
     def target(self) -> Target | None:
         return self.agent_target(self.query_one("#agents", SyncTable).selected)
 
-    def action_sort(self) -> None:
-        self._sort = (self._sort + 1) % len(SORTS)
+    def action_sort(self, places: int = 1) -> None:
+        self._sort = (self._sort + places) % len(SORTS)
         self.refresh_state(tables=True)
 
     def action_filter(self) -> None:
@@ -205,6 +197,9 @@ class AgentsScreen(ActingScreen):
     def on_data_table_row_highlighted(self) -> None:
         if self.entry is not None:
             self._show_words(self.entry)
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        self.deck.push_screen(AgentScreen(str(event.row_key.value)))
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a header sorts by that column, where it can."""

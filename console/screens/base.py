@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
@@ -30,19 +31,42 @@ MODES: dict[str, str] = {
     "policies": "switch and tune",
     "events": "what happened and why",
     "timeline": "go through time",
+    "harm": "evictions that hurt: who lost what to whom",
+    "requests": "every request and where its time went",
+    "transitions": "who follows whom, and how sure that is",
+    "whatif": "the same requests under other policies or memory",
 }
+SHORT = {"residency": "map", "timeline": "time", "requests": "reqs", "transitions": "next", "whatif": "if"}
+"""Names of the screens where there is little room."""
+WIDE = 130
+"""From this width on the whole names fit."""
+
+
+def key_of(number: int) -> str:
+    """The key of the screen with a number: 1 to 9, then 0."""
+    return str(number % 10)
 
 
 class ModeBar(Static):
     """The screens with their numbers; the present one stands out. A click switches."""
 
     def __init__(self, mode: str) -> None:
-        names = [
-            f"[@click=app.switch_mode('{name}')]{'[reverse]' if name == mode else ''} {number} {name} "
-            f"{'[/reverse]' if name == mode else ''}[/]"
-            for number, name in enumerate(MODES, 1)
-        ]
-        super().__init__(Content.from_markup("[bold]radixdeck[/] " + "".join(names)))
+        super().__init__()
+        self._mode = mode
+
+    def on_resize(self, event: events.Resize) -> None:
+        whole = event.size.width >= WIDE
+        names = [self._entry(number, name, name if whole else SHORT.get(name, name)) for number, name in
+                 enumerate(MODES, 1)]  # fmt: skip
+        self.update(Content.from_markup(("[bold]radixdeck[/] " if whole else "") + "".join(names)))
+
+    def _entry(self, number: int, name: str, called: str) -> str:
+        here = name == self._mode
+        gap = " " if self.size.width >= WIDE or here else ""
+        words = f"{gap}{key_of(number)} {called} "
+        return (
+            f"[@click=app.switch_mode('{name}')]{'[reverse]' if here else ''}{words}{'[/reverse]' if here else ''}[/]"
+        )
 
 
 class DeckScreen(Screen[None]):
@@ -57,6 +81,11 @@ class DeckScreen(Screen[None]):
     _composed = False
 
     @property
+    def shown_mode(self) -> str:
+        """The mode that the bar marks: for a screen opened over another one, that one's."""
+        return self.mode
+
+    @property
     def deck(self) -> ConsoleApp:
         return cast("ConsoleApp", self.app)
 
@@ -66,7 +95,7 @@ class DeckScreen(Screen[None]):
         return self.deck.entry
 
     def compose(self) -> ComposeResult:
-        yield ModeBar(self.mode)
+        yield ModeBar(self.shown_mode)
         yield StatusLine()
         with Container(id="body"):
             yield from self.body()

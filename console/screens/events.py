@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
 from textual.binding import Binding
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from ..event_log import LogLine
+from ..causes import follow
+from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
-from ..words import plain, printable
+from ..widgets.panel import Panel
+from ..words import plain
 from .base import DeckScreen
-
-
-def fields_of(line: LogLine) -> str:
-    """Everything an event says, as name=value; prompt hashes by their length only."""
-    told = msgspec.structs.asdict(line.event)
-    worded = (f"{name}={_value(value)}" for name, value in told.items() if name != "t_ns")
-    return printable(f"#{line.seq} {line.kind}  " + "  ".join(worded))
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+from .chain import ChainScreen
 
 
 class EventsScreen(DeckScreen):
@@ -38,7 +27,8 @@ class EventsScreen(DeckScreen):
     help_text = (
         "One sentence per event with its cause. / filters by words or by kind (node_evicted), n and N go from match to "
         "match, f switches between only the matches and all lines with the matches marked. v also shows what comes "
-        "with every request (inserts, splits, owners, first tokens, load). space holds the picture still while the "
+        "with every request (inserts, splits, owners, first tokens, load). enter follows an eviction or a request that "
+        "missed to what caused it. space holds the picture still while the "
         "run goes on; y copies the selected event."
     )
     BINDINGS = [
@@ -48,6 +38,7 @@ class EventsScreen(DeckScreen):
         Binding("N", "find(-1)", show=False, tooltip="previous match"),
         Binding("f", "only", "all/matches", tooltip="only matches, or all lines with matches marked"),
         Binding("v", "routine", "routine", tooltip="also what comes with every request"),
+        Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it"),
         Binding("y", "copy", "copy", tooltip="copy the selected event", show=False),
         Binding("escape", "clear_filter", show=False),
     ]
@@ -62,7 +53,7 @@ class EventsScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield LogView(id="log")
-        yield Static(id="event-fields", markup=False)
+        yield Panel(id="event-fields", markup=False)
         yield FilterBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -107,6 +98,22 @@ class EventsScreen(DeckScreen):
     def action_routine(self) -> None:
         self._routine = not self._routine
         self._filter(self._query)
+
+    def action_follow(self) -> None:
+        """Open the chain that the selected event is part of."""
+        line, entry = self.query_one(LogView).selected, self.entry
+        links = follow(line, entry.run, entry.log) if line and entry else []
+        if not line or not links:
+            self.notify("no eviction hurt this one, and it is none", severity="warning", timeout=4)
+            return
+        self.deck.push_screen(ChainScreen(self.mode, links, getattr(line.event, "agent", "")))
+
+    def show_event(self, seq: int) -> None:
+        """Put the cursor on an event, whatever was filtered."""
+        self.query_one(FilterBar).put_away()
+        self._routine = True
+        self._filter("")
+        self.query_one(LogView).go_to(seq)
 
     def action_copy(self) -> None:
         line = self.query_one(LogView).selected

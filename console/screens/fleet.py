@@ -18,6 +18,8 @@ from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
 from ..matrix import shares
 from ..rates import hit_series, rates, run_hit_rate
+from ..trends import recent_blame, trouble, trouble_words
+from ..widgets.panel import Panel
 from ..widgets.status_line import engine_words, policy_words
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import clip, command_line, plain, ratio, seconds, short, spark, time_of_day, tokens
@@ -88,11 +90,12 @@ class FleetScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")
+        yield Panel(id="fleet-verdict", markup=False)
         with Horizontal(id="fleet-low"):
             with Vertical(id="fleet-facts"):
-                yield Static(id="run-facts")
-                yield Static(id="shares")
-            yield Static(id="latest")
+                yield Panel(id="run-facts")
+                yield Panel(id="shares")
+            yield Panel(id="latest")
 
     def draw_state(self, *, tables: bool) -> None:
         super().draw_state(tables=tables)
@@ -108,11 +111,22 @@ class FleetScreen(DeckScreen):
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if tables:
+            self._show_verdict(entry)
             self._show_facts(entry)
             self._show_latest(entry)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         self.deck.look_at(str(event.row_key.value))
+
+    def _show_verdict(self, entry: NodeState) -> None:
+        """Who is worse off than usual, if anybody is, and where to read on."""
+        found = trouble(entry.run, self.deck.fleet.now_ns(entry))
+        panel = self.query_one("#fleet-verdict", Static)
+        panel.display = bool(found)
+        if found:
+            worst = found[0]
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            panel.update(f"! {trouble_words(worst, recent_blame(entry.run, worst.agent))}{more}; 7 shows who did what")
 
     def _show_facts(self, entry: NodeState) -> None:
         panel = self.query_one("#run-facts", Static)

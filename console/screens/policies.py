@@ -22,6 +22,7 @@ from ..matrix import bars
 from ..policy_table import policy_table
 from ..sentences import holder
 from ..slider import place_of, stepped
+from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import bar, parts, short
 from .base import DeckScreen
@@ -133,9 +134,9 @@ class PoliciesScreen(DeckScreen):
         yield SwitchTable(POLICY_COLUMNS, id="policies")
         yield TunablesTable(TUNABLE_COLUMNS, id="tunables")
         with Horizontal(id="beliefs"):
-            yield Static(id="chances")
-            yield Static(id="scores")
-        yield Static(id="policy-words", markup=False)
+            yield Panel(id="chances")
+            yield Panel(id="scores")
+        yield Panel(id="policy-words", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:

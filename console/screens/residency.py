@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from radixdeck.policies.events import NO_NODE, NodeEvicted
+from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import Victim, is_pinned, next_victims, score_of
 from ..commands import Target
-from ..event_log import EventLog
+from ..event_log import EventLog, LogLine, newest
 from ..fleet_state import NodeState
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..widgets.map_view import MapView
-from ..words import brief, clip, parts, ratio, seconds, short, tokens
+from ..victim_order import in_order, turn_of, turn_words
+from ..widgets.map_view import SHADES, MapView
+from ..widgets.panel import Panel
+from ..words import brief, clip, parts, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
+
+VICTIM_HEAD = {
+    False: "  tok   idle  whose; only what has nothing below it can go",
+    True: "  score   tok   idle  whose; lowest score first, then oldest use",
+}
 
 
 def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
@@ -67,8 +75,9 @@ def last_decision(view: NodeView, log: EventLog) -> NodeEvicted | None:
     return None
 
 
-def victim_line(victim: Victim, now_ns: int, *, scored: bool) -> str:
-    """One node that would go soon: its score if any has one, tokens, idle time, whose it is."""
+def victim_line(victim: Victim, now_ns: int, *, scored: bool, width: int = 60) -> str:
+    """One node that would go soon: its score if any has one, tokens, idle time, whose it is, and why where there is
+    room."""
     view = victim.view
     idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
     score = "-" if victim.key is None else f"{victim.key:.3g}"
@@ -76,7 +85,13 @@ def victim_line(victim: Victim, now_ns: int, *, scored: bool) -> str:
     role = "history" if view.role == "private" else view.role
     whose = " ".join([role, "+".join(view.agents), view.session]).strip()
     line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"
-    return f"{score:>7} {line}" if scored else line
+    line = f"{score:>7} {line}" if scored else line
+    why = f"  ({parts(victim.parts)})" if victim.parts and width > 50 else ""
+    return f"{clip(line, width - 20)}{why}" if why else line
+
+
+def _is_warm(line: LogLine) -> bool:
+    return isinstance(line.event, PrefixMatched) and line.event.warm
 
 
 class ResidencyScreen(ActingScreen):
@@ -86,27 +101,57 @@ class ResidencyScreen(ActingScreen):
     help_text = (
         "Whose tokens fill the KV pool. The panel beside the map explains the node under the cursor; below it are the "
         "leaves that would be evicted next, by the score of the policy in force where the daemon publishes it, else by "
-        "oldest use. e and p act on the node, w t b Q on its agent."
+        "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
+        "of eviction (0: the first tenth to go). e and p act on the node, w t b Q on its agent."
     )
+
+    BINDINGS = [
+        Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shade = 0
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="residency"):
             with Vertical(id="map-side"):
                 yield MapView(id="map")
-                yield Static(id="legend")
+                yield Panel(id="legend")
             with VerticalScroll(id="side", can_focus=False):
-                yield Static(id="node")
-                yield Static(id="victims")
+                yield Panel(id="node")
+                yield Panel(id="victims")
+                yield Panel(id="gone")
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         view = self.query_one(MapView)
-        view.show(entry.run)
+        if self._shade == 0:
+            view.show(entry.run)
+        elif tables:
+            view.show(entry.run, self._shades(entry))
         side = self.query_one("#map-side")
-        side.border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; a cell is {view.tokens_per_cell:.3g} tok"
+        cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
+        side.border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}"
         if tables:
             self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
             self._show_node(entry)
             self._show_victims(entry)
+            self._show_gone(entry)
+
+    def action_shade(self) -> None:
+        self._shade = (self._shade + 1) % len(SHADES)
+        self.refresh_state(tables=True)
+
+    def _shades(self, entry: NodeState) -> dict[int, int]:
+        """0 to 9 by node: by age in powers of two of a second, or by place in the order of eviction."""
+        nodes = entry.run.nodes
+        if self._shade == 1:
+            now_ns = self.deck.fleet.now_ns(entry)
+            return {
+                node: min(9, int(max(0, now_ns - view.last_use_ns) / 1e9).bit_length()) for node, view in nodes.items()
+            }
+        order = [victim.view.node for victim in in_order(entry.run, entry.table.scores if entry.table else ())]
+        return {node: 10 * place // len(order) for place, node in enumerate(order)}
 
     def on_map_view_node_selected(self) -> None:
         if self.entry is not None:
@@ -135,6 +180,8 @@ class ResidencyScreen(ActingScreen):
             panel.update("the cache is empty" if empty else "nothing selected")
             return
         lines = node_lines(view, entry.run, self.deck.fleet.now_ns(entry))
+        turn = turn_of(entry.run, entry.table.scores if entry.table else (), view.node, self.deck.fleet.now_ns(entry))
+        lines += [turn_words(turn)] if turn else []
         score = score_of(view, entry.table.scores if entry.table else ())
         if score is not None:
             lines.append(f"score {score.key:.3g}: {parts(score.parts) or 'no parts'}")
@@ -144,10 +191,20 @@ class ResidencyScreen(ActingScreen):
 
     def _show_victims(self, entry: NodeState) -> None:
         panel = self.query_one("#victims", Static)
-        room = max(1, panel.content_size.height)
+        room = max(1, panel.content_size.height - 1)
         found = next_victims(entry.run, entry.table.scores if entry.table else (), room)
         scored = any(victim.key is not None for victim in found)
         panel.border_title = f"next to go, by {'score' if scored else 'oldest use'}"
         now_ns = self.deck.fleet.now_ns(entry)
-        lines = [victim_line(victim, now_ns, scored=scored) for victim in found]
-        panel.update(Content("\n".join(lines) or "nothing resident"))
+        width = panel.content_size.width
+        lines = [victim_line(victim, now_ns, scored=scored, width=width) for victim in found]
+        panel.update(Content("\n".join([VICTIM_HEAD[scored], *lines]) if lines else "nothing resident"))
+
+    def _show_gone(self, entry: NodeState) -> None:
+        """The last evictions and warm-ups, newest first."""
+        panel = self.query_one("#gone", Static)
+        panel.border_title = "just gone, just warmed"
+        width, height = panel.content_size
+        lines = [line for line in newest(entry.log, 200) if line.kind == "node_evicted" or _is_warm(line)]
+        shown = [f"{time_of_day(line.t_ns)} {clip(line.text, max(10, width - 11))}" for line in reversed(lines)]
+        panel.update(Content("\n".join(shown[: max(1, height)]) or "nothing so far"))

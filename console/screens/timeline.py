@@ -14,6 +14,7 @@ from ..event_log import newest
 from ..feed import ReplayFeed
 from ..fleet_state import NodeState
 from ..rates import hit_series
+from ..widgets.panel import Panel
 from ..words import clip, clock, command_line, ratio, spark, time_of_day
 from .base import DeckScreen
 
@@ -30,6 +31,18 @@ def squeezed(counts: list[int], width: int) -> list[float]:
     for place, number in enumerate(counts):
         sums[place * width // len(counts)] += number
     return sums
+
+
+def signs(replay: ReplayFeed, width: int) -> str:
+    """One character per place: the mark that matters most there, a fault over a bookmark over orders."""
+    line = [" "] * width
+    span_ns = max(1, replay.last_ns - replay.first_ns)
+    rank = " ~*b!"
+    for t_ns, sign in (*replay.marks, *((t_ns, "b") for t_ns in replay.bookmarks.times)):
+        place = (t_ns - replay.first_ns) * (width - 1) // span_ns
+        if 0 <= place < width and rank.index(sign) > rank.index(line[place]):
+            line[place] = sign
+    return "".join(line)
 
 
 class Strip(Static):
@@ -55,13 +68,15 @@ class TimelineScreen(DeckScreen):
     help_text = (
         "Blocks show how much happened when. In a recording: space plays and pauses, [ ] go one event, { } ten "
         "seconds, m M one minute, - + change the speed, g and G go to the ends, : asks for a time, i skips stretches "
-        "in which nothing happens; a click on the blocks goes there. These keys work on every screen."
+        "in which nothing happens; a click on the blocks goes there. . and , jump to the next and the last eviction "
+        "that hurt, J chooses what else they look for, B sets a bookmark, kept beside the recording. These keys "
+        "work on every screen."
     )
 
     def body(self) -> Iterable[Widget]:
         yield Strip(id="strip")
-        yield Static(id="timeline-words", markup=False)
-        yield Static(id="timeline-log")
+        yield Panel(id="timeline-words", markup=False)
+        yield Panel(id="timeline-log")
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if self.deck.replay is not None:
@@ -86,9 +101,9 @@ class TimelineScreen(DeckScreen):
         passed = (blocks[:place], "$secondary")
         strip.update(
             Content.assemble(passed, (blocks[place], "bold reverse $accent"), blocks[place + 1 :], "\n",
-                             (marker, "$accent bold"))
+                             (signs(replay, width), "$warning bold"), "\n", (marker, "$accent bold"))
         )  # fmt: skip
-        strip.border_title = "recording"
+        strip.border_title = "recording: how much happened when; ~ policy, * order, ! fault, b bookmark"
         self.query_one("#timeline-words", Static).update(self._position(replay))
 
     def _position(self, replay: ReplayFeed) -> str:
@@ -98,7 +113,8 @@ class TimelineScreen(DeckScreen):
         return (
             f"{state} at {replay.speed:g}x, {clock(here / 1e9)} of {clock(whole / 1e9)} ({ratio(here, whole)}), "
             f"{time_of_day(replay.position_ns)} UTC, {skip}\n"
-            "space play/pause   [ ] event   { } 10 s   m M 1 min   - + speed   g G ends   : go to   i skip idle"
+            f"space play/pause   [ ] event   {{ }} 10 s   m M 1 min   - + speed   g G ends   : go to   i skip idle\n"
+            f", . jump to: {replay.sort}   J another sort   B bookmark ({len(replay.bookmarks.times)} set)"
         )
 
     def _show_live(self, entry: NodeState) -> None:

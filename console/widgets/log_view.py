@@ -88,6 +88,11 @@ class LogView(ScrollView, can_focus=True):
         self._go((ahead or self._found)[0 if direction > 0 else -1])
         return True
 
+    def go_to(self, seq: int) -> None:
+        """Put the cursor on the event with this number, or the next one there is, and stay there."""
+        self._go(bisect_left(self._lines, seq, key=lambda line: line.seq))
+        self.following = False
+
     def action_move(self, lines: int) -> None:
         self._go(self.cursor + lines)
 

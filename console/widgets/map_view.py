@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rich.segment import Segment
@@ -13,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from radixdeck.policies.events import NO_NODE
+from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import PENDING, CacheMap, Span, is_pinned, lay_out
@@ -21,6 +22,9 @@ from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, Agent
 
 FREE_GROUND = "#161c24"
 CURSOR_GROUND = "#ffffff"
+SHADE_COLOUR = "#e6c84b"
+SHADES = ("", "; by age, 0 the youngest", "; by turn, 0 goes first")
+"""What the map can show: owners, or a number per node; said behind the size of a cell."""
 
 
 class Look(NamedTuple):
@@ -50,6 +54,12 @@ def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, od
     return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, pinned)
 
 
+def shaded(shade: int, *, odd: bool, pinned: bool) -> Look:
+    """How a node is drawn by a number: the larger, the darker."""
+    ground = blend(SHADE_COLOUR, GROUND, max(0.08, 0.9 - 0.09 * shade - 0.06 * odd))
+    return Look(str(shade), GROUND if shade < 5 else SHADE_COLOUR, ground, pinned=pinned)
+
+
 class MapView(Widget, can_focus=True):
     """One cell per stretch of tokens. The cursor is on a node, not on a place, and follows it when the map moves."""
 
@@ -76,6 +86,7 @@ class MapView(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._run = RunState()
+        self._shades: Mapping[int, int] | None = None
         self._map = CacheMap([], 0, 0.0)
         self._looks: dict[int, Look] = {}
         self._styles: dict[tuple[str, str, bool], Style] = {}
@@ -85,9 +96,9 @@ class MapView(Widget, can_focus=True):
     def tokens_per_cell(self) -> float:
         return self._map.tokens_per_cell
 
-    def show(self, run: RunState) -> None:
-        """Draw this state."""
-        self._run = run
+    def show(self, run: RunState, shades: Mapping[int, int] | None = None) -> None:
+        """Draw this state; with `shades`, a number 0 to 9 by node in place of its owner's letter."""
+        self._run, self._shades = run, shades
         self._lay_out()
 
     def select(self, node: int) -> None:
@@ -163,16 +174,33 @@ class MapView(Widget, can_focus=True):
         marks = agent_marks(self._run.agents)
         nodes = self._run.nodes
         self._looks = {}
+        met: dict[tuple[Role, tuple[str, ...], bool, bool], Look] = {}
         for place, span in enumerate(self._map.spans):
             view = nodes.get(span.node)
             pinned = view is not None and is_pinned(view, self._run)
-            self._looks[span.node] = look_of(view, span.node, marks, odd=bool(place % 2), pinned=pinned)
+            if self._shades is not None and view is not None:
+                self._looks[span.node] = shaded(self._shades.get(span.node, 0), odd=bool(place % 2), pinned=pinned)
+            else:
+                self._looks[span.node] = _met(met, view, span.node, marks, odd=bool(place % 2), pinned=pinned)
         if self.node not in nodes:
             self.select(self._map.beside(NO_NODE, 0))
         first = _first_difference(old, self._map.spans, old_looks, self._looks)
         if first is not None:
             top = min(first // width, height - 1)
             self.refresh(Region(0, top, width, height - top))
+
+
+def _met(
+    met: dict[tuple[Role, tuple[str, ...], bool, bool], Look], view: NodeView | None, node: int,
+    marks: dict[str, AgentMark], *, odd: bool, pinned: bool,
+) -> Look:  # fmt: skip
+    """`look_of`, worked out once per kind of node."""
+    if view is None:
+        return look_of(view, node, marks, odd=odd, pinned=pinned)
+    kind = (view.role, view.agents, odd, pinned)
+    if kind not in met:
+        met[kind] = look_of(view, node, marks, odd=odd, pinned=pinned)
+    return met[kind]
 
 
 def _first_difference(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.widgets import Static
 
 from ..cache_map import held_tokens
 from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
 from ..words import bar, clip, clock, ratio, seconds, short
+from .panel import Panel
 
 ENGINE_WORDS = {
     "starting": "engine starting",
@@ -51,7 +51,7 @@ def policy_words(entry: NodeState) -> str:
     return ", ".join(on) or "lru"
 
 
-class StatusLine(Static):
+class StatusLine(Panel):
     """Two lines; what does not fit is cut at the end, so the most important comes first."""
 
     def show(self, fleet: FleetState, entry: NodeState | None, *, replay: str = "", read_only: bool = False) -> None:

@@ -23,12 +23,32 @@ def still(*more: Connection) -> ConsoleApp:
 
 @pytest.mark.parametrize(
     ("mode", "size"),
-    [("1", (80, 24)), ("2", (80, 24)), ("2", (200, 60)), ("3", (140, 45)), ("4", (110, 32)), ("5", (100, 30))],
+    [
+        ("1", (80, 24)),
+        ("2", (80, 24)),
+        ("2", (200, 60)),
+        ("3", (140, 45)),
+        ("4", (110, 32)),
+        ("5", (100, 30)),
+        ("7", (80, 24)),
+        ("8", (120, 34)),
+        ("9", (80, 24)),
+    ],
 )
 def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
     async def settle(pilot: Pilot[None]) -> None:
         await pilot.press(mode)
         await drawn(pilot)
+
+    assert snap_compare(still(), terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize(("keys", "size"), [(("3", "enter"), (160, 45)), (("7", "enter"), (80, 24))])
+def test_what_opens_over_a_screen(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        for key in keys:
+            await pilot.press(key)
+            await drawn(pilot)
 
     assert snap_compare(still(), terminal_size=size, run_before=settle)
 

@@ -182,7 +182,7 @@ async def test_an_empty_recording_plays_nothing(tmp_path: Path) -> None:
     session = await recorded(tmp_path / "empty.db", [])
     app = ConsoleApp(ReplayFeed(session), animate=False)
     async with app.run_test(size=(120, 40)) as pilot:
-        for mode in "123456":
+        for mode in "1234567890":
             await pilot.press(mode, "right_square_bracket", "left_square_bracket", "G", "g", "M")
             await drawn(pilot)
         assert "recorded" in await drawn(pilot)

@@ -1,0 +1,83 @@
+"""Where in a recording the next thing worth looking at is: by kind of event, or an eviction that hurt, which only the
+folded state knows. No screens."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from radixdeck.policies.events import CommandReceived
+from radixdeck.policies.residency import RunState, fold
+from radixdeck.storage.session import Session
+
+Sort = Literal["eviction that hurt", "policy change", "operator action", "fault", "bookmark"]
+SORTS: tuple[Sort, ...] = ("eviction that hurt", "policy change", "operator action", "fault", "bookmark")
+KINDS: dict[Sort, tuple[str, ...]] = {
+    "policy change": ("policy_switched", "tunable_changed"),
+    "operator action": ("command_received",),
+    "fault": ("engine_lost", "policy_failed", "events_dropped", "request_refused"),
+}
+SIGNS: dict[Sort, str] = {"policy change": "~", "operator action": "*", "fault": "!", "bookmark": "b"}
+MARKS = 400
+"""So many of each sort are shown on the strip."""
+NEAR = 1_000
+"""Events that are folded one by one once they are few."""
+
+
+def next_of(session: Session, sort: Sort, seq: int, *, backwards: bool = False) -> int | None:
+    """Number of the next event of a sort after event `seq`, or before it; None if there is none."""
+    if sort == "eviction that hurt":
+        return _hurt_before(session, seq) if backwards else _hurt_after(session, seq)
+    return session.next_of(seq, KINDS.get(sort, ()), backwards)
+
+
+def marks(session: Session) -> list[tuple[int, str]]:
+    """(time, sign) of policy changes, operator's actions and faults."""
+    found: list[tuple[int, str]] = []
+    for sort, kinds in KINDS.items():
+        for _, event in session.events(session.first_seq - 1, MARKS, kinds):
+            if not (isinstance(event, CommandReceived) and event.name == "watch"):
+                found.append((event.t_ns, SIGNS[sort]))
+    return sorted(found)
+
+
+def state_after(session: Session, seq: int) -> RunState:
+    """The folded state right after event `seq`, also where several arrived at one moment."""
+    at, state = session.state_at(session.arrived_ns(seq) - 1)
+    for number, event in session.events(at, max(0, seq - at)):
+        if number <= seq:
+            fold(state, event)
+    return state
+
+
+def _hurts(session: Session, seq: int) -> int:
+    return state_after(session, seq).totals.evictions_that_hurt
+
+
+def _hurt_after(session: Session, seq: int) -> int | None:
+    here = _hurts(session, seq)
+    if _hurts(session, session.last_seq) <= here:
+        return None
+    return _first_above(session, here, seq, session.last_seq)
+
+
+def _hurt_before(session: Session, seq: int) -> int | None:
+    """The event at which the count became what it was before `seq`."""
+    before = _hurts(session, seq - 1) if seq > session.first_seq else 0
+    return None if not before else _first_above(session, before - 1, session.first_seq - 1, seq - 1)
+
+
+def _first_above(session: Session, count: int, low: int, high: int) -> int:
+    """The first event after which more than `count` evictions have hurt: after `low`, where it is not so, and up to
+    `high`, where it is. The count never falls, so it is found by halving."""
+    while high - low > NEAR:
+        middle = (low + high) // 2
+        if _hurts(session, middle) > count:
+            high = middle
+        else:
+            low = middle
+    state = state_after(session, low)
+    for number, event in session.events(low, high - low):
+        fold(state, event)
+        if state.totals.evictions_that_hurt > count:
+            return number
+    return high

@@ -1,0 +1,74 @@
+"""How well the next agent can be told from the present one: entropies of the counts, and guesses against what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from radixdeck.policies.residency import RunState
+
+from .agent_facts import expected_next
+from .words import clip, ratio
+
+
+class Predictability(NamedTuple):
+    """From plain counts. `entropy_bits`: of the next agent, knowing nothing; `given_bits`: knowing the present one."""
+
+    steps: int
+    entropy_bits: float
+    given_bits: float
+
+    @property
+    def share(self) -> float:
+        """R = 1 - H(next | present) / H(next): 0 no better than chance, 1 certain."""
+        return 1.0 - self.given_bits / self.entropy_bits if self.entropy_bits > 1e-9 else 1.0
+
+
+def predictability(transitions: Mapping[str, Mapping[str, int]]) -> Predictability:
+    """R of a table of counts. Few counts look more certain than they are."""
+    columns: dict[str, int] = {}
+    given = steps = 0.0
+    for row in transitions.values():
+        whole = sum(row.values())
+        steps += whole
+        given += whole * _bits(row.values())
+        for agent, number in row.items():
+            columns[agent] = columns.get(agent, 0) + number
+    return Predictability(int(steps), _bits(columns.values()), given / steps if steps else 0.0)
+
+
+def _bits(counts: Iterable[int]) -> float:
+    positive = [count for count in counts if count > 0]
+    whole = sum(positive)
+    return -sum(count / whole * math.log2(count / whole) for count in positive) if whole else 0.0
+
+
+def live_sessions(run: RunState, limit: int, width: int) -> list[str]:
+    """The sessions used last: where each is, who is expected next, and how often that was right in it."""
+    lines: list[str] = []
+    for session, agent in reversed(run.session_agent.items()):
+        if len(lines) >= limit:
+            break
+        guesses = run.guesses.get(session)
+        right = f"{guesses.right:>4} of {guesses.made:<4}" if guesses else f"{'-':>4}{'':8}"
+        expected = ", ".join(f"{clip(name, 14)} {ratio(share, 1)}" for name, share in expected_next(run, agent)[:3])
+        line = f"{clip(session, 18):<18}  {clip(agent, 14):<14}  {right}  {expected or 'nothing is known yet'}"
+        lines.append(clip(line, width))
+    return lines
+
+
+SESSIONS_HEAD = f"{'session':<18}  {'is at':<14}  {'guesses right':<12} expected next"
+
+
+def summary(run: RunState, policy_share: float | None) -> str:
+    """R and how often guessing by it was right, in two lines."""
+    found = predictability(run.transitions)
+    totals = run.totals
+    said = f"; the policy in force says {policy_share:.2f}" if policy_share is not None else ""
+    guessed = ratio(totals.guesses_right, totals.guesses)
+    return (
+        f"predictability R {found.share:.2f} from {found.steps:,} steps (next agent: {found.entropy_bits:.2f} bits, "
+        f"{found.given_bits:.2f} knowing the present one){said}\n"
+        f"the most frequent follower came {totals.guesses_right:,} of {totals.guesses:,} times ({guessed})"
+    )

@@ -1,0 +1,160 @@
+"""One agent in full, opened over another screen: how it fared over time, what it lost to whom, what comes next."""
+
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from radixdeck.policies.residency import AgentStats, RunState
+
+from ..agent_facts import facts, name_of, sessions_of
+from ..causes import chain
+from ..charts import SCALE_WIDTH, axis, chart
+from ..commands import Target
+from ..fleet_state import NodeState
+from ..matrix import bars
+from ..trends import hit_of, resampled, total, trouble, trouble_words, ttft_of
+from ..widgets.panel import Panel
+from ..words import plain, ratio, seconds, short, time_of_day
+from .base import ActingScreen
+from .chain import ChainScreen
+
+SPANS_S = (300.0, 900.0, 3600.0, 60.0)
+SHORTEST_S = 30.0
+
+
+class AgentScreen(ActingScreen):
+    """Follows one agent of the daemon looked at."""
+
+    mode = "agents"
+    help_text = (
+        "Hit rate and time to first token of one agent over the last minutes (z: another span), what it lost to whom "
+        "and what it made others lose, its sessions with the agent that is expected next. enter follows its last "
+        "eviction that hurt to the cause; escape goes back. w p t e b Q act on it."
+    )
+    BINDINGS = [
+        Binding("z", "span", "span", tooltip="another span of time"),
+        Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
+    ]
+
+    def __init__(self, agent: str, mode: str = "agents") -> None:
+        super().__init__()
+        self._agent, self._opened_from = agent, mode
+        self._span = 0
+
+    @property
+    def shown_mode(self) -> str:
+        return self._opened_from
+
+    def body(self) -> Iterable[Widget]:
+        yield Panel(id="agent-verdict", markup=False)
+        with Horizontal(id="agent-page"):
+            with Vertical(id="agent-charts"):
+                yield Panel(id="hit-chart")
+                yield Panel(id="ttft-chart")
+            with Vertical(id="agent-side"):
+                yield Panel(id="agent-facts", markup=False)
+                yield Panel(id="agent-harm")
+                yield Panel(id="agent-sessions", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        stats = entry.run.agents.get(self._agent)
+        if not tables:
+            return
+        if stats is None:
+            self.query_one("#agent-verdict", Static).update(f"{self._agent} is not known in this run")
+            return
+        now_ns = self.deck.fleet.now_ns(entry)
+        found = [one for one in trouble(entry.run, now_ns) if one.agent == self._agent]
+        words = trouble_words(found[0]) if found else f"{name_of(stats)} is not worse off than usual"
+        verdict = self.query_one("#agent-verdict", Static)
+        verdict.update(words)
+        verdict.set_class(not found, "-calm")
+        self._show_charts(entry.run, now_ns)
+        self._show_side(entry, stats)
+
+    def target(self) -> Target | None:
+        return self.agent_target(self._agent)
+
+    def action_span(self) -> None:
+        self._span = (self._span + 1) % len(SPANS_S)
+        self.refresh_state(tables=True)
+
+    def action_follow(self) -> None:
+        entry = self.entry
+        last = next((hurt for hurt in reversed(entry.run.hurts) if hurt.agent == self._agent), None) if entry else None
+        if entry is None or last is None:
+            self.notify("no eviction has hurt this agent lately", severity="warning", timeout=4)
+            return
+        self.deck.push_screen(ChainScreen(self._opened_from, chain(last, entry.run, entry.log), self._agent))
+
+    def _show_charts(self, run: RunState, now_ns: int) -> None:
+        now_s = now_ns / 1e9
+        moments = run.trends.get(self._agent, [])
+        span_s = min(SPANS_S[self._span], max(SHORTEST_S, now_s - moments[0].t_s)) if moments else SHORTEST_S
+        within = total(moment for moment in moments if moment.t_s + moment.span_s > now_s - span_s)
+        hit, ttft_s = hit_of(within), ttft_of(within)
+        for panel_id, title, value, top, word, style in (
+            ("#hit-chart", f"hit rate, {ratio(hit, 1) if hit is not None else '-'} of the last", hit_of, 1.0, _percent,
+             "$success"),
+            ("#ttft-chart", f"first token after {seconds(ttft_s) if ttft_s else '-'} on average, the last",
+             ttft_of, 0.0, seconds, "$warning"),
+        ):  # fmt: skip
+            panel = self.query_one(panel_id, Static)
+            width, height = panel.content_size
+            panel.border_title = f"{title} {seconds(span_s)}"
+            places = width - SCALE_WIDTH
+            if places > 0 and height > 1:
+                values = spread([value(one) for one in resampled(moments, now_s - span_s, now_s, places)])
+                drawn = chart(values, height - 1, word, top=top, style=style)
+                ends = axis(f"{seconds(span_s)} ago", time_of_day(now_ns), places)
+                panel.update(Content("\n").join([drawn, ends]))
+
+    def _show_side(self, entry: NodeState, stats: AgentStats) -> None:
+        panel = self.query_one("#agent-facts", Static)
+        panel.border_title = plain(name_of(stats))
+        panel.update("\n".join(facts(stats, entry.run)))
+        self.query_one("#agent-harm", Static).border_title = "evictions that hurt"
+        self.query_one("#agent-harm", Static).update(self._harm(entry, stats))
+        sessions = self.query_one("#agent-sessions", Static)
+        sessions.border_title = "its sessions, and who is expected next"
+        lines = sessions_of(entry.run, self._agent)[: max(1, sessions.content_size.height)]
+        sessions.update("\n".join(lines) or "none is at this agent now")
+
+    def _harm(self, entry: NodeState, stats: AgentStats) -> Content:
+        """What it lost to whom, and what others lost to it, as bars."""
+        width = self.query_one("#agent-harm", Static).content_size.width
+        lost = dict(stats.evicted_by)
+        took = {other.agent: other.evicted_by[self._agent] for other in entry.run.agents.values()
+                if self._agent in other.evicted_by}  # fmt: skip
+        top = max([*lost.values(), *took.values()], default=0)
+        blocks: list[Content] = []
+        for title, values in (("lost to", lost), ("taken from", took)):
+            blocks.append(Content.styled(title, "bold"))
+            blocks.append(bars(values, entry.marks, width, short, top=top) if values else Content("nobody"))
+        return Content("\n").join(blocks)
+
+
+def spread(values: list[float | None]) -> list[float | None]:
+    """Each value also in the empty places after it, up to the next, where moments are wider than places: at most a
+    handful, so that real pauses stay blank."""
+    widest = 6
+    filled: list[float | None] = []
+    last, age = None, 0
+    for value in values:
+        last, age = (value, 0) if value is not None else (last, age + 1)
+        filled.append(last if age < widest else None)
+    return filled
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,110 @@
+"""One chain from effect to cause, opened over another screen: each step in words, the whole event below."""
+
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ..causes import Link
+from ..commands import Target
+from ..event_log import LogLine
+from ..fields import fields_of
+from ..fleet_state import NodeState
+from ..widgets.panel import Panel
+from ..words import time_of_day
+from .base import ActingScreen
+
+SIGNS = {"miss": ">", "effect": ">", "eviction": "-", "insert": "+", "request": "?", "order": "*"}
+
+
+class ChainScreen(ActingScreen):
+    """Steps as the run knew them when it was opened; orders are about the agent that was hurt."""
+
+    mode = "harm"
+    help_text = (
+        "From effect to cause: the request that had to compute again, the eviction that made it, the insert that "
+        "needed the room, the request that it was for; and on, where that one had been hurt itself. Up and down "
+        "choose a step, enter shows its event in the log, escape goes back. t p b w act on the agent that was hurt."
+    )
+    BINDINGS = [
+        Binding("up,k", "move(-1)", show=False, tooltip="to the effect"),
+        Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause"),
+        Binding("enter", "open", "in the log", tooltip="show this event in the log"),
+        Binding("y", "copy", "copy", show=False, tooltip="copy the chain"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
+    ]
+
+    def __init__(self, mode: str, links: Sequence[Link], agent: str) -> None:
+        super().__init__()
+        self._opened_from, self._links, self._agent = mode, links, agent
+        self._place = 0
+
+    @property
+    def shown_mode(self) -> str:
+        return self._opened_from
+
+    def body(self) -> Iterable[Widget]:
+        with VerticalScroll(id="chain", can_focus=False):
+            for place in range(len(self._links)):
+                yield Panel(id=f"link-{place}")
+        yield Panel(id="event-fields", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if tables:
+            self._show(entry)
+
+    def target(self) -> Target | None:
+        return self.agent_target(self._agent)
+
+    def action_move(self, steps: int) -> None:
+        self._place = max(0, min(len(self._links) - 1, self._place + steps))
+        if self.entry is not None:
+            self._show(self.entry)
+            self.query_one(f"#link-{self._place}").scroll_visible(animate=False)
+
+    async def action_open(self) -> None:
+        seq = self._links[self._place].seq
+        if seq < 0:
+            self.notify("the log no longer holds this event", severity="warning", timeout=4)
+            return
+        await self.deck.show_event(seq)
+
+    def action_copy(self) -> None:
+        worded = [f"{time_of_day(link.t_ns)} {link.what}: {link.text}" for link in self._links]
+        self.deck.copy_to_clipboard("\n".join(worded))
+        self.notify("chain copied", timeout=2)
+
+    def _show(self, entry: NodeState) -> None:
+        self.query_one("#chain").border_title = f"from effect to cause: {len(self._links)} steps"
+        for place, link in enumerate(self._links):
+            self.query_one(f"#link-{place}", Static).update(self._line(place, link))
+        fields = self.query_one("#event-fields", Static)
+        fields.border_title = "its event"
+        line = line_of(entry, self._links[self._place].seq)
+        fields.update(
+            fields_of(line) if line else "the log does not hold it; the words above are from the folded state"
+        )
+
+    def _line(self, place: int, link: Link) -> Content:
+        here = place == self._place
+        because = "" if not place else "   because\n" if link.what != "miss" else "   which had been hurt itself\n"
+        when = time_of_day(link.t_ns) if link.t_ns else "?"
+        style = "bold on $primary-muted" if here else ""
+        return Content.assemble(
+            (because, "$text-muted"),
+            (f"{SIGNS.get(link.what, ' ')} {when:<10} ", "bold $accent"),
+            (f"{link.what:<8}  {link.text}", style),
+        )
+
+
+def line_of(entry: NodeState, seq: int) -> LogLine | None:
+    """The event with this number, if the log still holds it."""
+    return next((line for line in entry.log if line.seq == seq), None) if seq >= 0 else None

@@ -1,0 +1,48 @@
+"""Mode 9: who follows whom, how sure that is, and how often it came true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ..fleet_state import NodeState
+from ..matrix import transitions
+from ..next_agents import SESSIONS_HEAD, live_sessions, summary
+from ..widgets.panel import Panel
+from .base import DeckScreen
+
+
+class TransitionsScreen(DeckScreen):
+    """The matrix above, the sessions below."""
+
+    mode = "transitions"
+    help_text = (
+        "Rows: the agent that ran; columns, by letter: the agent that came next in the same session, how often. "
+        "Predictability R is 1 - H(next | present) / H(next): 0 no better than chance, 1 certain. A guess is that the "
+        "most frequent follower so far comes next; it is made before every step and counted against what came."
+    )
+
+    def body(self) -> Iterable[Widget]:
+        yield Panel(id="next-words", markup=False)
+        with Vertical(id="next-panels"):
+            yield Panel(id="next-matrix")
+            yield Panel(id="next-sessions", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if not tables:
+            return
+        said = entry.table.predictability if entry.table and entry.table.dispatches else None
+        self.query_one("#next-words", Static).update(summary(entry.run, said))
+        matrix = self.query_one("#next-matrix", Static)
+        matrix.border_title = "next in the same session: row, then column"
+        if matrix.content_size:
+            matrix.update(transitions(entry.run, entry.marks, *matrix.content_size))
+        sessions = self.query_one("#next-sessions", Static)
+        width, height = sessions.content_size
+        sessions.border_title = f"{len(entry.run.session_agent):,} sessions, the last used first"
+        lines = live_sessions(entry.run, max(1, height - 1), max(20, width))
+        sessions.update(Content("\n".join([SESSIONS_HEAD, *lines] if lines else ["no session yet"])))

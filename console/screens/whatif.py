@@ -1,0 +1,205 @@
+"""Mode 0: the recorded requests under other policies or with other memory, side by side with what really happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from ..fleet_state import NodeState
+from ..policy_table import policy_table
+from ..whatif_runs import AS_RECORDED, Case, WhatIfs
+from ..widgets.panel import Panel
+from ..widgets.table import Cell, Column, SyncTable
+from ..words import bar, brief_id, clip, ratio, seconds, short, tokens
+from .base import DeckScreen
+
+COLUMNS = (
+    Column("", 1),
+    Column("policy", 20),
+    Column("cache", 8, right=True),
+    Column("hit rate", 8, right=True),
+    Column("points", 7, right=True),
+    Column("saved tok", 10, right=True),
+    Column("evictions", 9, right=True, least=90),
+    Column("that hurt", 9, right=True, least=90),
+    Column("tok again", 10, right=True, least=110),
+    Column("", 0),
+)
+TIMES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+BEST = "best possible"
+
+
+class CasesTable(SyncTable):
+    """Left and right change the memory of every case."""
+
+    BINDINGS = [
+        Binding("enter", "select_cursor", "run", tooltip="run this policy over the recorded requests"),
+        Binding("left,h", "screen.size(-1)", "less", key_display="←", tooltip="a smaller cache"),
+        Binding("right,l", "screen.size(1)", "more", key_display="→", tooltip="a larger cache"),
+    ]
+
+
+class WhatIfScreen(DeckScreen):
+    """One row per policy at one size of the cache; a run goes on in a thread while anything else is looked at."""
+
+    mode = "whatif"
+    help_text = (
+        "What the same requests, at their recorded times, would have found in the cache under another policy or with "
+        "more or less memory: nothing is asked of the engine. enter runs a row, A all of them, x stops, left and right "
+        "change the memory. c compares with the row under the cursor instead of with what really happened; H counts "
+        "only what came after the moment that a replay stands at. Best possible: no eviction order could do better."
+    )
+    BINDINGS = [
+        Binding("A", "run_all", "run all", tooltip="run every policy at this size"),
+        Binding("x", "stop", "stop", tooltip="stop the run under way"),
+        Binding("c", "compare", "compare with", tooltip="compare the others with this row"),
+        Binding("H", "from_here", "from here", tooltip="count only what comes after this moment of the replay"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._times = TIMES.index(1.0)
+        self._base: Case | None = None
+        self._from_here = False
+
+    def body(self) -> Iterable[Widget]:
+        yield CasesTable(COLUMNS, id="cases")
+        yield Panel(id="whatif-words", markup=False)
+        yield Panel(id="whatif-agents", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if not tables:
+            return
+        runs, why = self.deck.whatifs(entry)
+        table = self.query_one("#cases", SyncTable)
+        table.border_title = self._title(runs)
+        if runs is None:
+            self.query_one("#whatif-words", Static).update(why)
+            return
+        table.sync(self._rows(runs, self._cases(entry)))
+        self._show_words(runs, self._selected(entry))
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        if self.entry is not None:
+            chosen = [case for case in self._cases(self.entry) if case.policy == str(event.row_key.value)]
+            self.deck.run_whatifs(self.entry, chosen)
+
+    def on_data_table_row_highlighted(self) -> None:
+        self.refresh_state(tables=True)
+
+    def action_size(self, places: int) -> None:
+        self._times = max(0, min(len(TIMES) - 1, self._times + places))
+        self.refresh_state(tables=True)
+
+    def action_run_all(self) -> None:
+        if self.entry is not None:
+            runs, _ = self.deck.whatifs(self.entry)
+            cases = self._cases(self.entry)
+            self.deck.run_whatifs(self.entry, [case for case in cases if runs and case not in runs.outcomes])
+
+    def action_stop(self) -> None:
+        self.deck.stop_whatifs()
+
+    def action_compare(self) -> None:
+        self._base = self._selected(self.entry) if self.entry else None
+        self.refresh_state(tables=True)
+
+    def action_from_here(self) -> None:
+        if self.deck.replay is None:
+            self.notify("a live run has no later part yet", severity="warning", timeout=4)
+            return
+        self._from_here = not self._from_here
+        self.refresh_state(tables=True)
+
+    def _cases(self, entry: NodeState) -> list[Case]:
+        names = [policy.name for policy in policy_table(entry).policies if policy.slot == "eviction"]
+        return [Case(name, TIMES[self._times]) for name in names]
+
+    def _selected(self, entry: NodeState) -> Case | None:
+        """The case under the cursor, None for what really happened."""
+        selected = self.query_one("#cases", SyncTable).selected
+        return next((case for case in self._cases(entry) if case.policy == selected), None)
+
+    @property
+    def _after_seq(self) -> int:
+        return self.entry.seq if self._from_here and self.entry else -1
+
+    def _title(self, runs: WhatIfs | None) -> str:
+        size = f"a cache of {TIMES[self._times]:g}x the recorded size"
+        size += f", {tokens(round(runs.capacity_tokens * TIMES[self._times]))}" if runs and runs.capacity_tokens else ""
+        return f"what if: {size}" + (", counted from this moment on" if self._from_here else "")
+
+    def _rows(self, runs: WhatIfs, cases: list[Case]) -> list[tuple[str, list[Cell]]]:
+        rows = [(AS_RECORDED, self._recorded_row(runs))]
+        rows += [(case.policy, self._row(runs, case)) for case in cases]
+        bounds = [runs.outcomes[case] for case in cases if case in runs.outcomes]
+        if bounds and not self._from_here:
+            best = bounds[0]
+            rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
+            rows.append((BEST, [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", ""]))
+        return rows
+
+    def _recorded_row(self, runs: WhatIfs) -> list[Cell]:
+        rate = runs.hit_rate(None, self._after_seq)
+        saved = sum(cached for _, cached in runs.by_agent(None, self._after_seq).values())
+        shown = "-" if rate is None else f"{100 * rate:.1f} %"
+        mark = ">" if self._base is None else " "
+        return [mark, AS_RECORDED, short(runs.capacity_tokens), shown, "", f"{saved:,}", "", "", "", ""]
+
+    def _row(self, runs: WhatIfs, case: Case) -> list[Cell]:
+        mark = Text(">" if self._base == case else " ", style="bold")
+        size = short(runs.capacity_tokens * case.times) if runs.capacity_tokens else f"{case.times:g}x"
+        outcome = runs.outcomes.get(case)
+        rate = runs.hit_rate(case, self._after_seq) if outcome else None
+        if outcome is None or rate is None:
+            return [mark, case.policy, size, "-", "", "", "", "", "", self._state(runs, case)]
+        base = self._base if self._base in runs.outcomes else None
+        than = runs.hit_rate(base, self._after_seq) or 0.0
+        saved = sum(cached for _, cached in runs.by_agent(case, self._after_seq).values())
+        counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
+        return [
+            mark, case.policy, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
+            self._state(runs, case),
+        ]  # fmt: skip
+
+    def _state(self, runs: WhatIfs, case: Case) -> str:
+        if runs.running == case:
+            return f"{bar(runs.progress, 10)} {100 * runs.progress:.0f} %"
+        if case in runs.failed:
+            return f"! {runs.failed[case]}"
+        outcome = runs.outcomes.get(case)
+        return f"in {seconds(outcome.took_s)}" if outcome else "enter runs it"
+
+    def _show_words(self, runs: WhatIfs, case: Case | None) -> None:
+        """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""
+        words, agents = self.query_one("#whatif-words", Static), self.query_one("#whatif-agents", Static)
+        base = self._base if self._base in runs.outcomes else None
+        agents.border_title = f"hit rate by agent, compared with {base.policy if base else AS_RECORDED}"
+        if case is None or case not in runs.outcomes or case == base:
+            words.update("run a row to see where it first differs from the one marked >")
+            agents.update("")
+            return
+        found = runs.first_difference(base, case, self._after_seq)
+        if found is None:
+            words.update(f"{case.policy} would have served every request just the same")
+        else:
+            words.update(
+                f"first different: request {brief_id(found.request.rid)} of {found.request.agent or 'nobody'} "
+                f"(event {found.seq:,}), {tokens(found.request.prompt_tokens)}: {found.first_tokens:,} cached, under "
+                f"{case.policy} {found.second_tokens:,}"
+            )
+        before, after = runs.by_agent(base, self._after_seq), runs.by_agent(case, self._after_seq)
+        agents.update("\n".join(agent_line(name, *before[name], after[name][1]) for name in before))
+
+
+def agent_line(agent: str, prompt: int, before: int, after: int) -> str:
+    """'planner   12k tok   5 % ->  84 %  +79.0 points  ▌'."""
+    points = 100 * (after - before) / prompt if prompt else 0.0
+    gauge = bar(after / prompt if prompt else 0.0, 20)
+    name = clip(agent or "nobody", 18)
+    shares = f"{ratio(before, prompt):>5} -> {ratio(after, prompt):>5}"
+    return f"{name:<18} {short(prompt):>6} tok  {shares}  {points:+6.1f} points  {gauge}"

@@ -1,0 +1,97 @@
+"""Jumping through a recording: to evictions that hurt, orders, policies, faults, bookmarks; what cannot be said so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenario import NODE, folded, run_events
+from staging import drawn, recorded, until
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.bookmarks import Bookmarks
+from radixdeck.console.feed import ReplayFeed
+from radixdeck.console.jumps import marks, next_of, state_after
+from radixdeck.policies import events as e
+
+EVENTS = run_events()
+HURTS = [folded(EVENTS[:seq]).totals.evictions_that_hurt for seq in range(len(EVENTS) + 1)]
+SWITCHED = next(seq for seq, event in enumerate(EVENTS, 1) if isinstance(event, e.PolicySwitched))
+RISES = [seq for seq in range(1, len(EVENTS) + 1) if HURTS[seq] > HURTS[seq - 1]]
+
+
+@pytest.mark.parametrize("near", [1_000, 10])
+async def test_every_eviction_that_hurt_is_found_both_ways(
+    tmp_path: Path, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radixdeck.console.jumps.NEAR", near)
+    with await recorded(tmp_path / "run.db", EVENTS) as session:
+        for place in (0, 1, len(RISES) // 2, len(RISES) - 2):
+            here, following = RISES[place], RISES[place + 1]
+            assert next_of(session, "eviction that hurt", here) == following
+            assert next_of(session, "eviction that hurt", following, backwards=True) == here
+        assert next_of(session, "eviction that hurt", RISES[-1]) is None
+        assert next_of(session, "eviction that hurt", RISES[0], backwards=True) is None
+
+
+async def test_the_state_after_one_of_several_events_of_a_moment(tmp_path: Path) -> None:
+    with await recorded(tmp_path / "run.db", EVENTS) as session:
+        for seq in range(1, len(EVENTS), 37):
+            assert state_after(session, seq).totals == folded(EVENTS[:seq]).totals
+
+
+async def test_other_sorts_are_found_by_their_kind(tmp_path: Path) -> None:
+    with await recorded(tmp_path / "run.db", EVENTS) as session:
+        switched = next_of(session, "policy change", 0)
+        assert switched is not None
+        assert isinstance(EVENTS[switched - 1], e.PolicySwitched)
+        refused = next_of(session, "fault", 0)
+        assert refused is not None
+        assert isinstance(EVENTS[refused - 1], e.RequestRefused)
+        assert next_of(session, "operator action", 0) is None
+        assert {sign for _, sign in marks(session)} == {"~", "!"}
+
+
+async def test_the_keys(tmp_path: Path) -> None:
+    session = await recorded(tmp_path / "run.db", EVENTS)
+    feed = ReplayFeed(session, playing=False)
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+        await pilot.press("6", "full_stop")
+        await until(pilot, lambda: feed.position_ns == session.arrived_ns(RISES[0]))
+        await until(pilot, lambda: app.fleet.nodes[NODE].run.totals.evictions_that_hurt == HURTS[RISES[0]])
+        await pilot.press("B")
+        text = await drawn(pilot)
+        assert "jump to: eviction that hurt" in text
+        assert "(1 set)" in text
+        assert "b" in next(line for line in text.splitlines() if "~" in line and "policy" not in line)
+        await pilot.press("J", "full_stop" if RISES[0] < SWITCHED else "comma")
+        await until(pilot, lambda: feed.position_ns == session.arrived_ns(SWITCHED))
+        await pilot.press("J", "full_stop")
+        await until(pilot, lambda: bool(feed.notice))
+        await drawn(pilot)
+        assert any("no operator action after this" in note.message for note in app._notifications)
+        await pilot.press("J", "J", "comma" if RISES[0] < SWITCHED else "full_stop")
+        await until(pilot, lambda: feed.position_ns == session.arrived_ns(RISES[0]))
+    assert ReplayFeed(session).bookmarks.times == [session.arrived_ns(RISES[0])]
+    session.close()
+
+
+def test_bookmarks_are_kept_and_taken_away(tmp_path: Path) -> None:
+    marks = Bookmarks(tmp_path / "run.db")
+    assert marks.toggle(100, 5)
+    assert marks.toggle(50, 5)
+    assert Bookmarks(tmp_path / "run.db").times == [50, 100]
+    assert not marks.toggle(103, 5)
+    assert marks.times == [50]
+    assert (marks.next(10), marks.next(50), marks.next(60, backwards=True)) == (50, None, 50)
+
+
+def test_bookmarks_that_cannot_be_read_or_kept_are_said_so(tmp_path: Path) -> None:
+    (tmp_path / "run.db.marks.json").write_text('{"no": "list"}')
+    marks = Bookmarks(tmp_path / "run.db")
+    assert "cannot be read" in marks.trouble
+    gone = Bookmarks(tmp_path / "nowhere" / "run.db")
+    gone.toggle(1, 0)
+    assert "bookmarks are not kept" in gone.trouble

@@ -1,0 +1,36 @@
+"""How sure the next agent is: R from counts, guesses against what came, the screen."""
+
+from __future__ import annotations
+
+import pytest
+from scenario import folded, run_events
+from staging import LARGE, SMALL, console, drawn
+
+from radixdeck.console.next_agents import live_sessions, predictability, summary
+from radixdeck.policies.residency import RunState
+
+
+def test_certain_and_random_followers() -> None:
+    assert predictability({"a": {"b": 5}, "b": {"a": 5}}).share == pytest.approx(1.0)
+    assert predictability({"a": {"a": 5, "b": 5}, "b": {"a": 5, "b": 5}}).share == pytest.approx(0.0)
+    half = predictability({"a": {"b": 4}, "b": {"a": 2, "b": 2}})
+    assert 0 < half.share < 1
+    assert predictability({}).steps == 0
+
+
+def test_sessions_tell_where_they_are_and_what_comes() -> None:
+    state = folded(run_events())
+    lines = live_sessions(state, 2, 200)
+    assert len(lines) == 2
+    assert lines[0].split() == ["s3", "search[web]", "11", "of", "11", "planner", "100", "%"]
+    assert "50 of 50 times (100 %)" in summary(state, None)
+    assert live_sessions(RunState(), 9, 80) == []
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_the_screen(size: tuple[int, int]) -> None:
+    async with console(size) as pilot:
+        await pilot.press("9")
+        text = await drawn(pilot)
+        for fact in ("predictability R 1.00", "the policy in force says 0.62", "4 sessions", "13 of 13", "P planner"):
+            assert fact in text.replace("\n ", ""), text

@@ -1,0 +1,71 @@
+"""When a node's turn to be evicted comes, and what the map says of it."""
+
+from __future__ import annotations
+
+from scenario import folded, run_events
+from staging import LARGE, console, drawn
+
+from radixdeck.console.cache_map import next_victims
+from radixdeck.console.victim_order import Turn, in_order, turn_of, turn_words
+from radixdeck.daemon.wire import SubjectScore
+from radixdeck.policies.residency import NodeView, RunState
+
+S = 1_000_000_000
+
+
+def three() -> RunState:
+    """A prefix of two histories, the second used last; 30 tokens are free."""
+    nodes = [
+        NodeView(node=1, parent=0, start=0, tokens=50, agents=("a",), role="anchor", last_use_ns=3 * S),
+        NodeView(node=2, parent=1, start=50, tokens=10, agents=("a",), role="private", session="s", last_use_ns=1 * S),
+        NodeView(node=3, parent=1, start=50, tokens=10, agents=("a",), role="private", session="t", last_use_ns=2 * S),
+    ]
+    return RunState(capacity_tokens=100, nodes={view.node: view for view in nodes}, t_ns=4 * S)
+
+
+def test_a_prefix_goes_after_everything_below_it() -> None:
+    assert [victim.view.node for victim in in_order(three(), ())] == [2, 3, 1]
+
+
+def test_scores_and_pins_decide_before_age() -> None:
+    scores = [SubjectScore(role="private", agents=("a",), session="s", key=5.0)]
+    assert [victim.view.node for victim in in_order(three(), scores)] == [3, 2, 1]
+    state = three()
+    state.nodes[2].pinned = True
+    assert [victim.view.node for victim in in_order(state, ())] == [3, 2, 1]
+
+
+def test_how_much_must_be_computed_before_a_node_goes() -> None:
+    turn = turn_of(three(), (), 1, 4 * S)
+    assert turn == Turn(place=3, before_tokens=20, free_tokens=30, per_s=0.0, pinned=False)
+    assert turn_words(turn) == "goes as number 3: after 51 tok more; nothing is computed now"
+    paced = turn._replace(per_s=10.0)
+    assert turn_words(paced) == "goes as number 3: after 51 tok more, about 5.1 s at the present 10 tok/s"
+    assert turn_of(three(), (), 77, 0) is None
+
+
+def test_every_node_has_its_turn_and_the_first_are_the_next_victims() -> None:
+    state = folded(run_events())
+    order = list(in_order(state, ()))
+    assert sorted(victim.view.node for victim in order) == sorted(state.nodes)
+    assert order[0] == next_victims(state, (), 1)[0]
+
+
+def test_a_ring_in_an_odd_stream_ends() -> None:
+    ring = RunState(nodes={n: NodeView(node=n, parent=3 - n, start=0, tokens=1) for n in (1, 2)})
+    assert list(in_order(ring, ())) == []
+
+
+async def test_the_map_explains_the_turn_and_shades_by_it() -> None:
+    async with console(LARGE) as pilot:
+        await pilot.press("2", "right", "right")
+        assert "goes as number" in await drawn(pilot)
+        await pilot.press("v")
+        assert "by age, 0 the youngest" in await drawn(pilot)
+        await pilot.press("v")
+        text = await drawn(pilot)
+        assert "by turn, 0 goes first" in text
+        assert "0000000" in text
+        assert "just gone" in text
+        await pilot.press("v")
+        assert "CCCC" in await drawn(pilot)
