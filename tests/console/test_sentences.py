@@ -103,6 +103,10 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         "coder gave its answer in s1 (stop)",
     ),
     "session_ended": (e.SessionEnded(t_ns=1, session="s1"), "session s1 ended (declared)"),
+    "next_agent_hinted": (
+        e.NextAgentHinted(t_ns=1, session="s1", agent="coder"),
+        "session s1 was said to go on with coder",
+    ),
     "anchor_measured": (
         e.AnchorMeasured(t_ns=1, agent="coder", tokens=520, exact=False),
         "anchor of coder is 520 tok (learned from what its sessions share)",
