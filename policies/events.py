@@ -135,7 +135,8 @@ class PrefixMatched(Event, frozen=True, kw_only=True, tag="prefix_matched"):
     `cached_tokens`: prefix found on the device; `node`: deepest node of that prefix. `anchor_tokens`: how many leading
     tokens are the agent's anchor, 0 if not known yet. The prompt itself is kept as prefix hashes: the first
     `base_tokens` equal those of request `base_rid`'s prompt + output, the rest is `tail` (4 bytes per token, little
-    endian), so two prompts share exactly as many tokens as their hash sequences share leading values.
+    endian), so two prompts share exactly as many tokens as their hash sequences share leading values. `refused`: the
+    steps at which it was looked up before and found no room (the last 32): each look-up was a use of its prefix.
     """
 
     rid: str
@@ -152,6 +153,7 @@ class PrefixMatched(Event, frozen=True, kw_only=True, tag="prefix_matched"):
     base_tokens: int = 0
     tail: bytes = b""
     step: int = 0
+    refused: tuple[int, ...] = ()
 
 
 class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):

@@ -12,13 +12,17 @@ Step = Literal["start", "prefilled", "finish"]
 STEPS: tuple[Step, ...] = ("start", "prefilled", "finish")
 
 
+Lookup = tuple[int, int]
+"""When a request was looked up: how often the engine had started by then, and the step it was at."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One request. `hashes`: prefix hashes, uint32, one per token, prompt then output, as it lay in the tree at last.
 
     `start`: when it was matched and took its room; `inserted`: when others could match its prompt; `finish`: when its
     output was in the tree and it let go. All three are numbers on one common line. `cached_tokens`: what the engine
-    really served. `warm`: a warm-up, which nobody waited for.
+    really served. `warm`: a warm-up, which nobody waited for. `refused`: steps at which it was looked up in vain.
     """
 
     rid: str
@@ -30,6 +34,7 @@ class Request:
     cached_tokens: int = 0
     agent: str = ""
     warm: bool = False
+    refused: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

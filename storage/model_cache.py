@@ -71,6 +71,11 @@ class ModelCache:
         self.on_matched(running)
         return found * self.page_size
 
+    def look_up(self, request: Request) -> None:
+        """A request is looked up and finds no room: its prefix is used all the same."""
+        pages = in_pages(request, self.page_size)
+        self.tree.match(pages.hashes[: pages.matchable])
+
     @property
     def is_extending(self) -> bool:
         """Whether the next batch is a prefill batch."""

@@ -6,7 +6,7 @@ model's. Policies, ownership and the choice of victims are the code that runs in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -26,7 +26,7 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Need, Observer
 from radixdeck.policies.ownership import NOBODY, Who
 
-from .demand import Request
+from .demand import Lookup, Request
 from .model_cache import CHUNK_TOKENS, ModelCache, Phase, Running
 from .model_stream import ModelStream
 from .model_tree import Node
@@ -50,14 +50,18 @@ class ObservedCache(ModelCache):
         super().__init__(self.observer, capacity_tokens, page_size, chunk_tokens)
         self.asked: dict[int, Asked] = {}
         self.others_extend = False
+        self.refused_at: Callable[[int], list[Request]] = lambda _step: []
         self._stream = stream
 
     def reach(self, step: int) -> None:
         """Make room for the batches that the scheduler had made room for by then; 0 tells of none.
 
-        `others_extend`: the next one is a prefill batch because of a request that is not modelled.
+        `others_extend`: the next one is a prefill batch because of a request that is not modelled. `refused_at`: who
+        was looked up before the batch after that step, and found no room.
         """
         while self.observer.step < step:
+            for request in self.refused_at(self.observer.step):
+                self.look_up(request)
             self.observer.step += 1
             if self.is_extending or self.others_extend:
                 self.others_extend = False
@@ -141,11 +145,14 @@ class ModelEngine:
         kv_tokens: int,
         take: Callable[[EngineEvent], None],
         chunk_tokens: int = CHUNK_TOKENS,
+        refused: Mapping[Lookup, list[Request]] | None = None,
     ) -> None:
         self.cached_tokens: dict[int, int] = {}
         self._policy = policy
         self._kv_tokens = kv_tokens
         self._chunk_tokens = chunk_tokens
+        self._refused = refused or {}
+        self._started = 0
         self._stream = ModelStream(host, take)
         self._numbers: dict[str, int] = {}
         self._others: dict[str, int] = {}
@@ -258,6 +265,7 @@ class ModelEngine:
             self._cache.measured(anchor)
 
     def _start(self, event: EngineStarted) -> None:
+        self._started += 1
         self._cache = self._new_cache(max(1, event.page_size))
         self._stream.emit(
             msgspec.structs.replace(event, capacity_tokens=self._kv_tokens, policy=self._policy or event.policy)
@@ -266,7 +274,9 @@ class ModelEngine:
     def _new_cache(self, page_size: int) -> ObservedCache:
         self._numbers.clear()
         self._others.clear()
-        return ObservedCache(self._stream, self._kv_tokens, page_size, self._chunk_tokens)
+        cache = ObservedCache(self._stream, self._kv_tokens, page_size, self._chunk_tokens)
+        cache.refused_at = lambda step: self._refused.get((self._started, step), [])
+        return cache
 
     def _loaded(self, event: EngineLoadSampled) -> EngineLoadSampled:
         page_size, idle_pages = self._cache.page_size, self._cache.tree.idle_pages

@@ -115,4 +115,5 @@ class _Open:
             cached_tokens=self.event.cached_tokens,
             agent=self.event.agent,
             warm=self.event.warm,
+            refused=self.event.refused,
         )

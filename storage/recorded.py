@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -22,7 +23,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
 )
 
-from .demand import Request
+from .demand import Lookup, Request
 from .errors import WhatIfError
 from .model_cache import CHUNK_TOKENS
 from .session import Numbered, Session
@@ -56,7 +57,9 @@ class Recorded:
         self.incomplete = session.skipped - before
         if all(request.warm for request in self.requests.values()):
             raise WhatIfError(f"{session.path} has no whole request in it: nothing to run again")
-        starts = [event for _, event in self._events(_tags(EngineStarted)) if isinstance(event, EngineStarted)]
+        found = list(self._events(_tags(EngineStarted)))
+        self._starts = [seq for seq, _ in found]
+        starts = [event for _, event in found if isinstance(event, EngineStarted)]
         self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
         self.policy = starts[0].policy if starts else ""
         self._page_size = max(1, starts[-1].page_size) if starts else 1
@@ -75,6 +78,14 @@ class Recorded:
         for seq, event in self._events(FED):
             if not (isinstance(event, CacheFlushed) and self._is_resync(seq)):
                 yield seq, event
+
+    def refused(self, *, warm_ups: bool) -> dict[Lookup, list[Request]]:
+        """The look-ups that led to no admission."""
+        found: dict[Lookup, list[Request]] = {}
+        for start, request in self.requests.items():
+            for step in request.refused if warm_ups or not request.warm else ():
+                found.setdefault((bisect(self._starts, start), step), []).append(request)
+        return found
 
     def _is_resync(self, seq: int) -> bool:
         """The engine reports its whole tree anew as a flush with nodes behind it that no request made."""

@@ -133,7 +133,8 @@ class _Run:
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
         host = PolicyHost([policy], recorded.tunables())
-        self._engine = ModelEngine(host, policy, kv_tokens, self._told, recorded.chunk_tokens)
+        refused = recorded.refused(warm_ups=self._warms)
+        self._engine = ModelEngine(host, policy, kv_tokens, self._told, recorded.chunk_tokens, refused)
 
     def feed(self, seq: int, event: AnyEvent) -> None:
         """One recorded event. What the model says of itself (switches, failures) is not taken from the recording."""

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 ATTRIBUTE = "radixdeck_track"
 HEALTH_CHECK_PREFIX = "HEALTH_CHECK"
+MAX_REFUSED = 32
 Phase = Literal["prompt", "finish"]
 
 
@@ -35,10 +36,12 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Track(msgspec.Struct):
-    """One request. `match`: the last look-up before its dispatch; `inserted`: (total, new, node) of an insert."""
+    """One request. `match`: the last look-up before its dispatch, `looked`: the steps of all of them; `inserted`:
+    (total, new, node) of an insert."""
 
     who: Who
     match: Match | None = None
+    looked: list[int] = []
     dispatched: bool = False
     prompt: Sketch | None = None
     inserted: tuple[int, int, int] | None = None
@@ -80,6 +83,7 @@ class RequestObserver:
         track = track_of(req)
         if not track.dispatched:
             track.match = match
+            track.looked = [*track.looked[-MAX_REFUSED:], self._observer.step]
 
     def dispatched(self, req: Any, match: Match | None, tree: Any) -> None:
         """A request was admitted to its first prefill."""
@@ -125,7 +129,7 @@ class RequestObserver:
                 prompt_tokens=len(prompt), cached_tokens=match.cached_tokens, host_tokens=match.host_tokens,
                 anchor_tokens=who.anchor or self._ownership.anchors.get(who.agent, 0), node=match.node, warm=who.warm,
                 base_rid=base.rid, base_tokens=base.tokens, tail=prompt[base.tokens :].tobytes(),
-                step=self._observer.step,
+                step=self._observer.step, refused=tuple(track.looked[:-1]),
             )
         )  # fmt: skip
         self._observer.used(tree.node_by_id(match.node), who)

@@ -66,7 +66,7 @@ async def recording_of(policy: str, at_once: int, home: Path) -> Path:
         policy=PolicySection(enabled=[policy]),
     )
     async with open_daemon(config) as daemon:
-        await daemon.engine.wait_ready(180)
+        await daemon.engine.wait_ready(300)
         client = openai.AsyncOpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, timeout=60)
         turns = iter(generate(WORKLOAD))
         await asyncio.gather(*(ask_all(client, turns) for _ in range(at_once)))

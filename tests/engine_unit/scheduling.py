@@ -33,15 +33,24 @@ class Job:
 
 
 class Loop:
-    """`bench`: see conftest. `finished` is told the request of every job that is through."""
+    """`bench`: see conftest. `finished` is told the request of every job that is through. `refuses` says whether there
+    is no room for the next one after all; it is looked up again the next turn."""
 
-    def __init__(self, bench: Any, chunk_tokens: int, overlap: bool, finished: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        bench: Any,
+        chunk_tokens: int,
+        overlap: bool,
+        finished: Callable[[Any], None],
+        refuses: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.bench = bench
         self.waiting: deque[Job] = deque()
         self.running: list[Job] = []
         self._chunk_tokens = chunk_tokens
         self._overlap = overlap
         self._finished = finished
+        self._refuses = lambda: bool(self.running or self._cut) and refuses()
         self._cut: Job | None = None
         self._last: list[Job] = []
         self._results: deque[list[Job]] = deque()
@@ -80,8 +89,11 @@ class Loop:
             left -= self._cut_to(self._cut, left)
             batch.append(self._cut)
         while self.waiting and left > 0 and len(self.running) + len(batch) < most:
-            job = self.waiting.popleft()
+            job = self.waiting[0]
             job.req.init_next_round_input(self.bench.cache)
+            if self._refuses():
+                break
+            self.waiting.popleft()
             job.req.lock_receipt = self.bench.cache.inc_lock_ref(job.req.last_node).to_dec_params()
             left -= self._cut_to(job, left)
             match = Match(len(job.req.prefix_indices), 0, job.req.last_node)

@@ -142,7 +142,7 @@ class Callers:
     """Callers of a Loop, and what the daemon tells the engine of them: always late, in the midst of other things."""
 
     def __init__(self, bench: Any, clock: Clock, seed: int, chunk_tokens: int, overlap: bool) -> None:
-        self.loop = Loop(bench, chunk_tokens, overlap, self._finished)
+        self.loop = Loop(bench, chunk_tokens, overlap, self._finished, lambda: self._random.random() < 0.3)
         self._bench, self._clock = bench, clock
         self._workload = Workload(seed)
         self._random = self._workload.random
