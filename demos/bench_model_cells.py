@@ -70,12 +70,19 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def points(self) -> float:
         """Percentage points of hit rate above LRU."""
-        return 100 * (self.hit - self.lru)
+        return 100 * (self.cached_tokens - self.lru_tokens) / self.prompt_tokens
+
+    @property
+    def above_best(self) -> float:
+        """Percentage points of hit rate above the best evictions without prefetch."""
+        return 100 * (self.cached_tokens - self.best_tokens) / self.prompt_tokens
 
     @property
     def gap(self) -> float | None:
         """Share of the way from LRU to the best evictions, percent; None where LRU leaves less than MIN_ROOM."""
-        return 100 * (self.hit - self.lru) / (self.best - self.lru) if self.best - self.lru >= MIN_ROOM else None
+        room_tokens = self.best_tokens - self.lru_tokens
+        enough = room_tokens >= MIN_ROOM * self.prompt_tokens
+        return 100 * (self.cached_tokens - self.lru_tokens) / room_tokens if enough and room_tokens > 0 else None
 
     @property
     def trace(self) -> str:

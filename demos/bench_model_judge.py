@@ -128,7 +128,7 @@ def _paths(cells: Sequence[Cell]) -> Row:
     """Either way of prefetching counts; what the best evictions without prefetch reach is the mark."""
     what, target = "path prefetch: hit rate", f">= best without {PATH_POINTS:+g} points"
     ways = {"idle": of(cells, PATHS_IDLE, AGENTS), "host tier": of(cells, PATHS_SPARE, AGENTS)}
-    above = {name: 100 * statistics.fmean(cell.hit - cell.best for cell in mine) for name, mine in ways.items() if mine}
+    above = {name: statistics.fmean(cell.above_best for cell in mine) for name, mine in ways.items() if mine}
     if not above:
         return _missing(what, target)
     value = ", ".join(f"{name} {points:+.1f}" for name, points in above.items())

@@ -1,4 +1,4 @@
-"""Modelled streams: the same seed gives the same stream, shapes and hints are what the settings say, garbage is refused."""
+"""Modelled streams: the same seed gives the same stream, shapes and hints are as settings say, garbage is refused."""
 
 from __future__ import annotations
 
