@@ -49,7 +49,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `change`: halfway through, new sessions have other agents in every other seat (`roster`), or another topology.
     `prompts`: `per_task`: agents with anchors written anew for each session, under new ids; `per_task_same_name`: under
-    the old ids. `ids`: what callers say, see `stream_ids`. `tells_ends`: whether they say when a session is over.
+    the old ids. `ids`: what callers say, see `stream_ids`. `tells_ends`, `tells_next`: whether they say when a session
+    is over, and which agent comes next.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prompts: Prompts = "fixed"
     ids: Ids = "true"
     tells_ends: bool = False
+    tells_next: bool = False
     preamble_tokens: int = 40
     anchor_tokens: Bounds = (300, 1500)
     task_tokens: Bounds = (40, 120)
