@@ -95,8 +95,8 @@ def judge(cells: Sequence[Cell], baselines: Sequence[str], only: Sequence[str] =
     judged += [
         (AGENTS, _gap("session ends told: all families", of(cells, ENDS), AGENTS, ENDS_GAP)),
         (AGENTS, _gap("next agent and ends told: all families", of(cells, NEXT), AGENTS, NEXT_GAP)),
-        (AGENTS, _paths("path prefetch: hit rate", cells, {"idle": PATHS_IDLE, "host tier": PATHS_SPARE}, PATH_POINTS)),
-        (AGENTS, _paths("path prefetch, next agent told", cells, {"host tier": PATHS_NEXT}, NEXT_POINTS)),
+        (AGENTS, _paths("path prefetch: hit rate", cells, {"idle": PATHS_IDLE, "decoding": PATHS_SPARE}, PATH_POINTS)),
+        (AGENTS, _paths("path prefetch, next agent told", cells, {"decoding": PATHS_NEXT}, NEXT_POINTS)),
         ((LOGS,), _gap("real logs", _long(ours), (LOGS,), LOGS_GAP)),
         ((LOGS,), _above_protecting(cells)),
         ((PLAIN,), _plain(ours)),
