@@ -23,8 +23,8 @@ MOST_JOBS = 2
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy and how it is run. `prefetch`: None means that it is not asked for warm-ups; `tells_ends`: callers say
-    when a session is over."""
+    """A policy and how it is run. `prefetch`: None means that it is not asked for warm-ups; `tells_ends`,
+    `tells_next`: callers say when a session is over, and which agent comes next."""
 
     label: str
     policy: str
@@ -32,6 +32,11 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     prefetch: Prefetch | None = None
     splits_anchors: bool = True
     tells_ends: bool = False
+    tells_next: bool = False
+
+    @property
+    def hints(self) -> tuple[bool, bool]:
+        return self.tells_ends, self.tells_next
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +75,19 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def points(self) -> float:
         """Percentage points of hit rate above LRU."""
-        return 100 * (self.hit - self.lru)
+        return 100 * (self.cached_tokens - self.lru_tokens) / self.prompt_tokens
+
+    @property
+    def above_best(self) -> float:
+        """Percentage points of hit rate above the best evictions without prefetch."""
+        return 100 * (self.cached_tokens - self.best_tokens) / self.prompt_tokens
 
     @property
     def gap(self) -> float | None:
         """Share of the way from LRU to the best evictions, percent; None where LRU leaves less than MIN_ROOM."""
-        return 100 * (self.hit - self.lru) / (self.best - self.lru) if self.best - self.lru >= MIN_ROOM else None
+        room_tokens = self.best_tokens - self.lru_tokens
+        enough = room_tokens >= MIN_ROOM * self.prompt_tokens
+        return 100 * (self.cached_tokens - self.lru_tokens) / room_tokens if enough and room_tokens > 0 else None
 
     @property
     def trace(self) -> str:
@@ -88,7 +100,7 @@ MIN_ROOM = 0.01
 
 @dataclass(frozen=True)
 class Task:
-    """All ways and budgets on one stream, which is generated once (twice if ends are told in some)."""
+    """All ways and budgets on one stream, which is generated once per set of hints."""
 
     family: str
     variant: str
@@ -104,12 +116,13 @@ class Task:
         if not found:
             raise WorkloadError(f"family {self.family!r} has no {self.variant!r}")
         cells: list[Cell] = []
-        for told in sorted({way.tells_ends for way in self.ways}):
-            stream = found[0].stream(self.seed, requests=self.requests, tells_ends=told)
+        for hints in sorted({way.hints for way in self.ways}):
+            ends, following = hints
+            stream = found[0].stream(self.seed, requests=self.requests, tells_ends=ends, tells_next=following)
             for budget in self.budgets:
                 kv_tokens = max(1, round(budget * stream.working_set_tokens))
                 for way in self.ways:
-                    if way.tells_ends == told:
+                    if way.hints == hints:
                         seen = evaluate(
                             stream, way.policy, kv_tokens, tunables=way.tunables, prefetch=way.prefetch,
                             splits_anchors=way.splits_anchors,

@@ -73,7 +73,7 @@ def by_prefetch(cells: Sequence[Cell], ways: Sequence[str]) -> str:
             sum(getattr(cell, f"{what}_tokens") for cell in mine) for what in ("warmed", "used", "lost", "prompt")
         )
         if warmed:
-            above = 100 * statistics.fmean(cell.hit - cell.best for cell in mine)
+            above = statistics.fmean(cell.above_best for cell in mine)
             shares = (100 * warmed / prompts, 100 * used / warmed, 100 * lost / prompts)
             rows.append([way, f"{above:+.1f}", *(f"{share:.1f}" for share in shares)])
     header = ["prefetch", "points above best without", "loaded, % of prompts", "used of it, %", "lost, % of prompts"]

@@ -22,8 +22,10 @@ AGENTS = (*TOPOLOGIES, NON_STATIONARY)
 OURS = "kv_caching"
 ENDS = "kv_caching, ends told"
 ANCHORS = "kv_caching + anchor warm-up"
-PATHS_IDLE = "kv_caching + path prefetch, idle engine"
-PATHS_SPARE = "kv_caching + path prefetch, host tier"
+NEXT = "kv_caching, next agent and ends told"
+PATHS_NEXT = "kv_caching + path prefetch while others decode, next agent told"
+PATHS_IDLE = "kv_caching + path prefetch while idle"
+PATHS_SPARE = "kv_caching + path prefetch while others decode"
 PATHS = "path_prefetch"
 """The tunable by which our policy prefetches whole paths."""
 WHILE_DECODING = "warm_while_decoding"
@@ -33,7 +35,6 @@ PARTS: dict[str, str] = {
     "protect_shared": "shared-prefix protection",
     "liveness": "liveness",
     "prediction": "prediction",
-    "finish_signal": "finish signal",
     "supersession": "supersession",
 }
 """Tunables that switch a part of our policy off at 0, and what they are called."""
@@ -55,6 +56,7 @@ def ours() -> list[Way]:
     ways = [
         Way(label=OURS, policy=OURS),
         Way(label=ENDS, policy=OURS, tells_ends=True),
+        Way(label=NEXT, policy=OURS, tells_ends=True, tells_next=True),
         Way(label=ANCHORS, policy=OURS, tunables=off, prefetch=Prefetch(when="idle")),
     ]
     if PATHS in known:
@@ -62,6 +64,14 @@ def ours() -> list[Way]:
         ways += [
             Way(label=PATHS_IDLE, policy=OURS, tunables={PATHS: 1.0}, prefetch=Prefetch(when="idle")),
             Way(label=PATHS_SPARE, policy=OURS, tunables=spare, prefetch=Prefetch(when="spare")),
+            Way(
+                label=PATHS_NEXT,
+                policy=OURS,
+                tunables=spare,
+                prefetch=Prefetch(when="spare"),
+                tells_ends=True,
+                tells_next=True,
+            ),
         ]
     return ways
 

@@ -38,7 +38,7 @@ class Variant(Protocol):
     def agents(self) -> int: ...
     @property
     def seeded(self) -> bool: ...
-    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False, tells_next: bool = False) -> Stream:
         """Raises WorkloadError."""
         ...
 
@@ -55,8 +55,9 @@ class Generated:
     def agents(self) -> int:
         return self.settings["agents"]
 
-    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
-        spec = StreamSpec(seed=seed, requests=requests, tells_ends=tells_ends, **self.settings)
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False, tells_next: bool = False) -> Stream:
+        hints = {"tells_ends": tells_ends, "tells_next": tells_next}
+        spec = StreamSpec(seed=seed, requests=requests, **hints, **self.settings)
         return generate_stream(spec, f"{self.name}, seed {seed}")
 
 
@@ -69,7 +70,7 @@ class Chats:
     agents: int = 0
     seeded: bool = field(default=True, init=False)
 
-    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False, tells_next: bool = False) -> Stream:
         return chats_stream(seed, requests=requests, names=self.names)
 
 
@@ -83,7 +84,7 @@ class Trace:
     agents: int = 0
     seeded: bool = field(default=False, init=False)
 
-    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False, tells_next: bool = False) -> Stream:
         return mooncake_stream(self.path, names=self.names)
 
 
@@ -96,8 +97,8 @@ class Logs:
     agents: int = 0
     seeded: bool = field(default=True, init=False)
 
-    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False) -> Stream:
-        return logs_stream(self.path, seed, tells_ends=tells_ends)
+    def stream(self, seed: int, *, requests: int = 800, tells_ends: bool = False, tells_next: bool = False) -> Stream:
+        return logs_stream(self.path, seed, tells_ends=tells_ends, tells_next=tells_next)
 
 
 def families(traces: Path | None = None) -> dict[str, list[Variant]]:

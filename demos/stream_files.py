@@ -106,7 +106,9 @@ def _plain(number: int, asked: _Asked, session: str, agent: str) -> Call:
 # ---- logs ----------------------------------------------------------------------------------------------------------
 
 
-def logs_stream(path: Path, seed: int, *, live_sessions: float = 5.0, tells_ends: bool = False) -> Stream:
+def logs_stream(
+    path: Path, seed: int, *, live_sessions: float = 5.0, tells_ends: bool = False, tells_next: bool = False
+) -> Stream:
     """The conversations of every *.json under a folder, in seeded order, arriving as a Poisson process. Agents and
     sessions are named; every response counts as an answer, for the logs' agents call tools in prose.
 
@@ -124,7 +126,7 @@ def logs_stream(path: Path, seed: int, *, live_sessions: float = 5.0, tells_ends
     for talk in talks:
         begin_s += rng.expovariate(1 / every_s)
         calls += [_later(call, begin_s) for call in talk]
-    return tell(f"{path.name}, {len(files)} logs, seed {seed}", calls, tells_ends=tells_ends)
+    return tell(f"{path.name}, {len(files)} logs, seed {seed}", calls, tells_ends=tells_ends, tells_next=tells_next)
 
 
 def _talk(file: Path, rng: Random) -> list[Call]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -107,26 +107,25 @@ class Script:
         walk = [self._team[seat] for seat in self._cast.walk(self._rng)]
         for place, persona in enumerate(walk):
             following = walk[place + 1].name if place + 1 < len(walk) else ""
-            for call in self._turn(persona, start_s, following):
-                yield call
-                start_s = call.finish_s + self._pause_s(persona, tool=call.tool)
+            finish_s = yield from self._turn(persona, start_s, following)
+            start_s = finish_s + self._pause_s(persona, tool=False)
 
-    def _turn(self, persona: Persona, start_s: float, following: str) -> Iterator[Call]:
-        """An agent's calls until it has answered: the tools it asks for come back to it."""
+    def _turn(self, persona: Persona, start_s: float, following: str) -> Generator[Call, None, float]:
+        """An agent's calls until it has answered: the tools it asks for come back to it. Returns when it has."""
         scratch: Prompt = ()
-        for tries in range(MOST_TOOL_CALLS + 1):
-            tool = tries < MOST_TOOL_CALLS and self._rng.random() < persona.tool_share
-            tail = self._tail(persona, scratch, first=not tries)
+        while True:
+            tool = len(scratch) < 2 * MOST_TOOL_CALLS and self._rng.random() < persona.tool_share
+            tail = self._tail(persona, scratch, first=not scratch)
             output = self._atom("said", self._spec.said_tokens)
             call = self._call(persona, tail, output, start_s, tool, following)
             yield call
             if not tool:
-                break
+                self._answered(persona, tail, output)
+                return call.finish_s
             start_s = call.finish_s + self._pause_s(persona, tool=True)
             result = self._atom("result", self._spec.result_tokens)
             scratch += (output, result)
             self._own[persona.name] = (*tail, output, result)
-        self._answered(persona, tail, output)
 
     def _tail(self, persona: Persona, scratch: Prompt, *, first: bool) -> Prompt:
         """What the prompt says behind the anchor."""

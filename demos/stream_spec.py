@@ -35,8 +35,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Anchors of 300-1,500 tokens behind a shared chat preamble, the two prompt styles (`supervisor`: anchor and the whole
     shared transcript; `private`: anchor and the agent's own history), the topologies, Poisson arrivals and tool pauses
-    are those of the experiment that the targets come from; message sizes are those of `workloads.WorkloadSpec`, so that
-    anchors make up the 34-62 % of prompt tokens that arXiv 2605.27744 reports for 6 and 12 agents.
+    are those of the experiment that the targets come from. Message sizes are near those of `workloads.WorkloadSpec`:
+    with 6 and 12 agents anchors are 30-55 % of prompt tokens, where arXiv 2605.27744 reports 34-62 %.
 
     `team`: agents of one session, drawn from all by Zipf's law, 0: all of them. `live_sessions`: mean number under way
     at once, by Little's law on the sessions' own mean duration. `tool_share`: share of responses that are tool
@@ -49,7 +49,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `change`: halfway through, new sessions have other agents in every other seat (`roster`), or another topology.
     `prompts`: `per_task`: agents with anchors written anew for each session, under new ids; `per_task_same_name`: under
-    the old ids. `ids`: what callers say, see `stream_ids`. `tells_ends`: whether they say when a session is over.
+    the old ids. `ids`: what callers say, see `stream_ids`. `tells_ends`, `tells_next`: whether they say when a session
+    is over, and which agent comes next.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prompts: Prompts = "fixed"
     ids: Ids = "true"
     tells_ends: bool = False
+    tells_next: bool = False
     preamble_tokens: int = 40
     anchor_tokens: Bounds = (300, 1500)
     task_tokens: Bounds = (40, 120)

@@ -18,6 +18,7 @@ from radixdeck.policies.events import (
     AnswerGiven,
     EngineEvent,
     EngineLoadSampled,
+    NextAgentHinted,
     PrefixInserted,
     PrefixMatched,
     SessionEnded,
@@ -54,19 +55,21 @@ class _Step:
 START, PREFILLED, FINISH, TOLD, MEASURED, SAMPLED = range(6)
 
 
-def tell(name: str, calls: Sequence[Call], *, tells_ends: bool = False) -> Stream:
-    """The stream of these calls, `tells_ends`: whether callers say that a session is over. Raises WorkloadError if
-    there are none."""
+def tell(name: str, calls: Sequence[Call], *, tells_ends: bool = False, tells_next: bool = False) -> Stream:
+    """The stream of these calls; `tells_ends`, `tells_next`: whether callers say when a session is over, and which
+    agent comes next. Raises WorkloadError if there are no calls."""
     if not calls:
         raise WorkloadError(f"{name}: no requests")
-    return _Telling(name, sorted(calls, key=lambda call: call.start_s), tells_ends).stream()
+    ordered = sorted(calls, key=lambda call: call.start_s)
+    return _Telling(name, ordered, tells_ends=tells_ends, tells_next=tells_next).stream()
 
 
 class _Telling:
     """One stream in the making."""
 
-    def __init__(self, name: str, calls: Sequence[Call], tells_ends: bool) -> None:
-        self._name, self._calls, self._tells_ends = name, calls, tells_ends
+    def __init__(self, name: str, calls: Sequence[Call], *, tells_ends: bool, tells_next: bool) -> None:
+        self._name, self._calls = name, calls
+        self._tells_ends, self._tells_next = tells_ends, tells_next
         self._hasher = PrefixHasher()
         self._requests = [self._request(number, call) for number, call in enumerate(calls)]
         self._moments: list[Moment] = []
@@ -195,6 +198,8 @@ class _Telling:
         call, rid = self._calls[step.number], self._requests[step.number].rid
         kind = ToolCalled if call.tool else AnswerGiven
         self._say(kind(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session))
+        if call.next_agent and self._tells_next and call.session:
+            self._say(NextAgentHinted(t_ns=step.t_ns, session=call.session, agent=call.next_agent, rid=rid))
         if call.last and self._tells_ends and call.session:
             self._ownership.end_session(call.session)
             self._say(SessionEnded(t_ns=step.t_ns, session=call.session))

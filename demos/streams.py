@@ -25,7 +25,7 @@ PILOTS = 48
 def generate_stream(spec: StreamSpec, name: str = "") -> Stream:
     """The stream of a spec; equal specs give equal streams. Raises WorkloadError if a setting makes no sense."""
     calls = renamed(scripted(spec), spec.ids, spec.seed)
-    return tell(name or name_of(spec), calls, tells_ends=spec.tells_ends)
+    return tell(name or name_of(spec), calls, tells_ends=spec.tells_ends, tells_next=spec.tells_next)
 
 
 def name_of(spec: StreamSpec) -> str:

@@ -31,8 +31,8 @@ PREEMPTED = "preempted by real work"
 
 class Prefetch(msgspec.Struct, frozen=True, kw_only=True):
     """`when`: `idle`, while no request is under way, as the daemon does it; `spare`, while no prompt is being computed
-    though others decode: the generous assumption that decoding leaves the time. `tokens_per_s`: speed of computing a
-    prompt, or of loading it from a host tier that has everything."""
+    though others decode: the generous assumption that decoding leaves the time, or that a host tier has what is loaded.
+    `tokens_per_s`: speed of computing a prompt, or of loading it."""
 
     when: Literal["idle", "spare"] = "idle"
     tokens_per_s: float = 8_000.0

@@ -1,4 +1,4 @@
-"""Modelled streams: the same seed gives the same stream, shapes and hints are what the settings say, garbage is refused."""
+"""Modelled streams: the same seed gives the same stream, shapes and hints are as settings say, garbage is refused."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from radixdeck.policies.events import (
     AnchorMeasured,
     AnswerGiven,
     EngineLoadSampled,
+    NextAgentHinted,
     PrefixInserted,
     PrefixMatched,
     SessionEnded,
@@ -151,6 +152,20 @@ def test_the_end_of_a_session_is_told_where_callers_say_it(tells: bool) -> None:
     assert bool(ended) == tells
     over = {call.session for call in scripted(StreamSpec(**SHORT)) if call.last}
     assert set(ended) == (over if tells else set())
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_next_agent_is_told_where_callers_say_it(tells: bool) -> None:
+    stream = generate_stream(StreamSpec(tells_next=tells, **SHORT))
+    hinted: dict[str, str] = {}
+    hits = 0
+    for event, _ in stream.moments:
+        if isinstance(event, NextAgentHinted):
+            hinted[event.session] = event.agent
+        elif isinstance(event, PrefixMatched) and event.session in hinted:
+            assert hinted.pop(event.session) == event.agent
+            hits += 1
+    assert (hits > 60) == tells
 
 
 def test_an_anchor_is_measured_after_its_first_request_and_known_from_then_on() -> None:

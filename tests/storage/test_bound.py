@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_samples import Numbering
 
-from radixdeck.storage.bound import Request, belady_bound, lru_hits
+from radixdeck.storage.bound import Request, Uses, belady_bound, lru_hits
 from radixdeck.storage.demand import steps_of
 
 Prompt = tuple[str, str]
@@ -127,6 +127,24 @@ def test_with_room_for_everything_all_reuse_hits(drawn: list[Prompt], page_size:
     requests = serial(*drawn)
     bound, lru = belady_bound(requests, 1000, page_size), lru_hits(requests, 1000, page_size)
     assert bound.hit_tokens == bound.reused_tokens == lru.hit_tokens
+
+
+@given(prompts, st.sampled_from([1, 2]))
+def test_the_working_set_is_the_least_room_in_which_nothing_is_lost(drawn: list[Prompt], page_size: int) -> None:
+    uses = Uses(serial(*drawn), page_size)
+    enough, held = uses.working_set_tokens(), max(uses.held) * page_size
+    assert uses.bound(enough).hit_tokens == uses.bound(10**6).hit_tokens
+    assert enough == held or uses.bound(enough - page_size).hit_tokens < uses.bound(enough).hit_tokens
+    assert Uses([], page_size).working_set_tokens() == 0
+
+
+def test_a_walk_gives_the_bound_at_any_capacity_again_and_again() -> None:
+    requests = serial(("aaaax", ""), ("bbbby", ""), ("aaaaz", ""), ("bbbbw", ""), ("aaaav", ""))
+    uses = Uses(requests, 1)
+    for capacity in (8, 9, 8, 100, 0):
+        assert uses.bound(capacity) == belady_bound(requests, capacity)
+    with pytest.raises(ValueError, match="capacity -1 tokens"):
+        uses.bound(-1)
 
 
 def test_two_agents_in_turn_with_room_for_one() -> None:

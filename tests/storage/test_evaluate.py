@@ -15,7 +15,7 @@ from radixdeck.policies.events import EngineEvent, NodeEvicted, PrefixMatched
 from radixdeck.policies.parameters import Tunable, TunableError
 from radixdeck.policies.primitives import Action, BasePolicy, Score, Subject
 from radixdeck.policies.registry import PolicyError
-from radixdeck.storage.atoms import Prompt, PrefixHasher, common, length
+from radixdeck.storage.atoms import PrefixHasher, Prompt, common, length
 from radixdeck.storage.evaluate import Prefetch, evaluate
 from radixdeck.storage.prefetch_waste import Waste
 from radixdeck.storage.streams import Stream
@@ -71,7 +71,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
     return Scripted
 
 
-# ---- evictions ---------------------------------------------------------------------------------------------------------
+# ---- evictions -------------------------------------------------------------------------------------------------------
 
 
 def test_lru_and_the_best_by_hand():
@@ -127,7 +127,7 @@ def test_garbage_is_refused():
         Prefetch(tokens_per_s=0)
 
 
-# ---- warm-ups ----------------------------------------------------------------------------------------------------------
+# ---- warm-ups --------------------------------------------------------------------------------------------------------
 
 
 def test_without_prefetch_no_policy_is_asked(scripted: type[Scripted]):
@@ -214,7 +214,7 @@ def test_tokens_that_were_evicted_before_their_use_are_not_used():
     assert waste.asked("x", hashes, 20) == 0
 
 
-# ---- prompts of atoms ----------------------------------------------------------------------------------------------------
+# ---- prompts of atoms ------------------------------------------------------------------------------------------------
 
 atoms = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=1, max_size=6).map(tuple)
 
