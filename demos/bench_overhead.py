@@ -1,8 +1,10 @@
 """What the daemon costs: latency and throughput against SGLang without it, idle CPU, a command's round trip.
 
 The whole daemon (plug-in, events, recording, MQTT, front) is held against SGLang as it comes, an engine of its own with
-SGLang's own cache, asked directly (`rounds.py`). Of that, the front's share is measured on one engine, asked directly
-and through the front in turns (`probe.py`). Clients run in a process of their own. Idle CPU is that of everything:
+SGLang's own cache, asked directly: on short cached prompts, where an engine's own time does not hide what is added
+(`probe.py`), and on the demo's workload (`rounds.py`), beside what two engines of SGLang's differ by. Of that, the
+front's share is measured on one engine, asked directly and through the front in turns. Clients run in a process of
+their own. Idle CPU is that of everything:
 daemon, broker, and all processes of the engine. A command goes from an MQTT client over the broker to the scheduler's
 loop and back. Both engines get the same CPU fill-ins where there is no GPU.
 """
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 import tempfile
 import time
@@ -28,19 +29,15 @@ from radixdeck.daemon.paths import home_of
 
 from .apart import DriveError
 from .live import EXPECTED, Live, open_live
-from .measure import percentile
+from .overhead import Overhead, floors, summarise, text
 from .picture import draw_distributions
 from .probe import Probe
 from .progress import Progress
-from .report import RESULTS, Record, machine, now_utc, save, table
+from .report import RESULTS, Record, machine, now_utc, save
 from .rounds import Rounds, measure
 from .stock import open_stock
 from .versus import Side
 
-FLOOR_ADDED_MS = 5.0
-FLOOR_LOSS_PERCENT = 5.0
-FLOOR_IDLE_PERCENT = 5.0
-FLOOR_COMMAND_MS = 250.0
 SETTLE_S = 3.0
 COMMAND_PAUSE_S = 0.05
 
@@ -63,65 +60,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return EngineSpec(kv_tokens=self.kv_tokens, cache=cache)
 
 
-class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure, the median over `repetitions` where it was taken more than once, and what it may be at most."""
-
-    name: str
-    value: float
-    at_most: float
-    repetitions: list[float] = []
-
-    @property
-    def kept(self) -> bool:
-        return self.value <= self.at_most
-
-    @property
-    def spread(self) -> str:
-        """Lowest and highest repetition; empty where there are none."""
-        return f"{min(self.repetitions):.2f} to {max(self.repetitions):.2f}" if self.repetitions else ""
-
-
-class Overhead(msgspec.Struct, frozen=True, kw_only=True):
-    """`whole`: the daemon against SGLang without it. `front_added_ms`: median of what the front alone adds to a
-    request, pair by pair; `front_added_first_ms`: to its first chunk."""
-
-    whole: Rounds
-    front_added_ms: float
-    front_added_first_ms: float
-    front_throughput_loss_percent: float
-    idle_percent: float
-    command_p50_ms: float
-    command_p95_ms: float
-    probe: Probe
-    command_s: list[float]
-
-    @property
-    def passed(self) -> bool:
-        return not self.whole.faults() and all(floor.kept for floor in floors(self))
-
-
-def floors(seen: Overhead) -> list[Floor]:
-    """Every measure: the whole daemon's first, then the front's share of it, then the idle ones."""
-    many = f"{seen.whole.concurrency} in flight"
-    return [
-        _repeated("daemon: added latency, median ms", seen.whole.added_ms, FLOOR_ADDED_MS),
-        _repeated("daemon: added time to first token, median ms", seen.whole.added_first_ms, FLOOR_ADDED_MS),
-        _repeated(f"daemon: throughput lost at {many}, %", seen.whole.loss_percent("fresh"), FLOOR_LOSS_PERCENT),
-        _repeated("daemon: throughput lost, prompts cached, %", seen.whole.loss_percent("cached"), FLOOR_LOSS_PERCENT),
-        Floor(name="front alone: added latency, median ms", value=seen.front_added_ms, at_most=FLOOR_ADDED_MS),
-        Floor(name="front alone: added time to first chunk, median ms", value=seen.front_added_first_ms,
-              at_most=FLOOR_ADDED_MS),
-        Floor(name=f"front alone: throughput lost at {seen.probe.concurrency} in flight, %",
-              value=seen.front_throughput_loss_percent, at_most=FLOOR_LOSS_PERCENT),
-        Floor(name="idle CPU of everything, % of a core", value=seen.idle_percent, at_most=FLOOR_IDLE_PERCENT),
-        Floor(name="command round trip when idle, p95 ms", value=seen.command_p95_ms, at_most=FLOOR_COMMAND_MS),
-    ]  # fmt: skip
-
-
-def _repeated(name: str, values: list[float], at_most: float) -> Floor:
-    return Floor(name=name, value=statistics.median(values), at_most=at_most, repetitions=values)
-
-
 async def run(settings: Settings, progress: Progress) -> Overhead:
     """Boot, measure, stop. Raises LiveError, DriveError or EngineNotReady in words."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
@@ -129,46 +67,31 @@ async def run(settings: Settings, progress: Progress) -> Overhead:
         config = DaemonConfig(node="bench", port=0, home=folder, engine=settings.engine("radixdeck"))
         log_to_file(config)
         async with open_live(config, progress) as live:
-            whole = await _whole(live, settings, progress)
+            whole, short = await _whole(live, settings, progress)
             progress.say(f"the front alone: {2 * settings.pairs} pairs, {settings.blocks} pairs of blocks")
-            seen = await _probe(live, settings)
+            seen = await _probe(await live.daemon.engine.wait_ready(), live, settings)
             progress.say(f"idle for {settings.idle_s:g} s")
             idle_percent = await idle_cpu_percent(settings.idle_s)
             progress.say(f"commands: {settings.commands}")
             command_s = await command_round_trips(live, settings.commands)
-    return summarise(whole, seen, idle_percent, command_s)
+    return summarise(whole, short, seen, idle_percent, command_s)
 
 
-async def _whole(live: Live, settings: Settings, progress: Progress) -> Rounds:
-    """Rounds between the daemon and SGLang without it, which runs beside it only this long."""
-    progress.say("SGLang without the daemon, beside it:")
-    async with open_stock(settings.engine("sglang"), settings.home, progress) as url:
-        return await measure(
-            url, live, settings.rounds, settings.blocks, settings.requests, settings.concurrency, progress
+async def _whole(live: Live, settings: Settings, progress: Progress) -> tuple[Rounds, Probe]:
+    """The daemon against SGLang without it, two engines of which run beside it only this long."""
+    progress.say("SGLang without the daemon, twice, beside it:")
+    spec = settings.engine("sglang")
+    async with open_stock(spec, settings.home, progress) as url, open_stock(spec, settings.home, progress) as twin:
+        progress.say(f"short prompts: {2 * settings.pairs} pairs, {settings.blocks} pairs of blocks")
+        short = await _probe(url, live, settings)
+        whole = await measure(
+            (url, twin), live, settings.rounds, settings.blocks, settings.requests, settings.concurrency, progress
         )
+        return whole, short
 
 
-def summarise(whole: Rounds, seen: Probe, idle_percent: float, command_s: list[float]) -> Overhead:
-    front, direct = statistics.median(seen.rates_front), statistics.median(seen.rates_direct)
-    return Overhead(
-        whole=whole,
-        front_added_ms=1000 * _median_difference(seen.whole_front_s, seen.whole_direct_s),
-        front_added_first_ms=1000 * _median_difference(seen.first_front_s, seen.first_direct_s),
-        front_throughput_loss_percent=100 * (1 - front / direct),
-        idle_percent=idle_percent,
-        command_p50_ms=1000 * percentile(command_s, 50),
-        command_p95_ms=1000 * percentile(command_s, 95),
-        probe=seen,
-        command_s=command_s,
-    )
-
-
-def _median_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    return statistics.median(a - b for a, b in zip(ours, theirs, strict=True))
-
-
-async def _probe(live: Live, settings: Settings) -> Probe:
-    direct = await live.daemon.engine.wait_ready()
+async def _probe(direct: str, live: Live, settings: Settings) -> Probe:
+    """The engine at `direct` and the daemon's front, in turns."""
     command = (
         sys.executable, "-m", "radixdeck.demos.probe", "--direct", f"{direct}/v1", "--front", live.base_url,
         "--pairs", str(settings.pairs), "--blocks", str(settings.blocks), "--concurrency", str(settings.concurrency),
@@ -213,17 +136,6 @@ async def command_round_trips(live: Live, count: int) -> list[float]:
     return seen
 
 
-def text(seen: Overhead) -> str:
-    rows = [
-        [floor.name, f"{floor.value:.2f}", floor.spread, f"{floor.at_most:g}", "yes" if floor.kept else "NO"]
-        for floor in floors(seen)
-    ]
-    notes = ["Against SGLang with its own cache, asked directly; nothing is evicted on either side."]
-    faults = [f"doubtful: {fault}" for fault in seen.whole.faults()]
-    header = ["", "measured", "over rounds", "at most", "kept"]
-    return "\n".join([table(header, rows), "", *notes, *faults, "PASSED" if seen.passed else "MISSED"])
-
-
 def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
     """Record, history and picture. Returns the record's path."""
     verdict = {
@@ -236,7 +148,7 @@ def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
     )  # fmt: skip
     path = save(record, folder)
     curves = {
-        "added to a request, ms": _added(seen.whole),
+        "added to a request of the demo, ms": _added(seen.whole),
         "whole answer, ms": {"direct": seen.probe.whole_direct_s, "through the front": seen.probe.whole_front_s},
         "first chunk, ms": {"direct": seen.probe.first_direct_s, "through the front": seen.probe.first_front_s},
         "command round trip, ms": {"command": seen.command_s},
@@ -246,12 +158,9 @@ def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
 
 
 def _added(whole: Rounds) -> dict[str, list[float]]:
-    """What the daemon adds to every request that was alone, seconds."""
-    alone = whole.legs["alone"]
-    return {
-        "latency": [value for pair in alone for value in pair.added_s],
-        "time to first token": [value for pair in alone for value in pair.added_first_s],
-    }
+    """What the daemon adds to every request that was alone, and what another engine of SGLang's does, seconds."""
+    told = {"the daemon": whole.legs["alone"], "another SGLang": whole.twins}
+    return {who: [value for pair in pairs for value in pair.added_s] for who, pairs in told.items() if pairs}
 
 
 def _positive(text: str) -> int:

@@ -49,11 +49,13 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rounds(msgspec.Struct, frozen=True, kw_only=True):
     """Several pairs for each leg. `evictions`: of the daemon's engine in all of them. `concurrency`: of the legs
-    `cached` and `fresh`."""
+    `cached` and `fresh`. `twins`: the leg `alone` between two engines of SGLang's, the second one in our place: what is
+    between two processes that do the same."""
 
     concurrency: int
     evictions: int
     legs: dict[Leg, list[Pair]]
+    twins: list[Pair] = []
 
     @property
     def added_ms(self) -> list[float]:
@@ -61,9 +63,9 @@ class Rounds(msgspec.Struct, frozen=True, kw_only=True):
         return [_median_ms(pair.added_s) for pair in self.legs["alone"]]
 
     @property
-    def added_first_ms(self) -> list[float]:
-        """Per pair: the same for the time to first token."""
-        return [_median_ms(pair.added_first_s) for pair in self.legs["alone"]]
+    def twins_ms(self) -> list[float]:
+        """Per pair: the same for an engine of SGLang's in the daemon's place."""
+        return [_median_ms(pair.added_s) for pair in self.twins]
 
     def loss_percent(self, leg: Leg) -> list[float]:
         """Per pair: throughput lost in `leg`."""
@@ -108,21 +110,22 @@ def pair_of(sglang: Drive, radixdeck: Drive) -> Pair:
 
 
 async def measure(
-    url: str, live: Live, rounds: int, blocks: int, requests: int, concurrency: int, progress: Progress
+    urls: tuple[str, str], live: Live, rounds: int, blocks: int, requests: int, concurrency: int, progress: Progress
 ) -> Rounds:
     """`rounds` of the leg `alone` and `blocks` of each of the others, of `requests` requests (of `fresh`, which takes
-    longest, half as many), between the stock engine at `url` and `live`.
+    longest, half as many), between the first of the stock engines at `urls` and `live`.
 
     Raises DriveError, aiohttp.ClientError or WorkloadError.
     """
     before = live.totals.evictions
-    sides = _Sides(url, live, concurrency, progress)
+    sides = _Sides(urls[0], live, concurrency, progress)
     legs: dict[Leg, list[Pair]] = {
         "alone": [await sides.alone(_turns(seed, requests, concurrency)) for seed in _seeds(rounds)],
         "cached": await sides.cached(_turns(REPORT_SEEDS[0], requests, concurrency), blocks),
         "fresh": [await sides.fresh(_turns(seed, requests // 2, concurrency), seed) for seed in _seeds(blocks)],
     }
-    return Rounds(concurrency=concurrency, evictions=live.totals.evictions - before, legs=legs)
+    twins = [await sides.twins(urls[1], _turns(seed, requests, concurrency)) for seed in _seeds(rounds)]
+    return Rounds(concurrency=concurrency, evictions=live.totals.evictions - before, legs=legs, twins=twins)
 
 
 def _seeds(count: int) -> range:
@@ -160,6 +163,12 @@ class _Sides:
         said = Counting(self._progress, "one at a time, each on both sides", 2 * len(turns))
         plan = Plan(turns=turns, session_prefix="alone-")
         return pair_of(*await pairs_apart(plan, (self._urls["sglang"], self._urls["radixdeck"]), said))
+
+    async def twins(self, twin: str, turns: list[Turn]) -> Pair:
+        for root in (self._roots["sglang"], twin):
+            await flush(root)
+        said = Counting(self._progress, "one at a time, on two engines of SGLang's", 2 * len(turns))
+        return pair_of(*await pairs_apart(Plan(turns=turns), (self._urls["sglang"], f"{twin}/v1"), said))
 
     async def cached(self, turns: list[Turn], blocks: int) -> list[Pair]:
         await self._flush()

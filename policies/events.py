@@ -282,14 +282,6 @@ class NextAgentHinted(Event, frozen=True, kw_only=True, tag="next_agent_hinted")
     rid: str = ""
 
 
-class NextAgentHinted(Event, frozen=True, kw_only=True, tag="next_agent_hinted"):
-    """A caller that knows its workflow said which agent the session dispatches next."""
-
-    session: str
-    agent: str
-    rid: str = ""
-
-
 class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
     """An agent's anchor length is known. `exact`: from rendering; otherwise learned from what its sessions share."""
 

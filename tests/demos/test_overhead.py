@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from radixdeck.demos.apart import Drive
-from radixdeck.demos.bench_overhead import Settings, floors, main, summarise, text, write
+from radixdeck.demos.bench_overhead import Settings, main, write
 from radixdeck.demos.drive import Outcome
+from radixdeck.demos.overhead import floors, summarise, text
 from radixdeck.demos.probe import Probe
 from radixdeck.demos.rounds import LEGS, Pair, Rounds, pair_of, unshared
 from radixdeck.demos.workloads import WorkloadSpec, generate
@@ -48,7 +49,6 @@ def rounds(*added_s: float, evictions: int = 0, **changes: object) -> Rounds:
 def test_the_daemon_is_compared_request_by_request_and_round_by_round() -> None:
     seen = rounds(0.001, 0.002, 0.004)
     assert seen.added_ms == pytest.approx([1.0, 2.0, 4.0])
-    assert seen.added_first_ms == pytest.approx([0.5, 1.0, 2.0])
     assert seen.loss_percent("fresh") == pytest.approx([100 * x / (0.1 + x) for x in (0.001, 0.002, 0.004)])
     assert seen.faults() == []
 
@@ -78,27 +78,27 @@ def test_requests_that_failed_on_a_side_are_no_difference() -> None:
     ],
 )
 def test_a_daemon_that_was_not_asked_or_did_not_do_the_same_never_passes(changes: dict[str, Any], words: str) -> None:
-    seen = summarise(rounds(0.001, **changes), probe(0.002, 9.8), 1.5, [0.010] * 100)
+    seen = summarise(rounds(0.001, **changes), probe(0.003, 9.7), probe(0.002, 9.8), 1.5, [0.010] * 100)
     assert any(words in fault for fault in seen.whole.faults())
     assert not seen.passed
     assert words in text(seen)
 
 
 def test_overhead_is_judged_measure_by_measure() -> None:
-    good = summarise(rounds(0.001, 0.002, 0.003), probe(0.002, 9.8), 1.5, [0.010] * 100)
+    good = summarise(rounds(0.001, 0.002, 0.003), probe(0.003, 9.7), probe(0.002, 9.8), 1.5, [0.010] * 100)
     first = floors(good)[0]
-    assert first.value == pytest.approx(2.0)
-    assert first.spread == "1.00 to 3.00"
+    assert first.value == pytest.approx(3.0), "short prompts are judged: there an engine's own time hides little"
+    assert first.spread == "3.00 to 3.00"
     assert good.front_added_ms == pytest.approx(2.0)
     assert good.front_throughput_loss_percent == pytest.approx(2.0)
     assert good.passed
-    bad = summarise(rounds(0.011), probe(0.006, 9.0), 7.0, [0.010] * 90 + [0.4] * 10)
+    bad = summarise(rounds(0.011), probe(0.007, 9.0), probe(0.006, 9.0), 7.0, [0.010] * 90 + [0.4] * 10)
     assert [floor.kept for floor in floors(bad)] == [False] * 9
     assert not bad.passed
 
 
 def test_an_overhead_record_keeps_every_round_and_says_which_floors_are_kept(tmp_path: Path) -> None:
-    seen = summarise(rounds(0.001, 0.011, 0.012), probe(0.002, 9.8), 1.5, [0.010] * 100)
+    seen = summarise(rounds(0.001, 0.011, 0.012), probe(0.007, 9.7), probe(0.002, 9.8), 1.5, [0.010] * 100)
     path = write(Settings(home=str(tmp_path)), seen, tmp_path / "out")
     told = json.loads(path.read_bytes())
     assert [len(pair["added_s"]) for pair in told["results"]["whole"]["legs"]["alone"]] == [3, 3, 3]
