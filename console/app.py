@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -19,6 +20,7 @@ from radixdeck.daemon.wire import Reply
 from .acting import carry_out
 from .commands import ACTS, Order, outcome
 from .dialogs import Confirm
+from .export import write_new
 from .feed import Feed, ReplayFeed
 from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
@@ -86,6 +88,8 @@ class ConsoleApp(App[None]):
         ),
         *REPLAY_BINDINGS,
         Binding("question_mark", "help", "help", key_display="?", tooltip="what is focused, and every key"),
+        Binding("X", "export", show=False, tooltip="write what is listed to a file here (CSV or JSON lines)"),
+        Binding("ctrl+s", "export(True)", show=False, tooltip="write a picture of the screen here (SVG)"),
         Binding("q", "quit", "quit", tooltip="leave; the daemon goes on"),
     ]
 
@@ -227,6 +231,20 @@ class ConsoleApp(App[None]):
     def action_go_to_time(self) -> None:
         if self.replay is not None:
             ask_for_time(self, self.replay)
+
+    def action_export(self, picture: bool = False) -> None:
+        """What the screen in front lists as a file in the working folder, or its picture."""
+        screen = self.screen
+        stem = f"radixdeck-{self.current_mode}"
+        suffix, text = screen.export() if isinstance(screen, DeckScreen) and not picture else ("", "")
+        if picture or not suffix:
+            suffix, text = "svg", self.export_screenshot()
+        try:
+            path = write_new(Path.cwd(), stem, suffix, text)
+        except OSError as error:
+            self.notify(f"not written: {error}", severity="error", timeout=6, markup=False)
+            return
+        self.notify(f"written to {path}", timeout=6, markup=False)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
 
