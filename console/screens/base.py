@@ -147,7 +147,10 @@ class ActingScreen(DeckScreen):
     """A screen on which something is selected that orders can be given about."""
 
     BINDINGS = [
-        Binding(act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte") for act in ACTS
+        Binding(
+            act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte", id=f"act.{act.name}"
+        )
+        for act in ACTS
     ]
 
     def target(self) -> Target | None:

@@ -56,7 +56,7 @@ async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path, monkey
     def refused(*_: object) -> Path:
         raise PermissionError(13, "Permission denied", "here")
 
-    monkeypatch.setattr("radixdeck.console.app.write_new", refused)
+    monkeypatch.setattr("radixdeck.console.writing.write_new", refused)
     async with console(SMALL) as pilot:
         await pilot.press("3")
         await drawn(pilot)
