@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
-from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
 
@@ -23,9 +22,10 @@ from .feed import Feed, ReplayFeed
 from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
-from .replay_keys import REPLAY_ACTIONS, REPLAY_BINDINGS, ask_for_time
+from .keymap import APP_BINDINGS, checked
+from .replay_keys import REPLAY_ACTIONS, ask_for_time
 from .screens.agents import AgentsScreen
-from .screens.base import MODES, DeckScreen, key_of
+from .screens.base import MODES, DeckScreen
 from .screens.events import EventsScreen
 from .screens.fleet import FleetScreen
 from .screens.harm import HarmScreen
@@ -35,10 +35,12 @@ from .screens.residency import ResidencyScreen
 from .screens.timeline import TimelineScreen
 from .screens.transitions import TransitionsScreen
 from .screens.whatif import WhatIfScreen
-from .theme import DECK
+from .settings import Settings
+from .theme import DECK, THEMES
 from .whatif_runs import Case, WhatIfs
 from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
+from .writing import write_out
 
 TICK_S = 0.04
 FRAME_S = 0.1
@@ -79,15 +81,7 @@ class ConsoleApp(App[None]):
         "transitions": TransitionsScreen,
         "whatif": WhatIfScreen,
     }
-    BINDINGS = [
-        *(
-            Binding(key_of(number), f"switch_mode('{mode}')", mode, show=False, tooltip=f"{mode}: {words}")
-            for number, (mode, words) in enumerate(MODES.items(), 1)
-        ),
-        *REPLAY_BINDINGS,
-        Binding("question_mark", "help", "help", key_display="?", tooltip="what is focused, and every key"),
-        Binding("q", "quit", "quit", tooltip="leave; the daemon goes on"),
-    ]
+    BINDINGS = [*APP_BINDINGS]
 
     def __init__(
         self,
@@ -96,11 +90,14 @@ class ConsoleApp(App[None]):
         *,
         animate: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        settings: Settings | None = None,
     ) -> None:
+        """Raises SettingsError."""
         super().__init__()
+        self._settings = checked(settings or Settings(), [*self.available_themes, *(theme.name for theme in THEMES)])
         self.feed = feed
         self.replay = feed if isinstance(feed, ReplayFeed) else None
-        self.read_only = read_only
+        self.read_only = read_only or self._settings.read_only
         replay = self.replay
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
         self._whatifs = WhatIfWorker(replay.path if replay else None)
@@ -119,8 +116,10 @@ class ConsoleApp(App[None]):
         self._whatifs.stop()
 
     def on_mount(self) -> None:
-        self.register_theme(DECK)
-        self.theme = DECK.name
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self._settings.theme or DECK.name
+        self.set_keymap(self._settings.keys)
         self.switch_mode("fleet")
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
         if self._animate:
@@ -227,6 +226,10 @@ class ConsoleApp(App[None]):
     def action_go_to_time(self) -> None:
         if self.replay is not None:
             ask_for_time(self, self.replay)
+
+    def action_export(self, picture: bool = False) -> None:
+        """What the screen in front lists as a file in the working folder, or its picture."""
+        write_out(self, picture=picture)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
 

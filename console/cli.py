@@ -32,6 +32,9 @@ Home = Annotated[
     str,
     typer.Option("--home", envvar="RADIXDECK_HOME", help="Folder of recordings, logs and models; default: the user's."),
 ]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with theme and keys; default: the user's, if there.")
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file; default ./radixdeck.toml if there.")
 ]
@@ -101,28 +104,39 @@ def console(
     node: Node = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="Look, but never act.")] = False,
     home: Home = "",
+    settings: SettingsFile = None,
 ) -> None:
     """Open the console on a running daemon, or on every daemon of a broker."""
     from .app import ConsoleApp
     from .feed import live_feed
+    from .settings import SettingsError, load
 
-    ConsoleApp(live_feed(_address(broker, node, home), node), read_only=read_only).run()
+    try:
+        wanted = load(settings)
+        app = ConsoleApp(live_feed(_address(broker, node, home), node), read_only=read_only, settings=wanted)
+    except SettingsError as error:
+        raise _fail(error) from error
+    app.run()
 
 
 @app.command()
-def replay(recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")]) -> None:
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")],
+    settings: SettingsFile = None,
+) -> None:
     """Open a recording in the same screens, with pause, step, speed and seek."""
     from radixdeck.storage.errors import StorageError
     from radixdeck.storage.session import open_session
 
     from .app import ConsoleApp
     from .feed import ReplayFeed
+    from .settings import SettingsError, load
 
     try:
-        session = open_session(recording)
-    except StorageError as error:
+        app = ConsoleApp(ReplayFeed(open_session(recording)), read_only=True, settings=load(settings))
+    except (StorageError, SettingsError) as error:
         raise _fail(error) from error
-    ConsoleApp(ReplayFeed(session), read_only=True).run()
+    app.run()
 
 
 @app.command()

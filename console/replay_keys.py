@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from textual.app import App
 from textual.binding import Binding
 
@@ -9,7 +11,7 @@ from .dialogs import Ask
 from .feed import ReplayFeed
 
 REPLAY_ACTIONS = ("replay", "go_to_time")
-REPLAY_BINDINGS = [
+_BINDINGS = [
     Binding("space", "replay('toggle')", "play/pause", tooltip="play or pause the recording"),
     Binding("left_square_bracket", "replay('step', -1)", show=False, key_display="[", tooltip="one event back"),
     Binding("right_square_bracket", "replay('step', 1)", "event", key_display="]", tooltip="one event on"),
@@ -32,6 +34,27 @@ REPLAY_BINDINGS = [
     Binding("colon,ctrl+g", "go_to_time", "go to", key_display=":", tooltip="go to a time: 90, 1:30 or 1:02:03"),
     Binding("i", "replay('toggle_skip')", show=False, tooltip="skip stretches in which nothing happens, or not"),
 ]
+_NAMES = {
+    "space": "play",
+    "left_square_bracket": "event_back",
+    "right_square_bracket": "event",
+    "left_curly_bracket": "back",
+    "right_curly_bracket": "on",
+    "m": "minute_back",
+    "M": "minute",
+    "minus": "slower",
+    "plus,equals_sign": "faster",
+    "g": "start",
+    "G": "end",
+    "full_stop": "jump",
+    "comma": "jump_back",
+    "J": "sort",
+    "B": "bookmark",
+    "colon,ctrl+g": "go_to",
+    "i": "skip_idle",
+}
+"""What a settings file calls them."""
+REPLAY_BINDINGS = [dataclasses.replace(one, id=f"replay.{_NAMES[one.key]}") for one in _BINDINGS]
 
 
 def parse_time(text: str) -> float:

@@ -23,6 +23,24 @@ DECK = Theme(
     variables={"footer-key-foreground": "#f0c94c", "block-cursor-background": "#35506b"},
 )
 
+CONTRAST = Theme(
+    name="deck-contrast",
+    primary="#8fd3ff",
+    secondary="#5ce0b0",
+    accent="#ffe066",
+    warning="#ffb84d",
+    error="#ff8a70",
+    success="#5ce0b0",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#0c0c0c",
+    panel="#1c1c1c",
+    dark=True,
+    variables={"footer-key-foreground": "#ffe066", "block-cursor-background": "#35506b"},
+)
+THEMES = (DECK, CONTRAST)
+"""Ours, beside those that come with Textual. Both keep colours apart for colour-blind eyes."""
+
 AGENT_COLOURS = (
     "#56b4e9",
     "#e69f00",

@@ -18,8 +18,10 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from ..commands import ACTS, Target
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..widgets.status_line import StatusLine
+from ..widgets.table import SyncTable
 
 if TYPE_CHECKING:
     from ..app import ConsoleApp
@@ -130,6 +132,12 @@ class DeckScreen(Screen[None]):
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         """Draw this screen's own part of the state."""
 
+    def export(self) -> tuple[str, str]:
+        """(suffix, text) of what this screen lists: its focused or first table as CSV."""
+        tables = list(self.query(SyncTable))
+        chosen = next((table for table in tables if table.has_focus), tables[0] if tables else None)
+        return ("csv", as_csv(*chosen.content())) if chosen else ("", "")
+
     def _live(self) -> bool:
         """Whether what is on screen still follows the engine."""
         return self.deck.fleet.connected and (self.entry is None or self.entry.online)
@@ -139,7 +147,10 @@ class ActingScreen(DeckScreen):
     """A screen on which something is selected that orders can be given about."""
 
     BINDINGS = [
-        Binding(act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte") for act in ACTS
+        Binding(
+            act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte", id=f"act.{act.name}"
+        )
+        for act in ACTS
     ]
 
     def target(self) -> Target | None:

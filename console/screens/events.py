@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from ..causes import follow
+from ..export import log_jsonl
 from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
@@ -114,6 +115,10 @@ class EventsScreen(DeckScreen):
         self._routine = True
         self._filter("")
         self.query_one(LogView).go_to(seq)
+
+    def export(self) -> tuple[str, str]:
+        """The events that are listed, as `radixdeck tail` prints them."""
+        return "jsonl", log_jsonl(self.query_one(LogView).lines)
 
     def action_copy(self) -> None:
         line = self.query_one(LogView).selected

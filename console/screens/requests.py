@@ -12,6 +12,7 @@ from radixdeck.policies.residency import RequestView
 
 from ..causes import chain
 from ..commands import Target
+from ..export import as_jsonl
 from ..fleet_state import NodeState
 from ..waterfall import stage_words
 from ..widgets.filter_bar import FilterBar
@@ -64,6 +65,10 @@ class RequestsScreen(ActingScreen):
     def target(self) -> Target | None:
         request = self.query_one(RequestList).request
         return self.agent_target(request.agent) if request else None
+
+    def export(self) -> tuple[str, str]:
+        """The requests that are listed, every field of them."""
+        return "jsonl", as_jsonl(self.query_one(RequestList).requests)
 
     def action_follow(self) -> None:
         request, entry = self.query_one(RequestList).request, self.entry

@@ -65,6 +65,11 @@ class LogView(ScrollView, can_focus=True):
         self.following = True
 
     @property
+    def lines(self) -> list[LogLine]:
+        """What is listed now."""
+        return self._lines
+
+    @property
     def selected(self) -> LogLine | None:
         return self._lines[self.cursor] if 0 <= self.cursor < len(self._lines) else None
 

@@ -46,6 +46,11 @@ class RequestList(LogView):
         """The one under the cursor."""
         return self._views.get(self.selected.seq) if self.selected else None
 
+    @property
+    def requests(self) -> list[RequestView]:
+        """What is listed now."""
+        return [self._views[line.seq] for line in self.lines]
+
     def show_requests(self, views: Sequence[RequestView], query: str, now_ns: int) -> None:
         """Show these, the first one arrived at the top."""
         lines = [line_of(view) for view in views]

@@ -49,6 +49,11 @@ class SyncTable(DataTable[Text]):
         else:
             self._replace(rows)
 
+    def content(self) -> tuple[list[str], list[list[str]]]:
+        """Every column's title, the hidden ones too, and every row, as plain text."""
+        rows = [[cell.plain if isinstance(cell, Text) else cell for cell in cells] for _, cells in self._rows]
+        return [column.title for column in self._declared], rows
+
     def title_of(self, place: int) -> str:
         """Title of the column at a place of the table as it is shown now."""
         return self._declared[self._shown[place]].title

@@ -1,0 +1,35 @@
+"""The keys that work on every screen, each under a name that a settings file can give another key to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from textual.binding import Binding
+
+from .replay_keys import REPLAY_BINDINGS
+from .screens.base import MODES, ActingScreen, key_of
+from .settings import Settings, SettingsError, check_keys
+
+
+def _screen(number: int, mode: str, words: str) -> Binding:
+    told = f"{mode}: {words}"
+    return Binding(key_of(number), f"switch_mode('{mode}')", mode, show=False, tooltip=told, id=f"screen.{mode}")
+
+
+APP_BINDINGS: list[Binding] = [
+    *(_screen(number, mode, words) for number, (mode, words) in enumerate(MODES.items(), 1)),
+    *REPLAY_BINDINGS,
+    Binding("question_mark", "help", "help", key_display="?", id="app.help", tooltip="what is focused, and every key"),
+    Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
+    Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
+    Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),
+]
+
+
+def checked(settings: Settings, themes: Collection[str]) -> Settings:
+    """The settings, if their theme and their keys are ones that this console has. Raises SettingsError."""
+    if settings.theme and settings.theme not in themes:
+        raise SettingsError(f"theme: no {settings.theme!r}; known: {', '.join(sorted(themes))}")
+    acting = [one for one in ActingScreen.BINDINGS if isinstance(one, Binding)]
+    check_keys(settings.keys, [*APP_BINDINGS, *acting])
+    return settings

@@ -1,0 +1,76 @@
+"""What is listed as a file: complete, in the named form, never over another file, safe to open elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from scenario import run_events
+from staging import SMALL, console, drawn
+
+from radixdeck.console.export import as_csv, write_new
+
+
+async def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *keys: str) -> Path:
+    monkeypatch.chdir(tmp_path)
+    async with console(SMALL) as pilot:
+        for key in keys:
+            await pilot.press(key)
+            await drawn(pilot)
+    (path,) = tmp_path.iterdir()  # noqa: ASYNC240 - a test waits for nobody
+    return path
+
+
+async def test_a_table_is_written_with_its_hidden_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await written(tmp_path, monkeypatch, "3", "X")
+    assert path.name == "radixdeck-agents.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert {row["agent"] for row in rows} >= {"coder", "critic", "search[web]"}
+    assert rows[0]["errors"] == "0"
+
+
+async def test_events_are_written_as_tail_prints_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await written(tmp_path, monkeypatch, "5", "v", "X")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) == len(run_events())
+    assert records[0]["k"] == "engine_started"
+    assert [record["seq"] for record in records] == sorted(record["seq"] for record in records)
+
+
+async def test_requests_are_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await written(tmp_path, monkeypatch, "8", "X")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[-1]["rid"] == "r60"
+    assert records[-1]["cached_tokens"] == 284
+
+
+async def test_a_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await written(tmp_path, monkeypatch, "2", "ctrl+s")
+    assert path.suffix == ".svg"
+    assert path.read_text().startswith("<svg")
+
+
+async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Path:
+        raise PermissionError(13, "Permission denied", "here")
+
+    monkeypatch.setattr("radixdeck.console.writing.write_new", refused)
+    async with console(SMALL) as pilot:
+        await pilot.press("3")
+        await drawn(pilot)
+        await pilot.press("X")
+        await drawn(pilot)
+        assert any("not written" in note.message for note in pilot.app._notifications)
+
+
+def test_no_file_is_replaced(tmp_path: Path) -> None:
+    assert write_new(tmp_path, "a", "csv", "1").name == "a.csv"
+    assert write_new(tmp_path, "a", "csv", "2").name == "a-2.csv"
+    assert (tmp_path / "a.csv").read_text() == "1"
+
+
+def test_a_name_that_looks_like_a_formula_is_tamed() -> None:
+    text = as_csv(["agent", "n"], [["=cmd()", "-3"], ["a,b", "1,000"]])
+    assert list(csv.reader(text.splitlines())) == [["agent", "n"], ["'=cmd()", "-3"], ["a,b", "1,000"]]
