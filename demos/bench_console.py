@@ -220,8 +220,8 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
 
 def report(results: dict[str, Any]) -> str:
     """Screens side by side with their floors, then the recording."""
-    screens = {name: found for name, found in results.items() if name != "recording"}
-    names = list(next(iter(screens.values()), {}))
+    screens: dict[str, dict[str, float]] = {name: found for name, found in results.items() if name != "recording"}
+    names = [name for found in list(screens.values())[:1] for name in found]
     rows = [[name, *(f"{found[name]:g}" for found in screens.values()), f"{FLOORS.get(name, ''):}"] for name in names]
     text = table(["", *screens, "floor"], rows) if screens else ""
     recording = results.get("recording")

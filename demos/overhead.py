@@ -116,6 +116,7 @@ def text(seen: Overhead) -> str:
     notes = [
         "Against SGLang with its own cache, asked directly; nothing is evicted on either side.",
         *_alone(seen.whole),
+        _short(seen.short),
     ]
     faults = [f"doubtful: {fault}" for fault in seen.whole.faults()]
     header = ["", "measured", "over rounds", "at most", "kept"]

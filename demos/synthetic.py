@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 from radixdeck.policies import events as e
 
@@ -42,10 +43,10 @@ class SyntheticRun:
         agent = self._rng.choice(AGENTS)
         session = f"s{self._rng.randrange(40):02d}"
         rid, self._next_rid = f"r{self._next_rid}", self._next_rid + 1
-        who = {"rid": rid, "agent": agent, "session": session}
+        who: Any = {"rid": rid, "agent": agent, "session": session}
         node, owner, owner_session = self._resident.popleft()
         hit = self._rng.random()
-        return [
+        events: list[e.AnyEvent] = [
             e.RequestArrived(t_ns=t_ns, declared=True, stream=True, **who),
             e.PrefixMatched(t_ns=t_ns, prompt_tokens=600, cached_tokens=int(600 * hit), node=node + 1, **who),
             e.NodeEvicted(
@@ -58,6 +59,7 @@ class SyntheticRun:
             e.RequestFinished(t_ns=t_ns, status=200, finish="stop", latency_s=0.6, output_tokens=20, **who),
             e.AnswerGiven(t_ns=t_ns, **who),
         ]  # fmt: skip
+        return events
 
     def requests(self, t_ns: int, step_ns: int) -> Iterator[list[e.AnyEvent]]:
         """Requests without an end, `step_ns` apart."""
