@@ -46,8 +46,8 @@ SHAPES: dict[Size, dict[DType, Shape]] = {
     "tiny": {"bfloat16": TINY, "float32": TINY},
     "demo": {"bfloat16": Shape(512, 8, 8, 4, 1024), "float32": Shape(320, 5, 5, 1, 640)},
 }
-"""A CPU without matrix units gets a smaller demo model, so that a prefill takes about as long as with them. Tokens, and so
-hit rates, are the same."""
+"""A CPU without matrix units gets a smaller demo model, so that a prefill takes about as long as with them. Tokens, and
+so hit rates, are the same."""
 
 
 def native_dtype() -> DType:
