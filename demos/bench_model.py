@@ -32,12 +32,14 @@ BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "traces"
 """Where real traces are looked for unless told otherwise; what is not there is left out, and its targets missed."""
 SHOWN = ("protect_shared", "kvflow", "cachescout_sessions", OURS)
 """The ways in the picture."""
+QUICK_SEEDS = 1
+"""A quick run takes so many of the seeds, unless it is told which."""
 PARTS_SEEDS = 1
 """Ablations run on so many of the seeds."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is run. `quick`: a few members of each family, fewer baselines, one seed, no ablations."""
+    """What is run. `quick`: a few members of each family, fewer baselines, no ablations."""
 
     seeds: tuple[int, ...] = REPORT_SEEDS
     requests: int = 800
@@ -45,10 +47,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     jobs: int = MOST_JOBS
     traces: Path | None = None
-
-    @property
-    def used_seeds(self) -> tuple[int, ...]:
-        return self.seeds[:1] if self.quick else self.seeds
 
 
 def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
@@ -62,7 +60,7 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
         if settings.only and family not in settings.only:
             continue
         for variant in quick(family, members) if settings.quick else members:
-            seeds = settings.used_seeds if variant.seeded else settings.used_seeds[:1]
+            seeds = settings.seeds if variant.seeded else settings.seeds[:1]
             ways = tuple(ways_on(family, quick=settings.quick))
             made = [Task(family, variant.name, seed, settings.requests, ways, settings.traces) for seed in seeds]
             compared += made
@@ -84,7 +82,7 @@ def run(settings: Settings, progress: Progress) -> tuple[list[Cell], list[Cell]]
 def write(settings: Settings, cells: Sequence[Cell], parts: Sequence[Cell], rows: Sequence[Row], folder: Path) -> Path:
     """Record, history and picture. Returns the record's path."""
     told: dict[str, Any] = {
-        "seeds": settings.used_seeds, "requests": settings.requests, "quick": settings.quick, "only": settings.only,
+        "seeds": settings.seeds, "requests": settings.requests, "quick": settings.quick, "only": settings.only,
         "budgets": BUDGETS, "streams": sorted({cell.variant for cell in cells}),
     }  # fmt: skip
     verdict = {"targets": msgspec.to_builtins(list(rows)), "passed": passed(rows)}
@@ -95,7 +93,7 @@ def write(settings: Settings, cells: Sequence[Cell], parts: Sequence[Cell], rows
     shown = [
         way for way in ("protect_shared", "kvflow", "cachescout_sessions", OURS) if any(c.way == way for c in cells)
     ]
-    seeds = ", ".join(map(str, settings.used_seeds))
+    seeds = ", ".join(map(str, settings.seeds))
     draw_gaps(
         path.with_suffix(".png"), f"Share of the gap from LRU to the best, seeds {seeds}", summaries(cells), shown
     )
@@ -122,9 +120,10 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None]:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
     parser.add_argument("--no-record", action="store_true", help="only print")
     told = parser.parse_args(arguments)
-    chosen = TUNING_SEEDS if told.tuning else tuple(told.seeds or default.seeds)
+    named = TUNING_SEEDS if told.tuning else default.seeds
+    seeds = tuple(told.seeds or named[: QUICK_SEEDS if told.quick else None])
     settings = Settings(
-        seeds=chosen, requests=told.requests, quick=told.quick, only=tuple(told.only), jobs=told.jobs,
+        seeds=seeds, requests=told.requests, quick=told.quick, only=tuple(told.only), jobs=told.jobs,
         traces=told.traces,
     )  # fmt: skip
     return settings, None if told.no_record else told.out

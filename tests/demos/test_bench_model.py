@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from radixdeck.demos import bench_model
-from radixdeck.demos.bench_model import Settings, main, tasks
+from radixdeck.demos.bench_model import Settings, main, parse, tasks
 from radixdeck.demos.bench_model_cells import BUDGETS, Cell, Task, run_tasks
 from radixdeck.demos.bench_model_judge import Row, gap_of, judge, mean_gap, passed, summarise
 from radixdeck.demos.bench_model_text import results, text
@@ -180,6 +180,16 @@ def test_a_quick_run_is_a_part_of_the_whole() -> None:
     assert {task.seed for task in whole} == set(REPORT_SEEDS)
     assert {task.variant.split(", ")[-1] for task in parts} == {"12 agents"}
     assert {task.seed for task in tasks(Settings(seeds=TUNING_SEEDS))[0]} == set(TUNING_SEEDS)
+
+
+def test_seeds_are_the_reporting_ones_unless_told_and_one_where_it_must_be_quick() -> None:
+    for arguments, seeds in (
+        ([], REPORT_SEEDS),
+        (["--tuning"], TUNING_SEEDS),
+        (["--quick"], REPORT_SEEDS[:1]),
+        (["--quick", "--seeds", "7", "8"], (7, 8)),
+    ):
+        assert parse(arguments)[0].seeds == seeds
 
 
 def test_two_processes_find_what_one_finds() -> None:
