@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .live import EXPECTED
-from .progress import Progress
 from .story import Options, tell
+from .until_told import run_until_told
 
 QUICK_REQUESTS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. Exit codes: 0 done, 1 a request failed, 2 could not run, 130 stopped."""
-    progress = Progress()
-    try:
-        return asyncio.run(_until_told(parse(arguments), progress))
-    except EXPECTED as error:
-        progress.say(f"demo: {error}")
-        return 2
-    except KeyboardInterrupt:
-        progress.say("demo: stopped; everything it started has ended, what was recorded is kept")
-        return 130
-
-
-async def _until_told(options: Options, progress: Progress) -> int:
-    """Ctrl-C and SIGTERM both cancel the story, which then cleans up."""
-    task = asyncio.ensure_future(tell(options, progress))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    options = parse(arguments)
+    return run_until_told("demo", lambda progress: tell(options, progress))
 
 
 def parse(arguments: Sequence[str] | None) -> Options:

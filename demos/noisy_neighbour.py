@@ -7,8 +7,6 @@ gets worse. Whoever sits at the console finds out and acts; with `--hands-off` t
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import statistics
 import sys
 import time
@@ -26,11 +24,12 @@ from radixdeck.policies.residency import RunState
 
 from .drive import Outcome, Plan, drive
 from .hints import radixdeck
-from .live import EXPECTED, Live, LiveError, open_live
+from .live import Live, LiveError, open_live
 from .noisy import KV_TOKENS, NOISY, STEADY, VICTIM, Cast
 from .progress import Progress
 from .report import Record, machine, milliseconds, now_utc, points, save, table
 from .screen import console_on_screen
+from .until_told import run_until_told
 
 NODE = "incident"
 POLICY = "lru"
@@ -215,27 +214,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Exit codes: 0 done, 2 could not run, 130 stopped."""
-    progress = Progress()
-    try:
-        return asyncio.run(_until_told(parse(arguments), progress))
-    except EXPECTED as error:
-        progress.say(f"incident: {error}")
-        return 2
-    except KeyboardInterrupt:
-        progress.say("incident: stopped; everything it started has ended, what was recorded is kept")
-        return 130
-
-
-async def _until_told(options: Options, progress: Progress) -> int:
-    """Ctrl-C and SIGTERM both cancel it, which then cleans up."""
-    task = asyncio.ensure_future(tell(options, progress))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    options = parse(arguments)
+    return run_until_told("incident", lambda progress: tell(options, progress))
 
 
 if __name__ == "__main__":
