@@ -138,9 +138,15 @@ def responded(number: int) -> PrefixInserted:
     )
 
 
-def taught(agents: tuple[str, ...] = ("planner", "coder", "tester"), dispatches: int = 60) -> KvCaching:
-    """A policy that has seen one session go round its agents."""
+def prefetching() -> KvCaching:
     policy = KvCaching()
+    policy.tunables.set("path_prefetch", 1)
+    return policy
+
+
+def taught(agents: tuple[str, ...] = ("planner", "coder", "tester"), dispatches: int = 60) -> KvCaching:
+    """A policy that has seen one session go round its agents, and may prefetch paths."""
+    policy = prefetching()
     for agent in agents:
         policy.observe(AnchorMeasured(t_ns=0, agent=agent, tokens=500))
     for number in range(dispatches):
@@ -232,8 +238,12 @@ def test_no_path_is_warmed_that_is_not_wanted(tunable: tuple[str, float]):
     assert asked(taught(), evicted_history("planner", "never")) == []
 
 
+def test_no_path_is_warmed_unless_it_was_switched_on():
+    assert KvCaching().tunables["path_prefetch"] == 0
+
+
 def test_where_agents_share_a_transcript_what_others_said_is_warmed_behind_the_anchor():
-    policy = KvCaching()
+    policy = prefetching()
     for number in range(60):
         event = matched(number, ("planner", "coder")[number % 2], "s1")
         policy.observe(msgspec.structs.replace(event, prompt_tokens=900 + 100 * number))
