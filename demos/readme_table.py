@@ -45,7 +45,8 @@ def _origin(record: Path, tight: Sequence[Comparison]) -> str:
     where = f"{told.machine['processor']}, {told.machine['cores']} cores, commit `{commit.removesuffix('+')}`"
     where += " with uncommitted changes" if commit.endswith("+") else ""
     runs = max((len(one.repetitions) for one in tight), default=0)
-    return f"Means of {runs} runs (seeds {seeds}), spread behind ±; {where}, `{record.name}`."
+    what = f"Means of {runs} runs (seeds {seeds}), spread behind ±" if runs > 1 else f"One run each (seed {seeds})"
+    return f"{what}; {where}, `{record.name}`."
 
 
 def _tight_table(told: Sequence[Comparison]) -> list[str]:
@@ -62,13 +63,19 @@ def _tight_table(told: Sequence[Comparison]) -> list[str]:
 
 
 def _change(one: Comparison) -> list[str]:
-    (hits, by), (ttft, ttft_by), (speed, speed_by) = (
-        one.spread(name) for name in ("hit_points", "ttft_percent", "throughput_percent")
-    )
+    """What changes, each with the floor that it misses, if it does."""
     verdict = judge(one)
-    missed = " **missed**" if verdict.missed else " **doubtful**" if verdict.faults else ""
-    cells = [f"{hits:+.1f} points ±{by:.1f}{missed}", f"{ttft:+.1f} % ±{ttft_by:.1f}", "", ""]
-    return [*cells, f"{speed:+.1f} % ±{speed_by:.1f}"]
+    doubtful = " **doubtful**" if verdict.faults else ""
+
+    def cell(name: str, unit: str, floor: str) -> str:
+        value, by = one.spread(name)
+        spread = f" ±{by:.1f}" if len(one.repetitions) > 1 else ""
+        missed = " **missed**" if any(words.startswith(floor) for words in verdict.missed) else ""
+        return f"{value:+.1f} {unit}{spread}{missed}"
+
+    hits = cell("hit_points", "points", "hit rate") + doubtful
+    ttft = cell("ttft_percent", "%", "mean TTFT")
+    return [hits, ttft, "", "", cell("throughput_percent", "%", "throughput")]
 
 
 def _growth_table(told: Sequence[Comparison]) -> list[str]:

@@ -35,14 +35,22 @@ def test_a_record_becomes_two_tables_between_the_markers(tmp_path: Path) -> None
     assert named_in(text)[0] == path.name
     assert "| gaia | 7,000 | SGLang's own cache | 20.0 % | 400 ms |" in text
     assert "| radixdeck | **50.0 %** (bound 60.0 %) | 300 ms |" in text
-    assert "+30.0 points ±0.0 | -25.0 % ±0.0 |" in text
+    assert "One run each (seed 1)" in text
+    assert "+30.0 points | -25.0 % |" in text
     assert "| gaia | 80,000 | 60.0 % | 60.0 % | 60.0 % | +0.0 % |" in text
     assert replaced(text, path) == text
 
 
 def test_a_floor_that_is_missed_is_marked(tmp_path: Path) -> None:
     path = write(Arms(), [1], [comparison(EQUAL)], tmp_path, quick=False)
-    assert "+0.0 points ±0.0 **missed**" in render(path)
+    assert "| +0.0 points **missed** | +0.0 % **missed** |  |  | +0.0 % **missed** |" in render(path)
+
+
+def test_several_runs_show_their_spread(tmp_path: Path) -> None:
+    told = comparison(GOOD, GOOD)
+    text = render(write(Arms(), [1, 2], [told], tmp_path, quick=False))
+    assert "Means of 2 runs (seeds 1, 2), spread behind ±" in text
+    assert "+30.0 points ±0.0 | -25.0 % ±0.0 |" in text
 
 
 def test_the_newest_full_record_is_taken(tmp_path: Path) -> None:
