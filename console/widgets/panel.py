@@ -19,6 +19,6 @@ class Panel(Static):
         height = self.styles.height
         if height is not None and not height.is_auto:
             return
-        needed = self.visual.get_height(self.styles, self.content_size.width)
+        needed = self.visual.get_height(self.styles.get_rules(), self.content_size.width)
         if needed != self.content_size.height:
             self.refresh(layout=True)
