@@ -218,10 +218,10 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
     return met
 
 
-def report(results: dict[str, Any]) -> str:
+def report(results: dict[str, dict[str, Any]]) -> str:
     """Screens side by side with their floors, then the recording."""
-    screens: dict[str, dict[str, float]] = {name: found for name, found in results.items() if name != "recording"}
-    names = [name for found in list(screens.values())[:1] for name in found]
+    screens = {name: found for name, found in results.items() if name != "recording"}
+    names = list(next(iter(screens.values()))) if screens else []
     rows = [[name, *(f"{found[name]:g}" for found in screens.values()), f"{FLOORS.get(name, ''):}"] for name in names]
     text = table(["", *screens, "floor"], rows) if screens else ""
     recording = results.get("recording")

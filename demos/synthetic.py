@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 from radixdeck.policies import events as e
 
@@ -43,12 +42,14 @@ class SyntheticRun:
         agent = self._rng.choice(AGENTS)
         session = f"s{self._rng.randrange(40):02d}"
         rid, self._next_rid = f"r{self._next_rid}", self._next_rid + 1
-        who: Any = {"rid": rid, "agent": agent, "session": session}
         node, owner, owner_session = self._resident.popleft()
         hit = self._rng.random()
-        events: list[e.AnyEvent] = [
-            e.RequestArrived(t_ns=t_ns, declared=True, stream=True, **who),
-            e.PrefixMatched(t_ns=t_ns, prompt_tokens=600, cached_tokens=int(600 * hit), node=node + 1, **who),
+        return [
+            e.RequestArrived(t_ns=t_ns, rid=rid, agent=agent, session=session, declared=True, stream=True),
+            e.PrefixMatched(
+                t_ns=t_ns, rid=rid, agent=agent, session=session, prompt_tokens=600, cached_tokens=int(600 * hit),
+                node=node + 1,
+            ),
             e.NodeEvicted(
                 t_ns=t_ns, node=node, tokens=NODE_TOKENS, start=0, agents=(owner,), role="private",
                 session=owner_session, by_rid=rid, by_agent=agent, score=0.1, parts={"rate_per_s": 0.1}, idle_s=4.0,
@@ -56,10 +57,12 @@ class SyntheticRun:
             self._add(t_ns, agent, session, rid),
             e.PrefixInserted(t_ns=t_ns, rid=rid, phase="prompt", total_tokens=600, new_tokens=NODE_TOKENS),
             e.FirstTokenSent(t_ns=t_ns, rid=rid, ttft_s=0.05 + 0.3 * (1 - hit)),
-            e.RequestFinished(t_ns=t_ns, status=200, finish="stop", latency_s=0.6, output_tokens=20, **who),
-            e.AnswerGiven(t_ns=t_ns, **who),
+            e.RequestFinished(
+                t_ns=t_ns, rid=rid, agent=agent, session=session, status=200, finish="stop", latency_s=0.6,
+                output_tokens=20,
+            ),
+            e.AnswerGiven(t_ns=t_ns, rid=rid, agent=agent, session=session),
         ]  # fmt: skip
-        return events
 
     def requests(self, t_ns: int, step_ns: int) -> Iterator[list[e.AnyEvent]]:
         """Requests without an end, `step_ns` apart."""
