@@ -9,9 +9,9 @@ from .words import printable
 
 
 def fields_of(line: LogLine) -> str:
-    """Everything an event says, as name=value; prompt hashes by their length only."""
+    """Everything an event says, as name=value; prompt hashes by their length only, lists only where there is one."""
     told = msgspec.structs.asdict(line.event)
-    worded = (f"{name}={_value(value)}" for name, value in told.items() if name != "t_ns")
+    worded = (f"{name}={_value(value)}" for name, value in told.items() if name != "t_ns" and value != ())
     return printable(f"#{line.seq} {line.kind}  " + "  ".join(worded))
 
 
