@@ -32,6 +32,11 @@ class Guard:
         self._patience = 1.0
         self._shadow = Shadow()
 
+    def begin(self) -> None:
+        """The policy was switched on: what was served before was not its doing."""
+        self.lead_tokens = 0.0
+        self.resting, self._rest, self._patience = 0, FIRST_REST, 1.0
+
     def observe(self, event: EngineEvent, margin: float) -> None:
         """Follow one event. `margin`: share of the window's prompt tokens by which LRU must lead to take over."""
         match event:

@@ -20,6 +20,7 @@ from .events import (
     EngineStarted,
     NextAgentHinted,
     NodeEvicted,
+    PolicySwitched,
     PrefixInserted,
     PrefixMatched,
     SessionEnded,
@@ -113,6 +114,8 @@ class KvCaching(BasePolicy):
                 self._model.turnover.capacity_tokens = event.capacity_tokens
             case TunableChanged(policy=self.name):
                 self._model.refit()
+            case PolicySwitched(policy=self.name, enabled=True):
+                self._guard.begin()
             case _:
                 pass
         self._warm_ups.observe(event)

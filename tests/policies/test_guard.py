@@ -134,4 +134,6 @@ def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     assert [score.key for score in scores] == [0.0, 0.0]
     assert scores[0].parts["guard_dispatches"] > 0
     assert policy.predict(70.0).guard_dispatches > 0
+    policy.observe(PolicySwitched(t_ns=70 * 10**9, policy="kv_caching", enabled=True))
+    assert policy.predict(70.0).guard_dispatches == 0, "what another policy lost is not held against this one"
     policy.observe(CacheFlushed(t_ns=10**12))
