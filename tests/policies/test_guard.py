@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from radixdeck.policies.events import CacheFlushed, EngineStarted, PrefixInserted, PrefixMatched
+from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
 from radixdeck.policies.guard import FIRST_REST, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
