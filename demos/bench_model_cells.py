@@ -56,6 +56,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     warmed_tokens: int = 0
     used_tokens: int = 0
     lost_tokens: int = 0
+    delay_s: float = 0.0
     failures: tuple[str, ...] = ()
     took_s: float = 0.0
 
@@ -136,6 +137,7 @@ class Task:
             kv_tokens=seen.kv_tokens, requests=seen.requests, prompt_tokens=seen.prompt_tokens,
             cached_tokens=seen.cached_tokens, lru_tokens=seen.lru_tokens, best_tokens=seen.best_tokens,
             warmed_tokens=seen.warmed.tokens, used_tokens=seen.warmed.used_tokens, lost_tokens=seen.warmed.lost_tokens,
+            delay_s=seen.warmed.delay_s,
             failures=seen.failures[:1], took_s=seen.took_s,
         )  # fmt: skip
 

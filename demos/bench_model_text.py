@@ -75,8 +75,16 @@ def by_prefetch(cells: Sequence[Cell], ways: Sequence[str]) -> str:
         if warmed:
             above = statistics.fmean(cell.above_best for cell in mine)
             shares = (100 * warmed / prompts, 100 * used / warmed, 100 * lost / prompts)
-            rows.append([way, f"{above:+.1f}", *(f"{share:.1f}" for share in shares)])
-    header = ["prefetch", "points above best without", "loaded, % of prompts", "used of it, %", "lost, % of prompts"]
+            waited_ms = 1000 * sum(cell.delay_s for cell in mine) / sum(cell.requests for cell in mine)
+            rows.append([way, f"{above:+.1f}", *(f"{share:.1f}" for share in shares), f"{waited_ms:.1f}"])
+    header = [
+        "prefetch",
+        "points above best without",
+        "loaded, % of prompts",
+        "used of it, %",
+        "lost, % of prompts",
+        "delay, ms/request",
+    ]
     return table(header, rows) if rows else "no way of running prefetched anything"
 
 

@@ -1,7 +1,8 @@
 """Warm-ups in the modelled engine: asked of the policy while there is time, preempted by real work, waste counted.
 
 The daemon asks when the last request is through and about once a second while none is under way; so does this. A
-warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing behind.
+warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing behind. A chunk of
+a prefill that has begun cannot be stopped: what is left of it is charged to the request that came.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Action
 
 from .demand import Request
+from .model_cache import CHUNK_TOKENS
 from .model_engine import ModelEngine
 from .prefetch_paths import Paths
 from .prefetch_waste import Waste
@@ -44,7 +46,8 @@ class Prefetch(msgspec.Struct, frozen=True, kw_only=True):
 
 class Warmed(msgspec.Struct, kw_only=True):
     """Warm-ups `asked` for, of which `paths` of a session; tokens that they put into the cache, and how many of those a
-    request found there; `lost_tokens`: computed when real work preempted them."""
+    request found there; `lost_tokens`: computed when real work preempted them; `delay_s`: what real work waited in all.
+    """
 
     asked: int = 0
     paths: int = 0
@@ -54,6 +57,7 @@ class Warmed(msgspec.Struct, kw_only=True):
     tokens: int = 0
     used_tokens: int = 0
     lost_tokens: int = 0
+    delay_s: float = 0.0
 
     @property
     def wasted_tokens(self) -> int:
@@ -187,7 +191,10 @@ class Prefetching:
     def _preempt(self, now: UnderWay, t_ns: int) -> None:
         self._engine.aborted(now.rid, t_ns)
         self.warmed.preempted += 1
-        self.warmed.lost_tokens += int((t_ns - now.begun_ns) / 1e9 * self._how.tokens_per_s)
+        done_s, whole_s = (t_ns - now.begun_ns) / 1e9, (now.end_ns - now.begun_ns) / 1e9
+        self.warmed.lost_tokens += int(done_s * self._how.tokens_per_s)
+        chunk_s = CHUNK_TOKENS / self._how.tokens_per_s
+        self.warmed.delay_s += min(chunk_s - done_s % chunk_s, whole_s - done_s)
         self._over(t_ns)
         self._say(now.action, now.by, t_ns, ok=False, result=PREEMPTED)
 

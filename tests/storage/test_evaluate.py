@@ -155,6 +155,18 @@ def test_real_work_preempts_and_what_was_computed_is_lost(scripted: type[Scripte
     warmed = seen.warmed
     assert (warmed.asked, warmed.done, warmed.preempted, warmed.tokens, warmed.used_tokens) == (1, 0, 1, 0, 0)
     assert warmed.lost_tokens == warmed.wasted_tokens == 3
+    assert warmed.delay_s == pytest.approx(6, abs=0.1)
+
+
+def test_real_work_waits_for_the_chunk_that_has_begun(scripted: type[Scripted]):
+    """An anchor of 5,000 tokens at 1,000 a second: at 8 s its second chunk of 2,048 has 0.1 s to go."""
+    large: Prompt = (("system x", 5_000),)
+    calls = [call(1, task("a", anchor=large)), call(3, task("b", anchor=(("system y", 5_000),)), agent="y")]
+    stream = tell("large", [*calls, call(8, task("c", anchor=large), session="t")])
+    scripted.asks = [(4, Action("warm", agent="x"))]
+    seen = evaluate(stream, "scripted", 5_500, prefetch=Prefetch(tokens_per_s=1_000))
+    assert seen.warmed.preempted == 1
+    assert seen.warmed.delay_s == pytest.approx(0.1, abs=0.02)
 
 
 def test_what_nobody_asks_for_is_wasted_and_what_is_not_known_refused(scripted: type[Scripted]):
