@@ -19,12 +19,14 @@ FLOOR_COMMAND_MS = 250.0
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure, the median over `repetitions` where it was taken more than once, and what it may be at most."""
+    """One measure and what it may be at most. `low`, `high`: where it was taken more than once, so that `value` is the
+    median: its extremes over rounds, or the quartiles of pairs."""
 
     name: str
     value: float
     at_most: float
-    repetitions: list[float] = []
+    low: float | None = None
+    high: float | None = None
 
     @property
     def kept(self) -> bool:
@@ -32,8 +34,7 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spread(self) -> str:
-        """Lowest and highest repetition; empty where there are none."""
-        return f"{min(self.repetitions):.2f} to {max(self.repetitions):.2f}" if self.repetitions else ""
+        return "" if self.low is None or self.high is None else f"{self.low:.2f} to {self.high:.2f}"
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,14 +79,14 @@ def floors(seen: Overhead) -> list[Floor]:
 
 
 def _paired(name: str, ours: Sequence[float], theirs: Sequence[float]) -> Floor:
-    """The median difference, and how far its quartiles are apart from each other."""
+    """The median difference, with the quartiles around it."""
     added_ms = [1000 * (a - b) for a, b in zip(ours, theirs, strict=True)]
     quartiles = statistics.quantiles(added_ms, n=4)
-    return Floor(name=name, value=quartiles[1], at_most=FLOOR_ADDED_MS, repetitions=[quartiles[0], quartiles[2]])
+    return Floor(name=name, value=quartiles[1], at_most=FLOOR_ADDED_MS, low=quartiles[0], high=quartiles[2])
 
 
 def _repeated(name: str, values: list[float], at_most: float) -> Floor:
-    return Floor(name=name, value=statistics.median(values), at_most=at_most, repetitions=values)
+    return Floor(name=name, value=statistics.median(values), at_most=at_most, low=min(values), high=max(values))
 
 
 def summarise(whole: Rounds, short: Probe, seen: Probe, idle_percent: float, command_s: list[float]) -> Overhead:
@@ -119,7 +120,7 @@ def text(seen: Overhead) -> str:
         _short(seen.short),
     ]
     faults = [f"doubtful: {fault}" for fault in seen.whole.faults()]
-    header = ["", "measured", "over rounds", "at most", "kept"]
+    header = ["", "measured", "quartiles, or over rounds", "at most", "kept"]
     return "\n".join([table(header, rows), "", *notes, *faults, "PASSED" if seen.passed else "MISSED"])
 
 

@@ -22,12 +22,11 @@ from .measure import Summary, summarise
 from .pairs import pairs_apart
 from .progress import Counting, Progress
 from .stock import flush
-from .versus import Side
+from .versus import SIDES, Side
 from .workloads import REPORT_SEEDS, Turn, WorkloadSpec, generate
 
 Leg = Literal["alone", "cached", "fresh"]
 LEGS: tuple[Leg, ...] = get_args(Leg)
-SIDES: tuple[Side, Side] = ("sglang", "radixdeck")
 HIT_TOLERANCE_POINTS = 0.5
 
 
@@ -156,7 +155,7 @@ class _Sides:
         self._urls: dict[Side, str] = {"sglang": f"{url}/v1", "radixdeck": live.base_url}
         self._roots: dict[Side, str] = {"sglang": url, "radixdeck": live.daemon.url}
         self._concurrency, self._progress = concurrency, progress
-        self._order = SIDES
+        self._order: tuple[Side, ...] = SIDES
 
     async def alone(self, turns: list[Turn]) -> Pair:
         await self._flush()

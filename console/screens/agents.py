@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widget import Widget
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import DataTable, Static
 
 from radixdeck.policies.residency import AgentStats, RunState
 
@@ -25,6 +25,7 @@ from ..widgets.table import Cell, Column, SyncTable
 from ..words import plain, ratio, seconds, short
 from .agent import AgentScreen
 from .base import ActingScreen
+from .filtering import FilteringScreen
 
 COLUMNS = (
     Column("", 1),
@@ -132,7 +133,7 @@ def _most(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-class AgentsScreen(ActingScreen):
+class AgentsScreen(FilteringScreen, ActingScreen):
     """A table, sorted and filtered as asked; what is selected in words below."""
 
     mode = "agents"
@@ -152,7 +153,6 @@ class AgentsScreen(ActingScreen):
     def __init__(self) -> None:
         super().__init__()
         self._sort = 0
-        self._query = ""
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="agents")
@@ -180,18 +180,6 @@ class AgentsScreen(ActingScreen):
 
     def action_sort(self, places: int = 1) -> None:
         self._sort = (self._sort + places) % len(SORTS)
-        self.refresh_state(tables=True)
-
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).ask(self._query)
-
-    def action_clear_filter(self) -> None:
-        self.query_one(FilterBar).put_away()
-        self._query = ""
-        self.refresh_state(tables=True)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._query = event.value
         self.refresh_state(tables=True)
 
     def on_data_table_row_highlighted(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.binding import Binding
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from ..causes import follow
 from ..export import log_jsonl
@@ -17,11 +17,11 @@ from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
 from ..widgets.panel import Panel
 from ..words import plain
-from .base import DeckScreen
 from .chain import ChainScreen
+from .filtering import FilteringScreen
 
 
-class EventsScreen(DeckScreen):
+class EventsScreen(FilteringScreen):
     """The log, a filter, and everything the selected event says."""
 
     mode = "events"
@@ -46,7 +46,6 @@ class EventsScreen(DeckScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._query = ""
         self._only = True
         self._routine = False
         self._paused = False
@@ -80,13 +79,6 @@ class EventsScreen(DeckScreen):
         else:
             view.following = True
             self.refresh_state(tables=True)
-
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).ask(self._query)
-
-    def action_clear_filter(self) -> None:
-        self.query_one(FilterBar).put_away()
-        self._filter("")
 
     def action_find(self, direction: int) -> None:
         if not self.query_one(LogView).find(direction):
@@ -126,9 +118,6 @@ class EventsScreen(DeckScreen):
             self.deck.copy_to_clipboard(f"{line.text}\n{fields_of(line)}")
             self.notify("event copied", timeout=2)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._filter(event.value)
-
     def on_log_view_line_selected(self) -> None:
         line = self.query_one(LogView).selected
         panel = self.query_one("#event-fields", Static)
@@ -136,8 +125,8 @@ class EventsScreen(DeckScreen):
         panel.update(Content(f"{line.text}\n{fields_of(line)}") if line else "no event")
 
     def _filter(self, query: str) -> None:
-        self._query, self._paused = query, False
-        self.refresh_state(tables=True)
+        self._paused = False
+        super()._filter(query)
 
     def _title(self, shown: int, known: int) -> str:
         filtered = f" with '{plain(self._query)}'" if self._query else ""

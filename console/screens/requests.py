@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from textual.binding import Binding
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from radixdeck.policies.residency import RequestView
 
@@ -21,9 +21,10 @@ from ..widgets.request_list import HEAD, RequestList, request_words
 from ..words import plain
 from .base import ActingScreen
 from .chain import ChainScreen
+from .filtering import FilteringScreen
 
 
-class RequestsScreen(ActingScreen):
+class RequestsScreen(FilteringScreen, ActingScreen):
     """The last requests as waterfalls; below, the one under the cursor stage by stage."""
 
     mode = "requests"
@@ -41,7 +42,6 @@ class RequestsScreen(ActingScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._query = ""
         self._hurt_only = False
 
     def body(self) -> Iterable[Widget]:
@@ -81,18 +81,6 @@ class RequestsScreen(ActingScreen):
 
     def action_hurt(self) -> None:
         self._hurt_only = not self._hurt_only
-        self.refresh_state(tables=True)
-
-    def action_filter(self) -> None:
-        self.query_one(FilterBar).ask(self._query)
-
-    def action_clear_filter(self) -> None:
-        self.query_one(FilterBar).put_away()
-        self._query = ""
-        self.refresh_state(tables=True)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self._query = event.value
         self.refresh_state(tables=True)
 
     def on_log_view_line_selected(self) -> None:
