@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
 import aiomqtt
@@ -54,6 +54,8 @@ RESYNC_EVERY_S = 0.5
 LOOK_EVERY_S = 0.25
 MAX_WAITING_EVENTS = 50_000
 LEAVES = ("status", "agents", "policies", "metrics", "residency", "events")
+ORDERS_ONLY = ("status",)
+"""For who only gives orders: who is there; replies come anyway."""
 
 
 class _Head(msgspec.Struct):
@@ -85,12 +87,18 @@ class MqttFeed:
     `address` may be a function that says where the broker is now; it is asked before every connection.
     `statuses`, `agents`, `policies`, `metrics`: the latest of each node.
 
-    `keyframes=False`: events only, from now on, with gaps where there are gaps.
+    `keyframes=False`: events only, from now on, with gaps where there are gaps. `leaves`: what is listened to beside
+    replies.
     Raises ValueError if the node's name cannot be one.
     """
 
     def __init__(
-        self, address: BrokerAddress | AddressSource, node: str | None = None, *, keyframes: bool = True
+        self,
+        address: BrokerAddress | AddressSource,
+        node: str | None = None,
+        *,
+        keyframes: bool = True,
+        leaves: Sequence[str] = LEAVES,
     ) -> None:
         if node is not None:
             topic(node, "status")
@@ -105,6 +113,7 @@ class MqttFeed:
         self._address: AddressSource = (lambda: address) if isinstance(address, BrokerAddress) else address
         self._only = node
         self._keyframes = keyframes
+        self._leaves = leaves
         self._identifier = new_identifier("console")
         self._nodes: dict[str, _Node] = {}
         self._commands = Commands(self._identifier, self._send)
@@ -186,7 +195,7 @@ class MqttFeed:
 
     async def _session(self, client: aiomqtt.Client) -> None:
         node = self._only or "+"
-        await client.subscribe([(f"{ROOT}/{node}/{leaf}", 0) for leaf in LEAVES])
+        await client.subscribe([(f"{ROOT}/{node}/{leaf}", 0) for leaf in self._leaves])
         await client.subscribe(f"{ROOT}/{node}/reply/{self._identifier}", qos=1)
         self.connected, self.why_lost, self._client = True, "", client
         self._inbox.put(Connection(True), key="connection")

@@ -15,7 +15,7 @@ from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import KINDS, AnyEvent, encode, kind_of
 
 from .feed_messages import Connection, NodeEvents, NodeStatus
-from .feed_mqtt import MqttFeed
+from .feed_mqtt import ORDERS_ONLY, MqttFeed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 """Exit codes of `act`."""
@@ -94,7 +94,7 @@ async def act(
     Without `node` there must be exactly one daemon online at this broker.
     """
     out = out or sys.stdout
-    async with MqttFeed(address, node, keyframes=False) as feed:
+    async with MqttFeed(address, node, keyframes=False, leaves=ORDERS_ONLY) as feed:
         found, problem = await _find_node(feed, node)
         if not found:
             print(msgspec.json.encode(Reply(id="", state="refused", detail=problem)).decode(), file=out, flush=True)

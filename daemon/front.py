@@ -161,21 +161,23 @@ class Front:
             raise Refusal(501, "the front carries no websockets", "not_supported_error")
         if not request.rel_url.raw_path.startswith("/"):
             raise bad_request(f"{request.method} needs a path that begins with '/'")
-        tenant = named(lambda: declared_tenant(_lower(request), key_tenant))
+        told = _lower(request)
+        tenant = named(lambda: declared_tenant(told, key_tenant))
         self._access.check(request.method, request.path, request.headers, request.remote, tenant)
         if request.path in GENERATING and request.method in ("POST", "PUT"):
-            return await self._generate(request, key_tenant)
+            return await self._generate(request, told, key_tenant)
         headers = self._access.forwarded(CIMultiDict(request.headers))
         if "Content-Length" in request.headers and "Content-Encoding" not in request.headers:
             headers["Content-Length"] = request.headers["Content-Length"]
         data = request.content.iter_any() if request.body_exists else None
         return (await self._relay.carry(request, headers, data, None))[0]
 
-    async def _generate(self, request: web.Request, key_tenant: str | None) -> web.StreamResponse:
+    async def _generate(self, request: web.Request, told: dict[str, str], key_tenant: str | None) -> web.StreamResponse:
+        """`told`: the headers, their names in small letters."""
         arrived_ns = self._to.now_ns()
         body, size = await read_object(request, self._max_body_bytes)
-        asked = _lower(request)
-        who = named(lambda: self._identities.identify(asked, request.path, body, key_tenant, arrived_ns / 1e9))
+        who = named(lambda: self._identities.identify(told, request.path, body, key_tenant, arrived_ns / 1e9))
+        following = named(lambda: declared_next_agent(told, who.tenant))
         if who.seen is not None:
             self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
         try:
@@ -183,7 +185,7 @@ class Front:
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
                 prepared = self._prepared(request.path, body, who, rid, size)
-                exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to)
+                exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
                 return await self._counted(request, prepared, exchange, who)
             finally:
                 self._ids.release(rid)
@@ -222,7 +224,6 @@ class Front:
     ) -> web.StreamResponse:
         over = request.headers.get("x-session-end", "").lower() == "true"
         try:
-            following = named(lambda: declared_next_agent(_lower(request), who.tenant))
             answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
         except Refusal as refusal:
             exchange.finished(refusal.status, "error", session_over=over)
@@ -235,9 +236,7 @@ class Front:
         failed = not whole or answer.status >= 400
         if request.path == RESPONSES_ROUTE and not failed:
             self._identities.answered(prepared.rid, who)
-        exchange.finished(
-            answer.status if whole else 502, "error" if failed else None, session_over=over, next_agent=following
-        )
+        exchange.finished(answer.status if whole else 502, "error" if failed else None, session_over=over)
         return answer
 
     def _own(self, request: web.Request, key_tenant: str | None) -> web.Response:

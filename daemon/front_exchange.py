@@ -36,13 +36,24 @@ class Reports(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """Reports the arrival when made, then the first token, then the end."""
+    """Reports the arrival when made, then the first token, then the end. `next_agent`: who the caller says comes next
+    in the session, '' if it does not say."""
 
-    def __init__(self, who: Who, prepared: Prepared, route: str, body_bytes: int, arrived_ns: int, to: Reports) -> None:
+    def __init__(
+        self,
+        who: Who,
+        prepared: Prepared,
+        route: str,
+        body_bytes: int,
+        arrived_ns: int,
+        to: Reports,
+        next_agent: str = "",
+    ) -> None:
         self.rid = prepared.rid
         self.batch = prepared.batch
         self.watch = AnswerWatch(route)
         self._who = who
+        self._next_agent = next_agent
         self._arrived_ns = arrived_ns
         self._to = to
         self._ttft_s: float | None = None
@@ -69,11 +80,8 @@ class Exchange:
             self._ttft_s = (now - self._arrived_ns) / 1e9
             self._to.emit(FirstTokenSent(t_ns=now, rid=self.rid, ttft_s=self._ttft_s))
 
-    def finished(
-        self, status: int, finish: FinishReason | None = None, *, session_over: bool = False, next_agent: str = ""
-    ) -> None:
-        """The exchange is over. `finish`: what ended it, if not what the answer itself says; `next_agent`: who the
-        caller says is dispatched next. Later calls do nothing."""
+    def finished(self, status: int, finish: FinishReason | None = None, *, session_over: bool = False) -> None:
+        """The exchange is over. `finish`: what ended it, if not what the answer itself says. Later calls do nothing."""
         if self._over:
             return
         self._over = True
@@ -100,5 +108,5 @@ class Exchange:
             self._to.hint(AnswerGiven(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, finish=finish))
         if session_over:
             self._to.hint(SessionEnded(t_ns=now, session=who.session))
-        elif next_agent:
-            self._to.hint(NextAgentHinted(t_ns=now, session=who.session, agent=next_agent, rid=self.rid))
+        elif self._next_agent and status < 400:
+            self._to.hint(NextAgentHinted(t_ns=now, session=who.session, agent=self._next_agent, rid=self.rid))

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 ORDER_TIMEOUT_S = 5.0
 BURST = 200
 """Frames taken before others on the event loop get their turn."""
+PATIENCE_S = 0.015
+"""How long frames lie: what the engine reports at the end of a request comes just when its answer passes through the
+front, which nobody should wait for; and many frames are taken at the price of one. Answers to orders do not wait."""
 
 
 class LinkError(RuntimeError):
@@ -71,11 +74,14 @@ class EngineLink:
         try:
             self._bind(socket)
             self._socket = socket
-            loop.add_reader(socket.fileno(), self._readable.set)
             while True:
                 self._receive(socket)
+                # Not listened to while frames lie: the descriptor stays readable, and would wake the loop all the time.
+                loop.add_reader(socket.fileno(), self._readable.set)
                 await self._readable.wait()
-                await asyncio.sleep(0)  # a steady stream of frames must not keep the loop from everybody else
+                loop.remove_reader(socket.fileno())
+                # At least 0: a steady stream of frames must not keep the loop from everybody else.
+                await asyncio.sleep(0 if self._waiting else PATIENCE_S)
         finally:
             if self._socket is not None:
                 loop.remove_reader(socket.fileno())

@@ -17,6 +17,7 @@ from .config import ConfigError, DaemonConfig
 from .discovery import DiscoveryError
 from .front_errors import FrontError
 from .link import LinkError
+from .loop import run
 from .paths import home_of
 from .runtime import Daemon, open_daemon
 
@@ -28,7 +29,7 @@ def serve(config: DaemonConfig, say: Say) -> int:
     """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 2 if it could not start."""
     try:
         log_to_file(config)
-        return asyncio.run(_serve(config, say))
+        return run(_serve(config, say))
     except CANNOT_START as error:
         say(f"cannot start: {error}")
         return 2

@@ -20,6 +20,8 @@ from .policies_table import policies_table
 from .wire import AgentsTable
 
 BATCH_PERIOD_S = 0.05
+UNWATCHED_PERIOD_S = 0.25
+"""Between two batches of events: while a console looks on, and otherwise."""
 TABLE_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 5.0
 RECORDED_KEYFRAME_PERIOD_S = 10.0
@@ -35,17 +37,21 @@ class Publisher:
 
     def watch(self, *, resync: bool) -> None:
         """Somebody looks on: keyframes for the next 15 s, the first at once if they are new or lost the thread."""
-        new = time.monotonic() > self._watched_until
+        new = not self._watched
         self._watched_until = time.monotonic() + WATCH_S
         if resync or new:
             self._send_keyframe()
+
+    @property
+    def _watched(self) -> bool:
+        return time.monotonic() < self._watched_until
 
     def loops(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         return {"events": self._events, "tables": self._tables, "keyframes": self._keyframes}
 
     async def _events(self) -> None:
         while True:
-            await asyncio.sleep(BATCH_PERIOD_S)
+            await asyncio.sleep(BATCH_PERIOD_S if self._watched else UNWATCHED_PERIOD_S)
             self._send_events()
 
     async def _tables(self) -> None:
@@ -62,7 +68,7 @@ class Publisher:
         while True:
             await asyncio.sleep(KEYFRAME_PERIOD_S)
             now = time.monotonic()
-            if now < self._watched_until:
+            if self._watched:
                 self._send_keyframe()
             if now - recorded_at >= RECORDED_KEYFRAME_PERIOD_S and self._journal.seq != recorded_seq:
                 self._journal.record_keyframe()

@@ -7,13 +7,14 @@ turn; then, on the first seed, the same as memory grows to where nothing is evic
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+
+from radixdeck.daemon.loop import run
 
 from .arms import Arms, Case, measure_both
 from .bench_record import write
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(settings, progress)
     stopped = False
     try:
-        asyncio.run(bench.run())
+        run(bench.run())
     except EXPECTED as error:
         progress.say(f"bench: {error}")
         return 2

@@ -24,6 +24,7 @@ import psutil
 
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.loop import run
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
 
@@ -60,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return EngineSpec(kv_tokens=self.kv_tokens, cache=cache)
 
 
-async def run(settings: Settings, progress: Progress) -> Overhead:
+async def measured(settings: Settings, progress: Progress) -> Overhead:
     """Boot, measure, stop. Raises LiveError, DriveError or EngineNotReady in words."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
         (Path(folder) / "models").symlink_to(home_of(settings.home).models)
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = told.pop("out")
     settings, progress = Settings(**told), Progress()
     try:
-        seen = asyncio.run(run(settings, progress))
+        seen = run(measured(settings, progress))
     except EXPECTED as error:
         progress.say(f"bench: {error}")
         return 2

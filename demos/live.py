@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from radixdeck.console.feed_mqtt import MqttFeed
+from radixdeck.console.feed_mqtt import ORDERS_ONLY, MqttFeed
 from radixdeck.daemon.broker import BrokerError
 from radixdeck.daemon.config import ConfigError, DaemonConfig
 from radixdeck.daemon.engine.launch import Engine, EngineNotReady
@@ -88,7 +88,10 @@ class Live:
 async def open_live(config: DaemonConfig, progress: Progress) -> AsyncGenerator[Live]:
     """A daemon whose engine is ready and warm. Raises LiveError, EngineNotReady, or what `open_daemon` raises."""
     try:
-        async with open_daemon(config) as daemon, MqttFeed(daemon.broker, config.node, keyframes=False) as feed:
+        async with (
+            open_daemon(config) as daemon,
+            MqttFeed(daemon.broker, config.node, keyframes=False, leaves=ORDERS_ONLY) as feed,
+        ):
             await ready(daemon.engine, progress)
             live = Live(daemon, feed)
             await warm_up(live.base_url)

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from radixdeck.daemon.loop import run
+
 from .live import EXPECTED
 from .progress import Progress
 
@@ -15,7 +17,7 @@ def run_until_told(name: str, story: Callable[[Progress], Coroutine[Any, Any, in
     """Exit code: what the story returns, 2 if it could not run, 130 if it was stopped."""
     progress = Progress()
     try:
-        return asyncio.run(_until_told(story(progress)))
+        return run(_until_told(story(progress)))
     except EXPECTED as error:
         progress.say(f"{name}: {error}")
         return 2

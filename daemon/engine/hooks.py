@@ -24,7 +24,8 @@ from .requests import Match
 
 log = logging.getLogger(__name__)
 
-FLUSH_PERIOD_S = 0.01
+FLUSH_PERIOD_S = 0.03
+"""Between two deliveries of events while there is work; when it is done they go at once."""
 SAMPLE_PERIOD_S = 1.0
 
 SCHEDULER = "sglang.srt.managers.scheduler.Scheduler"
