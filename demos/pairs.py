@@ -5,18 +5,15 @@ Which of the two is asked first alternates. Runs as a process of its own, like `
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 import msgspec
-from openai import APIError
 
 from .apart import Drive, child_lines, drive_of
-from .drive import Outcome, Plan, describe, drive
+from .drive import Outcome, Plan, drive, run_child
 
 PAUSE_S = 0.1
 """Between an answer and the next request: what a server still does after an answer is not the other one's delay."""
@@ -58,25 +55,7 @@ async def ask_in_pairs(plan: Plan, base_urls: Sequence[str], take: Callable[[Ask
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m radixdeck.demos.pairs --plan FILE --base-url URL/v1 --base-url URL/v1`: JSON lines of Asked."""
-    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.pairs", description=main.__doc__)
-    parser.add_argument("--base-url", required=True, action="append")
-    parser.add_argument("--plan", required=True, type=Path, help="JSON file of a Plan")
-    told = parser.parse_args(arguments)
-    try:
-        plan = msgspec.json.decode(told.plan.read_bytes(), type=Plan)
-        asyncio.run(ask_in_pairs(plan, told.base_url, _print_line))
-    except (OSError, msgspec.DecodeError) as error:
-        print(f"{told.plan}: {error}", file=sys.stderr)
-        return 2
-    except APIError as error:
-        print(f"{' or '.join(told.base_url)}: {describe(error)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _print_line(asked: Asked) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(asked) + b"\n")
-    sys.stdout.buffer.flush()
+    return run_child("radixdeck.demos.pairs", main.__doc__, ask_in_pairs, arguments)
 
 
 if __name__ == "__main__":

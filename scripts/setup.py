@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,8 @@ def engine_wanted() -> str:
 def pip_steps(engine: str, level: str) -> list[tuple[str, list[str]]]:
     """What to install, in words and as pip arguments."""
     if level == "lint":
-        return [("tools for types, style and imports", ["-e", ".[dev]", *PINNED])]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return [("tools for types, style and imports", [*project["optional-dependencies"]["dev"], *PINNED])]
     ours = ("radixdeck, its tests and demos", ["-e", f".[{EXTRAS}]", *PINNED])
     if engine == "cuda":
         return [("radixdeck and SGLang with CUDA (several GB)", ["-e", f".[engine,{EXTRAS}]", *PINNED])]
@@ -87,7 +89,9 @@ def pip_install(words: str, arguments: list[str]) -> None:
     """Run pip, all of its output in the log, the package at hand on the terminal. Raises SetupError with its end."""
     started = time.monotonic()
     print(f"setup: installing {words}", flush=True)
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
+    # Not compiled ahead: most of the modules are never imported, and compiling takes longer than all the rest.
+    quick = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
+    command = [str(PYTHON), "-m", "pip", "install", *quick, *arguments]
     last: list[str] = []
     with LOG.open("a", encoding="utf-8") as log:
         pip = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import msgspec
+from background import beside
 from brokers import Relay
 from scenario import NODE, RUN, folded, run_events
 from staging import drawn, policies, screen_text, status, until
@@ -48,12 +48,8 @@ class Daemon:
 @asynccontextmanager
 async def running(address: BrokerAddress) -> AsyncGenerator[Daemon]:
     daemon = Daemon(address)
-    task = asyncio.create_task(daemon.link.run())
-    try:
+    async with beside(daemon.link.run()):
         yield daemon
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_join_follow_order_lose_and_come_back(broker: BrokerAddress) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from background import beside
 from brokers import PATIENCE_S, Relay, mosquitto_child, open_raw, until
 
 from radixdeck.console import feed_mqtt
@@ -65,13 +66,9 @@ class Daemon:
 @asynccontextmanager
 async def running(address: BrokerAddress, node: str = "n1", run: str = "r1") -> AsyncGenerator[Daemon]:
     daemon = Daemon(address, node, run)
-    task = asyncio.create_task(daemon.link.run())
-    await until(lambda: daemon.link.connected, "the daemon connects")
-    try:
+    async with beside(daemon.link.run()):
+        await until(lambda: daemon.link.connected, "the daemon connects")
         yield daemon
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 class Reader:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from background import beside
 from brokers import until
 
 from radixdeck.console import headless
@@ -30,13 +31,9 @@ async def on_command(command: Command) -> Reply:
 async def running(address: BrokerAddress, node: str = "n1") -> AsyncGenerator[MqttLink]:
     link = MqttLink(address, node, on_command)
     link.publish("status", msgspec.json.encode(Status(node=node, online=True, state="ready")), retain=True)
-    task = asyncio.create_task(link.run())
-    await until(lambda: link.connected, "connected")
-    try:
+    async with beside(link.run()):
+        await until(lambda: link.connected, "connected")
         yield link
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def happen(link: MqttLink, first_seq: int) -> None:

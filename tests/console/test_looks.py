@@ -61,6 +61,13 @@ def test_a_lost_connection(snap_compare: Compare) -> None:
     assert snap_compare(still(Connection(False, "connection refused")), terminal_size=(100, 30), run_before=settle)
 
 
+def test_every_picture_is_of_a_test(request: pytest.FixtureRequest) -> None:
+    """Looked at here, because the workers of a shared run do not tell each other which pictures they used."""
+    module = request.node.getparent(pytest.Module)
+    drawn_by = {item.name for item in module.collect() if "snap_compare" in getattr(item, "fixturenames", ())}
+    assert {path.stem for path in (Path(__file__).parent / "__snapshots__" / module.path.stem).iterdir()} == drawn_by
+
+
 async def test_a_replay_in_the_middle(tmp_path: Path) -> None:
     """As text: a recording cannot be opened before the picture's own event loop runs."""
     session = await recorded(tmp_path / "run.db", run_events())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from background import beside
 from brokers import until
 
 from radixdeck.daemon.broker import open_broker
@@ -61,10 +61,8 @@ async def test_a_trusted_certificate_connects_and_serves(
     async with open_broker(f"mqtts://127.0.0.1:{tls_port}", state_dir=tmp_path) as address:
         assert (address.tls, address.v5) == (True, True)
         link = MqttLink(address, "n1", handler)
-        task = asyncio.create_task(link.run())
-        await until(lambda: link.connected, "the link connects")
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(link.run()):
+            await until(lambda: link.connected, "the link connects")
 
 
 async def test_an_unknown_certificate_is_refused_in_words(tls_port: int, tmp_path: Path) -> None:

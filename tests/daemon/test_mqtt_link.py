@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from background import beside
 from brokers import Raw, Relay, mosquitto_child, open_raw, until
 
 from radixdeck.daemon import mqtt
@@ -33,13 +34,9 @@ async def running(
     address: BrokerAddress, handler: Callable[[Command], Awaitable[Reply]] = done
 ) -> AsyncGenerator[MqttLink]:
     link = MqttLink(address, "n1", handler)
-    task = asyncio.create_task(link.run())
-    await until(lambda: link.connected, "the link connects")
-    try:
+    async with beside(link.run()):
+        await until(lambda: link.connected, "the link connects")
         yield link
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def order(**fields: Any) -> bytes:

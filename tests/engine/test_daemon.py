@@ -14,6 +14,7 @@ import openai
 import psutil
 import pytest
 import pytest_asyncio
+from processes import gone
 
 from radixdeck.console.feed_messages import FeedMessage
 from radixdeck.console.feed_mqtt import MqttFeed
@@ -28,6 +29,7 @@ from radixdeck.storage.session import open_session
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 
 NODE = "whole"
+NOTICED_S = 2.0
 ROLES = {
     "planner": "You are the planner. You break a task into steps and say who does each of them, in order. " * 6,
     "coder": "You are the coder. You write small correct functions with types and you never leave a stub. " * 6,
@@ -211,12 +213,20 @@ async def test_killed_scheduler_is_noticed_told_and_replaced(daemon: Daemon, cli
     before = daemon.state.totals.engine_starts
     long = asyncio.create_task(ask(client, "planner", "k", "count", max_tokens=900, extra_body={"min_tokens": 900}))
     await settled(daemon, lambda s: s.running > 0)
+    main, restarts = psutil.Process(daemon.engine.status.pid), daemon.engine.status.restarts
+    family = [main, *main.children(recursive=True)]
     os.kill(scheduler.pid, signal.SIGKILL)
+    await settled(daemon, lambda _: daemon.engine.status.state != "ready", timeout_s=NOTICED_S)
+    assert daemon.engine.url is None
+    await settled(daemon, lambda _: daemon.engine.status.retry_in_s > 0)
+    assert "scheduler" in daemon.engine.status.detail
     with pytest.raises(openai.APIStatusError) as lost:
         await long
     assert lost.value.status_code in (502, 503)
+    await gone(family)
     await settled(daemon, lambda s: s.totals.engine_starts > before, timeout_s=120)
     await daemon.engine.wait_ready(120)
+    assert daemon.engine.status.restarts == restarts + 1
     assert (await ask(client, "planner", "k2", "hello again")).usage.completion_tokens == 4
     with pytest.raises(openai.PermissionDeniedError):
         await ask(client, "critic", "k2", "still?")

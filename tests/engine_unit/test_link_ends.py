@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from background import beside
 
 from radixdeck.daemon.engine.link import EngineSideLink
 from radixdeck.daemon.engine.protocol import Answer, Hello, Order, Snapshot, Tune
@@ -32,13 +33,8 @@ class Daemon:
 @contextlib.asynccontextmanager
 async def running(endpoint: str) -> AsyncIterator[Daemon]:
     daemon = Daemon(endpoint)
-    task = asyncio.create_task(daemon.link.run())
-    try:
+    async with beside(daemon.link.run()):
         yield daemon
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(condition: Callable[[], bool], turn: Callable[[], object] = lambda: None) -> None:

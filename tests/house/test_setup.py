@@ -94,6 +94,12 @@ def test_steps_by_engine(setup: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert setup.stamp_key("none") != setup.stamp_key("cpu")
 
 
+def test_linters_are_added_without_installing_the_package_again(setup: Any) -> None:
+    ((_, words),) = setup.pip_steps("cpu", "lint")
+    assert {"ruff", "pyright", "import-linter"} <= {re.split(r"[\[>=]", word)[0] for word in words}
+    assert "-e" not in words
+
+
 def test_no_host_of_a_registry_is_written_down() -> None:
     for name in ("constraints.txt", "requirements-engine-cpu.txt", "pyproject.toml", "scripts/setup.py", "Makefile"):
         assert "://" not in (ROOT / name).read_text(encoding="utf-8"), name
