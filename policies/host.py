@@ -7,9 +7,8 @@ as an observed event, so two hosts that observed the same engine stream agree.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from .conflicts import settle
@@ -38,10 +37,10 @@ FALLBACK: dict[str, str] = {"eviction": "lru"}
 
 LRU_SCORE = Score(0.0)
 
-OBEYED = (PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken)
+OBEYED = frozenset((PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken))
 """What the host itself heeds."""
 
-CLOCK = (EngineStarted, PrefixMatched, PrefixInserted, EngineLoadSampled)
+CLOCK = frozenset((EngineStarted, PrefixMatched, PrefixInserted, EngineLoadSampled))
 """Facts that a what-if is told at their recorded times, whatever became of the tree."""
 
 
@@ -90,11 +89,15 @@ class PolicyHost:
         if isinstance(event, EngineStarted) and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
-        if isinstance(event, CLOCK):
+        if type(event) in CLOCK:
             self.now_ns = max(self.now_ns, event.t_ns)
-        for seat in self._learning:
-            self._let_observe(seat, event)
-        if isinstance(event, OBEYED):
+        kind = type(event)
+        for seat in self._heeding.get(kind) or self._who_heeds(kind):
+            try:
+                seat.observe(event)
+            except Exception as error:
+                self._fail(seat, "observe", error)
+        if kind in OBEYED:
             self._obey(event)
         if not self._pending:
             return []
@@ -107,15 +110,32 @@ class PolicyHost:
         the next `observe`. The operator's pin adds 1e9, which nothing else reaches."""
         said: list[tuple[str, Score]] = []
         for seat in self._on:
-            score = self._let_score(seat, subject, now_s)
-            if score.key or score.parts:
-                said.append((seat.name, score))
+            try:
+                score = seat.score(subject, now_s)
+            except Exception as error:
+                self._fail(seat, "score", error)
+            else:
+                if score.key or score.parts:
+                    said.append((seat.name, score))
         if not said:
             return LRU_SCORE
         if len(said) == 1:
             return said[0][1]
         parts = {f"{name}.{part}": value for name, score in said for part, value in score.parts.items()}
         return Score(sum(score.key for _, score in said), parts)
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        """The keys of `score` for many subjects at once, which costs a fraction of asking for each. A policy that
+        raises or is not finite fails and counts as LRU for all of them."""
+        keys: list[float] = []
+        for seat in self._on:
+            try:
+                said = seat.scores(subjects, now_s)
+            except Exception as error:
+                self._fail(seat, "score", error)
+            else:
+                keys = [key + more for key, more in zip(keys, said, strict=True)] if keys and said else keys or said
+        return keys or [LRU_SCORE.key] * len(subjects)
 
     def predict(self, now_s: float) -> Prediction:
         """The prediction learned from the most dispatches, of a policy that is on if any of those predicts, else of
@@ -194,7 +214,11 @@ class PolicyHost:
     def _list_seats(self) -> None:
         """Keep the lists that every event and every score goes through."""
         self._on = [seat for seat in self._seats.values() if seat.enabled]
-        self._learning = [seat for seat in self._seats.values() if seat.learns]
+        self._heeding: dict[type[EngineEvent], list[Seat]] = {}
+
+    def _who_heeds(self, kind: type[EngineEvent]) -> list[Seat]:
+        found = self._heeding[kind] = [seat for seat in self._seats.values() if seat.learns and seat.heeds(kind)]
+        return found
 
     # ---- what observed events do to the host itself ------------------------------------------------------------------
 
@@ -258,27 +282,6 @@ class PolicyHost:
             self._seat(event.policy).tune(event.name, event.value)
 
     # ---- calls that may fail -----------------------------------------------------------------------------------------
-
-    def _let_observe(self, seat: Seat, event: EngineEvent) -> None:
-        try:
-            if seat.observing.is_due():
-                seat.observing.time(lambda: seat.policy.observe(event))
-            else:
-                seat.policy.observe(event)
-        except Exception as error:
-            self._fail(seat, "observe", error)
-
-    def _let_score(self, seat: Seat, subject: Subject, now_s: float) -> Score:
-        try:
-            policy = seat.policy
-            due = seat.scoring.is_due()
-            score = seat.scoring.time(lambda: policy.score(subject, now_s)) if due else policy.score(subject, now_s)
-            if math.isfinite(score.key):
-                return score
-            raise ValueError(f"score of {subject} is {score.key}")
-        except Exception as error:
-            self._fail(seat, "score", error)
-            return LRU_SCORE
 
     def _let_predict(self, seat: Seat, now_s: float) -> Prediction:
         try:

@@ -7,7 +7,7 @@ known, what is shared comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -176,6 +176,29 @@ class KvCaching(BasePolicy):
             key = self._unowned_cached.mean * rates.beta_per_s
             return Score(key, {"rate_per_s": key})
         return self._shared(subject, rates)
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        """Histories, of which there are many, without the parts of their scores: see `_history`."""
+        rates = None if self._guard.resting else self._model.rates(now_s)
+        if rates is None:
+            return [] if self._guard.resting else super().scores(subjects, now_s)
+        sessions, agents, kept = self._model.standing.by_name, self._model.agents, self._histories.kept
+        superseded = SUPERSEDED if self._is_on("supersession") else 1.0
+        keys: list[float] = []
+        for subject in subjects:
+            session = sessions.get(subject.session)
+            if subject.role != "private":
+                keys.append(self.score(subject, now_s).key)
+            elif session is None or session.closed:
+                keys.append(0.0)
+            else:
+                rate = 0.0
+                for agent in self._agents(subject):
+                    slot = agents.get(agent)
+                    if slot is not None and slot < len(rates.by_agent):
+                        rate += float(rates.by_session[session.place, slot]) * kept(agent, subject.part)
+                keys.append(rate * superseded if subject.part == "old" else rate)
+        return keys
 
     def _prior(self, subject: Subject) -> Score:
         protected = float(subject.role in ("anchor", "shared"))

@@ -180,8 +180,11 @@ class Observer:
 
     @harmless
     def choose(self) -> Choice | None:
-        self._choice = self.index.choose(self._score)
+        self._choice = self.index.choose(self._score, self._keys)
         return self._choice
+
+    def _keys(self, subjects: list[Subject]) -> list[float]:
+        return self.stream.host.scores(subjects, self._now_s)
 
     def _score(self, subject: Subject) -> Score:
         return self.stream.host.score(subject, self._now_s)

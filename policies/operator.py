@@ -7,6 +7,7 @@ shared prefixes): histories grow without bound and would fill the cache. A pin o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -120,6 +121,11 @@ class Operator(BasePolicy):
         if retain := max((self._bias(target, now_s) for target in targets), default=0.0):
             parts["retain"] = retain
         return Score(sum(parts.values()), parts) if parts else _NOTHING
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        if not (self.pins or self.boosts or self.retains):
+            return []
+        return super().scores(subjects, now_s)
 
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
+from .events import EngineEvent
 from .parameters import Tunable
-from .primitives import BasePolicy, Policy
+from .primitives import BasePolicy, Policy, Score, Subject
 
 SAMPLE_EVERY = 64
 """One call in so many is timed, so that timing costs next to nothing."""
@@ -54,6 +56,15 @@ class Stopwatch:
         self.timed += 1
         return answer
 
+    def time_many(self, count: int, function: Callable[[], Answer]) -> Answer:
+        """One call that stands for `count`: their number is what makes it worth timing."""
+        begun_s = self.timer()
+        answer = function()
+        self.total_s += self.timer() - begun_s
+        self.calls += count
+        self.timed += count
+        return answer
+
     def mean_us(self) -> float:
         return self.total_s / self.timed * 1e6 if self.timed else 0.0
 
@@ -79,6 +90,44 @@ class Seat:
         """Whether it is to observe: it did not fail, is on or learns while it is off, and has something to learn."""
         wanted = self.enabled or self.policy.learns_while_off
         return wanted and not self.failed and type(self.policy).observe is not BasePolicy.observe
+
+    def heeds(self, kind: type[EngineEvent]) -> bool:
+        """Whether the policy does anything about such events."""
+        heeded: tuple[type[EngineEvent], ...] = getattr(self.policy, "heeds", ())
+        return not heeded or kind in heeded
+
+    # ---- calls, some of them timed; what a policy raises goes to the host --------------------------------------------
+
+    def observe(self, event: EngineEvent) -> None:
+        if self.observing.is_due():
+            self.observing.time(lambda: self.policy.observe(event))
+        else:
+            self.policy.observe(event)
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        """Raises ValueError for a key that is not finite."""
+        policy = self.policy
+        due = self.scoring.is_due()
+        score = self.scoring.time(lambda: policy.score(subject, now_s)) if due else policy.score(subject, now_s)
+        if math.isfinite(score.key):
+            return score
+        raise ValueError(f"score of {subject} is {score.key}")
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        """Keys of all subjects, or none if all are 0. Raises ValueError as `score` does, or if some are missing."""
+        ask = getattr(self.policy, "scores", None)
+        if ask is None:
+            return [self.score(subject, now_s).key for subject in subjects]
+        keys: list[float] = self.scoring.time_many(len(subjects), lambda: ask(subjects, now_s))
+        if keys and len(keys) != len(subjects):
+            raise ValueError(f"{len(keys)} scores of {len(subjects)} subjects")
+        if not math.isfinite(sum(keys)):
+            for subject, key in zip(subjects, keys, strict=True):
+                if not math.isfinite(key):
+                    raise ValueError(f"score of {subject} is {key}")
+        return keys
+
+    # ---- tunables and what the outside is told -----------------------------------------------------------------------
 
     def tune(self, name: str, value: float) -> None:
         """Set a tunable, now and for a fresh policy put in this seat. Raises TunableError."""

@@ -8,7 +8,7 @@ ever grows, so an old entry is a lower bound that is checked when it comes to th
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -24,6 +24,11 @@ class Node(Protocol):
 
     id: int
     last_access_time: float
+
+
+ScoreOf = Callable[[Subject], Score]
+KeysOf = Callable[[list[Subject]], list[float]]
+"""What tells the score of one subject, and the keys alone of many."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -74,15 +79,25 @@ class Queue:
 
 
 class Ranked(Queue):
-    """A queue that competes with others. `score`: None while it is not scored. `number`: tells queues apart."""
+    """A queue that competes with others. `key`: None while it is not scored; `score`: its parts too, once they are
+    asked for. `number`: tells queues apart."""
 
-    __slots__ = ("number", "score", "subject")
+    __slots__ = ("key", "number", "score", "subject")
 
     def __init__(self, subject: Subject, number: int) -> None:
         super().__init__()
         self.subject = subject
         self.number = number
+        self.key: float | None = None
         self.score: Score | None = None
+
+    def scored(self, score_of: ScoreOf) -> Score:
+        """The score that its key is of."""
+        assert self.key is not None
+        if self.score is None:
+            score = score_of(self.subject)
+            self.score = score if score.key == self.key else Score(self.key, score.parts)
+        return self.score
 
 
 Entry = tuple[float, float, int, int, Ranked]
@@ -96,15 +111,12 @@ class Heads:
         self._heap: list[Entry] = []
         self._entries: dict[int, Entry] = {}
 
-    def rebuild(self, queues: Iterable[Ranked]) -> None:
-        """Start over with these queues, scored and with members."""
-        self._heap = heap = list[Entry]()
-        for queue in queues:
-            assert queue.score is not None
-            time, node_id = queue.heap[0]
-            heap.append((queue.score.key, time, node_id, queue.number, queue))
+    def rebuild(self, queues: Sequence[Ranked], keys: Sequence[float]) -> None:
+        """Start over with these queues, which have members, and their keys."""
+        heap = [(key, *queue.heap[0], queue.number, queue) for key, queue in zip(keys, queues, strict=True)]
         self._entries = {entry[3]: entry for entry in heap}
         heapq.heapify(heap)
+        self._heap = heap
 
     def offer(self, key: float, time: float, node_id: int, queue: Ranked) -> None:
         """A node joined a queue with that key."""
@@ -169,10 +181,10 @@ class VictimIndex:
         self._by_age.offer(0.0, node.last_access_time, node.id, queue)
         if not self._scored:
             return
-        if queue.score is None:
+        if queue.key is None:
             self._unscored.append(queue)
         else:
-            self._by_score.offer(queue.score.key, node.last_access_time, node.id, queue)
+            self._by_score.offer(queue.key, node.last_access_time, node.id, queue)
 
     def _new_queue(self, subject: Subject) -> Ranked:
         self._numbers += 1
@@ -210,29 +222,27 @@ class VictimIndex:
         self._scored = False
         self._unscored.clear()
 
-    def choose(self, score_of: Callable[[Subject], Score]) -> Choice | None:
-        """The head with the lowest (score, last use), None if nothing is evictable. Scores each subject that has
-        nodes once from one `begin` to the next."""
+    def choose(self, score_of: ScoreOf, keys_of: KeysOf | None = None) -> Choice | None:
+        """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
+        that has nodes once from one `begin` to the next; with `keys_of` for many at a time, and then for the whole
+        score of those only that victims are taken from."""
         if not self._scored:
-            self._score_all(score_of)
+            self._score_all(score_of, keys_of)
         elif self._unscored:
-            self._score_new(score_of)
+            self._score_new(score_of, keys_of)
         lowest, oldest = self._by_score.first(), self._by_age.first()
         if lowest is None or oldest is None:
             return None
         queue = lowest[4]
-        assert queue.score is not None
-        return Choice(lowest[2], queue.subject, queue.score, oldest[2])
+        return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
 
-    def _score_all(self, score_of: Callable[[Subject], Score]) -> None:
+    def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Drops queues that are empty."""
         alive = [queue for queue in self._queues.values() if queue.members]
         if len(alive) < len(self._queues):
             for queue in [queue for queue in self._queues.values() if not queue.members]:
                 self._drop(queue)
-        for queue in alive:
-            queue.score = score_of(queue.subject)
-        self._by_score.rebuild(alive)
+        self._by_score.rebuild(alive, _score(alive, score_of, keys_of))
         self._scored = True
 
     def _drop(self, queue: Ranked) -> None:
@@ -242,10 +252,22 @@ class VictimIndex:
             if not self._of_session[session]:
                 del self._of_session[session]
 
-    def _score_new(self, score_of: Callable[[Subject], Score]) -> None:
+    def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Subjects that came up since the last choice."""
-        for queue in self._unscored:
-            if queue.score is None and queue.members:
-                queue.score = score_of(queue.subject)
-                self._by_score.offer(queue.score.key, *queue.heap[0], queue)
+        new = list(dict.fromkeys(queue for queue in self._unscored if queue.key is None and queue.members))
+        for queue, key in zip(new, _score(new, score_of, keys_of), strict=True):
+            self._by_score.offer(key, *queue.heap[0], queue)
         self._unscored.clear()
+
+
+def _score(queues: list[Ranked], score_of: ScoreOf, keys_of: KeysOf | None) -> list[float]:
+    """Score these queues anew. Returns their keys."""
+    if keys_of is None:
+        for queue in queues:
+            queue.score = score_of(queue.subject)
+            queue.key = queue.score.key
+        return [queue.key or 0.0 for queue in queues]
+    keys = keys_of([queue.subject for queue in queues])
+    for queue, key in zip(queues, keys, strict=True):
+        queue.key, queue.score = key, None
+    return keys
