@@ -21,13 +21,14 @@ LEAST_PATIENCE = 0.25
 
 class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
-    order still holds."""
+    order still holds. The margin is one of a whole window, however few prompts there were: what a handful of them shows
+    is chance."""
 
     def __init__(self) -> None:
         self.lead_tokens = 0.0
         self.resting = 0
         self.suspicion = 0.0
-        self._mean_prompt_tokens = 0.0
+        self._prompt_tokens = self._prompts = 0.0
         self._rest = FIRST_REST
         self._patience = 1.0
         self._shadow = Shadow()
@@ -53,13 +54,14 @@ class Guard:
 
     def _matched(self, event: PrefixMatched, margin: float) -> None:
         by_lru, served = self._shadow.asked(event)
-        self._mean_prompt_tokens += 0.02 * (event.prompt_tokens - self._mean_prompt_tokens)
+        self._prompt_tokens = self._prompt_tokens * FADE + event.prompt_tokens
+        self._prompts = self._prompts * FADE + 1.0
         if self.resting:
             self.resting -= 1
             self.lead_tokens = 0.0
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
         patience = self._patience * (1.0 - self.suspicion)
-        if margin < 1.0 and self.lead_tokens > max(1.0, margin * patience * WINDOW * self._mean_prompt_tokens):
+        if margin < 1.0 and self.lead_tokens > max(1.0, margin * patience * WINDOW * self._prompt_tokens / self._prompts):
             self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
             self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)

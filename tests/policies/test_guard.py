@@ -56,6 +56,13 @@ def test_it_gives_way_when_lru_would_have_served_more():
     assert served(new_guard(), range(40), cached=0).resting > 0
 
 
+def test_one_prompt_that_lru_would_have_served_is_no_reason_among_the_first_few_either():
+    guard = served(new_guard(), range(3), cached=0)
+    assert guard.lead_tokens == PROMPT_TOKENS
+    assert guard.resting == 0
+    assert served(guard, range(3, 4), cached=0).resting == FIRST_REST
+
+
 def test_it_stays_when_as_much_or_more_is_served_or_when_told_to():
     assert served(new_guard(), range(200), cached=PROMPT_TOKENS).resting == 0
     beyond = served(new_guard(), range(200), cached=PROMPT_TOKENS, paths=8)
