@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from radixdeck.daemon.wire import SubjectScore
-from radixdeck.policies.events import NO_NODE, Role
+from radixdeck.policies.events import NO_NODE, Part, Role
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import NodeView, RunState, resident_tokens
 from radixdeck.policies.subjects import subject_of
@@ -36,9 +37,13 @@ class CacheMap:
         self._firsts = [span.first for span in spans]
         self._places = {span.node: place for place, span in enumerate(spans)}
 
+    def place_at(self, cell: int) -> int:
+        """Which of `spans` covers a cell, clamped to the map."""
+        return max(0, bisect_right(self._firsts, cell) - 1)
+
     def at(self, cell: int) -> Span:
         """The span that covers a cell, clamped to the map. Raises IndexError on an empty map."""
-        return self.spans[max(0, bisect_right(self._firsts, cell) - 1)]
+        return self.spans[self.place_at(cell)]
 
     def span_of(self, node: int) -> Span | None:
         place = self._places.get(node)
@@ -58,14 +63,29 @@ def in_order(run: RunState) -> list[NodeView]:
     """Resident nodes as the map shows them: shared prefixes, then agent by agent (in the order the run met them) the
     anchor and the histories by session, then what nobody owns; down the tree within each, so the picture is stable."""
     rank = {agent: place for place, agent in enumerate(run.agents)}
+    groups: dict[tuple[int, int, int, str], list[NodeView]] = {}
+    of_kind: dict[tuple[Role, tuple[str, ...], str], list[NodeView]] = {}
+    for view in run.nodes.values():
+        kind = (view.role, view.agents, view.session)
+        group = of_kind.get(kind)
+        if group is None:
+            group = of_kind[kind] = groups.setdefault(_group(view, rank), [])
+        if view.tokens > 0:
+            group.append(view)
+    ordered: list[NodeView] = []
+    for key in sorted(groups):
+        ordered += sorted(groups[key], key=_DOWN)
+    return ordered
 
-    def key(view: NodeView) -> tuple[int, int, int, str, int, int]:
-        single = len(view.agents) == 1 and view.role in ("anchor", "private")
-        group = 1 if single else 0 if view.agents else 2
-        agent = rank.get(view.agents[0], len(rank)) if single else 0
-        return group, agent, ROLE_ORDER.get(view.role, 3), view.session, view.start, view.node
 
-    return sorted((view for view in run.nodes.values() if view.tokens > 0), key=key)
+_DOWN = attrgetter("start", "node")
+
+
+def _group(view: NodeView, rank: dict[str, int]) -> tuple[int, int, int, str]:
+    single = len(view.agents) == 1 and view.role in ("anchor", "private")
+    group = 1 if single else 0 if view.agents else 2
+    agent = rank.get(view.agents[0], len(rank)) if single else 0
+    return group, agent, ROLE_ORDER.get(view.role, 3), view.session
 
 
 def held_tokens(run: RunState) -> int:
@@ -121,18 +141,20 @@ def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victi
     """Every resident node as something that may go."""
     known = _by_subject(scores)
     single = {subject.node for subject in known if subject.node != NO_NODE}
-    met: dict[tuple[Role, tuple[str, ...], str], SubjectScore | None] = {}
+    met: dict[tuple[Role, tuple[str, ...], str, Part], SubjectScore | None] = {}
     victims: dict[int, Victim] = {}
-    for view in run.nodes.values():
-        kind = (view.role, view.agents, view.session)
-        if view.node in single or kind not in met:
-            met[kind] = _score(known, view)
-        score = met[kind]
-        victims[view.node] = Victim(
-            view, is_pinned(view, run), score.key if score else None, score.parts if score else {}
-        )
-        if view.node in single:
-            del met[kind]
+    for node, view in run.nodes.items():
+        if node in single:
+            score = _score(known, view)
+        elif not known:
+            score = None
+        else:
+            kind = (view.role, view.agents, view.session, view.part)
+            if kind not in met:
+                met[kind] = _score(known, view)
+            score = met[kind]
+        pinned = view.pinned if view.role == "private" else is_pinned(view, run)
+        victims[node] = Victim(view, pinned, score.key, score.parts) if score else Victim(view, pinned, None, {})
     return victims
 
 

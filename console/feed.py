@@ -158,8 +158,9 @@ class ReplayFeed:
         while True:
             for message in await self._due():
                 yield message
-            if self._twin.is_behind(self._seq):
-                self._twin.follow(self._seq)
+            if self._seek_ns is None and self._twin.is_behind(self._seq):
+                # Whoever seeks on does not wait for what the policies thought here.
+                await asyncio.to_thread(self._twin.follow, self._seq)
             await self._sleep()
 
     async def _due(self) -> list[FeedMessage]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 from radixdeck.policies.events import CommandReceived
-from radixdeck.policies.residency import RunState, fold
+from radixdeck.policies.residency import fold
 from radixdeck.storage.session import Session
 
 Sort = Literal["eviction that hurt", "policy change", "operator action", "fault", "bookmark"]
@@ -19,7 +19,7 @@ KINDS: dict[Sort, tuple[str, ...]] = {
 SIGNS: dict[Sort, str] = {"policy change": "~", "operator action": "*", "fault": "!", "bookmark": "b"}
 MARKS = 400
 """So many of each sort are shown on the strip."""
-NEAR = 1_000
+NEAR = 5_000
 """Events that are folded one by one once they are few."""
 
 
@@ -40,17 +40,8 @@ def marks(session: Session) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def state_after(session: Session, seq: int) -> RunState:
-    """The folded state right after event `seq`, also where several arrived at one moment."""
-    at, state = session.state_at(session.arrived_ns(seq) - 1)
-    for number, event in session.events(at, max(0, seq - at)):
-        if number <= seq:
-            fold(state, event)
-    return state
-
-
 def _hurts(session: Session, seq: int) -> int:
-    return state_after(session, seq).totals.evictions_that_hurt
+    return session.state_after(seq).totals.evictions_that_hurt
 
 
 def _hurt_after(session: Session, seq: int) -> int | None:
@@ -68,16 +59,34 @@ def _hurt_before(session: Session, seq: int) -> int | None:
 
 def _first_above(session: Session, count: int, low: int, high: int) -> int:
     """The first event after which more than `count` evictions have hurt: after `low`, where it is not so, and up to
-    `high`, where it is. The count never falls, so it is found by halving."""
+    `high`, where it is. The count never falls, so it is found by halving, first among the keyframes."""
+    low, high = _between_keyframes(session, count, low, high)
     while high - low > NEAR:
         middle = (low + high) // 2
         if _hurts(session, middle) > count:
             high = middle
         else:
             low = middle
-    state = state_after(session, low)
+    state = session.state_after(low)
     for number, event in session.events(low, high - low):
         fold(state, event)
         if state.totals.evictions_that_hurt > count:
             return number
     return high
+
+
+def _between_keyframes(session: Session, count: int, low: int, high: int) -> tuple[int, int]:
+    """`low` and `high` of `_first_above`, as near to each other as two keyframes that can be read."""
+    frames = session.keyframes(low, high)
+    first, end = 0, len(frames)
+    while first < end:
+        middle = (first + end) // 2
+        totals = session.totals_at(frames[middle])
+        if totals is None:
+            del frames[middle]
+            end -= 1
+        elif totals.evictions_that_hurt > count:
+            high, end = frames[middle], middle
+        else:
+            low, first = frames[middle], middle + 1
+    return low, high

@@ -6,7 +6,9 @@ Pure; what running requests hold is not known here.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 from radixdeck.daemon.wire import SubjectScore
@@ -38,30 +40,45 @@ class Turn(NamedTuple):
 
 def in_order(run: RunState, scores: Iterable[SubjectScore]) -> Iterator[Victim]:
     """Every node, leaves first, a node as soon as nothing is below it."""
-    children: dict[int, int] = {}
-    for view in run.nodes.values():
-        children[view.parent] = children.get(view.parent, 0) + 1
+    children = Counter(view.parent for view in run.nodes.values())
     victims = victims_of(run, scores)
-    waiting = [(urgency(victim), node) for node, victim in victims.items() if not children.get(node)]
+    waiting = [(urgency(victim), node) for node, victim in victims.items() if not children[node]]
     heapq.heapify(waiting)
     while waiting:
         _, node = heapq.heappop(waiting)
         yield victims[node]
         parent = victims[node].view.parent
-        children[parent] = children.get(parent, 0) - 1
+        children[parent] -= 1
         if children[parent] == 0 and parent in victims and parent != node:
             heapq.heappush(waiting, (urgency(victims[parent]), parent))
 
 
-def turn_of(run: RunState, scores: Iterable[SubjectScore], node: int, now_ns: int) -> Turn | None:
-    """When `node` goes; None for a node that is not resident, or hangs in a ring of an odd stream."""
-    before = 0
-    for place, victim in enumerate(in_order(run, scores), 1):
-        if victim.view.node == node:
-            free = max(0, run.capacity_tokens - held_tokens(run))
-            return Turn(place, before, free, computed_per_s(run, now_ns), victim.pinned)
-        before += victim.view.tokens
-    return None
+class Queue:
+    """The whole order at one moment, worked out once for everything that a screen says of it."""
+
+    def __init__(self, run: RunState, scores: Iterable[SubjectScore]) -> None:
+        self.order = list(in_order(run, scores))
+        self._run = run
+        self._parents = {view.parent for view in run.nodes.values()}
+        self._places = {victim.view.node: place for place, victim in enumerate(self.order)}
+        self._before = [0, *accumulate(victim.view.tokens for victim in self.order)]
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._places
+
+    def next(self, limit: int) -> list[Victim]:
+        """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned
+        ones last. Where no score is known for any, plainly by oldest use."""
+        return list(islice((victim for victim in self.order if victim.view.node not in self._parents), limit))
+
+    def turn_of(self, node: int, now_ns: int) -> Turn | None:
+        """When `node` goes; None for a node that was not resident, or hangs in a ring of an odd stream."""
+        place = self._places.get(node)
+        if place is None:
+            return None
+        free = max(0, self._run.capacity_tokens - held_tokens(self._run))
+        per_s = computed_per_s(self._run, now_ns)
+        return Turn(place + 1, self._before[place], free, per_s, self.order[place].pinned)
 
 
 def computed_per_s(run: RunState, now_ns: int) -> float:

@@ -34,6 +34,8 @@ class Journal:
         fold(self.state, event)
         self.window.observe(event)
         self._recorder.record(self.seq, event)
+        if self._recorder.wants_keyframe:
+            self.record_keyframe()
         self._unsent.append((self.seq, event))
 
     def take_batch(self, limit: int = 500) -> bytes | None:

@@ -43,8 +43,6 @@ KEY_EVERY_S = 0.37
 KEY = b"j"
 FLOORS = {"cpu_percent": 25.0, "frame_p95_ms": 50.0, "key_p95_ms": 100.0, "event_p95_ms": 150.0}
 OPEN_FLOOR_S, SEEK_FLOOR_S = 2.0, 0.1
-KEYFRAME_EVENTS = 5_000
-"""As often as a daemon writes one at 500 events a second: every ten seconds."""
 SEEKS = 60
 
 
@@ -145,7 +143,7 @@ async def write_recording(path: Path, events: int, nodes: int) -> None:
             seq += 1
             fold(state, event)
             recorder.record(seq, event)
-            if seq % KEYFRAME_EVENTS == 0:
+            if recorder.wants_keyframe:
                 recorder.keyframe(seq, state)
         if recorder.backlog > MAX_BACKLOG // 4:
             await recorder.flush()

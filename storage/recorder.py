@@ -28,6 +28,9 @@ LAST_NS = (1 << 63) - 1
 """The largest time SQLite can hold; a later one is taken for nonsense, so that it cannot end all seeking."""
 MAX_BACKLOG = 50_000
 BATCH = 5_000
+KEYFRAME_EVENTS = 2_000
+"""A keyframe is wanted after so many events. A seek folds no more than these; a full cache of 2,000 nodes is some 80 kB
+in the file, a fifth of what the events themselves take."""
 
 BAD_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """What SQLite raises about a value; every other sqlite3.Error is about the file."""
@@ -53,6 +56,7 @@ class Recorder:
         self._pieces: deque[list[Item]] = deque()
         self._gap: tuple[int, int, int] | None = None
         self._last_seq: int | None = None
+        self._since_keyframe = 0
         self._at_ns = 0
         self._stopped = False
         self._closed = False
@@ -66,6 +70,11 @@ class Recorder:
         """Events and keyframes taken but not yet in the file."""
         return len(self._queue) + sum(len(piece) for piece in tuple(self._pieces))
 
+    @property
+    def wants_keyframe(self) -> bool:
+        """Whether so much was recorded since the last keyframe that seeking would become slow."""
+        return self._since_keyframe >= KEYFRAME_EVENTS
+
     def record(self, seq: int, event: AnyEvent) -> None:
         """Take one event. `seq` must rise from call to call; an event out of order is dropped and counted."""
         with self._guard:
@@ -73,6 +82,7 @@ class Recorder:
                 self.dropped += 1
                 return
             self._last_seq = seq
+            self._since_keyframe += 1
             if self._at_ns < event.t_ns <= LAST_NS:
                 self._at_ns = event.t_ns
             if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
@@ -84,6 +94,7 @@ class Recorder:
     def keyframe(self, seq: int, state: RunState) -> None:
         """Take the whole state after event `seq`. It is encoded before this returns, so the caller may go on folding.
         While recording stands still keyframes are left out: the events say it all."""
+        self._since_keyframe = 0
         if self.failed or self._closed or len(self._queue) >= MAX_BACKLOG:
             return
         try:

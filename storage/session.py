@@ -7,13 +7,13 @@ import itertools
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 import zstandard
 
 from radixdeck.policies import events as ev
-from radixdeck.policies.residency import RunState, fold
+from radixdeck.policies.residency import RunState, Totals, fold
 
 from .demand import Request
 from .errors import SessionError
@@ -24,7 +24,17 @@ from .prompts import Demand
 Numbered = tuple[int, ev.AnyEvent]
 """An event with its number in the run."""
 
+_T = TypeVar("_T")
+
+
+class _Counts(msgspec.Struct):
+    """The part of a keyframe that is read to find one, without the rest of it."""
+
+    totals: Totals = msgspec.field(default_factory=Totals)
+
+
 _state_decoder = msgspec.json.Decoder(RunState)
+_counts_decoder = msgspec.json.Decoder(_Counts)
 
 
 def open_session(path: Path) -> Session:
@@ -85,10 +95,25 @@ class Session:
         Before the first event: one less than its number, and an empty state.
         """
         last = self._seq_at(t_ns)
-        seq, state = self._keyframe(last)
-        for _, event in self._events("seq > ? AND seq <= ? ORDER BY seq", (seq, last)):
+        return last, self.state_after(last)
+
+    def state_after(self, seq: int) -> RunState:
+        """The run right after event `seq`, also where several arrived at one moment."""
+        keyframe, state = self._keyframe(seq)
+        for _, event in self._events("seq > ? AND seq <= ? ORDER BY seq", (keyframe, seq)):
             fold(state, event)
-        return last, state
+        return state
+
+    def keyframes(self, after_seq: int, upto_seq: int) -> list[int]:
+        """Numbers of the events after which a keyframe was written, in a stretch."""
+        rows = self._rows("SELECT seq FROM keyframes WHERE seq > ? AND seq <= ? ORDER BY seq", (after_seq, upto_seq))
+        return [int(row["seq"]) for row in rows]
+
+    def totals_at(self, keyframe: int) -> Totals | None:
+        """The totals in one of `keyframes`, at a tenth of the price of its state; None if it is damaged."""
+        rows = self._rows("SELECT state FROM keyframes WHERE seq = ?", (keyframe,))
+        counts = _unpacked(rows[0]["state"], _counts_decoder) if rows else None
+        return counts.totals if counts else None
 
     def events(self, after_seq: int, limit: int, kinds: Collection[str] = ()) -> list[Numbered]:
         """Up to `limit` events after number `after_seq`, oldest first, of the kinds named or of all."""
@@ -187,13 +212,12 @@ class Session:
 
     def _keyframe(self, seq: int) -> tuple[int, RunState]:
         """The last readable keyframe at or before event `seq`, or the empty state before the first event."""
-        rows = self._rows("SELECT seq FROM keyframes WHERE seq <= ? ORDER BY seq DESC", (seq,))
-        for row in rows:
-            blob = self._one("SELECT state FROM keyframes WHERE seq = ?", (row["seq"],))["state"]
-            try:
-                return int(row["seq"]), _state_decoder.decode(zstandard.ZstdDecompressor().decompress(blob))
-            except (zstandard.ZstdError, msgspec.DecodeError):
-                continue
+        while rows := self._rows("SELECT seq, state FROM keyframes WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)):
+            seq = int(rows[0]["seq"])
+            state = _unpacked(rows[0]["state"], _state_decoder)
+            if state is not None:
+                return seq, state
+            seq -= 1
         return self.first_seq - 1, RunState()
 
     def _events(self, where: str, values: Sequence[Any]) -> Iterable[Numbered]:
@@ -202,6 +226,14 @@ class Session:
                 yield int(row["seq"]), ev.decode(str(row["body"]).encode())
             except msgspec.DecodeError:
                 self.skipped += 1
+
+
+def _unpacked(blob: object, decoder: msgspec.json.Decoder[_T]) -> _T | None:
+    """What `decoder` makes of a stored keyframe, None if it is damaged."""
+    try:
+        return decoder.decode(zstandard.ZstdDecompressor().decompress(cast(bytes, blob)))
+    except (zstandard.ZstdError, msgspec.DecodeError, TypeError):
+        return None
 
 
 def _config(text: object) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import Victim, is_pinned, next_victims, score_of
+from ..cache_map import Victim, is_pinned, score_of
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
 from ..fleet_state import NodeState
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..victim_order import in_order, turn_of, turn_words
+from ..victim_order import Queue, turn_words
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import Panel
 from ..words import brief, clip, parts, ratio, seconds, short, time_of_day, tokens
@@ -112,6 +112,8 @@ class ResidencyScreen(ActingScreen):
     def __init__(self) -> None:
         super().__init__()
         self._shade = 0
+        self._queue = Queue(RunState(), ())
+        """As of the last time that what is costly was drawn: a key does not work it out anew."""
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="residency"):
@@ -125,6 +127,8 @@ class ResidencyScreen(ActingScreen):
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         view = self.query_one(MapView)
+        if tables:
+            self._queue = Queue(entry.run, entry.table.scores if entry.table else ())
         if self._shade == 0:
             view.show(entry.run)
         elif tables:
@@ -150,8 +154,8 @@ class ResidencyScreen(ActingScreen):
             return {
                 node: min(9, int(max(0, now_ns - view.last_use_ns) / 1e9).bit_length()) for node, view in nodes.items()
             }
-        order = [victim.view.node for victim in in_order(entry.run, entry.table.scores if entry.table else ())]
-        return {node: 10 * place // len(order) for place, node in enumerate(order)}
+        order = self._queue.order
+        return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
 
     def on_map_view_node_selected(self) -> None:
         if self.entry is not None:
@@ -180,7 +184,7 @@ class ResidencyScreen(ActingScreen):
             panel.update("the cache is empty" if empty else "nothing selected")
             return
         lines = node_lines(view, entry.run, self.deck.fleet.now_ns(entry))
-        turn = turn_of(entry.run, entry.table.scores if entry.table else (), view.node, self.deck.fleet.now_ns(entry))
+        turn = self._queue.turn_of(view.node, self.deck.fleet.now_ns(entry))
         lines += [turn_words(turn)] if turn else []
         score = score_of(view, entry.table.scores if entry.table else ())
         if score is not None:
@@ -192,7 +196,7 @@ class ResidencyScreen(ActingScreen):
     def _show_victims(self, entry: NodeState) -> None:
         panel = self.query_one("#victims", Static)
         room = max(1, panel.content_size.height - 1)
-        found = next_victims(entry.run, entry.table.scores if entry.table else (), room)
+        found = self._queue.next(room)
         scored = any(victim.key is not None for victim in found)
         panel.border_title = f"next to go, by {'score' if scored else 'oldest use'}"
         now_ns = self.deck.fleet.now_ns(entry)

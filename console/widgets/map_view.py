@@ -23,6 +23,7 @@ from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, Agent
 FREE_GROUND = "#161c24"
 CURSOR_GROUND = "#ffffff"
 SHADE_COLOUR = "#e6c84b"
+MOST_SEGMENTS = 4_000
 SHADES = ("", "; by age, 0 the youngest", "; by turn, 0 goes first")
 """What the map can show: owners, or a number per node; said behind the size of a cell."""
 
@@ -90,6 +91,7 @@ class MapView(Widget, can_focus=True):
         self._map = CacheMap([], 0, 0.0)
         self._looks: dict[int, Look] = {}
         self._styles: dict[tuple[str, str, bool], Style] = {}
+        self._segments: dict[tuple[Look, int], Segment] = {}
         self.node = NO_NODE
 
     @property
@@ -104,9 +106,17 @@ class MapView(Widget, can_focus=True):
     def select(self, node: int) -> None:
         """Put the cursor on a node."""
         if node != self.node:
+            self._redraw(self.node)
             self.node = node
+            self._redraw(node)
             self.post_message(self.NodeSelected(node))
-            self.refresh()
+
+    def _redraw(self, node: int) -> None:
+        """The rows that a node is in."""
+        span, width = self._map.span_of(node), self.size.width
+        if span is not None and width and node >= 0:
+            top = span.first // width
+            self.refresh(Region(0, top, width, (span.end - 1) // width - top + 1))
 
     def action_beside(self, places: int) -> None:
         self.select(self._map.beside(self.node, places))
@@ -138,25 +148,37 @@ class MapView(Widget, can_focus=True):
         width = self.size.width
         cell, end = y * width, min((y + 1) * width, self._map.cells)
         segments: list[Segment] = []
+        spans, place = self._map.spans, self._map.place_at(cell)
         while cell < end:
-            span = self._map.at(cell)
+            span = spans[place]
             upto = min(span.end, end)
-            segments += self._drawn(span, cell, upto)
-            cell = upto
-        return Strip(segments, sum(len(s.text) for s in segments)).adjust_cell_length(width, self.rich_style)
+            segments.append(self._drawn(span, cell, upto))
+            cell, place = upto, place + 1
+        drawn = max(0, end - y * width)
+        return Strip(segments, drawn) if drawn == width else Strip(segments, drawn).adjust_cell_length(width)
 
-    def _drawn(self, span: Span, first: int, end: int) -> list[Segment]:
+    def _drawn(self, span: Span, first: int, end: int) -> Segment:
         """The cells `first` to `end` of one span."""
-        char, colour, ground, bold, pinned = self._looks[span.node]
-        text = char * (end - first)
-        if pinned and first == span.first:
-            text = "*" + text[1:]
+        look = self._looks[span.node]
         if span.node == self.node and span.node >= 0:
-            text = ("[" if first == span.first else text[0]) + text[1:]
-            text = text[:-1] + ("]" if end == span.end else text[-1])
-            hue = ground if colour == GROUND else colour
-            colour, ground, bold = GROUND, blend(CURSOR_GROUND, hue, 0.6), True
-        return [Segment(text, self._style(colour, ground, bold))]
+            return self._under_cursor(look, span, first, end)
+        if look.pinned and first == span.first:
+            return Segment("*" + look.char * (end - first - 1), self._style(look.colour, look.ground, look.bold))
+        key = (look, end - first)
+        if key not in self._segments:
+            if len(self._segments) > MOST_SEGMENTS:
+                self._segments.clear()
+            self._segments[key] = Segment(look.char * key[1], self._style(look.colour, look.ground, look.bold))
+        return self._segments[key]
+
+    def _under_cursor(self, look: Look, span: Span, first: int, end: int) -> Segment:
+        text = look.char * (end - first)
+        if look.pinned and first == span.first:
+            text = "*" + text[1:]
+        text = ("[" if first == span.first else text[0]) + text[1:]
+        text = text[:-1] + ("]" if end == span.end else text[-1])
+        hue = look.ground if look.colour == GROUND else look.colour
+        return Segment(text, self._style(GROUND, blend(CURSOR_GROUND, hue, 0.6), True))
 
     def _style(self, colour: str, ground: str, bold: bool) -> Style:
         key = (colour, ground, bold)
@@ -171,17 +193,8 @@ class MapView(Widget, can_focus=True):
             return
         old, old_looks = self._map.spans, self._looks
         self._map = lay_out(self._run, width * height)
-        marks = agent_marks(self._run.agents)
         nodes = self._run.nodes
-        self._looks = {}
-        met: dict[tuple[Role, tuple[str, ...], bool, bool], Look] = {}
-        for place, span in enumerate(self._map.spans):
-            view = nodes.get(span.node)
-            pinned = view is not None and is_pinned(view, self._run)
-            if self._shades is not None and view is not None:
-                self._looks[span.node] = shaded(self._shades.get(span.node, 0), odd=bool(place % 2), pinned=pinned)
-            else:
-                self._looks[span.node] = _met(met, view, span.node, marks, odd=bool(place % 2), pinned=pinned)
+        self._looks = self._looked()
         if self.node not in nodes:
             self.select(self._map.beside(NO_NODE, 0))
         first = _first_difference(old, self._map.spans, old_looks, self._looks)
@@ -189,18 +202,24 @@ class MapView(Widget, can_focus=True):
             top = min(first // width, height - 1)
             self.refresh(Region(0, top, width, height - top))
 
-
-def _met(
-    met: dict[tuple[Role, tuple[str, ...], bool, bool], Look], view: NodeView | None, node: int,
-    marks: dict[str, AgentMark], *, odd: bool, pinned: bool,
-) -> Look:  # fmt: skip
-    """`look_of`, worked out once per kind of node."""
-    if view is None:
-        return look_of(view, node, marks, odd=odd, pinned=pinned)
-    kind = (view.role, view.agents, odd, pinned)
-    if kind not in met:
-        met[kind] = look_of(view, node, marks, odd=odd, pinned=pinned)
-    return met[kind]
+    def _looked(self) -> dict[int, Look]:
+        """How every span is drawn, worked out once per kind of node and for either shade of neighbours."""
+        marks, nodes = agent_marks(self._run.agents), self._run.nodes
+        met: dict[tuple[Role, tuple[str, ...], bool, bool, int], Look] = {}
+        looks: dict[int, Look] = {}
+        for place, span in enumerate(self._map.spans):
+            odd, view = bool(place % 2), nodes.get(span.node)
+            if view is None:
+                looks[span.node] = look_of(view, span.node, marks, odd=odd, pinned=False)
+                continue
+            shade = NO_NODE if self._shades is None else self._shades.get(span.node, 0)
+            kind = (view.role, view.agents, view.pinned, odd, shade)
+            if kind not in met:
+                pinned = is_pinned(view, self._run)
+                met[kind] = (shaded(shade, odd=odd, pinned=pinned) if self._shades is not None else
+                             look_of(view, span.node, marks, odd=odd, pinned=pinned))  # fmt: skip
+            looks[span.node] = met[kind]
+        return looks
 
 
 def _first_difference(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from staging import drawn, recorded, until
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.bookmarks import Bookmarks
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.jumps import marks, next_of, state_after
+from radixdeck.console.jumps import marks, next_of
 from radixdeck.policies import events as e
+from radixdeck.storage.session import open_session
 
 EVENTS = run_events()
 HURTS = [folded(EVENTS[:seq]).totals.evictions_that_hurt for seq in range(len(EVENTS) + 1)]
@@ -34,10 +37,28 @@ async def test_every_eviction_that_hurt_is_found_both_ways(
         assert next_of(session, "eviction that hurt", RISES[0], backwards=True) is None
 
 
+async def test_evictions_that_hurt_are_found_past_damaged_keyframes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radixdeck.console.jumps.NEAR", 10)
+    path = tmp_path / "run.db"
+    (await recorded(path, EVENTS, keyframe_every=20)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE keyframes SET state = x'00' WHERE seq % 60 = 0")
+    connection.close()
+    with open_session(path) as session:
+        assert session.totals_at(60) is None
+        assert session.totals_at(40) == folded(EVENTS[:40]).totals
+        assert session.totals_at(41) is None
+        for here, following in itertools.pairwise(RISES):
+            assert next_of(session, "eviction that hurt", here) == following
+            assert next_of(session, "eviction that hurt", following, backwards=True) == here
+
+
 async def test_the_state_after_one_of_several_events_of_a_moment(tmp_path: Path) -> None:
     with await recorded(tmp_path / "run.db", EVENTS) as session:
         for seq in range(1, len(EVENTS), 37):
-            assert state_after(session, seq).totals == folded(EVENTS[:seq]).totals
+            assert session.state_after(seq).totals == folded(EVENTS[:seq]).totals
 
 
 async def test_other_sorts_are_found_by_their_kind(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from staging import drawn, recorded, screen_text, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import SPEEDS, ReplayFeed
-from radixdeck.console.feed_messages import FeedMessage
+from radixdeck.console.feed_messages import FeedMessage, NodeKeyframe
 from radixdeck.console.fleet_state import FleetState
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.session import Session
@@ -242,6 +242,21 @@ async def test_policies_of_a_replay_come_from_its_events(session: Session) -> No
         text = await drawn(pilot)
         line = next(line for line in text.splitlines() if "kv_caching" in line and "eviction" in line)
         assert "[x]" in line
+
+
+async def test_who_seeks_on_does_not_wait_for_the_policies(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    thought: list[int] = []
+    monkeypatch.setattr("radixdeck.console.twin.Twin.follow", lambda _, seq: thought.append(seq))
+    feed = ReplayFeed(session, playing=False)
+    messages = aiter(feed)
+    for _ in range(4):
+        await anext(messages)
+    for seq in (50, 100, 150):
+        feed.seek(EVENTS[seq - 1].t_ns)
+        keyframe, _ = await anext(messages), await anext(messages)
+        assert isinstance(keyframe, NodeKeyframe)
+        assert keyframe.keyframe.t_ns == EVENTS[seq - 1].t_ns
+    assert thought == []
 
 
 async def test_a_live_recording_grows_while_it_is_looked_at(tmp_path: Path) -> None:
