@@ -6,6 +6,7 @@ other users of the machine, are kept out: by the key, by the name that was asked
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import socket
@@ -20,6 +21,16 @@ from textual_serve.server import Server
 HOST = "127.0.0.1"
 COOKIE = "radixdeck_key"
 CONSOLE = (sys.executable, "-m", "radixdeck.console.cli")
+
+FOREIGN = re.compile(r"<link[^>]*https?://[^>]*>")
+"""The page's font from another site; without it the browser takes its own."""
+FOCUS = """<script>
+const waiting = setInterval(() => {
+  const input = document.querySelector(".xterm-helper-textarea");
+  if (input) { input.focus(); clearInterval(waiting); }
+}, 100);
+</script>"""
+"""Keys go to the console without a click first."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,9 +77,15 @@ class DeckServer(Server):
             return _refused("open the address that `radixdeck web` printed, with its key")
         response = await handler(request)
         if request.path == "/":
-            response.set_cookie(COOKIE, self.key, httponly=True, samesite="Strict")
-            response.headers.update(self._headers())
+            self._finish(response)
         return response
+
+    def _finish(self, page: web.StreamResponse) -> None:
+        """Our changes to the page, and the key for what it asks for next."""
+        if isinstance(page, web.Response) and page.text:
+            page.text = FOREIGN.sub("", page.text).replace("</body>", f"{FOCUS}</body>")
+        page.set_cookie(COOKIE, self.key, httponly=True, samesite="Strict")
+        page.headers.update(self._headers())
 
     def _headers(self) -> dict[str, str]:
         """Nothing is loaded from elsewhere, nobody frames the page, the key is in no other site's log."""

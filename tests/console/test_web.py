@@ -65,6 +65,7 @@ async def test_a_page_draws_answers_keys_and_ends_with_its_tab(tmp_path: Path) -
             text = await page.text()
             assert page.status == 200
             assert f"ws://{HOST}:{server.port}/ws" in text
+            assert "googleapis" not in text
             assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
         async with browser.ws_connect(f"{server.origin}/ws?width=100&height=30", origin=server.origin) as tab:
             await shown(tab, "box-1", "recorded", "fleet")
