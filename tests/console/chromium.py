@@ -1,4 +1,4 @@
-"""A real Chromium over its DevTools protocol: opens a page, types, says what came over the page's websocket, pictures."""
+"""A real Chromium over its DevTools: opens a page, types, clicks, hears its websocket, takes pictures."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Page:
     async def true(self, script: str) -> None:
         """Wait until something is so in the page."""
         async with asyncio.timeout(PATIENCE_S):
-            while not await self.evaluate(script):
+            while not await self.evaluate(script):  # noqa: ASYNC110 - a page's state has no event
                 await asyncio.sleep(0.05)
 
     async def drawn(self, *words: str) -> None:
@@ -95,8 +95,8 @@ class Page:
 @asynccontextmanager
 async def open_page(binary: str, folder: Path, width: int = 1280, height: int = 800) -> AsyncGenerator[Page]:
     """A Chromium with one empty page; it ends with the block."""
-    flags = ["--headless", "--no-sandbox", "--no-zygote", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0",
-             f"--user-data-dir={folder}", f"--window-size={width},{height}"]  # fmt: skip
+    flags = ["--headless", "--no-sandbox", "--no-zygote", "--disable-gpu", "--no-first-run"]
+    flags += ["--remote-debugging-port=0", f"--user-data-dir={folder}", f"--window-size={width},{height}"]
     process = await asyncio.create_subprocess_exec(
         binary, *flags, "about:blank", stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
