@@ -19,11 +19,16 @@ def _screen(number: int, mode: str, words: str) -> Binding:
 APP_BINDINGS: list[Binding] = [
     *(_screen(number, mode, words) for number, (mode, words) in enumerate(MODES.items(), 1)),
     *REPLAY_BINDINGS,
+    Binding("backspace", "switch_mode('fleet')", show=False, id="app.back", tooltip="back to the fleet"),
+    Binding("left_parenthesis", "next_daemon(-1)", show=False, key_display="(", id="app.before",
+            tooltip="the daemon before"),
+    Binding("right_parenthesis", "next_daemon(1)", show=False, key_display=")", id="app.after",
+            tooltip="the daemon after"),
     Binding("question_mark", "help", "help", key_display="?", id="app.help", tooltip="what is focused, and every key"),
     Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
     Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
     Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),
-]
+]  # fmt: skip
 
 
 def checked(settings: Settings, themes: Collection[str]) -> Settings:
