@@ -94,7 +94,8 @@ class ConsoleApp(App[None]):
     ) -> None:
         """Raises SettingsError."""
         super().__init__()
-        self._settings = checked(settings or Settings(), [*self.available_themes, *(theme.name for theme in THEMES)])
+        themes = [*self.available_themes, *(theme.name for theme in THEMES)]
+        self._settings = checked(settings or Settings(), themes, self.MODES.values())
         self.feed = feed
         self.replay = feed if isinstance(feed, ReplayFeed) else None
         self.read_only = read_only or self._settings.read_only

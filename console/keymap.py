@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from textual.binding import Binding
 
@@ -19,7 +19,6 @@ def _screen(number: int, mode: str, words: str) -> Binding:
 APP_BINDINGS: list[Binding] = [
     *(_screen(number, mode, words) for number, (mode, words) in enumerate(MODES.items(), 1)),
     *REPLAY_BINDINGS,
-    Binding("backspace", "switch_mode('fleet')", show=False, id="app.back", tooltip="back to the fleet"),
     Binding("left_parenthesis", "next_daemon(-1)", show=False, key_display="(", id="app.before",
             tooltip="the daemon before"),
     Binding("right_parenthesis", "next_daemon(1)", show=False, key_display=")", id="app.after",
@@ -31,10 +30,12 @@ APP_BINDINGS: list[Binding] = [
 ]  # fmt: skip
 
 
-def checked(settings: Settings, themes: Collection[str]) -> Settings:
-    """The settings, if their theme and their keys are ones that this console has. Raises SettingsError."""
+def checked(settings: Settings, themes: Collection[str], screens: Iterable[object] = ()) -> Settings:
+    """The settings, if their theme and their keys are ones that this console and its `screens` have. Raises
+    SettingsError."""
     if settings.theme and settings.theme not in themes:
         raise SettingsError(f"theme: no {settings.theme!r}; known: {', '.join(sorted(themes))}")
-    acting = [one for one in ActingScreen.BINDINGS if isinstance(one, Binding)]
-    check_keys(settings.keys, [*APP_BINDINGS, *acting])
+    owners = (ActingScreen, *screens)
+    theirs = [one for owner in owners for one in getattr(owner, "BINDINGS", ()) if isinstance(one, Binding)]
+    check_keys(settings.keys, [*APP_BINDINGS, *theirs])
     return settings

@@ -149,14 +149,21 @@ class FleetScreen(FilteringScreen):
 
     mode = "fleet"
     help_text = (
-        "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; backspace comes "
+        "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
         "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
         "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
         "since the run began; hurt counts evictions whose tokens had to be computed again. s sorts, / filters."
     )
     BINDINGS = [
-        Binding("s", "sort", "sort", tooltip="sort by the next column"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only daemons with a text in name, model, state"),
+        Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            id="view.filter",
+            tooltip="only daemons with a text in name, model, state or trouble",
+        ),
         Binding("escape", "clear_filter", show=False),
     ]
 

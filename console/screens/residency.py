@@ -18,6 +18,7 @@ from ..cache_tree import FOLDS
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
 from ..fleet_state import NodeState
+from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import in_order, turn_of, turn_words
@@ -103,7 +104,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     mode = "residency"
     help_text = (
-        "Whose tokens fill the KV pool. The panel beside the map explains the node under the cursor; below it are the "
+        "Whose tokens fill the KV pool of the device; what a host tier below it holds is not recorded. The panel "
+        "beside the map explains the node under the cursor; below it are the "
         "leaves that would be evicted next, by the score of the policy in force where the daemon publishes it, else by "
         "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
         "of eviction (0: the first tenth to go). T shows the same as a tree with the same cursor: f folds each "
@@ -112,10 +114,17 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
     )
 
     BINDINGS = [
-        Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction"),
-        Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes"),
-        Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="in the tree: only nodes with a text"),
+        Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction", id="view.shade"),
+        Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes", id="view.tree"),
+        Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing", id="view.fold"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            tooltip="in the tree: only nodes with a text",
+            id="view.filter",
+        ),
         Binding("escape", "clear_filter", show=False),
     ]
 
@@ -143,6 +152,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         elif tables:
             self._show_tree(entry)
         if tables:
+            self.query_one("#map-side").border_subtitle = host_words(entry.log)
             self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
             self._show_node(entry)
             self._show_victims(entry)

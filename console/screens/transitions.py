@@ -29,7 +29,9 @@ class TransitionsScreen(DeckScreen):
         "drawing has a row per agent between START and END of a session: lines on the right lead down, lines on the "
         "left back up, in the colour of the agent they start from; beside them in numbers what comes next."
     )
-    BINDINGS = [Binding("v", "view", "view", tooltip="matrix or drawing, where there is no room for both")]
+    BINDINGS = [
+        Binding("v", "view", "view", tooltip="matrix or drawing, where there is no room for both", id="view.drawing")
+    ]
 
     def __init__(self) -> None:
         super().__init__()

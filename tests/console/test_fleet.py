@@ -58,7 +58,7 @@ async def test_two_daemons_over_a_real_broker(broker: BrokerAddress) -> None:
 
             await pilot.press("home", "enter")
             await until(pilot, lambda: "● box-1 up" in screen_text(app) and "under the cursor" in screen_text(app))
-            await pilot.press("backspace", "end", "enter")
+            await pilot.press("1", "end", "enter")
             await until(pilot, lambda: "● box-2 up" in screen_text(app) and "under the cursor" in screen_text(app))
             await pilot.press("3")
             await until(pilot, lambda: "6 of 6 agents" in screen_text(app))
@@ -68,7 +68,7 @@ async def test_two_daemons_over_a_real_broker(broker: BrokerAddress) -> None:
             await pilot.press("left_parenthesis", "w")
             await until(pilot, lambda: bool(first.commands))
             assert len(second.commands) == 1
-            await pilot.press("backspace")
+            await pilot.press("1")
             await until(pilot, lambda: app.current_mode == "fleet" and "2 daemons" in screen_text(app))
 
 
@@ -115,7 +115,7 @@ async def test_a_daemon_that_is_open_is_shown_by_every_screen_until_another_is()
         assert "● box-1 up" in await drawn(pilot)
         await pilot.press("left_parenthesis")
         assert "● box-2 up" in await drawn(pilot)
-        await pilot.press("backspace")
+        await pilot.press("1")
         assert pilot.app.current_mode == "fleet"
 
 
