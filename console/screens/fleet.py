@@ -110,7 +110,7 @@ def fleet_row(fleet: FleetState, line: Line, *, replayed: bool, shown: bool) -> 
     state = entry.status.state if entry.status and entry.online else "offline"
     return [
         Text("●" if up else "○", style="green" if up else "yellow"),
-        Text(entry.node, style="bold underline" if shown else ""),
+        Text.assemble((entry.node, "bold underline" if shown else "")),
         "recorded" if replayed else STATES.get(state, state),
         (run.model or (entry.status.model if entry.status else "")).rstrip("/").rpartition("/")[2],
         ratio(held, run.capacity_tokens),

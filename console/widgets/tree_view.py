@@ -26,9 +26,9 @@ from .map_view import look_of
 
 PLAIN, FAINT = "#d8dee6", "#7d8894"
 CURSOR_GROUND = "#35506b"
-NUMBERS_WIDTH = 33
+NUMBERS_WIDTH = 34
 LEVELS_SHOWN = 10
-HEAD = f"{'marks':>6}{'tok':>6}{'idle':>7}{'score':>8}{'goes':>6}"
+HEAD = f"{'marks':>6}{'tok':>6}{'idle':>7}{'score':>8}{'goes':>6} "
 
 
 class Standing(NamedTuple):
@@ -172,7 +172,7 @@ class TreeView(ScrollView, can_focus=True):
         idle = brief(max(0, self._standing.now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
         place, victim = self._standing.places.get(view.node, (0, None))
         score = "-" if victim is None or victim.key is None else f"{victim.key:.3g}"
-        return f"{marks:>6}{short(view.tokens):>6}{idle:>7}{score:>8}{place or '-':>6}"
+        return f"{marks:>6}{short(view.tokens):>6}{idle:>7}{score:>8}{place or '-':>6} "
 
     def _list(self) -> None:
         """Make the rows anew, and keep the cursor on its node where it is shown."""
