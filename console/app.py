@@ -94,7 +94,8 @@ class ConsoleApp(App[None]):
     ) -> None:
         """Raises SettingsError."""
         super().__init__()
-        self._settings = checked(settings or Settings(), [*self.available_themes, *(theme.name for theme in THEMES)])
+        themes = [*self.available_themes, *(theme.name for theme in THEMES)]
+        self._settings = checked(settings or Settings(), themes, self.MODES.values())
         self.feed = feed
         self.replay = feed if isinstance(feed, ReplayFeed) else None
         self.read_only = read_only or self._settings.read_only
@@ -191,6 +192,17 @@ class ConsoleApp(App[None]):
         if node in self.fleet.nodes:
             self._looked_at = node
             self.draw()
+
+    def open_daemon(self, node: str) -> None:
+        """Show a daemon on every screen, and its map now."""
+        self.look_at(node)
+        self.switch_mode("residency")
+
+    def action_next_daemon(self, places: int) -> None:
+        """Show the daemon after the present one by name, round the end."""
+        nodes = sorted(self.fleet.nodes)
+        if self.entry is not None and len(nodes) > 1:
+            self.look_at(nodes[(nodes.index(self.entry.node) + places) % len(nodes)])
 
     def whatifs(self, entry: NodeState) -> tuple[WhatIfs | None, str]:
         """The what-ifs of a daemon's recording, or None and why there are none."""

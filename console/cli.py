@@ -1,4 +1,4 @@
-"""The command line: `radixdeck serve | console | replay | sessions | whatif | tail | act`. Imports are made late."""
+"""The command line: `radixdeck serve | console | web | replay | sessions | whatif | tail | act`. Imports come late."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_web import web
+
 if TYPE_CHECKING:
-    from radixdeck.daemon.wire import BrokerAddress, CommandName
+    from radixdeck.daemon.wire import CommandName
 
 app = typer.Typer(
     name="radixdeck",
@@ -23,21 +26,6 @@ app = typer.Typer(
 
 NAMES = frozenset({"agent", "session", "name", "policy"})
 """Arguments of orders that stay text, whatever they read as: an agent may be called 007."""
-
-Node = Annotated[str, typer.Option("--node", "-n", help="Name of the daemon; not needed if there is only one.")]
-Broker = Annotated[
-    str, typer.Option("--broker", "-b", help="mqtt://user:password@host:port; default: the local daemon's.")
-]
-Home = Annotated[
-    str,
-    typer.Option("--home", envvar="RADIXDECK_HOME", help="Folder of recordings, logs and models; default: the user's."),
-]
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="TOML file with theme and keys; default: the user's, if there.")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="TOML file; default ./radixdeck.toml if there.")
-]
 
 
 def main() -> None:
@@ -52,11 +40,6 @@ def main() -> None:
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
     cut = words.index("--") if "--" in words else len(words)
     return words[:cut], words[cut + 1 :]
-
-
-def _fail(words: object, code: int = 2) -> typer.Exit:
-    typer.echo(f"radixdeck: {words}", err=True)
-    return typer.Exit(code)
 
 
 @app.command()
@@ -91,7 +74,7 @@ def serve(
     try:
         settings = load_config(config, _typed(told))
     except ConfigError as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     if dry_run:
         typer.echo(shlex.join(command(settings.engine, settings.engine.model or "MODEL", settings.engine.port)))
         return
@@ -102,7 +85,7 @@ def serve(
 def console(
     broker: Broker = "",
     node: Node = "",
-    read_only: Annotated[bool, typer.Option("--read-only", help="Look, but never act.")] = False,
+    read_only: ReadOnly = False,
     home: Home = "",
     settings: SettingsFile = None,
 ) -> None:
@@ -113,10 +96,13 @@ def console(
 
     try:
         wanted = load(settings)
-        app = ConsoleApp(live_feed(_address(broker, node, home), node), read_only=read_only, settings=wanted)
+        app = ConsoleApp(live_feed(address_of(broker, node, home), node), read_only=read_only, settings=wanted)
     except SettingsError as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     app.run()
+
+
+app.command()(web)
 
 
 @app.command()
@@ -135,7 +121,7 @@ def replay(
     try:
         app = ConsoleApp(ReplayFeed(open_session(recording)), read_only=True, settings=load(settings))
     except (StorageError, SettingsError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     app.run()
 
 
@@ -180,7 +166,7 @@ def whatif(
                 for name in policy or ("lru", "kv_caching")
             ]
     except (StorageError, PolicyError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
     if seen:
         typer.echo("\r", nl=False, err=True)
     for line in rows(outcomes) if json else lines(outcomes):
@@ -200,9 +186,9 @@ def tail(
     from .headless import UnknownKind, tail
 
     try:
-        asyncio.run(tail(_address(broker, node, home), node=node or None, kinds=kind or []))
+        asyncio.run(tail(address_of(broker, node, home), node=node or None, kinds=kind or []))
     except (UnknownKind, ValueError) as error:
-        raise _fail(error) from error
+        raise fail(error) from error
 
 
 @app.command()
@@ -220,7 +206,7 @@ def act(
     from .headless import act
 
     given = parse_arguments(arguments or [])
-    address = _address(broker, node, home)
+    address = address_of(broker, node, home)
     raise typer.Exit(asyncio.run(act(address, _known(name), given, node=node or None, why=why)))
 
 
@@ -228,7 +214,7 @@ def _known(name: str) -> CommandName:
     from radixdeck.daemon.wire import CommandName
 
     if name not in get_args(CommandName):
-        raise _fail(f"no order {name!r}; known: {', '.join(get_args(CommandName))}")
+        raise fail(f"no order {name!r}; known: {', '.join(get_args(CommandName))}")
     return cast("CommandName", name)
 
 
@@ -238,7 +224,7 @@ def parse_arguments(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
-            raise _fail(f"{word!r}: arguments are name=value")
+            raise fail(f"{word!r}: arguments are name=value")
         given[name] = value if name in NAMES else _value(value)
     return given
 
@@ -252,29 +238,6 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def _address(broker: str, node: str, home: str) -> Any:
-    """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port."""
-    from radixdeck.daemon.discovery import DiscoveryError, find
-    from radixdeck.daemon.paths import home_of
-    from radixdeck.daemon.wire_client import BrokerError, named_source
-
-    state = home_of(home).state
-
-    def local() -> BrokerAddress:
-        try:
-            return find(state, node or None).broker
-        except DiscoveryError as error:
-            raise BrokerError(str(error)) from error
-
-    try:
-        if broker:
-            return named_source(broker)
-        local()
-    except BrokerError as error:
-        raise _fail(error, 3) from error
-    return local
 
 
 def _typed(told: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from textual.binding import Binding
 
@@ -19,17 +19,23 @@ def _screen(number: int, mode: str, words: str) -> Binding:
 APP_BINDINGS: list[Binding] = [
     *(_screen(number, mode, words) for number, (mode, words) in enumerate(MODES.items(), 1)),
     *REPLAY_BINDINGS,
+    Binding("left_parenthesis", "next_daemon(-1)", show=False, key_display="(", id="app.before",
+            tooltip="the daemon before"),
+    Binding("right_parenthesis", "next_daemon(1)", show=False, key_display=")", id="app.after",
+            tooltip="the daemon after"),
     Binding("question_mark", "help", "help", key_display="?", id="app.help", tooltip="what is focused, and every key"),
     Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
     Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
     Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),
-]
+]  # fmt: skip
 
 
-def checked(settings: Settings, themes: Collection[str]) -> Settings:
-    """The settings, if their theme and their keys are ones that this console has. Raises SettingsError."""
+def checked(settings: Settings, themes: Collection[str], screens: Iterable[object] = ()) -> Settings:
+    """The settings, if their theme and their keys are ones that this console and its `screens` have. Raises
+    SettingsError."""
     if settings.theme and settings.theme not in themes:
         raise SettingsError(f"theme: no {settings.theme!r}; known: {', '.join(sorted(themes))}")
-    acting = [one for one in ActingScreen.BINDINGS if isinstance(one, Binding)]
-    check_keys(settings.keys, [*APP_BINDINGS, *acting])
+    owners = (ActingScreen, *screens)
+    theirs = [one for owner in owners for one in getattr(owner, "BINDINGS", ()) if isinstance(one, Binding)]
+    check_keys(settings.keys, [*APP_BINDINGS, *theirs])
     return settings

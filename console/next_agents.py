@@ -21,8 +21,9 @@ class Predictability(NamedTuple):
 
     @property
     def share(self) -> float:
-        """R = 1 - H(next | present) / H(next): 0 no better than chance, 1 certain."""
-        return 1.0 - self.given_bits / self.entropy_bits if self.entropy_bits > 1e-9 else 1.0
+        """R = 1 - H(next | present) / H(next): 0 no better than chance, 1 certain. 0 where one agent always comes: the
+        present one tells nothing about that."""
+        return 1.0 - self.given_bits / self.entropy_bits if self.entropy_bits > 1e-9 else 0.0
 
 
 def predictability(transitions: Mapping[str, Mapping[str, int]]) -> Predictability:
@@ -41,7 +42,7 @@ def predictability(transitions: Mapping[str, Mapping[str, int]]) -> Predictabili
 def _bits(counts: Iterable[int]) -> float:
     positive = [count for count in counts if count > 0]
     whole = sum(positive)
-    return -sum(count / whole * math.log2(count / whole) for count in positive) if whole else 0.0
+    return sum(count / whole * math.log2(whole / count) for count in positive) if whole else 0.0
 
 
 def live_sessions(run: RunState, limit: int, width: int) -> list[str]:

@@ -114,7 +114,7 @@ class Transitions:
 
     def predictability(self) -> float:
         """1 - H(next agent | this one) / H(next agent), from the backed-off rows, so that few counts do not look
-        certain: 0 to 1."""
+        certain: 0 to 1. 0 where the next agent is certain anyway: then the present one tells nothing about it."""
         weights = self._by_agent()[:, 1:].sum(1)
         total = float(weights.sum())
         moving = self.following()[:, 1:]
@@ -123,7 +123,7 @@ class Transitions:
             return 0.0
         overall = _entropy((weights[:, None] * rows).sum(0) / total)
         given = float((weights * np.array([_entropy(row) for row in rows])).sum() / total)
-        return min(1.0, max(0.0, 1.0 - given / overall)) if overall > 1e-6 else 1.0
+        return min(1.0, max(0.0, 1.0 - given / overall)) if overall > 1e-6 else 0.0
 
 
 def first_passage(step: Floats) -> Floats:

@@ -144,9 +144,16 @@ class AgentsScreen(FilteringScreen, ActingScreen):
         "what it is sorted by; enter opens the agent."
     )
     BINDINGS = [
-        Binding("s", "sort", "sort", tooltip="sort by the next column"),
+        Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
         Binding("S", "sort(-1)", show=False, tooltip="sort by the column before"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="show only agents whose name contains a text"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            id="view.filter",
+            tooltip="show only agents whose name contains a text",
+        ),
         Binding("escape", "clear_filter", show=False),
     ]
 

@@ -117,8 +117,8 @@ class DeckScreen(Screen[None]):
 
     def refresh_state(self, *, tables: bool) -> None:
         """Show the state as it is now; `tables`: also what is costly to draw and changes slowly. While the widgets are
-        still being made there is nothing to draw on."""
-        if self._composed:
+        still being made, or taken down already, there is nothing to draw on."""
+        if self._composed and self.is_attached and self.query(StatusLine):
             self.draw_state(tables=tables)
 
     def draw_state(self, *, tables: bool) -> None:

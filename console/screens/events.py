@@ -33,12 +33,12 @@ class EventsScreen(FilteringScreen):
         "run goes on; y copies the selected event."
     )
     BINDINGS = [
-        Binding("space", "pause", "pause", tooltip="hold the log still; the run goes on"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only events with a text"),
+        Binding("space", "pause", "pause", tooltip="hold the log still; the run goes on", id="view.pause"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="only events with a text", id="view.filter"),
         Binding("n", "find(1)", "next", tooltip="next match"),
         Binding("N", "find(-1)", show=False, tooltip="previous match"),
-        Binding("f", "only", "all/matches", tooltip="only matches, or all lines with matches marked"),
-        Binding("v", "routine", "routine", tooltip="also what comes with every request"),
+        Binding("f", "only", "all/matches", id="view.only", tooltip="only matches, or all lines with matches marked"),
+        Binding("v", "routine", "routine", tooltip="also what comes with every request", id="view.routine"),
         Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it"),
         Binding("y", "copy", "copy", tooltip="copy the selected event", show=False),
         Binding("escape", "clear_filter", show=False),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from rich.text import Text
 from textual.binding import Binding
@@ -13,50 +15,113 @@ from textual.widgets import DataTable, Static
 
 from radixdeck.policies.residency import Totals
 
+from ..agent_facts import name_of
 from ..cache_map import held_tokens
 from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
 from ..matrix import shares
-from ..rates import hit_series, rates, run_hit_rate
-from ..trends import recent_blame, trouble, trouble_words
+from ..rates import Rates, hit_series, rates, run_hit_rate
+from ..trends import Trouble, recent_blame, trouble, trouble_words
+from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
-from ..widgets.status_line import engine_words, policy_words
+from ..widgets.status_line import ENGINE_WORDS, policy_words
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import clip, command_line, plain, ratio, seconds, short, spark, time_of_day, tokens
-from .base import DeckScreen
+from ..words import clip, command_line, count, plain, ratio, seconds, short, spark, time_of_day, tokens
+from .filtering import FilteringScreen
 
 COLUMNS = (
     Column("", 1),
-    Column("daemon", 16),
-    Column("engine", 0),
-    Column("KV used", 16, right=True),
+    Column("daemon", 14),
+    Column("engine", 10),
+    Column("model", 14, least=94),
+    Column("KV", 5, right=True),
     Column("hit", 5, right=True),
-    Column("req/s", 6, right=True),
-    Column("run+wait", 9, right=True, least=90),
-    Column("policy", 14, least=76),
-    Column("hurt", 6, right=True, least=110),
-    Column("model", 22, least=120),
-    Column("heard", 9, right=True, least=140),
+    Column("req/s", 5, right=True),
+    Column("TTFT", 7, right=True),
+    Column("worst off", 0),
+    Column("run+wait", 8, right=True, least=112),
+    Column("policy", 14, least=128),
+    Column("KV tokens", 11, right=True, least=142),
+    Column("hurt", 6, right=True, least=152),
+    Column("heard", 9, right=True, least=164),
 )
 SERIES_BUCKET_S = 2.0
+MANY = 4
+"""More daemons than this get more of the height."""
+STATES = {"offline": "away"}
 
 
-def fleet_row(fleet: FleetState, entry: NodeState, *, replayed: bool) -> list[Cell]:
-    """One daemon in the order of COLUMNS."""
+class Line(NamedTuple):
+    """One daemon and what its row is sorted by. `alert`: what is wrong with it, '' if nothing is; `worse`: by how much,
+    what is away or broken above all."""
+
+    entry: NodeState
+    now: Rates
+    alert: str
+    worse: float
+
+
+SORTS: tuple[tuple[str, Callable[[Line], Any]], ...] = (
+    ("name", lambda line: 0),
+    ("what is worst off", lambda line: -line.worse),
+    ("hit rate", lambda line: 2.0 if line.now.hit_rate is None else line.now.hit_rate),
+    ("requests", lambda line: -line.now.requests_per_s),
+    ("time to first token", lambda line: -(line.now.ttft_p50_s or 0.0)),
+)
+
+
+def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
+    """How a daemon is now."""
+    now_ns = fleet.now_ns(entry)
+    now = rates(entry.run, now_ns)
+    state = entry.status.state if entry.status else "offline"
+    if not replayed and (not entry.online or state != "ready"):
+        known = entry.status.detail if entry.status else ""
+        return Line(entry, now, known or ENGINE_WORDS[state if entry.online else "offline"], math.inf)
+    found = trouble(entry.run, now_ns)
+    if not found:
+        return Line(entry, now, "", 0.0)
+    more = f"; {len(found) - 1} more" if len(found) > 1 else ""
+    return Line(entry, now, f"{_brief(found[0])}{more}", found[0].worse)
+
+
+def _brief(one: Trouble) -> str:
+    """'lawyer 800 ms, usually 60 ms'; what it finds in the cache where nobody waited measurably."""
+    if one.ttft_s and one.usual_ttft_s:
+        return f"{one.agent} {seconds(one.ttft_s)}, usually {seconds(one.usual_ttft_s)}"
+    return f"{one.agent} {ratio(one.hit, 1)} cached, usually {ratio(one.usual_hit, 1)}"
+
+
+def worst_words(line: Line) -> Text:
+    """What is wrong; where nothing is, who was hurt most since the run began."""
+    if line.alert:
+        return Text(f"! {line.alert}", style="bold #e69f00")
+    hurt = max(line.entry.run.agents.values(), key=lambda stats: stats.evictions_that_hurt, default=None)
+    if hurt is None or not hurt.evictions_that_hurt:
+        return Text("-", style="#7d8894")
+    return Text(f"{name_of(hurt)}, {hurt.evictions_that_hurt:,} hurt", style="#7d8894")
+
+
+def fleet_row(fleet: FleetState, line: Line, *, replayed: bool, shown: bool) -> list[Cell]:
+    """One daemon in the order of COLUMNS. `shown`: the other screens show this one."""
+    entry, now = line.entry, line.now
     run, held = entry.run, held_tokens(entry.run)
-    now = rates(run, fleet.now_ns(entry))
     up = fleet.connected and entry.online
+    state = entry.status.state if entry.status and entry.online else "offline"
     return [
         Text("●" if up else "○", style="green" if up else "yellow"),
-        entry.node,
-        "recorded" if replayed else engine_words(entry, replayed=False) if entry.online else "daemon away",
-        f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}",
+        Text.assemble((entry.node, "bold underline" if shown else "")),
+        "recorded" if replayed else STATES.get(state, state),
+        (run.model or (entry.status.model if entry.status else "")).rstrip("/").rpartition("/")[2],
+        ratio(held, run.capacity_tokens),
         "-" if now.hit_rate is None else ratio(now.hit_rate, 1),
         f"{now.requests_per_s:.1f}",
+        "-" if now.ttft_p50_s is None else seconds(now.ttft_p50_s),
+        worst_words(line),
         f"{run.running}+{run.waiting}",
         policy_words(entry),
+        f"{short(held)}/{short(run.capacity_tokens)}",
         f"{run.totals.evictions_that_hurt:,}",
-        (run.model or (entry.status.model if entry.status else "")).rstrip("/").rpartition("/")[2],
         "-" if replayed else f"{seconds(fleet.silent_s(entry))}",
     ]
 
@@ -74,19 +139,37 @@ def totals_words(totals: Totals, unknown: int) -> list[tuple[str, str]]:
 
 
 class DaemonsTable(SyncTable):
-    """Enter looks at the daemon under the cursor."""
+    """Enter opens the daemon under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "look at", tooltip="show this daemon on every screen")]
+    BINDINGS = [Binding("enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map")]
 
 
-class FleetScreen(DeckScreen):
-    """Which daemons are there; enter looks at one; below, its run and its last events."""
+class FleetScreen(FilteringScreen):
+    """Which daemons are there; enter opens one; below, the run and the last events of the one that is open."""
 
     mode = "fleet"
     help_text = (
-        "One line per daemon heard on the broker. Enter makes it the one that every other screen shows. hit, req/s and "
-        "the line of blocks are of the last seconds; hurt counts evictions whose tokens had to be computed again."
+        "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
+        "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
+        "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
+        "since the run began; hurt counts evictions whose tokens had to be computed again. s sorts, / filters."
     )
+    BINDINGS = [
+        Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            id="view.filter",
+            tooltip="only daemons with a text in name, model, state or trouble",
+        ),
+        Binding("escape", "clear_filter", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort = 0
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")
@@ -96,18 +179,37 @@ class FleetScreen(DeckScreen):
                 yield Panel(id="run-facts")
                 yield Panel(id="shares")
             yield Panel(id="latest")
+        yield FilterBar()
 
     def draw_state(self, *, tables: bool) -> None:
         super().draw_state(tables=tables)
         if tables:
-            fleet, replayed = self.deck.fleet, self.deck.replay is not None
-            table = self.query_one("#daemons", SyncTable)
-            nodes = sorted(fleet.nodes.items())
-            table.sync([(node, fleet_row(fleet, entry, replayed=replayed)) for node, entry in nodes])
-            table.border_title = f"{len(fleet.nodes)} daemon{'s' * (len(fleet.nodes) != 1)}"
-            if not fleet.nodes:
-                words = f"no daemon heard yet; start one with: {command_line('serve')}"
-                self.query_one("#run-facts", Static).update(words)
+            self._show_daemons()
+
+    def _show_daemons(self) -> None:
+        fleet, replayed = self.deck.fleet, self.deck.replay is not None
+        table = self.query_one("#daemons", SyncTable)
+        lines = [line_of(fleet, entry, replayed=replayed) for _, entry in sorted(fleet.nodes.items())]
+        lines.sort(key=SORTS[self._sort][1])
+        rows = [(line.entry.node, fleet_row(fleet, line, replayed=replayed, shown=line.entry is self.entry))
+                for line in lines if self._matches(line)]  # fmt: skip
+        table.sync(rows)
+        table.set_class(len(rows) > MANY, "-many")
+        whole = count(len(fleet.nodes), "daemon")
+        found = f"{len(rows)} of {whole} with '{plain(self._query)}'" if self._query else whole
+        table.border_title = found + (f", sorted by {SORTS[self._sort][0]}" if self._sort else "")
+        if not fleet.nodes:
+            words = f"no daemon heard yet; start one with: {command_line('serve')}"
+            self.query_one("#run-facts", Static).update(words)
+
+    def _matches(self, line: Line) -> bool:
+        status = line.entry.status
+        told = f"{line.entry.node} {line.entry.run.model} {status.state if status else ''} {line.alert}"
+        return self._query.lower().strip() in told.lower()
+
+    def action_sort(self) -> None:
+        self._sort = (self._sort + 1) % len(SORTS)
+        self.refresh_state(tables=True)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if tables:
@@ -116,7 +218,7 @@ class FleetScreen(DeckScreen):
             self._show_latest(entry)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        self.deck.look_at(str(event.row_key.value))
+        self.deck.open_daemon(str(event.row_key.value))
 
     def _show_verdict(self, entry: NodeState) -> None:
         """Who is worse off than usual, if anybody is, and where to read on."""

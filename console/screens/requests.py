@@ -35,8 +35,10 @@ class RequestsScreen(FilteringScreen, ActingScreen):
     )
     BINDINGS = [
         Binding("enter", "follow", "cause", tooltip="from what it computed again to the cause"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only requests with a text"),
-        Binding("f", "hurt", "hurt only", tooltip="only requests that computed again what had been evicted"),
+        Binding("slash", "filter", "filter", key_display="/", tooltip="only requests with a text", id="view.filter"),
+        Binding(
+            "f", "hurt", "hurt only", id="view.hurt", tooltip="only requests that computed again what had been evicted"
+        ),
         Binding("escape", "clear_filter", show=False),
     ]
 

@@ -14,16 +14,21 @@ from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import Victim, is_pinned, score_of
+from ..cache_tree import FOLDS
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
 from ..fleet_state import NodeState
+from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import Queue, turn_words
+from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import Panel
-from ..words import brief, clip, parts, ratio, seconds, short, time_of_day, tokens
+from ..widgets.tree_view import HEAD, Standing, TreeView
+from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
+from .filtering import FilteringScreen
 
 VICTIM_HEAD = {
     False: "  tok   idle  whose; only what has nothing below it can go",
@@ -94,24 +99,39 @@ def _is_warm(line: LogLine) -> bool:
     return isinstance(line.event, PrefixMatched) and line.event.warm
 
 
-class ResidencyScreen(ActingScreen):
-    """The map, what is under the cursor, and the next victims."""
+class ResidencyScreen(FilteringScreen, ActingScreen):
+    """The map or the tree of the same nodes, what is under the cursor, and the next victims."""
 
     mode = "residency"
     help_text = (
-        "Whose tokens fill the KV pool. The panel beside the map explains the node under the cursor; below it are the "
+        "Whose tokens fill the KV pool of the device; what a host tier below it holds is not recorded. The panel "
+        "beside the map explains the node under the cursor; below it are the "
         "leaves that would be evicted next, by the score of the policy in force where the daemon publishes it, else by "
         "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
-        "of eviction (0: the first tenth to go). e and p act on the node, w t b Q on its agent."
+        "of eviction (0: the first tenth to go). T shows the same as a tree with the same cursor: f folds each "
+        "session's history or each agent's anchor, / leaves only nodes with a text in their role, agent, session or "
+        "number. e and p act on the node, w t b Q on its agent."
     )
 
     BINDINGS = [
-        Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction"),
+        Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction", id="view.shade"),
+        Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes", id="view.tree"),
+        Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing", id="view.fold"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            tooltip="in the tree: only nodes with a text",
+            id="view.filter",
+        ),
+        Binding("escape", "clear_filter", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._shade = 0
+        self._shade = self._fold = 0
+        self._tree = False
         self._queue = Queue(RunState(), ())
         """As of the last time that what is costly was drawn: a key does not work it out anew."""
 
@@ -119,28 +139,69 @@ class ResidencyScreen(ActingScreen):
         with Horizontal(id="residency"):
             with Vertical(id="map-side"):
                 yield MapView(id="map")
+                yield Static(id="tree-head", markup=False)
+                yield TreeView(id="tree")
                 yield Panel(id="legend")
             with VerticalScroll(id="side", can_focus=False):
                 yield Panel(id="node")
                 yield Panel(id="victims")
                 yield Panel(id="gone")
+        yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
-        view = self.query_one(MapView)
         if tables:
             self._queue = Queue(entry.run, entry.table.scores if entry.table else ())
-        if self._shade == 0:
-            view.show(entry.run)
+        if not self._tree:
+            self._show_map(entry, tables=tables)
         elif tables:
-            view.show(entry.run, self._shades(entry))
-        side = self.query_one("#map-side")
-        cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
-        side.border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}"
+            self._show_tree(entry)
         if tables:
+            self.query_one("#map-side").border_subtitle = host_words(entry.log)
             self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
             self._show_node(entry)
             self._show_victims(entry)
             self._show_gone(entry)
+
+    def _show_map(self, entry: NodeState, *, tables: bool) -> None:
+        view = self.query_one(MapView)
+        if self._shade == 0:
+            view.show(entry.run)
+        elif tables:
+            view.show(entry.run, self._shades(entry))
+        cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
+        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}"
+
+    def _show_tree(self, entry: NodeState) -> None:
+        tree = self.query_one(TreeView)
+        places = {victim.view.node: (place, victim) for place, victim in enumerate(self._queue.order, 1)}
+        tree.show(entry.run, Standing(self.deck.fleet.now_ns(entry), places), self._fold, self._query)
+        width = max(len(HEAD), tree.scrollable_content_region.width)
+        self.query_one("#tree-head", Static).update(f"{'whose':<{width - len(HEAD)}}{HEAD}")
+        found = f", {len(tree.rows):,} rows with '{plain(self._query)}'" if self._query else ""
+        folded = f", folded: {FOLDS[self._fold]}" if self._fold and not self._query else ""
+        self.query_one("#map-side").border_title = f"radix tree, {count(len(entry.run.nodes), 'node')}{found}{folded}"
+
+    def action_tree(self) -> None:
+        """The other of map and tree, with the cursor on the same node."""
+        self._tree = not self._tree
+        view, tree = self.query_one(MapView), self.query_one(TreeView)
+        for name in ("#map", "#legend", "#tree-head", "#tree"):
+            self.query_one(name).display = self._tree == name.startswith("#tree")
+        (tree if self._tree else view).focus()
+        self.refresh_state(tables=True)
+        if self._tree:
+            tree.select(view.node)
+
+    def action_fold(self) -> None:
+        self._fold = (self._fold + 1) % len(FOLDS)
+        self._query = ""
+        self.refresh_state(tables=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Folding and filtering are the tree's, shading is the map's."""
+        if action in ("fold", "filter", "clear_filter"):
+            return self._tree
+        return not self._tree if action == "shade" else super().check_action(action, parameters)
 
     def action_shade(self) -> None:
         self._shade = (self._shade + 1) % len(SHADES)
@@ -156,6 +217,9 @@ class ResidencyScreen(ActingScreen):
             }
         order = self._queue.order
         return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
+
+    def on_tree_view_node_selected(self) -> None:
+        self.query_one(MapView).select(self.query_one(TreeView).node)
 
     def on_map_view_node_selected(self) -> None:
         if self.entry is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,21 @@ from radixdeck.console import cli
 from radixdeck.console.words import command_line
 
 
+def environment(home: Path) -> dict[str, str]:
+    """Of a user who has nothing yet, with the same radixdeck that these tests import."""
+    same = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    return {"RADIXDECK_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home), **same}
+
+
 def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "radixdeck.console.cli", *words]
-    environment = {"RADIXDECK_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home, env=environment(home),
+                          check=False)  # fmt: skip
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     said = radixdeck(tmp_path, "--help").stdout
-    for name in ("serve", "console", "replay", "sessions", "tail", "act"):
+    for name in ("serve", "console", "web", "replay", "sessions", "tail", "act"):
         assert name in said
 
 

@@ -23,11 +23,11 @@ EVENTS = run_events()
 class Daemon:
     """As much of a daemon as MQTT sees, playing the scenario."""
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, node: str = NODE) -> None:
         self.seq = 300
         self.commands: list[Command] = []
-        self.link = MqttLink(address, NODE, self._on_command)
-        self.link.publish("status", msgspec.json.encode(status().status), retain=True)
+        self.link = MqttLink(address, node, self._on_command)
+        self.link.publish("status", msgspec.json.encode(status(node=node).status), retain=True)
         self.link.publish("policies", msgspec.json.encode(policies()), retain=True)
 
     def happen(self, events: list[AnyEvent]) -> None:
@@ -46,8 +46,8 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(address: BrokerAddress) -> AsyncGenerator[Daemon]:
-    daemon = Daemon(address)
+async def running(address: BrokerAddress, node: str = NODE) -> AsyncGenerator[Daemon]:
+    daemon = Daemon(address, node)
     async with beside(daemon.link.run()):
         yield daemon
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, run_events
-from staging import ScriptedFeed, drawn, live_messages, recorded, until
+from staging import ScriptedFeed, drawn, keyframe, live_messages, recorded, status, until
+from test_fleet import unhappy
+from test_follow_graph import many
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.feed_messages import Connection
+from radixdeck.console.feed_messages import Connection, FeedMessage
 
 Compare = Callable[..., bool]
 
 
-def still(*more: Connection) -> ConsoleApp:
+def still(*more: FeedMessage) -> ConsoleApp:
     return ConsoleApp(ScriptedFeed([*live_messages(run_events()), *more]), animate=False, clock=lambda: 5.0)
 
 
@@ -41,6 +43,40 @@ def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> 
         await drawn(pilot)
 
     assert snap_compare(still(), terminal_size=size, run_before=settle)
+
+
+SIZES = [(80, 24), (200, 60)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", [("2", "T"), ("2", "T", "f", "f", "down", "down", "enter"), ("9", "v")])
+def test_another_view_of_a_screen(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        for key in keys:
+            await pilot.press(key)
+            await drawn(pilot)
+
+    assert snap_compare(still(), terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_fleet(snap_compare: Compare, size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        await drawn(pilot)
+
+    away = status("offline", online=False, node="box-4")
+    app = still(status(node="box-2"), keyframe(unhappy(), 1, node="box-2"), status("failed", node="box-3"), away)
+    assert snap_compare(app, terminal_size=size, run_before=settle)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_twenty_four_agents_who_follow_each_other(snap_compare: Compare, size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[None]) -> None:
+        await pilot.press("9", "v")
+        await drawn(pilot)
+
+    feed = ScriptedFeed([Connection(True), status(), keyframe(many(24), 1)])
+    assert snap_compare(ConsoleApp(feed, animate=False, clock=lambda: 5.0), terminal_size=size, run_before=settle)
 
 
 @pytest.mark.parametrize(("keys", "size"), [(("3", "enter"), (160, 45)), (("7", "enter"), (80, 24))])

@@ -8,6 +8,7 @@ from staging import LARGE, SMALL, console, drawn
 
 from radixdeck.console.next_agents import live_sessions, predictability, summary
 from radixdeck.policies.residency import RunState
+from radixdeck.policies.transitions import ANSWER, Transitions
 
 
 def test_certain_and_random_followers() -> None:
@@ -16,6 +17,19 @@ def test_certain_and_random_followers() -> None:
     half = predictability({"a": {"b": 4}, "b": {"a": 2, "b": 2}})
     assert 0 < half.share < 1
     assert predictability({}).steps == 0
+
+
+@pytest.mark.parametrize("agents", [1, 2, 6])
+def test_where_one_agent_always_comes_console_and_policy_say_the_same(agents: int) -> None:
+    learned = Transitions()
+    learned.grow(agents)
+    learned.started(0)
+    for _ in range(5):
+        learned.moved(ANSWER, -1, 0, 0)
+    counted = predictability({"a": {"a": 5}})
+    assert counted.share == learned.predictability() == 0.0
+    state = RunState(transitions={"a": {"a": 5}})
+    assert "R 0.00 from 5 steps (next agent: 0.00 bits, 0.00 knowing" in summary(state, None)
 
 
 def test_sessions_tell_where_they_are_and_what_comes() -> None:

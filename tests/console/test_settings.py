@@ -79,6 +79,21 @@ async def test_a_changed_key_works_and_the_old_one_does_not() -> None:
         assert feed.orders[0][:2] == (NODE, "warm")
 
 
+async def test_keys_of_one_screen_can_be_changed_too() -> None:
+    app = ConsoleApp(
+        ScriptedFeed(live_messages(run_events())),
+        animate=False,
+        settings=Settings(keys={"view.tree": "f6", "view.filter": "ctrl+f"}),
+    )
+    async with app.run_test() as pilot:
+        await pilot.press("2", "T")
+        assert "KV pool" in await drawn(pilot)
+        await pilot.press("f6", "ctrl+f", *"coder", "enter")
+        assert "rows with 'coder'" in await drawn(pilot)
+    with pytest.raises(SettingsError, match="'q' would be both"):
+        ConsoleApp(ScriptedFeed([]), settings=Settings(keys={"view.tree": "q"}))
+
+
 async def test_without_colour_the_same_words_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = ConsoleApp(ScriptedFeed(live_messages(run_events())), animate=False)

@@ -1,0 +1,139 @@
+"""Many daemons on one broker: a line each, which says what is wrong; one is opened, seen on every screen, and left."""
+
+from __future__ import annotations
+
+import pytest
+from brokers import BrokerAddress
+from scenario import NODE, T0_NS, folded, run_events
+from staging import (
+    LARGE,
+    SMALL,
+    ScriptedFeed,
+    batch,
+    console,
+    drawn,
+    keyframe,
+    live_messages,
+    screen_text,
+    status,
+    until,
+)
+from test_console_over_mqtt import running
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.feed import live_feed
+from radixdeck.console.feed_messages import Connection, FeedMessage
+from radixdeck.console.fleet_state import FleetState
+from radixdeck.console.screens.fleet import line_of, worst_words
+from radixdeck.console.widgets.table import SyncTable
+from radixdeck.policies import events as e
+from radixdeck.policies.residency import AgentStats, Moment, RunState
+
+EVENTS = run_events()
+
+
+def unhappy() -> RunState:
+    """A run in which one agent waits much longer than it used to."""
+    state = RunState(t_ns=T0_NS, model="big-model", engine_up=True, agents={"lawyer": AgentStats(agent="lawyer")})
+    now_s = T0_NS // 1_000_000_000
+    usual = [Moment(now_s - 400 + 10 * n, 10, 5, 5000, 4800, 5, 0.3) for n in range(30)]
+    state.trends["lawyer"] = [*usual, Moment(now_s - 10, 10, 5, 5000, 100, 5, 4.0, hurt=5)]
+    return state
+
+
+def fleet(*more: FeedMessage) -> ScriptedFeed:
+    return ScriptedFeed([*live_messages(EVENTS), status(node="box-2"), keyframe(unhappy(), 1, node="box-2"), *more])
+
+
+async def test_two_daemons_over_a_real_broker(broker: BrokerAddress) -> None:
+    async with running(broker) as first, running(broker, "box-2") as second:
+        app = ConsoleApp(live_feed(broker))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: {node: entry.seq for node, entry in app.fleet.nodes.items()}
+                        == {NODE: 300, "box-2": 300})  # fmt: skip
+            await until(pilot, lambda: "2 daemons" in screen_text(app))
+            second.happen(EVENTS[300:])
+            await until(pilot, lambda: app.fleet.nodes["box-2"].run == folded(EVENTS))
+            assert app.fleet.nodes[NODE].run == folded(EVENTS[:300])
+
+            await pilot.press("home", "enter")
+            await until(pilot, lambda: "● box-1 up" in screen_text(app) and "under the cursor" in screen_text(app))
+            await pilot.press("1", "end", "enter")
+            await until(pilot, lambda: "● box-2 up" in screen_text(app) and "under the cursor" in screen_text(app))
+            await pilot.press("3")
+            await until(pilot, lambda: "6 of 6 agents" in screen_text(app))
+            await pilot.press("w")
+            await until(pilot, lambda: bool(second.commands))
+            assert [command.name for command in second.commands] == ["warm"]
+            await pilot.press("left_parenthesis", "w")
+            await until(pilot, lambda: bool(first.commands))
+            assert len(second.commands) == 1
+            await pilot.press("1")
+            await until(pilot, lambda: app.current_mode == "fleet" and "2 daemons" in screen_text(app))
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_a_line_says_what_is_wrong(size: tuple[int, int]) -> None:
+    feed = fleet(status("failed", node="box-3"), status("offline", online=False, node="box-4"))
+    async with console(size, feed) as pilot:
+        text = await drawn(pilot)
+        assert "4 daemons" in text
+        for node, state in (("box-1", "ready"), ("box-2", "ready"), ("box-3", "failed"), ("box-4", "away")):
+            assert any(node in line and state in line for line in text.splitlines()), text
+        assert "! lawyer" in text
+        if size == LARGE:
+            assert "! lawyer 800 ms, usually 60 ms" in text
+            assert "big-model" in text
+
+
+async def test_lines_sort_and_filter() -> None:
+    async with console(LARGE, fleet()) as pilot:
+        table = pilot.app.screen.query_one("#daemons", SyncTable)
+        await drawn(pilot)
+        assert [key for key, _ in table._rows] == ["box-1", "box-2"]
+        await pilot.press("s")
+        assert "sorted by what is worst off" in await drawn(pilot)
+        assert [key for key, _ in table._rows] == ["box-2", "box-1"]
+        await pilot.press("slash", *"LAWYER", "enter")
+        assert "1 of 2 daemons with 'LAWYER'" in await drawn(pilot)
+        await pilot.press("escape")
+        assert "2 daemons, sorted" in await drawn(pilot)
+
+
+async def test_a_daemon_that_is_open_is_shown_by_every_screen_until_another_is() -> None:
+    feed = fleet()
+    async with console(LARGE, feed) as pilot:
+        await drawn(pilot)
+        await pilot.press("end", "enter")
+        assert "● box-2 up" in await drawn(pilot)
+        for mode in "34579":
+            await pilot.press(mode)
+            assert "● box-2 up" in await drawn(pilot)
+        feed.tell(batch([e.CacheFlushed(t_ns=EVENTS[-1].t_ns + 1)], len(EVENTS) + 1))
+        assert "● box-2 up" in await drawn(pilot)
+        await pilot.press("right_parenthesis")
+        assert "● box-1 up" in await drawn(pilot)
+        await pilot.press("left_parenthesis")
+        assert "● box-2 up" in await drawn(pilot)
+        await pilot.press("1")
+        assert pilot.app.current_mode == "fleet"
+
+
+async def test_a_fleet_of_thirty_is_listed_and_walked() -> None:
+    others = [status(node=f"node-{n:02}") for n in range(29)]
+    async with console(SMALL, ScriptedFeed([*live_messages(EVENTS), *others])) as pilot:
+        assert "30 daemons" in await drawn(pilot)
+        await pilot.press("end", "enter")
+        assert "● node-28 up" in await drawn(pilot)
+
+
+def test_alone_and_unheard_daemons_have_lines() -> None:
+    state = FleetState(lambda: 1.0)
+    state.apply(Connection(True))
+    state.apply(status("restarting", node="x"))
+    line = line_of(state, state.nodes["x"], replayed=False)
+    assert line.alert == "engine restarting"
+    assert worst_words(line).plain == "! engine restarting"
+    state.apply(status("ready", online=False, node="x"))
+    assert worst_words(line_of(state, state.nodes["x"], replayed=False)).plain == "! daemon away"
+    assert worst_words(line_of(state, state.nodes["x"], replayed=True)).plain == "-"
