@@ -224,6 +224,18 @@ class VictimIndex:
         assert queue.score is not None
         return Choice(lowest[2], queue.subject, queue.score, oldest[2])
 
+    def upcoming(self, score_of: Callable[[Subject], Score], number: int) -> list[tuple[int, Subject, Score]]:
+        """The `number` evictable nodes that rank lowest now. Changes nothing; costs as much as there are nodes."""
+        ranked = (
+            (score.key, node.last_access_time, node_id, queue.subject, score)
+            for queue in self._queues.values()
+            if queue.members
+            for score in (score_of(queue.subject),)
+            for node_id, node in queue.members.items()
+        )
+        lowest = heapq.nsmallest(number, ranked, key=lambda one: one[:3])
+        return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
+
     def _score_all(self, score_of: Callable[[Subject], Score]) -> None:
         """Drops queues that are empty."""
         alive = [queue for queue in self._queues.values() if queue.members]
