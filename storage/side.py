@@ -10,6 +10,10 @@ from radixdeck.policies.events import (
     ActionTaken,
     EngineEvent,
     EngineStarted,
+    NodeAdded,
+    NodeEvicted,
+    NodeOwned,
+    NodeSplit,
     Part,
     PolicyFailed,
     PolicySwitched,
@@ -110,13 +114,13 @@ class Side:
         return self._state.totals.inserted_tokens
 
     def feed(self, fed: Fed) -> None:
-        """What the model says of itself (switches, failures) is not taken from the stream."""
+        """What the model says of itself (nodes, switches, failures) is not taken from the stream."""
         match fed.event:
             case PrefixMatched() as event:
                 self._match(fed, event)
             case PrefixInserted() as event:
                 self._engine.inserted(event, last=fed.last)
-            case PolicySwitched() | PolicyFailed():
+            case NodeAdded() | NodeSplit() | NodeOwned() | NodeEvicted() | PolicySwitched() | PolicyFailed():
                 pass
             case ActionTaken(kind="warm") if not self.spec.warms:
                 pass

@@ -18,11 +18,9 @@ they are decoded, and that a leaf goes whole also for one token. Both weigh more
 memory it is three, and six requests are under way."""
 
 
-@pytest.mark.parametrize(
-    "settings", [{"seed": 3, "requests": 300}, {"seed": 6, "requests": 250, "style": "supervisor"}]
-)
-def test_the_curve_is_that_of_the_modelled_engine_under_lru(settings: dict[str, int]) -> None:
-    stream = generate_stream(StreamSpec(**settings))
+@pytest.mark.parametrize("spec", [StreamSpec(seed=3, requests=300), StreamSpec(seed=6, requests=250, agents=12)])
+def test_the_curve_is_that_of_the_modelled_engine_under_lru(spec: StreamSpec) -> None:
+    stream = generate_stream(spec)
     kv_tokens = stream.working_set_tokens // 2
     events: list[ev.AnyEvent] = []
     evaluate(stream, "lru", kv_tokens, take=events.append)
@@ -51,7 +49,7 @@ def serve(ratio: MissRatio, rid: str, hashes: Hashes) -> None:
 
 
 def test_a_cycle_hits_only_where_all_of_it_fits() -> None:
-    """Five prompts of 321 tokens in turn: below five of them LRU finds nothing, from there on all but the last token."""
+    """Five prompts of 321 tokens in turn: LRU finds nothing below five of them, and from there on all but the last."""
     ratio = MissRatio(800)
     for number in range(100):
         serve(ratio, f"r{number}", prompt(number % 5, 321))
