@@ -36,6 +36,7 @@ from .screens.timeline import TimelineScreen
 from .screens.transitions import TransitionsScreen
 from .screens.whatif import WhatIfScreen
 from .settings import Settings
+from .shadow_worker import ShadowWorker
 from .theme import DECK, THEMES
 from .whatif_runs import Case, WhatIfs
 from .whatif_worker import WhatIfWorker
@@ -102,6 +103,7 @@ class ConsoleApp(App[None]):
         replay = self.replay
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
         self._whatifs = WhatIfWorker(replay.path if replay else None)
+        self.shadows = ShadowWorker(replay.path if replay else None)
         self._looked_at = ""
         self._animate = animate
         self._drawn_s = self._tabled_s = self._ready_s = 0.0
@@ -115,6 +117,7 @@ class ConsoleApp(App[None]):
 
     def on_unmount(self) -> None:
         self._whatifs.stop()
+        self.shadows.stop()
 
     def on_mount(self) -> None:
         for theme in THEMES:

@@ -20,13 +20,10 @@ class WhatIfWorker:
 
     def of(self, entry: NodeState) -> tuple[WhatIfs | None, str]:
         """The what-ifs of the recording of a daemon's run, or None and why there are none."""
-        told = entry.status.recording if entry.status else ""
-        path = self._recording or (Path(told) if told else None)
+        path, why = recording_of(self._recording, entry)
         if path is None:
-            return None, "this run is not recorded: there is nothing to run again"
+            return None, why
         if path not in self._known:
-            if not path.is_file():
-                return None, f"the recording is on another machine: {path}; copy it here and replay it"
             self._known[path] = WhatIfs(path)
         return self._known[path], ""
 
@@ -51,3 +48,15 @@ class WhatIfWorker:
         self._waiting.clear()
         if self._under_way is not None:
             self._under_way.stop()
+
+
+def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, str]:
+    """The recording of a daemon's run: the one that is replayed, or where the daemon says that it writes; or None and
+    why there is none to read."""
+    told = entry.status.recording if entry.status else ""
+    path = replayed or (Path(told) if told else None)
+    if path is None:
+        return None, "this run is not recorded: there is nothing to run again"
+    if not path.is_file():
+        return None, f"the recording is on another machine: {path}; copy it here and replay it"
+    return path, ""

@@ -236,6 +236,18 @@ class VictimIndex:
         queue = lowest[4]
         return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
 
+    def upcoming(self, score_of: ScoreOf, number: int) -> list[tuple[int, Subject, Score]]:
+        """The `number` evictable nodes that rank lowest now. Changes nothing; costs as much as there are nodes."""
+        ranked = (
+            (score.key, node.last_access_time, node_id, queue.subject, score)
+            for queue in self._queues.values()
+            if queue.members
+            for score in (score_of(queue.subject),)
+            for node_id, node in queue.members.items()
+        )
+        lowest = heapq.nsmallest(number, ranked, key=lambda one: one[:3])
+        return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
+
     def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Drops queues that are empty."""
         alive = [queue for queue in self._queues.values() if queue.members]

@@ -23,116 +23,13 @@ from radixdeck.policies.events import (
     SessionEnded,
 )
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.observer import Need, Observer
-from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.ownership import Ownership, Who
+from radixdeck.policies.primitives import Score, Subject
 
 from .demand import Lookup, Request
-from .model_cache import CHUNK_TOKENS, ModelCache, Phase, Running
+from .model_cache import CHUNK_TOKENS
 from .model_stream import ModelStream
-from .model_tree import Node
-
-
-class Asked(msgspec.Struct):
-    """A request under way: how it came, who it is, what its coming told of its agent's anchor, and how it finished."""
-
-    event: PrefixMatched
-    who: Who
-    anchor: AnchorMeasured | None
-    finish: PrefixInserted | None = None
-
-
-class ObservedCache(ModelCache):
-    """A modelled cache that reports what the engine's own reports, in the same order."""
-
-    def __init__(self, stream: ModelStream, capacity_tokens: int, page_size: int, chunk_tokens: int) -> None:
-        self.observer = Observer(stream)
-        self.observer.started = True
-        super().__init__(self.observer, capacity_tokens, page_size, chunk_tokens)
-        self.asked: dict[int, Asked] = {}
-        self.others_extend = False
-        self.refused_at: Callable[[int], list[Request]] = lambda _step: []
-        self._stream = stream
-
-    def reach(self, step: int) -> None:
-        """Make room for the batches that the scheduler had made room for by then; 0 tells of none.
-
-        `others_extend`: the next one is a prefill batch because of a request that is not modelled. `refused_at`: who
-        was looked up before the batch after that step, and found no room.
-        """
-        while self.observer.step < step:
-            for request in self.refused_at(self.observer.step):
-                self.look_up(request)
-            self.observer.step += 1
-            if self.is_extending or self.others_extend:
-                self.others_extend = False
-                self.extend()
-            elif self.running:
-                self.decode()
-            else:
-                self.observer.step = step
-
-    def on_matched(self, running: Running) -> None:
-        asked = self.asked[running.number]
-        displaced = self.observer.ownership.meet(asked.who, running.pages.prompt * self.page_size)
-        if displaced is not None:
-            self.observer.close_session(displaced)
-        if asked.anchor is not None:
-            self.measured(asked.anchor)
-        self._stream.emit(
-            msgspec.structs.replace(
-                asked.event,
-                t_ns=self._stream.now_ns(),
-                cached_tokens=running.inserted * self.page_size,
-                host_tokens=0,
-                node=running.node.id,
-            )
-        )
-        self.observer.used(running.node, asked.who)
-
-    def measured(self, event: AnchorMeasured) -> None:
-        """The length of an agent's anchor is known."""
-        self.observer.ownership.set_anchor(event.agent, event.tokens)
-        self._stream.emit(event)
-
-    def on_inserted(self, running: Running, phase: Phase, new_pages: int, node: Node) -> None:
-        asked = self.asked[running.number]
-        self._stream.emit(
-            PrefixInserted(
-                t_ns=self._stream.now_ns(), rid=asked.who.rid, phase=phase, node=node.id,
-                total_tokens=running.inserted * self.page_size, new_tokens=new_pages * self.page_size,
-                output=asked.finish.output if phase == "finish" and asked.finish is not None else b"",
-                step=self.observer.step,
-            )
-        )  # fmt: skip
-        self.observer.used(node, asked.who)
-        if self._stream.host.splits_anchors:
-            place = self.observer.straddling(node, asked.who.agent, self.page_size)
-            if place is not None:
-                self.tree.split_at(*place)
-
-    def take(self, needs: list[tuple[Running, int]]) -> None:
-        self.observer.ask_needs = lambda: [
-            Need(self.asked[running.number].who, pages * self.page_size) for running, pages in needs
-        ]
-        super().take(needs)
-
-    def _insert(self, running: Running, phase: Phase, length: int) -> None:
-        self.observer.inserting = self.asked[running.number].who
-        super()._insert(running, phase, length)
-        self.observer.inserting = NOBODY
-
-    def flush(self) -> None:
-        super().flush()
-        self.asked.clear()
-        self.observer.flushed()
-
-    def evict_agent(self, agent: str, by: str) -> None:
-        """What an operator's order to evict an agent does: all that is its alone and not in use, leaves first."""
-        self.observer.cause = "operator" if by == "operator" else "policy"
-        mine = [owned for owned in self.observer.ownership.nodes.values() if owned.agents == (agent,)]
-        for owned in sorted(mine, key=lambda owned: -owned.start):
-            self.taken_pages -= self.tree.remove(owned.node)
-        self.observer.cause = "allocation"
+from .observed_cache import Asked, ObservedCache
 
 
 class ModelEngine:
@@ -158,6 +55,24 @@ class ModelEngine:
         self._others: dict[str, int] = {}
         self._anchor: AnchorMeasured | None = None
         self._cache = self._new_cache(1)
+
+    def resize(self, kv_tokens: int) -> None:
+        """Go on with a cache of another size; what is too much goes when room is needed next."""
+        self._kv_tokens = kv_tokens
+        self._cache.capacity_pages = kv_tokens // self._cache.page_size
+
+    @property
+    def used_tokens(self) -> int:
+        return self._cache.taken_pages * self._cache.page_size
+
+    @property
+    def ownership(self) -> Ownership:
+        return self._cache.observer.ownership
+
+    def upcoming(self, number: int) -> list[tuple[int, Subject, Score]]:
+        """The idle leaves that go first, with what scores them now; nothing changes by asking."""
+        host = self._stream.host
+        return self._cache.observer.index.upcoming(lambda subject: host.score(subject, host.now_ns / 1e9), number)
 
     def matched(self, number: int, event: PrefixMatched, request: Request) -> None:
         """A request comes. `number`: what it is known by. The engine matches first and learns of the anchor then,

@@ -16,10 +16,12 @@ NOTHING = np.empty(0, np.uint32)
 
 
 class PromptBook:
-    """Rebuilds sequences in stream order. It holds all of them, 4 bytes per token: any may be referred to again."""
+    """Rebuilds sequences in stream order. It holds all of them, 4 bytes per token: any may be referred to again.
+    `keep`: only the last so many, for a stream without end; the engine refers to fewer."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int = 0) -> None:
         self._known: dict[str, Hashes] = {}
+        self._keep = keep
 
     def matched(self, event: PrefixMatched) -> Hashes | None:
         """The prompt's hashes, uint32[prompt_tokens]; None if what it refers to is missing or lengths do not fit."""
@@ -28,16 +30,22 @@ class PromptBook:
         if len(base) != event.base_tokens or len(base) + len(tail) != event.prompt_tokens:
             self._known.pop(event.rid, None)
             return None
-        self._known[event.rid] = np.concatenate((base, tail))
-        return self._known[event.rid]
+        return self._remember(event.rid, np.concatenate((base, tail)))
 
     def finished(self, event: PrefixInserted) -> Hashes | None:
         """The hashes of what lies in the tree at the finish, prompt first; None if the prompt is not known."""
         prompt = self._known.get(event.rid)
         if prompt is None:
             return None
-        self._known[event.rid] = np.concatenate((prompt, _hashes(event.output)))
-        return self._known[event.rid][: max(event.total_tokens, len(prompt))]
+        whole = self._remember(event.rid, np.concatenate((prompt, _hashes(event.output))))
+        return whole[: max(event.total_tokens, len(prompt))]
+
+    def _remember(self, rid: str, hashes: Hashes) -> Hashes:
+        self._known.pop(rid, None)
+        self._known[rid] = hashes
+        while self._keep and len(self._known) > self._keep:
+            del self._known[next(iter(self._known))]
+        return hashes
 
 
 def _hashes(data: bytes) -> Hashes:

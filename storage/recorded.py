@@ -32,13 +32,14 @@ BLOCK = 4096
 """Events read at once."""
 
 
-def _tags(*kinds: type[Event]) -> tuple[str, ...]:
+def tags(*kinds: type[Event]) -> tuple[str, ...]:
+    """What the kinds are called in a recording."""
     return tuple(str(kind.__struct_config__.tag) for kind in kinds)
 
 
-ENGINE = _tags(*get_args(EngineEvent))
-NODES = _tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted)
-FED = (*(tag for tag in ENGINE if tag not in NODES), *_tags(AgentSeen))
+ENGINE = tags(*get_args(EngineEvent))
+NODES = tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted)
+FED = (*(tag for tag in ENGINE if tag not in NODES), *tags(AgentSeen))
 
 
 class Recorded:
@@ -57,7 +58,7 @@ class Recorded:
         self.incomplete = session.skipped - before
         if all(request.warm for request in self.requests.values()):
             raise WhatIfError(f"{session.path} has no whole request in it: nothing to run again")
-        found = list(self._events(_tags(EngineStarted)))
+        found = list(self._events(tags(EngineStarted)))
         self._starts = [seq for seq, _ in found]
         starts = [event for _, event in found if isinstance(event, EngineStarted)]
         self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
@@ -98,7 +99,7 @@ class Recorded:
         begun: dict[str, tuple[int, int, int]] = {}
         batches: Counter[object] = Counter()
         chunked = False
-        for seq, event in self._events(_tags(PrefixMatched, PrefixInserted)):
+        for seq, event in self._events(tags(PrefixMatched, PrefixInserted)):
             if isinstance(event, PrefixMatched):
                 begun[event.rid] = (event.step, event.cached_tokens, event.prompt_tokens)
             elif isinstance(event, PrefixInserted) and event.rid in begun:

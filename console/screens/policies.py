@@ -8,7 +8,6 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -21,11 +20,14 @@ from ..fleet_state import NodeState
 from ..matrix import bars
 from ..policy_table import policy_table
 from ..sentences import holder
-from ..slider import place_of, stepped
+from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import bar, parts, short
+from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
+from ..words import parts, short
 from .base import DeckScreen
+from .curve import CurveScreen
+from .shadow import EVICTION, ShadowScreen
 
 POLICY_COLUMNS = (
     Column("on", 3),
@@ -35,17 +37,6 @@ POLICY_COLUMNS = (
     Column("decisions", 9, right=True, least=100),
     Column("observe", 9, right=True, least=100),
     Column("score", 9, right=True, least=100),
-)
-TUNABLE_COLUMNS = (
-    Column("policy", 12, least=76),
-    Column("tunable", 16),
-    Column("value", 9, right=True),
-    Column("low", 7, right=True),
-    Column("", 13),
-    Column("high", 7, right=True),
-    Column("default", 8, right=True, least=100),
-    Column("unit", 8, least=100),
-    Column("meaning", 0, least=110),
 )
 
 
@@ -62,23 +53,6 @@ def policy_row(policy: PolicyInfo) -> list[Cell]:
     ]
 
 
-def tunable_row(policy: PolicyInfo, tunable: TunableInfo, pending: float | None) -> list[Cell]:
-    """`pending`: a value sent and not confirmed yet, marked with an arrow."""
-    value = tunable.value if pending is None else pending
-    changed = "" if tunable.value == tunable.default else "~"
-    return [
-        policy.name,
-        tunable.name,
-        f"{'→' if pending is not None else changed} {value:.4g}",
-        f"{tunable.low:.4g}",
-        bar(place_of(tunable, value), 13),
-        f"{tunable.high:.4g}",
-        f"{tunable.default:.4g}",
-        tunable.unit,
-        tunable.doc,
-    ]
-
-
 def score_line(score: SubjectScore) -> str:
     """What one kind of node is worth, and why."""
     what = f"node {score.node}" if score.node != NO_NODE else holder(score.role, score.agents, score.session)
@@ -91,39 +65,19 @@ class SwitchTable(SyncTable):
     BINDINGS = [Binding("enter", "select_cursor", "switch", tooltip="switch the policy on or off")]
 
 
-class TunablesTable(SyncTable):
-    """Left and right change the value under the cursor by a step."""
-
-    BINDINGS = [
-        Binding("enter", "select_cursor", "type", tooltip="type a value"),
-        Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a step less"),
-        Binding("right,l", "change(1)", "more", key_display="→", tooltip="a step more"),
-        Binding("backspace", "reset", "default", tooltip="back to its default"),
-    ]
-    help_text = "Left and right change by a step, enter types a value, backspace gives the default."
-
-    class Changed(Message):
-        """The value under the cursor should move by `steps`; None: back to its default."""
-
-        def __init__(self, steps: int | None) -> None:
-            super().__init__()
-            self.steps = steps
-
-    def action_change(self, steps: int) -> None:
-        self.post_message(self.Changed(steps))
-
-    def action_reset(self) -> None:
-        self.post_message(self.Changed(None))
-
-
 class PoliciesScreen(DeckScreen):
     """Enter switches a policy; the one switched on takes the slot from the one that had it."""
 
     mode = "policies"
+    BINDINGS = [
+        Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on"),
+        Binding("C", "curve", "curve", tooltip="the hit rate over memory, live"),
+    ]
     help_text = (
         "Enter switches a policy on or off; at most one policy per slot is on, and switching off the last one of the "
         "eviction slot leaves plain LRU. Tab goes to the tunables. Every change is sent at once, is recorded with who "
-        "made it, and can be undone. ~ marks what differs from its default, an arrow what is not confirmed yet."
+        "made it, and can be undone (U). ~ marks what differs from its default, an arrow what is not confirmed yet. "
+        "S runs the policy under the cursor beside the one that is on, C shows the hit rate over memory."
     )
 
     def __init__(self) -> None:
@@ -176,6 +130,22 @@ class PoliciesScreen(DeckScreen):
         key, tunable = found
         value = self._pending.get(key, tunable.value)
         self._tune(key, tunable.default if message.steps is None else stepped(tunable, value, message.steps))
+
+    def action_shadow(self) -> None:
+        """Beside the live one: the policy under the cursor, or the one whose tunable is."""
+        if self.entry is None:
+            return
+        table = policy_table(self.entry)
+        chosen = self.query_one("#policies", SyncTable)
+        tunables = self.query_one("#tunables", TunablesTable)
+        name = tunables.selected.partition(".")[0] if tunables.has_focus else chosen.selected
+        if not any(policy.name == name and policy.slot == EVICTION for policy in table.policies):
+            self.notify(f"{name or 'nothing'} does not decide what is evicted", severity="warning", timeout=4)
+            return
+        self.deck.push_screen(ShadowScreen(name))
+
+    def action_curve(self) -> None:
+        self.deck.push_screen(CurveScreen())
 
     def _toggle(self, chosen: list[PolicyInfo]) -> None:
         """Switch the chosen policy, unless the daemon has stopped naming it since it was drawn."""

@@ -1,0 +1,55 @@
+"""Over the policies: what more or less KV memory would bring, from one run over the stream, with the live point."""
+
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ..curve import draw, words
+from ..fleet_state import NodeState
+from ..shadow_run import Choice
+from ..widgets.panel import Panel
+from .base import DeckScreen
+
+
+class CurveScreen(DeckScreen):
+    """Starts following the recording if nothing does yet; a shadow that runs has the curve already."""
+
+    mode = "policies"
+    help_text = (
+        "Columns: the hit rate of plain LRU in a quarter to four times the KV memory, of the last requests, from the "
+        "distances at which their prefixes come back. The mark is what is really served. Another policy has another "
+        "curve: it can be above LRU's with the same memory. escape goes back, the counting goes on."
+    )
+    BINDINGS = [Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back")]
+
+    def body(self) -> Iterable[Widget]:
+        yield Panel(id="curve-words", markup=False)
+        yield Panel(id="curve-chart")
+        yield Panel(id="curve-state", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if not tables:
+            return
+        shadow, why = self.deck.shadows.of(entry)
+        if shadow is None:
+            self.deck.shadows.want(self.deck, entry, Choice(""))
+            shadow, why = self.deck.shadows.of(entry)
+        state = self.query_one("#curve-state", Static)
+        state.update(shadow.words if shadow is not None else why)
+        chart = self.query_one("#curve-chart", Static)
+        chart.border_title = "hit rate over KV memory, plain LRU"
+        curve = shadow.view.curve if shadow is not None and shadow.view is not None else None
+        if curve is None:
+            self.query_one("#curve-words", Static).update("no request counted yet")
+            return
+        self.query_one("#curve-words", Static).update(words(curve))
+        width, height = chart.content_size
+        if width > 20 and height > 3:
+            chart.update(draw(curve, width, height))

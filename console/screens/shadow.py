@@ -1,0 +1,203 @@
+"""Over the policies: another eviction policy, or other values, beside the one that is on, before it is switched to."""
+
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from radixdeck.daemon.wire import PolicyInfo, TunableInfo
+from radixdeck.storage.side import RECENT, NextVictim, SideView
+
+from ..commands import Order, parse_amount
+from ..dialogs import Ask
+from ..fleet_state import NodeState
+from ..policy_table import policy_table
+from ..sentences import holder
+from ..shadow_run import Choice, Shadow
+from ..slider import stepped
+from ..widgets.panel import Panel
+from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
+from ..words import brief, clip, parts, short
+from .base import DeckScreen
+
+EVICTION = "eviction"
+REALLY = "really"
+COLUMNS = (
+    Column("", 22),
+    Column("since begun", 11, right=True),
+    Column(f"last {RECENT}", 9, right=True),
+    Column("evictions", 9, right=True),
+    Column("that hurt", 9, right=True, least=90),
+    Column("tok again", 9, right=True, least=90),
+    Column("", 0),
+)
+
+
+class ShadowScreen(DeckScreen):
+    """`other`: the policy beside the one that is on; it may be the same, with values of its own."""
+
+    mode = "policies"
+    help_text = (
+        "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
+        "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
+        "of the other one: left and right, enter and backspace change them for the shadow alone, which then begins "
+        "anew. O switches the live engine over to it, with these values. escape goes back, the shadow goes on; x stops "
+        "it. Requests count once they have ended."
+    )
+    BINDINGS = [
+        Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all"),
+        Binding("x", "stop", "stop", tooltip="stop the shadow and go back"),
+        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on"),
+    ]
+
+    def __init__(self, other: str) -> None:
+        super().__init__()
+        self._other = other
+        self._values: dict[str, float] = {}
+
+    def body(self) -> Iterable[Widget]:
+        yield SyncTable(COLUMNS, id="beside")
+        with Horizontal(id="beside-victims"):
+            yield Panel(id="victims-on")
+            yield Panel(id="victims-other")
+        yield TunablesTable(TUNABLE_COLUMNS, id="shadow-tunables")
+        yield Panel(id="shadow-words", markup=False)
+
+    def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if not tables:
+            return
+        on = holder_of_slot(entry)
+        table = self.query_one("#beside", SyncTable)
+        table.border_title = f"{self._called} beside {on or 'nothing'}"
+        if not on:
+            self.query_one("#shadow-words", Static).update("which policy is on is not known yet")
+            return
+        self.deck.shadows.want(self.deck, entry, Choice(on, self._other, tuple(sorted(self._values.items()))))
+        shadow, why = self.deck.shadows.of(entry)
+        self.query_one("#shadow-words", Static).update(shadow.words if shadow is not None else why)
+        self._show_tunables(entry)
+        if shadow is not None and shadow.view is not None and len(shadow.view.sides) == 2:
+            table.sync(self._rows(shadow))
+            on_side, other_side = shadow.view.sides
+            self._show_victims(on_side, "#victims-on", f"{on_side.policy} (on) would evict next")
+            self._show_victims(other_side, "#victims-other", f"{self._called} would evict next")
+
+    def on_tunables_table_changed(self, message: TunablesTable.Changed) -> None:
+        found = self._tunable()
+        if found is None:
+            return
+        tunable = found[1]
+        value = self._values.get(tunable.name, tunable.value)
+        self._set(tunable, tunable.default if message.steps is None else stepped(tunable, value, message.steps))
+
+    def on_data_table_row_selected(self) -> None:
+        if self.query_one("#shadow-tunables").has_focus:
+            self.run_worker(self._type(), exclusive=True)
+
+    def action_switch_over(self) -> None:
+        """The values first, so that the policy decides with them from its first decision on."""
+        if self.entry is None:
+            return
+        for name, value in self._values.items():
+            arguments = {"policy": self._other, "name": name, "value": value}
+            self.deck.give(Order("tune", arguments, f"set {self._other}.{name} to {value:g}"))
+        if holder_of_slot(self.entry) != self._other:
+            self.deck.give(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on"))
+        elif not self._values:
+            self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
+
+    def action_stop(self) -> None:
+        self.deck.shadows.stop()
+        self.deck.pop_screen()
+
+    @property
+    def _called(self) -> str:
+        changed = ", ".join(f"{name} {value:g}" for name, value in self._values.items())
+        return f"{self._other} with {changed}" if changed else self._other
+
+    async def _type(self) -> None:
+        found = self._tunable()
+        if found is None:
+            return
+        tunable = found[1]
+        question = f"{tunable.name}, {tunable.low:g} to {tunable.high:g} {tunable.unit}".rstrip()
+        value = self._values.get(tunable.name, tunable.value)
+        typed = await self.deck.push_screen_wait(Ask(question, f"{value:g}", tunable.doc, parse_amount))
+        if typed is not None:
+            self._set(tunable, max(tunable.low, min(tunable.high, typed)))
+
+    def _set(self, tunable: TunableInfo, value: float) -> None:
+        """A value that is the live one's needs no telling."""
+        if value == tunable.value:
+            self._values.pop(tunable.name, None)
+        else:
+            self._values[tunable.name] = value
+        self.refresh_state(tables=True)
+
+    def _policy(self, entry: NodeState) -> PolicyInfo | None:
+        return next((policy for policy in policy_table(entry).policies if policy.name == self._other), None)
+
+    def _tunable(self) -> tuple[PolicyInfo, TunableInfo] | None:
+        policy = self._policy(self.entry) if self.entry else None
+        selected = self.query_one("#shadow-tunables", TunablesTable).selected
+        found = [tunable for tunable in policy.tunables if tunable.name == selected] if policy else []
+        return (policy, found[0]) if policy and found else None
+
+    def _show_tunables(self, entry: NodeState) -> None:
+        policy = self._policy(entry)
+        table = self.query_one("#shadow-tunables", TunablesTable)
+        table.border_title = f"tunables of {self._other}, for the shadow only"
+        if policy is not None:
+            table.sync([(t.name, tunable_row(policy, t, self._values.get(t.name))) for t in policy.tunables])
+
+    def _rows(self, shadow: Shadow) -> list[tuple[str, list[Cell]]]:
+        view = shadow.view
+        assert view is not None
+        on, other = view.sides
+        gain = (other.hit_rate or 0.0) - (on.hit_rate or 0.0)
+        really = [f"  {REALLY}", _rate(view.served_rate), "", "", "", "", "what the engine served of these"]
+        return [
+            (REALLY, really),
+            ("on", _side_row(on, f"{on.policy} (on)", "", gain <= 0)),
+            ("other", _side_row(other, self._called, f"{100 * gain:+.1f} points", gain >= 0)),
+        ]
+
+    def _show_victims(self, side: SideView, where: str, title: str) -> None:
+        panel = self.query_one(where, Static)
+        panel.border_title = title
+        width, height = panel.content_size
+        lines = [victim_line(victim, width) for victim in side.victims[: max(1, height)]]
+        panel.update(Content("\n".join(lines) or "nothing is idle"))
+
+
+def _side_row(side: SideView, name: str, note: str, best: bool) -> list[Cell]:
+    counts = [f"{side.evictions:,}", f"{side.evictions_that_hurt:,}", short(side.hurt_tokens)]
+    mark = "*" if best and side.hit_rate is not None else " "
+    told = f"FAILED: {side.failed}" if side.failed else note
+    return [f"{mark} {name}", _rate(side.hit_rate), _rate(side.recent_hit_rate), *counts, told]
+
+
+def victim_line(victim: NextVictim, width: int) -> str:
+    """'  412 tok  anchor of planner, idle 12s, rate 0.02/s'."""
+    whose = holder(victim.role, victim.agents, victim.session)
+    words = f"{short(victim.tokens):>5} tok  {whose}, idle {brief(victim.idle_s)}"
+    why = parts(victim.parts)
+    return clip(f"{words}; {why}" if why else words, max(10, width))
+
+
+def holder_of_slot(entry: NodeState) -> str:
+    """The eviction policy that is on, '' if that is not known."""
+    return next((p.name for p in policy_table(entry).policies if p.slot == EVICTION and p.enabled), "")
+
+
+def _rate(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.1%}"
