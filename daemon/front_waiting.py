@@ -1,8 +1,9 @@
-"""Those who are held at the door: asked about again whenever something changed, for a bounded time, in bounded number."""
+"""Those who are held at the door: asked about again whenever something changed, for a bounded time, in bounds."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from .front_exchange import Reports
 MAX_HELD = 2_048
 """Requests that may wait together. Beyond it the tenant that has the most of them loses the newest one of the agent
 that has the most of its."""
-LOOK_AGAIN_S = 0.001
+LOOK_AGAIN_S = 0.02
 """The soonest that a held request is asked about again, so that a moment that has passed cannot spin."""
 RETRY_S = 5.0
 
@@ -27,7 +28,7 @@ class _Held:
     def __init__(self, asked: Asked, ruling: Ruling, since_s: float, until_s: float) -> None:
         self.asked, self.ruling, self.since_s, self.until_s = asked, ruling, since_s, until_s
         self.decided: asyncio.Future[Ruling] = asyncio.get_running_loop().create_future()
-        self.at_s = 0.0
+        self.at_s = math.nan
         self.alarm: asyncio.TimerHandle | None = None
 
 
@@ -98,7 +99,7 @@ class WaitingRoom:
         held.alarm = asyncio.get_running_loop().call_later(delay_s, self._alarmed, held)
 
     def _alarmed(self, held: _Held) -> None:
-        held.alarm, held.at_s = None, 0.0
+        held.alarm, held.at_s = None, math.nan
         if self._now_s() < held.until_s:
             self.reconsider()
             if not held.decided.done() and held.alarm is None:

@@ -23,6 +23,7 @@ BUILT_IN: dict[str, str] = {
     "lru": "lru:Lru",
     "operator": "operator:Operator",
     "protect_shared": "baselines.protect_shared:ProtectShared",
+    "safety": "safety:Safety",
     "slru": "baselines.frequency:Slru",
     "ttl_pinning": "baselines.ttl_pinning:TtlPinning",
 }
