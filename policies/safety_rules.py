@@ -28,7 +28,7 @@ from .doorkeeping import RulesError
 from .toml_lines import line_of
 
 SECTIONS = ("everybody", "agents", "tenants")
-_KEY = re.compile(r"`\$?\.?(\w+)(?:\[\.\.\.\])?`$|unknown field `(\w+)`")
+_KEY = re.compile(r"`\$?\.?(\w+)(?:\[[^\]]*\])*`$|unknown field `(\w+)`")
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 _Names = list[Annotated[str, msgspec.Meta(min_length=1)]]
 
