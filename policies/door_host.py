@@ -63,7 +63,7 @@ class DoorHost:
         holds whoever set it. Never raises."""
         if self._broken:
             return self._closed()
-        decided, by, limit, limited_by, order = PASS, "", None, "", 0.0
+        decided, by, limit, limited_by, order = PASS, "", None, "", ()
         for name, keeper in tuple(self.on):
             verdict = self._let_admit(name, keeper, asked, now_s)
             if verdict.limit_tokens is not None and (limit is None or verdict.limit_tokens < limit):

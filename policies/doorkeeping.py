@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     pass: nothing against it. admit: let it in, whatever policies that rank lower say. hold: not now; it is asked about
     again when a request is through, when policies change, and at `until_s` at the latest. refuse: it gets an error of
     `status` with `why`, and `retry_in_s` if it may come again.
-    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of those that are let in next, the
+    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of those that may come in now, the
     lowest goes first, then whoever waits longest.
     """
 
@@ -43,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 403
     retry_in_s: float | None = None
     limit_tokens: int | None = None
-    order: float = 0.0
+    order: tuple[float, ...] = ()
 
 
 PASS = Verdict()

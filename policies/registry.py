@@ -17,6 +17,7 @@ BUILT_IN: dict[str, str] = {
     "cachesage": "baselines.cachesage:CacheSage",
     "cachescout": "baselines.cachescout:CacheScout",
     "cachescout_sessions": "baselines.cachescout:CacheScoutSessions",
+    "fairness": "fairness:Fairness",
     "kv_caching": "kv_caching:KvCaching",
     "kvflow": "baselines.kvflow:KvFlow",
     "lfu": "baselines.frequency:Lfu",

@@ -93,7 +93,7 @@ def _limits(text: str, path: list[str], told: Any) -> Limits:
         key = _KEY.search(message)
         inner = [key[1] or key[2]] if key else []
         known = f"; known: {', '.join(Limits.__struct_fields__)}" if key and key[2] else ""
-        raise _wrong(text, [*path, *inner], message.split(" - at ")[0] + known) from error
+        raise _wrong(text, [*path, *inner], message.split(" - at ", maxsplit=1)[0] + known) from error
 
 
 def _wrong(text: str, path: list[str], what: str) -> RulesError:

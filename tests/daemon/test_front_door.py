@@ -125,7 +125,7 @@ async def test_the_lowest_order_goes_first_and_one_place_lets_one_in() -> None:
         r.gate.places = 0
         tasks = []
         for agent, order in (("late", 2.0), ("soon", 1.0), ("last", 3.0)):
-            r.gate.says[agent] = Verdict(order=order)
+            r.gate.says[agent] = Verdict(order=(order,))
             tasks.append(asyncio.create_task(r.ask(agent)))
             await r.held(len(tasks))
         r.gate.places = 1

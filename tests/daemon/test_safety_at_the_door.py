@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from front_harness import TOOL_CALL, stack
 from test_without_engine import ask, config
@@ -178,18 +179,18 @@ async def test_no_secret_is_logged_recorded_or_published(tmp_path: Path, monkeyp
         await daemon.command("watch", {"resync": True})
         await asyncio.sleep(1.3)
         recording = daemon.recording
-    shown = b"".join(ear.heard) + recording.read_bytes()
-    for path in (*tmp_path.rglob("*.log"), *tmp_path.rglob("*.db-wal")):
-        shown += path.read_bytes()
+    shown = b"".join(ear.heard) + recording.read_bytes() + _all_logs(tmp_path)
     assert b"request_refused" in shown
     assert b"policy" in b"".join(ear.heard)
     assert {name for name, secret in secrets.items() if secret.encode() in shown} == set()
 
 
+def _all_logs(home: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in home.rglob("*.log"))
+
+
 async def _talk(daemon: Daemon, secrets: dict[str, str]) -> None:
     """Requests that are refused in every way that quotes what they hold."""
-    import aiohttp
-
     call = {**TOOL_CALL, "function": {"name": "search", "arguments": f'{{"token": "{secrets["tool"]}"}}'}}
     said = [{"role": "user", "content": secrets["prompt"]}, {"role": "assistant", "tool_calls": [call]}]
     url = f"{daemon.url}/v1/chat/completions"

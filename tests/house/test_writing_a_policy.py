@@ -1,4 +1,4 @@
-"""docs/writing-a-policy.md does what it says: its package is written out, found by its entry point, tested and tried."""
+"""docs/writing-a-policy.md does what it says: its package is written out, found, tested and tried."""
 
 from __future__ import annotations
 
