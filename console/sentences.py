@@ -59,7 +59,22 @@ def _request_arrived(event: e.RequestArrived, run: RunState) -> str:
 
 def _request_refused(event: e.RequestRefused, run: RunState) -> str:
     whose = event.agent or "an unknown agent"
-    return f"{_request(event.rid)} of {whose} refused with {event.status}: {event.reason}"
+    by = f" by {event.by}" if event.by else ""
+    return f"{_request(event.rid)} of {whose} refused{by} with {event.status}: {event.reason}"
+
+
+def _request_held(event: e.RequestHeld, run: RunState) -> str:
+    return f"{event.by} holds {event.agent}'s {_request(event.rid)} at the door{_why(event.why)}"
+
+
+def _request_admitted(event: e.RequestAdmitted, run: RunState) -> str:
+    waited = f" after {seconds(event.held_s)}" if event.held_s else ""
+    return f"{event.by} lets {event.agent}'s {_request(event.rid)} in{waited}{_why(event.why)}"
+
+
+def _rules_read(event: e.RulesRead, run: RunState) -> str:
+    outcome = "hold from now on" if event.ok else "cannot be used, the former ones hold"
+    return f"rules of {event.policy} in {event.path} {outcome}{_why(event.detail)}"
 
 
 def _first_token_sent(event: e.FirstTokenSent, run: RunState) -> str:
@@ -219,6 +234,9 @@ def _command_received(event: e.CommandReceived, run: RunState) -> str:
 WRITERS: dict[type[e.Event], Writer] = {
     e.RequestArrived: _request_arrived,
     e.RequestRefused: _request_refused,
+    e.RequestHeld: _request_held,
+    e.RequestAdmitted: _request_admitted,
+    e.RulesRead: _rules_read,
     e.FirstTokenSent: _first_token_sent,
     e.RequestFinished: _request_finished,
     e.AgentSeen: _agent_seen,

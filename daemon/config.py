@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
+from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 
 from .engine.args import EngineSpec
+from .rules_files import checked_rules
 
 CONFIG_NAME = "radixdeck.toml"
 _SECRET = re.compile(r"^--.*(api-key|password|secret|auth-token)")
@@ -31,6 +33,8 @@ class PolicySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     enabled: list[str] = msgspec.field(default_factory=lambda: ["kv_caching"])
     # Tunables by policy: [policy.tunables.kv_caching] name = value
     tunables: dict[str, dict[str, float]] = {}
+    # Files of rules by policy, read again when they change: [policy.rules] safety = "safety.toml"
+    rules: dict[str, str] = {}
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +105,10 @@ def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
     try:
         PolicyHost(config.policy.enabled, config.policy.tunables)
     except (PolicyError, TunableError) as error:
+        raise ConfigError(f"{where}: policy: {error}") from error
+    try:
+        checked_rules(config.policy.rules)
+    except RulesError as error:
         raise ConfigError(f"{where}: policy: {error}") from error
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")

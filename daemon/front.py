@@ -18,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from radixdeck.policies.declared import declared_next_agent, declared_tenant
-from radixdeck.policies.events import EngineEvent, FrontEvent, RequestRefused, SessionEnded
+from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
 
@@ -26,6 +26,7 @@ from .anchors import AnchorBook
 from .engine.protocol import Identity
 from .front_access import GENERATING, Access, bearer
 from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
+from .front_door import Door, open_door
 from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
 from .front_paths import PathBook
@@ -60,8 +61,10 @@ class Front:
         api_keys: Mapping[str, str] | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         engine_key: str | None = None,
+        door: Door | None = None,
     ) -> None:
         self.in_flight = 0
+        self._door = door or open_door(now_ns)
         self._host, self._port = host, port
         self._upstream, self._why_down = upstream, why_down
         self._to = Reports(emit, hint, now_ns)
@@ -184,9 +187,11 @@ class Front:
             self._admit(who.agent)
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
-                prepared = self._prepared(request.path, body, who, rid, size)
-                exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
-                return await self._counted(request, prepared, exchange, who)
+                async with self._door.passage(request.path, body, who, rid, size, self._to) as passage:
+                    prepared = self._prepared(request.path, body, who, rid, size)
+                    exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
+                    passage.usage = exchange.watch
+                    return await self._counted(request, prepared, exchange, who)
             finally:
                 self._ids.release(rid)
         except Refusal as refusal:
@@ -255,8 +260,7 @@ class Front:
         raise Refusal(404, f"radixdeck has no {request.method} {path}", "not_found_error")
 
     def _refused(self, refusal: Refusal, agent: str = "") -> web.Response:
-        now = self._to.now_ns()
-        self._to.emit(RequestRefused(t_ns=now, rid="", agent=agent, status=refusal.status, reason=refusal.message))
+        self._to.emit(refusal.fact(self._to.now_ns(), agent))
         return refusal.response()
 
     def _abort(self, rid: str) -> None:

@@ -28,6 +28,7 @@ MAX_REMEMBERED_IDS = 65_536
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _OURS = ("rd-", "resp_", "HEALTH_CHECK")
 """How request ids begin that the front or SGLang makes."""
+_KINDS: dict[type, str] = {str: "a string", list: "an array", bool: "true or false", type(None): "null"}
 
 
 async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, Any], int]:
@@ -45,7 +46,8 @@ async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, A
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise bad_request(f"the body must be a JSON object, not {data[:20].decode('utf-8', 'replace')!r}")
+        # Not quoted: what a caller sends may be secret, and why it was refused is recorded and published.
+        raise bad_request(f"the body must be a JSON object, not {_KINDS.get(type(body), 'a number')}")
     return cast("dict[str, Any]", body), len(data)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from radixdeck.policies.declared import IdentityError, TenantMismatch
+from radixdeck.policies.events import RequestRefused
 
 T = TypeVar("T")
 
@@ -20,10 +21,18 @@ class FrontError(RuntimeError):
 
 class Refusal(Exception):
     """A request that the front answers with an error. `kind`: the error's `type`; `param`: the field at fault;
-    `retry_in_s`: set if the same request may succeed later."""
+    `retry_in_s`: set if the same request may succeed later; `by`: the policy that refuses request `rid`."""
 
     def __init__(
-        self, status: int, message: str, kind: str, *, param: str | None = None, retry_in_s: float | None = None
+        self,
+        status: int,
+        message: str,
+        kind: str,
+        *,
+        param: str | None = None,
+        retry_in_s: float | None = None,
+        by: str = "",
+        rid: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -31,6 +40,7 @@ class Refusal(Exception):
         self.kind = kind
         self.param = param
         self.retry_in_s = retry_in_s
+        self.by, self.rid = by, rid
 
     def body(self) -> bytes:
         """`{"type": "error", "error": {"message", "type", "param", "code"}}`, and "retryable" where it applies."""
@@ -51,6 +61,12 @@ class Refusal(Exception):
         if self.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
+
+    def fact(self, t_ns: int, agent: str) -> RequestRefused:
+        """The event that says so."""
+        return RequestRefused(
+            t_ns=t_ns, rid=self.rid, agent=agent, status=self.status, reason=self.message, by=self.by
+        )  # fmt: skip
 
     def event(self) -> bytes:
         """The same as a server-sent event, for a stream that has already begun."""

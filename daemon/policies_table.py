@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+import msgspec
+
 from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
@@ -20,12 +22,20 @@ def policies_table(host: PolicyHost, state: RunState, now_s: float) -> PoliciesT
     """What `host` says at `now_s` (seconds, event clock) about the nodes resident in `state`."""
     prediction = host.predict(now_s)
     return PoliciesTable(
-        policies=[policy_info(facts) for facts in host.info()],
+        policies=[_with_rulings(policy_info(facts), state) for facts in host.info()],
         predictability=prediction.predictability,
         dispatches=prediction.dispatches,
         survival=prediction.survival,
         scores=[_score(host, subject, now_s) for subject in _subjects(state)],
     )
+
+
+def _with_rulings(info: PolicyInfo, state: RunState) -> PolicyInfo:
+    """What a policy decided at the door counts beside what it decided in the engine."""
+    rulings = state.rulings.get(info.name)
+    if rulings is None:
+        return info
+    return msgspec.structs.replace(info, decisions=info.decisions + rulings.held + rulings.refused)
 
 
 def policy_info(facts: PolicyFacts) -> PolicyInfo:

@@ -7,7 +7,6 @@ observed by the policies' twin, which wants actions (`_act`), and go out (Publis
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import os
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.events import (
     EngineEvent,
     EngineLost,
@@ -41,7 +41,7 @@ from .actions import Actions
 from .anchors import AnchorBook
 from .broker import open_broker
 from .carry_over import facts_for_new_engine
-from .clock import now_ns
+from .clock import now_ns, wait_set
 from .commands import Commands
 from .config import DaemonConfig, engine_key, public
 from .discovery import announce, withdraw
@@ -49,11 +49,13 @@ from .engine.launch import Engine, EngineStatus
 from .engine.protocol import EngineSetup, Hello, Observe, Snapshot
 from .flush import flush
 from .front import Front
+from .front_door import Door
 from .journal import Journal
 from .link import EngineLink
 from .mqtt import MqttLink
 from .paths import Paths, home_of
 from .publishing import Publisher
+from .rules_files import RulesFiles
 from .setup import after
 from .wire import BrokerAddress, Command, Discovery, Reply, Status
 
@@ -92,10 +94,15 @@ class Daemon:
         self.anchors = AnchorBook(
             upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key
         )  # fmt: skip
+        guards = DoorHost(config.policy.enabled, config.policy.tunables, failed=self._hint)
+        self.door = Door(guards, now_ns)
+        self.rules = RulesFiles(config.policy.rules, self.door.obey, self._on_front, now_ns)
+        self.rules.look()
         self.front = Front(
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
             anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None, engine_key=key,
+            door=self.door,
         )  # fmt: skip
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(
@@ -132,6 +139,7 @@ class Daemon:
             if isinstance(fact, PolicyFailed):
                 log.warning("policy failed in the daemon", policy=fact.policy, call=fact.call, error=fact.error)
         self.journal.append(event)
+        self.door.follow(event)
         self.setup = self.engine.setup = after(self.setup, event, self.host)
         if isinstance(event, EventsDropped):
             self._look_again()
@@ -172,7 +180,7 @@ class Daemon:
         """When requests are through and once a second, carry out what the policies want, one action at a time. Not
         while any is on its way: it would wait for the cores that this takes."""
         while True:
-            await _wait(self._act_soon, ACT_PERIOD_S)
+            await wait_set(self._act_soon, ACT_PERIOD_S)
             await asyncio.sleep(SETTLE_S)
             if not self.link.connected or self.front.in_flight:
                 continue
@@ -235,7 +243,7 @@ class Daemon:
         """Everything that runs until the daemon stops, by name."""
         return {
             "recorder": self.recorder.run, "link": self.link.run, "engine": self.engine.run, "mqtt": self.mqtt.run,
-            "act": self._act, **self.publisher.loops(),
+            "act": self._act, "rules": self.rules.run, **self.publisher.loops(),
         }  # fmt: skip
 
     async def stop(self) -> None:
@@ -286,10 +294,3 @@ async def _running(daemon: Daemon) -> AsyncGenerator[None]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    event.clear()

@@ -21,11 +21,16 @@ _CLASHES: frozenset[tuple[ActionKind, ActionKind]] = frozenset(
 )
 
 
+def rank(policy: str) -> tuple[int, str]:
+    """Sorts policies by authority: the one with the last word first."""
+    return _RANK.get(policy, _LAST), policy
+
+
 def settle(wanted: list[tuple[str, Action]]) -> list[tuple[str, Action]]:
     """The actions that stand, most authoritative policy first. An action falls if one of the same target that stands
     opposes it, or is the same kind."""
     standing: list[tuple[str, Action]] = []
-    for policy, action in sorted(wanted, key=lambda pair: (_RANK.get(pair[0], _LAST), pair[0])):
+    for policy, action in sorted(wanted, key=lambda pair: rank(pair[0])):
         if not any(_contradicts(other, action) for _, other in standing):
             standing.append((policy, action))
     return standing

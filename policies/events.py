@@ -61,12 +61,47 @@ class RequestArrived(Event, frozen=True, kw_only=True, tag="request_arrived"):
 
 
 class RequestRefused(Event, frozen=True, kw_only=True, tag="request_refused"):
-    """A request got an error from the daemon itself (bad input, quarantine, engine away). `status`: HTTP status."""
+    """A request got an error from the daemon itself (bad input, quarantine, engine away). `status`: HTTP status;
+    `by`: the policy that refused it, '' if none did."""
 
     rid: str
     agent: str
     status: int
     reason: str
+    by: str = ""
+
+
+class RequestHeld(Event, frozen=True, kw_only=True, tag="request_held"):
+    """Policy `by` holds a request at the door, before it is forwarded."""
+
+    rid: str
+    agent: str
+    session: str
+    by: str
+    why: str
+    tenant: str = "default"
+
+
+class RequestAdmitted(Event, frozen=True, kw_only=True, tag="request_admitted"):
+    """A request that a policy had held, or changed, was let in. `by`: the policy that held it last, or the one that cut
+    what may be written. Others are let in without a word."""
+
+    rid: str
+    agent: str
+    session: str
+    by: str
+    why: str
+    held_s: float = 0.0
+
+
+class RulesRead(Event, frozen=True, kw_only=True, tag="rules_read"):
+    """A policy's file of rules was read. `ok`: they hold from now on, else the former ones still do; `detail`: what is
+    wrong with them, with key and line."""
+
+    policy: str
+    path: str
+    ok: bool
+    detail: str = ""
 
 
 class FirstTokenSent(Event, frozen=True, kw_only=True, tag="first_token_sent"):
@@ -371,7 +406,16 @@ EngineEvent = (
     | EventsDropped
 )
 FrontEvent = (
-    RequestArrived | RequestRefused | FirstTokenSent | RequestFinished | AgentSeen | EngineLost | CommandReceived
+    RequestArrived
+    | RequestRefused
+    | RequestHeld
+    | RequestAdmitted
+    | RulesRead
+    | FirstTokenSent
+    | RequestFinished
+    | AgentSeen
+    | EngineLost
+    | CommandReceived
 )
 AnyEvent = EngineEvent | FrontEvent
 

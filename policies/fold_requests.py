@@ -17,6 +17,7 @@ from .events import (
     SessionEnded,
     ToolCalled,
 )
+from .fold_door import note_refused
 from .fold_ghosts import forget_session, settle_ghosts
 from .fold_tree import learn_anchor, stats_of, touch_path
 from .fold_trends import moment
@@ -70,6 +71,7 @@ def _refused(state: RunState, event: RequestRefused) -> None:
     request.finished_ns = max(1, event.t_ns)
     request.status = event.status
     request.finish = "error"
+    note_refused(state, event)
 
 
 def _first_token(state: RunState, event: FirstTokenSent) -> None:

@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import fold_engine, fold_others, fold_requests, fold_tree
+from . import fold_door, fold_engine, fold_others, fold_requests, fold_tree
 from .events import NO_NODE, AnyEvent, Event
-from .run_state import AgentStats, Ghost, Guesses, Hurt, Moment, NodeView, RequestView, RunState, Totals
+from .run_state import (
+    AgentStats,
+    Ghost,
+    Guesses,
+    Hurt,
+    Moment,
+    NodeView,
+    RequestView,
+    Ruling,
+    Rulings,
+    RunState,
+    Totals,
+)
 
 __all__ = [
     "NO_NODE",
@@ -22,6 +34,8 @@ __all__ = [
     "Moment",
     "NodeView",
     "RequestView",
+    "Ruling",
+    "Rulings",
     "RunState",
     "Totals",
     "fold",
@@ -32,6 +46,7 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     **fold_tree.HANDLERS,
     **fold_requests.HANDLERS,
     **fold_engine.HANDLERS,
+    **fold_door.HANDLERS,
 }
 
 

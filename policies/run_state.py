@@ -6,6 +6,8 @@ hold nothing. JSON and back gives an equal state.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from .events import NO_NODE, Cause, Part, Role
@@ -146,6 +148,28 @@ class RequestView(msgspec.Struct, kw_only=True, omit_defaults=True):
     evicted_tokens: int = 0
 
 
+class Ruling(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a policy did about a request at the door. `status`: what it was refused with, 0 if it was not."""
+
+    t_ns: int
+    agent: str
+    what: Literal["held", "refused", "let in"]
+    why: str
+    rid: str = ""
+    status: int = 0
+    held_s: float = 0.0
+
+
+class Rulings(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one policy did at the door: counts, seconds that those it let in again had waited, and the last few."""
+
+    held: int = 0
+    refused: int = 0
+    let_in: int = 0
+    held_s: float = 0.0
+    recent: list[Ruling] = []
+
+
 class Totals(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Run totals. Tokens unless named otherwise."""
 
@@ -172,7 +196,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
     fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
-    `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session.
+    `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
     """
 
     t_ns: int = 0
@@ -196,4 +220,5 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     hurts: list[Hurt] = []
     trends: dict[str, list[Moment]] = {}
     guesses: dict[str, Guesses] = {}
+    rulings: dict[str, Rulings] = {}
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -19,6 +19,7 @@ from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..matrix import bars
 from ..policy_table import policy_table
+from ..rulings import door_words
 from ..sentences import holder
 from ..slider import stepped
 from ..widgets.panel import Panel
@@ -199,6 +200,10 @@ class PoliciesScreen(DeckScreen):
             policy, tunable = found
             default = f"Default {tunable.default:g} {tunable.unit}".rstrip()
             panel.update(f"{policy.name}.{tunable.name}: {tunable.doc} {default}.")
+            return
+        chosen = self.query_one("#policies", SyncTable).selected
+        if focused == "policies" and self.entry and (said := door_words(chosen, self.entry.run)):
+            panel.update(said)
             return
         chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
         believed = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"

@@ -25,6 +25,7 @@ SIGNS: dict[str, tuple[str, str]] = {
     "engine_lost": ("!", "#e8684a"),
     "policy_failed": ("!", "#e8684a"),
     "request_refused": ("!", "#e69f00"),
+    "request_held": ("*", "#f0c94c"),
     "events_dropped": ("!", "#e69f00"),
     "action_taken": ("*", "#f0c94c"),
     "command_received": ("*", "#f0c94c"),

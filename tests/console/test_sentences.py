@@ -94,6 +94,18 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         ),
         "load: 2 running, 1 waiting, KV 75 % used, 2,500 tok evictable",
     ),
+    "request_held": (
+        e.RequestHeld(t_ns=1, rid="r1", agent="coder", session="s1", by="fairness", why="64 requests are in flight"),
+        "fairness holds coder's request r1 at the door: 64 requests are in flight",
+    ),
+    "request_admitted": (
+        e.RequestAdmitted(t_ns=1, rid="r1", agent="coder", session="s1", by="fairness", why="its turn", held_s=2.0),
+        "fairness lets coder's request r1 in after 2.0 s: its turn",
+    ),
+    "rules_read": (
+        e.RulesRead(t_ns=1, policy="safety", path="safety.toml", ok=False, detail="line 3: tools: no list"),
+        "rules of safety in safety.toml cannot be used, the former ones hold: line 3: tools: no list",
+    ),
     "tool_called": (
         e.ToolCalled(t_ns=1, rid="r1", agent="coder", session="s1", tools=("search", "run")),
         "coder calls search, run in s1: it will most likely be back",

@@ -1,0 +1,164 @@
+"""The host of the doorkeepers: asks those that are on about each request and settles what they say.
+
+Beside PolicyHost, because what it knows is of the callers and not of the engine: it is never fed by the engine's
+scheduler, and an engine that starts again does not forget anybody's budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from .conflicts import rank
+from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Ruled, RulesError, Verdict
+from .events import AnyEvent, PolicyFailed, PolicySwitched, TunableChanged
+from .parameters import TunableError
+from .primitives import Policy
+from .registry import PolicyError, create
+
+LONGEST_HOLD_S = 120.0
+HOLD_TUNABLE = "longest_hold_s"
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """What is done with a request. `by`: the policy whose word that is, '' if none had any; `limited_by`: the policy
+    whose limit on what is written is the lowest."""
+
+    verdict: Verdict = PASS
+    by: str = ""
+    limited_by: str = ""
+
+
+UNTOUCHED = Ruling()
+
+
+class DoorHost:
+    """`on`: the doorkeepers that are asked, the one with the last word first. `failed`: told when one raised."""
+
+    def __init__(
+        self,
+        enabled: list[str],
+        tunables: dict[str, dict[str, float]] | None = None,
+        failed: Callable[[PolicyFailed], None] = lambda fact: None,
+    ) -> None:
+        self.on: list[tuple[str, Doorkeeper]] = []
+        self._failed = failed
+        self._broken: dict[str, str] = {}
+        self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
+        self._rules: dict[str, str] = {}
+        for name in enabled:
+            self._switch(name, True)
+
+    # ---- requests ----------------------------------------------------------------------------------------------------
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anybody wants to be asked."""
+        return bool(self.on or self._broken)
+
+    def judge(self, asked: Asked, now_s: float) -> Ruling:
+        """What is done with a request now. The first that does not merely pass decides; a limit on what is written
+        holds whoever set it. Never raises."""
+        if self._broken:
+            return self._closed()
+        decided, by, limit, limited_by, order = PASS, "", None, "", ()
+        for name, keeper in tuple(self.on):
+            verdict = self._let_admit(name, keeper, asked, now_s)
+            if verdict.limit_tokens is not None and (limit is None or verdict.limit_tokens < limit):
+                limit, limited_by = verdict.limit_tokens, name
+            order = order or verdict.order
+            if not by and verdict.kind != "pass":
+                decided, by = verdict, name
+        if self._broken:
+            return self._closed()
+        if not by and limit is None and not order:
+            return UNTOUCHED
+        return Ruling(msgspec.structs.replace(decided, limit_tokens=limit, order=order), by, limited_by)
+
+    def notice(self, fact: DoorFact) -> None:
+        """Tell every doorkeeper what became of a request. Never raises."""
+        for name, keeper in tuple(self.on):
+            try:
+                keeper.notice(fact)
+            except Exception as error:
+                self._fail(name, keeper, "notice", error, fact.t_s)
+
+    def longest_hold_s(self, name: str) -> float:
+        """How long this policy may hold one request."""
+        keeper = dict(self.on).get(name)
+        if isinstance(keeper, Policy) and HOLD_TUNABLE in keeper.tunables.declared:
+            return keeper.tunables[HOLD_TUNABLE]
+        return LONGEST_HOLD_S
+
+    def _closed(self) -> Ruling:
+        name, error = next(iter(self._broken.items()))
+        why = f"policy {name} failed and lets nobody in until it is switched on or off again ({error})"
+        return Ruling(Verdict(kind="refuse", status=503, why=why, retry_in_s=10.0), name)
+
+    def _let_admit(self, name: str, keeper: Doorkeeper, asked: Asked, now_s: float) -> Verdict:
+        try:
+            return keeper.admit(asked, now_s)
+        except Exception as error:
+            self._fail(name, keeper, "admit", error, now_s)
+            return PASS
+
+    def _fail(self, name: str, keeper: Doorkeeper, call: str, error: Exception, now_s: float) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._put_out(name)
+        if keeper.fails_closed:
+            self._broken[name] = text
+        self._failed(PolicyFailed(t_ns=int(now_s * 1e9), policy=name, call=call, error=text))
+
+    # ---- switching, tuning and rules ---------------------------------------------------------------------------------
+
+    def follow(self, event: AnyEvent) -> bool:
+        """Heed an event of the run; returns whether those who are held should be asked about again."""
+        match event:
+            case PolicySwitched():
+                self._switch(event.policy, event.enabled)
+            case TunableChanged():
+                self._tune(event)
+            case PolicyFailed():
+                self._put_out(event.policy)
+            case _:
+                return False
+        return True
+
+    def obey(self, name: str, rules: str) -> None:
+        """Give a policy its rules, now and whenever it is switched on. Raises RulesError if it does not take them, and
+        PolicyError if there is no such policy."""
+        policy = dict(self.on).get(name) or create(name)
+        if not isinstance(policy, Ruled):
+            raise RulesError(f"policy {name} takes no rules")
+        policy.obey(rules)
+        self._rules[name] = rules
+
+    def _switch(self, name: str, enabled: bool) -> None:
+        self._broken.pop(name, None)
+        if not enabled:
+            self._put_out(name)
+        elif not any(other == name for other, _ in self.on):
+            with suppress(PolicyError):  # PolicyHost says so
+                self._put_on(name, create(name))
+
+    def _put_on(self, name: str, policy: Policy) -> None:
+        if not isinstance(policy, Doorkeeper):
+            return
+        for tunable, value in self._tunables.get(name, {}).items():
+            with suppress(TunableError):
+                policy.tunables.set(tunable, value)
+        if name in self._rules and isinstance(policy, Ruled):
+            policy.obey(self._rules[name])
+        self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
+
+    def _put_out(self, name: str) -> None:
+        self.on = [pair for pair in self.on if pair[0] != name]
+
+    def _tune(self, event: TunableChanged) -> None:
+        self._tunables.setdefault(event.policy, {})[event.name] = event.value
+        keeper = dict(self.on).get(event.policy)
+        if isinstance(keeper, Policy):
+            with suppress(TunableError):
+                keeper.tunables.set(event.name, event.value)

@@ -1,0 +1,125 @@
+"""The contract of a policy that stands at the door: what happens to a request before it is forwarded to the engine.
+
+Any policy may have these two methods beside its four primitives. A doorkeeper is as pure as the rest of it: time
+arrives as `now_s` and inside facts. It runs in the daemon only, and lives on when the engine is restarted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request at the door. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
+    `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt, guessed from its
+    size in bytes, since nobody has tokenized it yet."""
+
+    rid: str
+    agent: str
+    session: str = ""
+    tenant: str = "default"
+    route: str = ""
+    models: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    output_tokens: int | None = None
+    about_tokens: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a doorkeeper says about one request.
+
+    pass: nothing against it. admit: let it in, whatever policies that rank lower say. hold: not now; it is asked about
+    again when a request is through, when policies change, and at `until_s` at the latest. refuse: it gets an error of
+    `status` with `why`, and `retry_in_s` if it may come again.
+    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of those that may come in now, the
+    lowest goes first, then whoever waits longest.
+    """
+
+    kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
+    why: str = ""
+    until_s: float | None = None
+    status: int = 403
+    retry_in_s: float | None = None
+    limit_tokens: int | None = None
+    order: tuple[float, ...] = ()
+
+
+PASS = Verdict()
+
+
+class DoorFact(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something that happened to a request. `t_s`: when, seconds of the event clock."""
+
+    t_s: float
+    asked: Asked
+
+
+class Came(DoorFact, frozen=True, kw_only=True):
+    """It stands at the door and is about to be asked about for the first time."""
+
+
+class Entered(DoorFact, frozen=True, kw_only=True):
+    """It was let in and is on its way to the engine."""
+
+
+class Matched(DoorFact, frozen=True, kw_only=True):
+    """The engine found `cached_tokens` of its prompt in the cache. Comes after Entered, now and then after Left, and
+    not at all where the engine's cache is not watched."""
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
+class Left(DoorFact, frozen=True, kw_only=True):
+    """It is over, however it ended; comes once after every Came. `entered`: it had been let in. Token counts as the
+    answer tells them, 0 where it does not."""
+
+    entered: bool
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
+class RulesError(ValueError):
+    """A policy's rules cannot be used. The message names the key and the line."""
+
+
+@runtime_checkable
+class Doorkeeper(Protocol):
+    """A policy that is asked about every request while it is on."""
+
+    fails_closed: ClassVar[bool]
+    """Whether nobody is let in once it raised, until it is switched: for a policy whose silence would be a hole."""
+
+    def admit(self, asked: Asked, now_s: float) -> Verdict:
+        """What should happen to the request now. Must not change state; a request that is held is asked about again.
+        A policy that holds may declare the tunable `longest_hold_s`; after it (120 s otherwise) the caller is told to
+        come again. Budget: 10 microseconds."""
+        ...
+
+    def notice(self, fact: DoorFact) -> None:
+        """Learn what became of a request. May change the policy's own state, nothing else. Budget: 10 microseconds."""
+        ...
+
+
+@runtime_checkable
+class Ruled(Protocol):
+    """A policy that is told its rules in a file: `[policy.rules] <policy> = "<file>"`."""
+
+    def obey(self, rules: str) -> None:
+        """Follow these rules (the text of the file) from now on. Raises RulesError, and then keeps the former ones."""
+        ...
+
+
+class BaseDoorkeeper:
+    """Default answers at the door, so that a policy writes only what it has to say."""
+
+    fails_closed: ClassVar[bool] = False
+
+    def admit(self, asked: Asked, now_s: float) -> Verdict:
+        """See Doorkeeper.admit."""
+        return PASS
+
+    def notice(self, fact: DoorFact) -> None:
+        """See Doorkeeper.notice."""

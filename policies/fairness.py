@@ -1,0 +1,138 @@
+"""Fair shares of the engine: of those who wait, who was served least goes first (VTC, OSDI'24, with prefix credit).
+
+Every tenant, and every agent within it, has a counter of weighted tokens served. Only so many requests are in flight at
+once; when more want in, the next is of the tenant with the lowest counter, and there of the agent with the lowest. A
+counter that was idle is lifted to the lowest of those at work, so that nobody saves up while away. Tokens served from
+the cache cost a tenth of computed ones: an agent does not pay for an anchor that was there already. (DLPM gives this
+credit too; that it also prefers the longest match is left out, since the door does not see the tree.)
+
+While no more than `places` are in flight it says nothing. Output counts when it is over, so of two agents that never
+stop asking, neither gets ahead by more than twice what `places` of the heaviest requests weigh.
+
+Shares need not be equal; the rules are weights, 1 where nothing is said:
+
+    [tenants]
+    acme = 2.0
+    [agents]
+    coder = 3.0
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, ClassVar, cast
+
+import msgspec
+
+from .bounded import Bounded
+from .counters import Counters
+from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, RulesError, Verdict
+from .parameters import Tunable
+from .primitives import BasePolicy
+from .toml_lines import line_of
+
+MAX_CHARGES = 8_192
+MAX_TENANTS = 1_024
+
+
+class _Charge(msgspec.Struct):
+    """What a request was charged for its prompt. `exact`: the engine said how much of that was cached."""
+
+    prompt: float
+    exact: bool = False
+
+
+class Fairness(BaseDoorkeeper, BasePolicy):
+    """Holds what exceeds the places in flight, and lets in who was served least."""
+
+    name: ClassVar[str] = "fairness"
+    doc: ClassVar[str] = "When more want in than there are places, who was served least goes first."
+    declares: ClassVar[tuple[Tunable, ...]] = (
+        Tunable("places", 64.0, 1.0, 4096.0, "requests", "Requests in flight before anybody waits at the door"),
+        Tunable("output_weight", 2.0, 0.0, 100.0, "", "Cost of a written token; one of a prompt costs 1"),
+        Tunable("cached_weight", 0.1, 0.0, 1.0, "", "Cost of a token of a prompt that was in the cache"),
+        Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenants = Counters()
+        self.agents: Bounded[str, Counters] = Bounded(MAX_TENANTS)
+        self.weights: dict[str, dict[str, float]] = {}
+        self._known: set[str] = set()
+        self._inside: set[str] = set()
+        self._charges: Bounded[str, _Charge] = Bounded(MAX_CHARGES)
+
+    def obey(self, rules: str) -> None:
+        """See Ruled.obey."""
+        self.weights = _read_weights(rules)
+
+    def admit(self, asked: Asked, now_s: float) -> Verdict:
+        places = int(self.tunables["places"])
+        if len(self._inside) >= places:
+            return Verdict(kind="hold", why=f"{places} requests are in flight; who was served least goes first")
+        return Verdict(order=(self.tenants[asked.tenant], self._of(asked.tenant)[asked.agent]))
+
+    def notice(self, fact: DoorFact) -> None:
+        asked = fact.asked
+        match fact:
+            case Came():
+                self._known.add(asked.rid)
+                self.tenants.came(asked.tenant)
+                self._of(asked.tenant).came(asked.agent)
+            case Entered():
+                self._inside.add(asked.rid)
+                self._charge_prompt(asked, asked.about_tokens, exact=False)
+            case Matched():
+                computed = fact.prompt_tokens - fact.cached_tokens
+                self._charge_prompt(asked, computed + self.tunables["cached_weight"] * fact.cached_tokens, exact=True)
+            case Left():
+                self._left(fact)
+            case _:
+                pass
+
+    def _left(self, fact: Left) -> None:
+        asked = fact.asked
+        if fact.entered and fact.prompt_tokens:
+            self._charge_prompt(asked, fact.prompt_tokens, exact=False)
+        self._charge(asked, self.tunables["output_weight"] * fact.output_tokens)
+        self._inside.discard(asked.rid)
+        if asked.rid in self._known:  # else it came before this policy was on
+            self._known.discard(asked.rid)
+            self.tenants.left(asked.tenant)
+            self._of(asked.tenant).left(asked.agent)
+
+    def _charge_prompt(self, asked: Asked, cost: float, *, exact: bool) -> None:
+        """Charge a prompt, or correct what it was charged before, unless that was exact."""
+        before = self._charges.get(asked.rid)
+        if before is None or not before.exact:
+            self._charge(asked, cost - (before.prompt if before else 0.0))
+            self._charges.put(asked.rid, _Charge(cost, exact))
+
+    def _charge(self, asked: Asked, cost: float) -> None:
+        self.tenants.charge(asked.tenant, cost / self._weight("tenants", asked.tenant))
+        self._of(asked.tenant).charge(asked.agent, cost / self._weight("agents", asked.agent))
+
+    def _weight(self, kind: str, name: str) -> float:
+        return self.weights.get(kind, {}).get(name, 1.0)
+
+    def _of(self, tenant: str) -> Counters:
+        """The counters of a tenant's agents."""
+        return self.agents.get(tenant) or self.agents.put(tenant, Counters())
+
+
+def _read_weights(text: str) -> dict[str, dict[str, float]]:
+    """Weights by 'tenants' and 'agents', then by name. Raises RulesError naming key and line."""
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError(f"not valid TOML: {error}") from error
+    for kind, weights in told.items():
+        if kind not in ("tenants", "agents") or not isinstance(weights, dict):
+            raise RulesError(f"line {line_of(text, [kind])}: {kind}: known are the tables [tenants] and [agents]")
+        for name, weight in cast("dict[str, Any]", weights).items():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not number or not 0.01 <= weight <= 100:
+                where = f"line {line_of(text, [kind, name])}: {kind}.{name}"
+                raise RulesError(f"{where}: {weight!r} is no weight, a number from 0.01 to 100")
+    return told

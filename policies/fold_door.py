@@ -1,0 +1,45 @@
+"""The part of the fold that follows the door: what each policy held, refused and let in, and the last few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .events import Event, RequestAdmitted, RequestHeld, RequestRefused
+from .run_state import Ruling, Rulings, RunState
+
+KEPT = 20
+
+
+def _held(state: RunState, event: RequestHeld) -> None:
+    rulings = _note(
+        state, event.by, Ruling(t_ns=event.t_ns, agent=event.agent, what="held", why=event.why, rid=event.rid)
+    )
+    rulings.held += 1
+
+
+def _let_in(state: RunState, event: RequestAdmitted) -> None:
+    ruling = Ruling(
+        t_ns=event.t_ns, agent=event.agent, what="let in", why=event.why, rid=event.rid, held_s=event.held_s
+    )  # fmt: skip
+    rulings = _note(state, event.by, ruling)
+    rulings.let_in += 1
+    rulings.held_s += event.held_s
+
+
+def note_refused(state: RunState, event: RequestRefused) -> None:
+    """A policy refused a request, if it was one."""
+    if event.by:
+        ruling = Ruling(
+            t_ns=event.t_ns, agent=event.agent, what="refused", why=event.reason, rid=event.rid, status=event.status
+        )  # fmt: skip
+        _note(state, event.by, ruling).refused += 1
+
+
+def _note(state: RunState, policy: str, ruling: Ruling) -> Rulings:
+    rulings = state.rulings.setdefault(policy, Rulings())
+    rulings.recent = [*rulings.recent[1 - KEPT :], ruling]
+    return rulings
+
+
+HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {RequestHeld: _held, RequestAdmitted: _let_in}

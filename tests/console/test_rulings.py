@@ -1,0 +1,33 @@
+"""What a policy did at the door is told the same way for any policy, from a run's events alone."""
+
+from __future__ import annotations
+
+from radixdeck.console.rulings import door_words
+from radixdeck.policies import events as e
+from radixdeck.policies.fold_door import KEPT
+from radixdeck.policies.residency import RunState, fold
+
+WHO = {"agent": "coder", "session": "s1", "by": "theirs"}
+
+
+def test_counts_and_the_latest_reasons_newest_first() -> None:
+    run = RunState()
+    fold(run, e.RequestHeld(t_ns=10**9, rid="r1", why="busy", **WHO))
+    fold(run, e.RequestAdmitted(t_ns=3 * 10**9, rid="r1", why="busy", held_s=2.0, **WHO))
+    fold(run, e.RequestRefused(t_ns=4 * 10**9, rid="r2", agent="coder", status=429, reason="too many", by="theirs"))
+    fold(run, e.RequestRefused(t_ns=5 * 10**9, rid="", agent="coder", status=400, reason="no JSON"))
+    assert door_words("theirs", run).splitlines() == [
+        "theirs at the door: 1 held, 1 refused, 1 let in (waited 2.0 s on average)",
+        "00:00:04.0  coder r2 refused with 429: too many",
+        "00:00:03.0  coder r1 let in after 2.0 s: busy",
+        "00:00:01.0  coder r1 held: busy",
+    ]
+    assert door_words("another", run) == ""
+
+
+def test_only_the_last_few_are_kept() -> None:
+    run = RunState()
+    for number in range(3 * KEPT):
+        fold(run, e.RequestHeld(t_ns=number, rid=f"r{number}", why="busy", **WHO))
+    assert (run.rulings["theirs"].held, len(run.rulings["theirs"].recent)) == (3 * KEPT, KEPT)
+    assert run.rulings["theirs"].recent[-1].rid == f"r{3 * KEPT - 1}"
