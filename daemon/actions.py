@@ -50,7 +50,7 @@ class Actions:
 
     def tell(self, fact: EngineEvent) -> None:
         """Put a fact into the engine stream, or straight into the run while there is no engine to order it."""
-        if not self._link.send(Observe(self._link.new_id(), [fact])):
+        if not self._link.send(Observe("", [fact])):
             self._append(fact)
 
     async def _on_tree(self, action: Action, by: str) -> tuple[bool, str, int]:

@@ -164,7 +164,7 @@ class Daemon:
         log.info("engine connected", pid=hello.pid, rank=hello.rank)
         facts = facts_for_new_engine(self.state, self.anchors)
         if facts:
-            self.link.send(Observe(self.link.new_id(), facts))
+            self.link.send(Observe("", facts))
 
     def _on_engine_status(self, status: EngineStatus) -> None:
         log.info("engine", state=status.state, detail=status.detail)

@@ -50,7 +50,11 @@ class Pump:
         """One turn of the scheduler's loop begins."""
         self._wake_on_orders(scheduler)
         for order in self._link.orders():
-            self._link.answer(self._control.obey(order))
+            answer = self._control.obey(order)
+            if answer.id:
+                self._link.answer(answer)
+            elif not answer.ok:
+                log.warning("radixdeck: an order that nobody waits for was refused: %s", answer.detail)
         now = time.monotonic()
         if is_busy(scheduler):
             self._stale = True

@@ -71,7 +71,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 
 class Observe(msgspec.Struct, frozen=True, tag="observe"):
     """Facts for the engine stream (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured): stamped and
-    echoed back."""
+    echoed back, which is answer enough: with id '' no other is given."""
 
     id: str
     events: list[EngineEvent]
