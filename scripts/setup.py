@@ -89,9 +89,7 @@ def pip_install(words: str, arguments: list[str]) -> None:
     """Run pip, all of its output in the log, the package at hand on the terminal. Raises SetupError with its end."""
     started = time.monotonic()
     print(f"setup: installing {words}", flush=True)
-    # Not compiled ahead: most of the modules are never imported, and compiling takes longer than all the rest.
-    quick = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
-    command = [str(PYTHON), "-m", "pip", "install", *quick, *arguments]
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
     last: list[str] = []
     with LOG.open("a", encoding="utf-8") as log:
         pip = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -100,6 +100,13 @@ class Cache:
                 instead_agent=self.nodes[oldest].agent if oldest != node else "",
             )
 
+    def sample_load(self, running: int) -> None:
+        used = self.used
+        self.emit(
+            e.EngineLoadSampled, running=running, waiting=0, used_tokens=used, evictable_tokens=used,
+            capacity_tokens=CAPACITY,
+        )  # fmt: skip
+
     def dispatch(self, agent: str, session: str, history: int) -> None:
         """One request of an agent in a session that has `history` tokens so far."""
         rid, self.next_rid = f"r{self.next_rid}", self.next_rid + 1
@@ -136,14 +143,7 @@ class Cache:
             self.add(own, PREAMBLE + anchor, history, agent, "private", session, rid)
         self.emit(e.PrefixInserted, rid=rid, phase="prompt", total_tokens=prompt, new_tokens=max(0, prompt - cached))
         self.emit(e.FirstTokenSent, rid=rid, ttft_s=0.04 + 0.0004 * max(0, prompt - cached))
-        self.emit(
-            e.EngineLoadSampled,
-            running=1,
-            waiting=0,
-            used_tokens=self.used,
-            evictable_tokens=self.used,
-            capacity_tokens=CAPACITY,
-        )
+        self.sample_load(running=1)
         self.t_s += 0.2
         self.emit(
             e.RequestFinished,
@@ -186,14 +186,7 @@ def run_events(dispatches: int = 60) -> list[e.AnyEvent]:
         if step == dispatches // 2:
             cache.emit(e.ActionTaken, id="a1", kind="pin", agent="planner", result="pinned", tokens=412)
             cache.emit(e.RequestRefused, rid="bad", agent="coder", status=400, reason="body is not JSON")
-    cache.emit(
-        e.EngineLoadSampled,
-        running=0,
-        waiting=0,
-        used_tokens=cache.used,
-        evictable_tokens=cache.used,
-        capacity_tokens=CAPACITY,
-    )
+    cache.sample_load(running=0)
     return cache.events
 
 
