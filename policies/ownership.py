@@ -156,10 +156,12 @@ class Ownership:
     def _role(self, owned: Owned) -> Role:
         if not owned.agents:
             return "unowned"
-        common = owned.many or owned.end <= max((self.anchors.get(agent, 0) for agent in owned.agents), default=0)
-        if not common:
+        alone = len(owned.agents) == 1
+        if not owned.many and owned.end > (
+            self.anchors.get(owned.agents[0], 0) if alone else max(self.anchors.get(agent, 0) for agent in owned.agents)
+        ):
             return "private"
-        return "anchor" if len(owned.agents) == 1 and owned.agents != EVERYBODY else "shared"
+        return "anchor" if alone and owned.agents != EVERYBODY else "shared"
 
     def subject(self, node: int) -> Subject:
         """The queue a node waits in to be evicted."""
