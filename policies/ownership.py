@@ -157,10 +157,11 @@ class Ownership:
         if not owned.agents:
             return "unowned"
         alone = len(owned.agents) == 1
-        if not owned.many and owned.end > (
-            self.anchors.get(owned.agents[0], 0) if alone else max(self.anchors.get(agent, 0) for agent in owned.agents)
-        ):
-            return "private"
+        if not owned.many:
+            anchors = self.anchors
+            longest = anchors.get(owned.agents[0], 0) if alone else max(anchors.get(who, 0) for who in owned.agents)
+            if owned.end > longest:
+                return "private"
         return "anchor" if alone and owned.agents != EVERYBODY else "shared"
 
     def subject(self, node: int) -> Subject:
