@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, OURS, Cost
+from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, MANY_NODES, OURS, Cost
 
 from .cost_verdict import PYTHON, RUST, Costs, floors, measured_text, verdict_text
 from .picture import draw_costs
@@ -32,11 +32,12 @@ class CostError(RuntimeError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`seconds`: how long one measurement may repeat. Trees of fewer nodes than twice the agents are left out."""
+    """`seconds`: how long one measurement may repeat. Trees of fewer nodes than twice the agents are left out, and of
+    large trees, which take minutes to grow, all but those of the fewest and the most agents."""
 
     sizes: list[int] = msgspec.field(default_factory=lambda: [1_000, 10_000, 100_000, 1_000_000])
     agents: list[int] = msgspec.field(default_factory=lambda: [6, 24, 240, 1_000])
-    seconds: float = 10.0
+    seconds: float = 2.0
 
     def command(self, nodes: int) -> list[str]:
         agents = map(str, self.fit(nodes))
@@ -44,10 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def fit(self, nodes: int) -> list[int]:
         """Numbers of agents that a tree of so many nodes is measured with."""
-        return [agents for agents in self.agents if 2 * agents <= nodes]
+        fitting = [agents for agents in self.agents if 2 * agents <= nodes]
+        ends = (min(self.agents), max(self.agents))
+        return fitting if nodes < MANY_NODES else [agents for agents in fitting if agents in ends]
 
 
-QUICK = Settings(sizes=[1_000, 10_000, 100_000], agents=[6, 240], seconds=2.0)
+QUICK = Settings(sizes=[1_000, 10_000, 100_000], agents=[6, 240], seconds=1.0)
 
 
 def run(command: Sequence[str], hear: Callable[[Cost], None]) -> list[Cost]:

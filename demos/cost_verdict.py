@@ -50,7 +50,9 @@ def floors(costs: Costs) -> list[Floor]:
     """Every floor that this run can judge, for each number of agents where they differ."""
     judged = [*_growth(costs), *_cheaper(costs)]
     if scores := costs.ours(SCORE):
-        judged.append(_worst("score look-up, µs", scores, [cost.median_us for cost in scores], SCORE_AT_MOST_US))
+        judged.append(
+            _worst("score look-up of an eviction, µs", scores, [cost.median_us for cost in scores], SCORE_AT_MOST_US)
+        )
     if events := costs.ours(EVENT):
         means = [cost.mean_us for cost in events]
         judged.append(_worst("observe, mean over events, µs", events, means, OBSERVE_AT_MOST_US))

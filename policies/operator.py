@@ -12,7 +12,17 @@ from typing import ClassVar
 
 import msgspec
 
-from .events import NO_NODE, ActionTaken, EngineEvent
+from .events import (
+    NO_NODE,
+    ActionTaken,
+    CacheFlushed,
+    EngineEvent,
+    EngineStarted,
+    NodeAdded,
+    NodeEvicted,
+    NodeOwned,
+    NodeSplit,
+)
 from .parameters import Tunable
 from .primitives import BasePolicy, Score, Subject
 from .resident import ResidentTokens
@@ -49,6 +59,10 @@ class Operator(BasePolicy):
         Tunable("retain_tokens", 4096.0, 1.0, 1e9, "tokens", "Budget of a retain that names none"),
         Tunable("half_life_s", 300.0, 1.0, 1e6, "s", "Half-life of a retain, and life of a boost, that names none"),
     )
+
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
+        ActionTaken, NodeAdded, NodeSplit, NodeOwned, NodeEvicted, CacheFlushed, EngineStarted,
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()

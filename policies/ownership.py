@@ -156,10 +156,13 @@ class Ownership:
     def _role(self, owned: Owned) -> Role:
         if not owned.agents:
             return "unowned"
-        common = owned.many or owned.end <= max((self.anchors.get(agent, 0) for agent in owned.agents), default=0)
-        if not common:
-            return "private"
-        return "anchor" if len(owned.agents) == 1 and owned.agents != EVERYBODY else "shared"
+        alone = len(owned.agents) == 1
+        if not owned.many:
+            anchors = self.anchors
+            longest = anchors.get(owned.agents[0], 0) if alone else max(anchors.get(who, 0) for who in owned.agents)
+            if owned.end > longest:
+                return "private"
+        return "anchor" if alone and owned.agents != EVERYBODY else "shared"
 
     def subject(self, node: int) -> Subject:
         """The queue a node waits in to be evicted."""

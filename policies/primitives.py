@@ -124,6 +124,8 @@ class BasePolicy:
     slot: ClassVar[str] = ""
     scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = ()
+    """The events that `observe` does anything about; empty: it is told of all."""
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)

@@ -1,34 +1,25 @@
 """Which node goes next: one queue per subject by last use, the lowest-scored queue head is the victim.
 
 A subject is scored once per eviction call. After that a victim costs O(log subjects), however many nodes are resident:
-the heads of the queues wait in two heaps, by score and by age. Everything is corrected lazily: a node's last use only
-ever grows, so an old entry is a lower bound that is checked when it comes to the top.
+the heads of the queues wait in two heaps, by score and by age. The one by score holds only queues of the lowest key,
+and those of the next one when they run out: most subjects are never looked at, and those of ended sessions, whose key
+stays 0, wait in it from one call to the next.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import math
+from collections.abc import Callable
 
 import msgspec
 
 from .primitives import Score, Subject
+from .queues import Heads, Node, Queue, Ranked, ScoreOf
 
-SLACK = 64
-"""Heaps are rebuilt when stale entries outnumber what is alive by far; never while they are this small."""
+__all__ = ["Choice", "Node", "Queue", "VictimIndex"]
 
-
-class Node(Protocol):
-    """What is needed of a tree node. `last_access_time`: its counter of accesses, not a clock."""
-
-    id: int
-    last_access_time: float
-
-
-ScoreOf = Callable[[Subject], Score]
 KeysOf = Callable[[list[Subject]], list[float]]
-"""What tells the score of one subject, and the keys alone of many."""
+"""What tells the keys of many subjects at once."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -40,112 +31,6 @@ class Choice(msgspec.Struct, frozen=True):
     oldest: int
 
 
-class Queue:
-    """The evictable nodes of one subject, oldest use first. `heap[0]`, while there are members, is at most the head."""
-
-    __slots__ = ("_queued", "heap", "members")
-
-    def __init__(self) -> None:
-        self.members: dict[int, Node] = {}
-        self.heap: list[tuple[float, int]] = []
-        self._queued: set[int] = set()
-
-    def add(self, node: Node) -> None:
-        self.members[node.id] = node
-        if node.id not in self._queued:
-            self._queued.add(node.id)
-            heapq.heappush(self.heap, (node.last_access_time, node.id))
-        elif len(self.heap) > SLACK + 4 * len(self.members):
-            self._compact()
-
-    def head(self) -> tuple[float, int] | None:
-        """(last use, node id) of the member used longest ago."""
-        while self.heap:
-            time, node_id = self.heap[0]
-            node = self.members.get(node_id)
-            if node is None:
-                heapq.heappop(self.heap)
-                self._queued.discard(node_id)
-            elif node.last_access_time != time:
-                heapq.heapreplace(self.heap, (node.last_access_time, node_id))
-            else:
-                return self.heap[0]
-        return None
-
-    def _compact(self) -> None:
-        self.heap = [(node.last_access_time, node_id) for node_id, node in self.members.items()]
-        heapq.heapify(self.heap)
-        self._queued = set(self.members)
-
-
-class Ranked(Queue):
-    """A queue that competes with others. `key`: None while it is not scored; `score`: its parts too, once they are
-    asked for. `number`: tells queues apart."""
-
-    __slots__ = ("key", "number", "score", "subject")
-
-    def __init__(self, subject: Subject, number: int) -> None:
-        super().__init__()
-        self.subject = subject
-        self.number = number
-        self.key: float | None = None
-        self.score: Score | None = None
-
-    def scored(self, score_of: ScoreOf) -> Score:
-        """The score that its key is of."""
-        assert self.key is not None
-        if self.score is None:
-            score = score_of(self.subject)
-            self.score = score if score.key == self.key else Score(self.key, score.parts)
-        return self.score
-
-
-Entry = tuple[float, float, int, int, Ranked]
-"""(key, last use, node id, queue's number, queue). Equal ranks of two queues are told apart by their numbers."""
-
-
-class Heads:
-    """The heads of queues, the lowest (key, last use, node id) first. A queue's entry never lies above its head."""
-
-    def __init__(self) -> None:
-        self._heap: list[Entry] = []
-        self._entries: dict[int, Entry] = {}
-
-    def rebuild(self, queues: Sequence[Ranked], keys: Sequence[float]) -> None:
-        """Start over with these queues, which have members, and their keys."""
-        heap = [(key, *queue.heap[0], queue.number, queue) for key, queue in zip(keys, queues, strict=True)]
-        self._entries = {entry[3]: entry for entry in heap}
-        heapq.heapify(heap)
-        self._heap = heap
-
-    def offer(self, key: float, time: float, node_id: int, queue: Ranked) -> None:
-        """A node joined a queue with that key."""
-        known = self._entries.get(queue.number)
-        if known is None or (time, node_id) < known[1:3]:
-            entry = self._entries[queue.number] = (key, time, node_id, queue.number, queue)
-            heapq.heappush(self._heap, entry)
-            if len(self._heap) > SLACK + 4 * len(self._entries):
-                self._heap = list(self._entries.values())
-                heapq.heapify(self._heap)
-
-    def first(self) -> Entry | None:
-        """The lowest head, None if all queues are empty. An empty queue is left out until it has members again."""
-        while self._heap:
-            entry = self._heap[0]
-            key, time, node_id, number, queue = entry
-            if self._entries.get(number) is not entry:
-                heapq.heappop(self._heap)
-            elif (head := queue.head()) is None:
-                heapq.heappop(self._heap)
-                del self._entries[number]
-            elif head == (time, node_id):
-                return entry
-            else:
-                self._entries[number] = entry = (key, *head, number, queue)
-                heapq.heapreplace(self._heap, entry)
-        return None
-
-
 class VictimIndex:
     """All evictable nodes by subject. `classify` tells a node's subject."""
 
@@ -154,11 +39,10 @@ class VictimIndex:
         self._queues: dict[Subject, Ranked] = {}
         self._of_session: dict[str, dict[int, Ranked]] = {}
         self._where: dict[int, Ranked] = {}
-        self._by_score = Heads()
+        self._emptied: dict[int, Ranked] = {}
         self._by_age = Heads()
         self._numbers = 0
-        self._scored = False
-        self._unscored: list[Ranked] = []
+        self._forget_scores()
 
     def __len__(self) -> int:
         return len(self._where)
@@ -171,20 +55,33 @@ class VictimIndex:
         self._queues.clear()
         self._of_session.clear()
         self._where.clear()
+        self._emptied.clear()
         self._by_age = Heads()
-        self.begin()
+        self._forget_scores()
+
+    def _forget_scores(self) -> None:
+        """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `pending`:
+        (key, place in `listed`) of the others, the lowest last, None until they are needed."""
+        self._scored = False
+        self._unscored: list[Ranked] = []
+        self._lowest = Heads()
+        self._reached = -math.inf
+        self._pure = False
+        self._listed: list[Ranked] = []
+        self._pending: list[tuple[float, int]] | None = None
+        self._told: list[Ranked] = []
+
+    # ---- nodes come, go and change hands -----------------------------------------------------------------------------
 
     def add(self, node: Node) -> None:
         subject = self._classify(node.id)
         queue = self._where[node.id] = self._queues.get(subject) or self._new_queue(subject)
         queue.add(node)
         self._by_age.offer(0.0, node.last_access_time, node.id, queue)
-        if not self._scored:
-            return
         if queue.key is None:
             self._unscored.append(queue)
-        else:
-            self._by_score.offer(queue.key, node.last_access_time, node.id, queue)
+        elif queue.key <= self._reached:
+            self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
 
     def _new_queue(self, subject: Subject) -> Ranked:
         self._numbers += 1
@@ -196,7 +93,12 @@ class VictimIndex:
     def discard(self, node_id: int) -> Node | None:
         """Take a node out; None if it was not in."""
         queue = self._where.pop(node_id, None)
-        return None if queue is None else queue.members.pop(node_id, None)
+        if queue is None:
+            return None
+        node = queue.members.pop(node_id, None)
+        if not queue.members:
+            self._emptied[queue.number] = queue
+        return node
 
     def move(self, node_id: int) -> None:
         """A node's subject may have changed: put it into the right queue, if it is evictable at all."""
@@ -217,10 +119,14 @@ class VictimIndex:
             for node_id in list(queue.members):
                 self.move(node_id)
 
+    # ---- choosing ----------------------------------------------------------------------------------------------------
+
     def begin(self) -> None:
         """Scores may have changed: each subject is scored anew when it is next in question."""
         self._scored = False
-        self._unscored.clear()
+        for queue in self._told:
+            queue.score = None
+        self._told.clear()
 
     def choose(self, score_of: ScoreOf, keys_of: KeysOf | None = None) -> Choice | None:
         """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
@@ -230,10 +136,14 @@ class VictimIndex:
             self._score_all(score_of, keys_of)
         elif self._unscored:
             self._score_new(score_of, keys_of)
-        lowest, oldest = self._by_score.first(), self._by_age.first()
+        lowest, oldest = self._lowest.first(), self._by_age.first()
+        while lowest is None and self._reach_on():
+            lowest = self._lowest.first()
         if lowest is None or oldest is None:
             return None
         queue = lowest[4]
+        if queue.score is None:
+            self._told.append(queue)
         return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
 
     def upcoming(self, score_of: ScoreOf, number: int) -> list[tuple[int, Subject, Score]]:
@@ -249,16 +159,55 @@ class VictimIndex:
         return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
 
     def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
-        """Drops queues that are empty."""
-        alive = [queue for queue in self._queues.values() if queue.members]
-        if len(alive) < len(self._queues):
-            for queue in [queue for queue in self._queues.values() if not queue.members]:
+        for queue in self._emptied.values():
+            if not queue.members:
                 self._drop(queue)
-        self._by_score.rebuild(alive, _score(alive, score_of, keys_of))
-        self._scored = True
+        self._emptied.clear()
+        self._unscored.clear()
+        self._listed = queues = list(self._queues.values())
+        keys = self._keys(queues, list(self._queues), score_of, keys_of)
+        self._pending, self._scored = None, True
+        if not queues:
+            return
+        low = min(keys)
+        if self._pure and low == self._reached:
+            self._update_lowest(low, queues, keys)
+            return
+        for queue, key in zip(queues, keys, strict=True):
+            queue.key = key
+        self._lowest.rebuild(low, [queue for queue, key in zip(queues, keys, strict=True) if key == low])
+        self._reached, self._pure = low, True
+
+    def _update_lowest(self, low: float, queues: list[Ranked], keys: list[float]) -> None:
+        """The lowest key is what it was: only queues that have it now or had it before are of interest."""
+        for queue, key in zip(queues, keys, strict=True):
+            before = queue.key
+            if before != key:
+                queue.key = key
+                if key == low:
+                    self._lowest.offer(low, *queue.heap[0], queue)
+                elif before == low:
+                    self._lowest.forget(queue)
+
+    def _reach_on(self) -> bool:
+        """Take in the queues of the next higher key. False if there are none."""
+        if self._pending is None:
+            keys = [queue.key for queue in self._listed]
+            above = [(key, place) for place, key in enumerate(keys) if key is not None and key > self._reached]
+            self._pending = sorted(above, reverse=True)
+        if not self._pending:
+            return False
+        self._reached, self._pure = self._pending[-1][0], False
+        while self._pending and self._pending[-1][0] == self._reached:
+            queue = self._listed[self._pending.pop()[1]]
+            if queue.members:
+                self._lowest.offer(self._reached, *queue.heap[0], queue)
+        return True
 
     def _drop(self, queue: Ranked) -> None:
         del self._queues[queue.subject]
+        self._by_age.forget(queue)
+        self._lowest.forget(queue)
         if session := queue.subject.session:
             del self._of_session[session][queue.number]
             if not self._of_session[session]:
@@ -267,19 +216,24 @@ class VictimIndex:
     def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Subjects that came up since the last choice."""
         new = list(dict.fromkeys(queue for queue in self._unscored if queue.key is None and queue.members))
-        for queue, key in zip(new, _score(new, score_of, keys_of), strict=True):
-            self._by_score.offer(key, *queue.heap[0], queue)
         self._unscored.clear()
+        for queue, key in zip(new, self._keys(new, [queue.subject for queue in new], score_of, keys_of), strict=True):
+            queue.key = key
+            if key > self._reached:
+                self._listed.append(queue)
+                if self._pending is not None:
+                    self._pending.append((key, len(self._listed) - 1))
+                    self._pending.sort(reverse=True)
+            else:
+                self._lowest.offer(key, *queue.heap[0], queue)
+                self._pure = self._pure and key == self._reached
 
-
-def _score(queues: list[Ranked], score_of: ScoreOf, keys_of: KeysOf | None) -> list[float]:
-    """Score these queues anew. Returns their keys."""
-    if keys_of is None:
+    def _keys(
+        self, queues: list[Ranked], subjects: list[Subject], score_of: ScoreOf, keys_of: KeysOf | None
+    ) -> list[float]:
+        if keys_of is not None:
+            return keys_of(subjects)
         for queue in queues:
             queue.score = score_of(queue.subject)
-            queue.key = queue.score.key
-        return [queue.key or 0.0 for queue in queues]
-    keys = keys_of([queue.subject for queue in queues])
-    for queue, key in zip(queues, keys, strict=True):
-        queue.key, queue.score = key, None
-    return keys
+            self._told.append(queue)
+        return [queue.score.key for queue in queues if queue.score is not None]

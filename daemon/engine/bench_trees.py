@@ -87,11 +87,12 @@ def stock_cache(params: Any, core: str) -> Any:
 
 class Watched:
     """An engine stream on a clock of its own, see policies.observer.Stream. `took_s`: while not None, what the host
-    needed to observe each event, as (kind, seconds)."""
+    needed to observe each event, as (kind, seconds). `deaf`: policies do not hear what happens."""
 
     def __init__(self, host: PolicyHost) -> None:
         self.host = host
         self.took_s: list[tuple[str, float]] | None = None
+        self.deaf = False
         self._now_ns = 1_000_000_000
 
     def now_ns(self) -> int:
@@ -101,6 +102,8 @@ class Watched:
         self._now_ns += STEP_NS
 
     def emit(self, event: EngineEvent) -> None:
+        if self.deaf:
+            return
         begun_s = CLOCK()
         facts = self.host.observe(event)
         if self.took_s is not None:
@@ -159,7 +162,7 @@ class Grown:
 
     def serve(self, *, told: bool = True) -> None:
         """One turn: a request that finds its agent's anchor and leaves a leaf behind it. `told`: whether policies hear
-        of the request, or only of its node."""
+        of it."""
         import torch
 
         number, agent = self._turns, self._turns % self.agents
@@ -168,6 +171,7 @@ class Grown:
         who = Who(f"r{number}", f"agent{agent}", f"session{session}")
         slots, anchor = self._anchors[agent]
         if self.stream is not None:
+            self.stream.deaf = not told
             self._begin(self.stream, who, anchor, told)
             if number % TURNS == 0 and session >= self._live:
                 self._end(self.stream, f"session{session - self._live}", told)

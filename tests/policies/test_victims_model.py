@@ -13,7 +13,7 @@ from radixdeck.policies.primitives import Score, Subject
 from radixdeck.policies.victims import VictimIndex
 
 NODES = st.integers(0, 5)
-KEYS = st.sampled_from([0.0, 1.0])
+KEYS = st.sampled_from([0.0, 1.0, 2.0])
 SUBJECTS = st.sampled_from([Subject("private", ("a",)), Subject("private", ("a",), "s"), Subject("anchor", ("a",))])
 
 
@@ -26,7 +26,8 @@ class Leaf:
 class Comparison:
     """`resident`: what a full scan looks at. `held`: the scores of this eviction call, as far as anybody asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: bool) -> None:
+        self.together = together
         self.subjects: dict[int, Subject] = {}
         self.resident: dict[int, Leaf] = {}
         self.leaves_ever: dict[int, Leaf] = {}
@@ -43,6 +44,13 @@ class Comparison:
     def score(self, subject: Subject) -> Score:
         self.asked.append(subject)
         return Score(self.keys.get(subject, 0.0))
+
+    def scores(self, subjects: list[Subject]) -> list[float]:
+        return [self.score(subject).key for subject in subjects]
+
+    def told_score(self, subject: Subject) -> Score:
+        """The parts of a key that was told before; the policy may be of another mind by now."""
+        return Score(self.keys.get(subject, 0.0), {"part": 1.0})
 
     def becomes_a_leaf(self, node: int, subject: Subject, back: int) -> None:
         """Used just now, or a parent whose last use lies back, but never before an earlier one of its own."""
@@ -84,7 +92,7 @@ class Comparison:
 
     def is_chosen(self, evict: bool) -> None:
         self.asked.clear()
-        choice = self.index.choose(self.score)
+        choice = self.index.choose(self.told_score, self.scores) if self.together else self.index.choose(self.score)
         alive = {self.subjects[node] for node in self.resident}
         assert sorted(self.asked, key=str) == sorted(alive - self.held.keys(), key=str)
         self.held |= {subject: self.keys.get(subject, 0.0) for subject in alive - self.held.keys()}
@@ -97,6 +105,7 @@ class Comparison:
         assert choice is not None
         assert (choice.score.key, choice.node, choice.subject) == (lowest[0], lowest[2], self.subjects[lowest[2]])
         assert choice.oldest == oldest[1]
+        assert choice.score.parts == ({"part": 1.0} if self.together else {})
         if evict:
             self.is_no_leaf(choice.node)
 
@@ -117,9 +126,9 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.lists(STEPS, min_size=30, max_size=60))
-def test_every_choice_is_that_of_a_full_scan(steps: list[tuple[Any, ...]]) -> None:
-    comparison = Comparison()
+@given(st.lists(STEPS, min_size=30, max_size=60), st.booleans())
+def test_every_choice_is_that_of_a_full_scan(steps: list[tuple[Any, ...]], together: bool) -> None:
+    comparison = Comparison(together)
     for name, *what in steps:
         getattr(comparison, name)(*what)
         assert len(comparison.index) == len(comparison.resident)

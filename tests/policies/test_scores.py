@@ -1,0 +1,160 @@
+"""Keys that are asked for together are those of each score, and what a policy may do wrong there fails it alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pytest
+from traffic import Shape, run
+
+from radixdeck.policies import registry
+from radixdeck.policies.events import (
+    ActionTaken,
+    EngineEvent,
+    NodeAdded,
+    NodeOwned,
+    PolicyFailed,
+    PrefixMatched,
+    TunableChanged,
+)
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.primitives import BasePolicy, Score, Subject
+
+MADE: dict[str, Any] = {}
+SUBJECTS = [Subject("private", ("a",)), Subject("anchor", ("a",)), Subject("unowned")]
+
+
+@pytest.fixture(autouse=True)
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies of this file by the names that they have in MADE."""
+    MADE.clear()
+    MADE.update({"wrong:Wrong": Wrong, "bare:Bare": Bare})
+    create = registry._built_in
+    monkeypatch.setattr(registry, "_built_in", lambda target: MADE.get(target) or create(target))
+
+
+class Comparing(PolicyHost):
+    """Holds the keys of all subjects asked for so far against their scores, now and then. `compared`: how many keys
+    were not 0."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.compared = self.asked = 0
+        self.seen: dict[Subject, None] = {}
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        self.seen[subject] = None
+        self.asked += 1
+        if self.asked % 50 == 0:
+            subjects = list(self.seen)
+            keys = self.scores(subjects, now_s)
+            assert keys == [super(Comparing, self).score(one, now_s).key for one in subjects]
+            self.compared += sum(key != 0.0 for key in keys)
+        return super().score(subject, now_s)
+
+
+@pytest.mark.parametrize("style", ["private", "supervisor"])
+@pytest.mark.parametrize("supersession", [0.0, 1.0])
+def test_keys_are_those_of_the_scores_to_the_last_bit(style: str, supersession: float) -> None:
+    host = Comparing(["kv_caching"], {"kv_caching": {"supersession": supersession}})
+    host.observe(ActionTaken(t_ns=1, id="1", kind="boost", agent="agent1", amount=3.0, ttl_s=1e9))
+    run(Shape("random", agents=8, requests=200, style=style, tool_share=0.3), "kv_caching", 6_000, host=host)
+    assert host.compared > 500
+    assert not [facts.failed for facts in host.info() if facts.failed]
+
+
+class Wrong(BasePolicy):
+    """Says what `said` is, and heeds dispatches only."""
+
+    name: ClassVar[str] = "wrong"
+    slot: ClassVar[str] = "eviction"
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (PrefixMatched,)
+    said: ClassVar[list[float]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[EngineEvent] = []
+
+    def observe(self, event: EngineEvent) -> None:
+        self.heard.append(event)
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        return Score(1.0)
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        return list(self.said)
+
+
+@pytest.mark.parametrize(("said", "what"), [([1.0, math.inf, 0.0], "inf"), ([1.0], "1 scores of 3 subjects")])
+def test_keys_that_are_missing_or_not_finite_fail_the_policy(
+    said: list[float], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
+    monkeypatch.setattr(Wrong, "said", said)
+    host = PolicyHost(["wrong"])
+    assert host.scores(SUBJECTS, 1.0) == [0.0, 0.0, 0.0]
+    (failure,) = [
+        event
+        for event in host.observe(TunableChanged(t_ns=1, policy="x", name="y", value=1.0))
+        if isinstance(event, PolicyFailed)
+    ]
+    assert failure.call == "score"
+    assert what in failure.error
+    assert host.slot_policy("eviction") == "lru"
+
+
+def test_keys_too_large_to_be_added_up_are_keys_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
+    monkeypatch.setattr(Wrong, "said", [1e308, 1e308, 1e308])
+    assert PolicyHost(["wrong"]).scores(SUBJECTS, 1.0) == [1e308] * 3
+
+
+def test_a_policy_hears_of_what_it_heeds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Wrong] = []
+
+    def make() -> Wrong:
+        made.append(Wrong())
+        return made[-1]
+
+    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
+    MADE["wrong:Wrong"] = make
+    host = PolicyHost(["wrong"])
+    dispatch = PrefixMatched(t_ns=1, rid="r", agent="a", session="s", prompt_tokens=1, cached_tokens=0)
+    host.observe(NodeAdded(t_ns=1, node=1, parent=0, start=0, tokens=1))
+    host.observe(dispatch)
+    host.observe(NodeOwned(t_ns=1, node=1, agents=("a",), role="private"))
+    assert [event for policy in made for event in policy.heard] == [dispatch]
+
+
+class Bare:
+    """A policy of another make, which knows nothing of keys in bulk."""
+
+    name: ClassVar[str] = "bare"
+    doc: ClassVar[str] = ""
+    declares: ClassVar[tuple[object, ...]] = ()
+    slot: ClassVar[str] = "eviction"
+    scores_nodes: ClassVar[bool] = False
+    learns_while_off: ClassVar[bool] = False
+    splits_anchors = False
+
+    def __init__(self) -> None:
+        self.tunables = BasePolicy().tunables
+
+    def observe(self, event: EngineEvent) -> None:
+        pass
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        return Score(float(len(subject.role)))
+
+    def predict(self, now_s: float) -> object:
+        return BasePolicy().predict(now_s)
+
+    def act(self, now_s: float) -> list[object]:
+        return []
+
+
+def test_a_policy_without_keys_in_bulk_is_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.BUILT_IN, "bare", "bare:Bare")
+    assert PolicyHost(["bare"]).scores(SUBJECTS, 1.0) == [7.0, 6.0, 7.0]
