@@ -62,6 +62,8 @@ class Guard:
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
         patience = self._patience * (1.0 - self.suspicion)
-        if margin < 1.0 and self.lead_tokens > max(1.0, margin * patience * WINDOW * self._prompt_tokens / self._prompts):
+        if margin < 1.0 and self.lead_tokens > max(
+            1.0, margin * patience * WINDOW * self._prompt_tokens / self._prompts
+        ):
             self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
             self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)

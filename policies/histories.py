@@ -4,47 +4,57 @@ last output within a session. Learned from the prompts themselves, whatever was 
 from __future__ import annotations
 
 from .events import Part, PrefixInserted, PrefixMatched
+from .lengths import Lengths
 from .shares import Shares
-from .standing import Lengths, Session
+from .standing import Session
 
 
 class Histories:
     """Shares per agent. `prompts_kept`: of the tail behind the anchor; `outputs_kept`: of the output, by the next
-    prompt of the same agent in the session; `anchors_kept`: how often a session begins with the known anchor."""
+    prompt of the same agent in the session; `anchors_kept`: how often a session begins with the known anchor.
+    `lengths`: of the prompts they are learned from."""
 
     def __init__(self) -> None:
+        self.lengths = Lengths()
         self.prompts_kept = Shares(prior=0.8)
         self.outputs_kept = Shares(prior=0.5)
         self.anchors_kept = Shares(prior=1.0)
 
-    def kept(self, agent: str, part: Part) -> float:
+    def kept(self, agent: int, part: Part) -> float:
         return self.outputs_kept[agent] if part == "output" else self.prompts_kept[agent]
 
     def dispatched(self, event: PrefixMatched, session: Session, known: bool) -> None:
         """A prompt of the session; `known`: the agent was seen before."""
-        before = session.lengths.pop(session.agent, None)
-        session.lengths[session.agent] = Lengths(
-            event.rid, event.prompt_tokens, max(0, event.prompt_tokens - event.anchor_tokens), 0
-        )
-        if not event.base_rid or not known:
-            return
-        if before is None:
-            if event.anchor_tokens:
-                self.anchors_kept.see(event.agent, float(event.base_tokens >= 0.9 * event.anchor_tokens))
-            return
-        tail_tokens = before.prompt_tokens - event.anchor_tokens
+        row = self.lengths.row(session.place, session.agent)
+        if event.base_rid and known:
+            if row is not None:
+                self._came_again(event, session.agent, row)
+            elif event.anchor_tokens:
+                self.anchors_kept.see(session.agent, float(event.base_tokens >= 0.9 * event.anchor_tokens))
+        self.lengths.prompted(session.place, session.agent, event.rid, event.prompt_tokens)
+
+    def _came_again(self, event: PrefixMatched, agent: int, row: int) -> None:
+        """`row`: the lengths of the agent's prompt before this one."""
+        lengths = self.lengths
+        before_tokens, output_tokens = lengths.prompt_tokens(row), lengths.output_tokens(row)
+        tail_tokens = before_tokens - event.anchor_tokens
         if tail_tokens > 0:
-            self.prompts_kept.see(event.agent, _share(event.base_tokens - event.anchor_tokens, tail_tokens))
-        output_tokens = before.total_tokens - before.prompt_tokens
+            self.prompts_kept.see(agent, _share(event.base_tokens - event.anchor_tokens, tail_tokens))
         if output_tokens > 0:
-            repeated = event.base_tokens - before.prompt_tokens if event.base_rid == before.rid else 0
-            self.outputs_kept.see(event.agent, _share(repeated, output_tokens))
+            repeated = event.base_tokens - before_tokens if lengths.is_of(row, event.base_rid) else 0
+            self.outputs_kept.see(agent, _share(repeated, output_tokens))
 
     def responded(self, event: PrefixInserted, session: Session | None) -> None:
         """A request's output is known."""
-        lengths = session.lengths.get(session.agent) if session is not None else None
-        if session is not None and lengths is not None and lengths.rid == event.rid:
-            session.lengths[session.agent] = lengths._replace(total_tokens=event.total_tokens)
+        row = self.lengths.row(session.place, session.agent) if session is not None else None
+        if row is not None and self.lengths.is_of(row, event.rid):
+            self.lengths.responded(row, event.total_tokens)
+
+    def forget(self, agent: int) -> None:
+        """A slot is taken over by another agent."""
+        self.lengths.forget_agent(agent)
+        for shares in (self.prompts_kept, self.outputs_kept, self.anchors_kept):
+            shares.forget(agent)
 
 
 def _share(part: int, whole: int) -> float:

@@ -28,7 +28,6 @@ from .events import (
     TunableChanged,
 )
 from .guard import Guard
-from .histories import Histories
 from .outlook import outlook
 from .pairs import NOWHERE
 from .parameters import Tunable
@@ -37,6 +36,7 @@ from .primitives import Action, BasePolicy, Prediction, Score, Subject
 from .reuse import Rates, ReuseModel
 from .shares import Share
 from .subjects import EVERYBODY
+from .tags import tag_of
 from .transitions import ANSWER, TOOL
 from .warmups import WarmUps
 
@@ -80,11 +80,10 @@ class KvCaching(BasePolicy):
     def __init__(self) -> None:
         super().__init__()
         self._model = ReuseModel()
-        self._outstanding: dict[str, str] = {}
-        self._histories = Histories()
+        self._outstanding: dict[int, str] = {}
         self._unowned_cached = Share(0.3)
         self._warm_ups = WarmUps()
-        self._paths = Paths()
+        self._paths = Paths(self._model.histories.lengths)
         self._guard = Guard()
 
     @property
@@ -99,8 +98,8 @@ class KvCaching(BasePolicy):
             case PrefixMatched():
                 self._dispatched(event, now_s)
             case PrefixInserted(phase="finish"):
-                session = self._model.responded(self._outstanding.pop(event.rid, ""), now_s)
-                self._histories.responded(event, session)
+                session = self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), now_s)
+                self._model.histories.responded(event, session)
             case ToolCalled() | AnswerGiven():
                 finish = TOOL if isinstance(event, ToolCalled) else ANSWER
                 self._model.finished_with(event.session, event.agent, finish)
@@ -135,9 +134,9 @@ class KvCaching(BasePolicy):
         known, before = event.agent in model.agents, model.standing.by_name.get(name)
         before_agent = before.agent if before is not None else NOWHERE
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
-        self._histories.dispatched(event, session, known)
-        self._paths.dispatched(session, before_agent)
-        self._outstanding[event.rid] = name
+        self._paths.dispatched(event, session, before_agent)
+        model.histories.dispatched(event, session, known)
+        self._outstanding[tag_of(event.rid)] = name
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]
 
@@ -223,7 +222,7 @@ class KvCaching(BasePolicy):
         if slot is None or slot >= len(rates.by_agent):
             return 0.0
         sessions = max(1, len(self._model.standing.by_name))
-        same = self._histories.anchors_kept[agent] if self.tunables["protect_shared"] else 0.0
+        same = self._model.histories.anchors_kept[slot] if self.tunables["protect_shared"] else 0.0
         return rates.by_agent[slot] * (same + (1.0 - same) / sessions)
 
     def _protection(self) -> float:
@@ -233,7 +232,7 @@ class KvCaching(BasePolicy):
     def _history(self, subject: Subject, rates: Rates) -> Score:
         """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
         session = self._model.standing.by_name.get(subject.session)
-        if session is None or session.closed:
+        if session is None:
             return Score(0.0, {"closed": 1.0})
         old = subject.part == "old" and self._is_on("supersession")
         soonest = rate = repeated = 0.0
@@ -241,7 +240,7 @@ class KvCaching(BasePolicy):
             slot = self._model.agents.get(agent)
             if slot is not None and slot < len(rates.by_agent):
                 comes = float(rates.by_session[session.place, slot])
-                kept = self._histories.kept(agent, subject.part)
+                kept = self._model.histories.kept(slot, subject.part)
                 soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
         if old:
             rate *= SUPERSEDED
@@ -279,7 +278,7 @@ class KvCaching(BasePolicy):
         best: tuple[float, str, str, int] | None = None
         theta, names = self.tunables["prefetch_theta"], list(self._model.agents.items())
         for session_name, session in self._model.standing.by_name.items():
-            if session.closed or session.running or rates.alive[session.place] < theta:
+            if session.running or rates.alive[session.place] < theta:
                 continue
             row = self._model.next_agents(session) * rates.alive[session.place]
             for agent, slot in names:
@@ -292,7 +291,9 @@ class KvCaching(BasePolicy):
         if best is None:
             return None
         rate, session_name, agent, missing = best
-        price = self._warm_ups.price(missing, self.tunables["prefetch_gain"], self._paths.used, self._paths.wasted)
+        price = self._warm_ups.price(
+            missing, self.tunables["prefetch_gain"], self._paths.used, self._paths.wasted + self._model.abandoned_paths
+        )
         if rate <= price:
             return None
         why = f"comes next at {rate:.2g}/s, displaces {price:.2g}/s"

@@ -19,9 +19,8 @@ def outlook(model: ReuseModel, now_s: float) -> Prediction:
     slots = [(agent, slot) for agent, slot in model.agents.items() if slot < len(rates.by_agent)]
     next_agent: dict[str, dict[str, float]] = {}
     for name, session in model.standing.by_name.items():
-        if not session.closed:
-            row = rates.alive[session.place] * model.next_agents(session)
-            next_agent[name] = {agent: float(row[slot]) for agent, slot in slots}
+        row = rates.alive[session.place] * model.next_agents(session)
+        next_agent[name] = {agent: float(row[slot]) for agent, slot in slots}
     return Prediction(
         next_agent=next_agent,
         survival={agent: float(survival[slot]) for agent, slot in slots},

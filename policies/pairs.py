@@ -15,10 +15,10 @@ class Pairs:
     """Counts of the next agent by (finish, the last other agent, agent); the pair not seen for longest makes room."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, int, int], Row] = {}
+        self._rows: dict[int, Row] = {}
 
     def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
-        key = (finish, came_from, before)
+        key = _key(finish, came_from, before)
         row = self._rows.pop(key, {})
         row[after] = row.get(after, 0) + 1
         if sum(row.values()) > LARGEST:
@@ -28,9 +28,17 @@ class Pairs:
             del self._rows[next(iter(self._rows))]
 
     def row(self, finish: int, came_from: int, agent: int) -> Row:
-        return self._rows.get((finish, came_from, agent), {})
+        return self._rows.get(_key(finish, came_from, agent), {})
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""
-        for key in [key for key, row in self._rows.items() if agent in key[1:] or agent in row]:
+        for key in [key for key, row in self._rows.items() if agent in _agents(key) or agent in row]:
             del self._rows[key]
+
+
+def _key(finish: int, came_from: int, agent: int) -> int:
+    return (finish << 10 | came_from + 1) << 10 | agent
+
+
+def _agents(key: int) -> tuple[int, int]:
+    return (key >> 10 & 1023) - 1, key & 1023

@@ -4,7 +4,10 @@ cached: its own history that was evicted, or, where agents share one transcript,
 
 from __future__ import annotations
 
-from .events import ActionTaken, NodeEvicted
+from array import array
+
+from .events import ActionTaken, NodeEvicted, PrefixMatched
+from .lengths import Lengths
 from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session
@@ -14,34 +17,46 @@ SHARED = 0.85
 
 
 class Paths:
-    """`used`, `wasted`: paths that were warmed and asked for next, or not."""
+    """`used`, `wasted`: paths that were warmed and asked for next, or not. `lengths`: of the sessions' last prompts."""
 
-    def __init__(self) -> None:
+    def __init__(self, lengths: Lengths) -> None:
         self.used = self.wasted = 0
+        self._lengths = lengths
+        self._anchor_tokens = array("I")
         self._grows = Share(0.5)
 
-    def dispatched(self, session: Session, before: int) -> None:
+    def dispatched(self, event: PrefixMatched, session: Session, before: int) -> None:
         """The session's agent has a new prompt; `before`: the agent that had the one before, or NOWHERE."""
         agent = session.agent
-        session.lost.pop(agent, None)
-        if before not in (NOWHERE, agent) and before in session.lengths:
-            grows = session.lengths[agent].tail_tokens >= session.lengths[before].tail_tokens
-            self._grows.see(float(grows))
+        while len(self._anchor_tokens) <= agent:
+            self._anchor_tokens.append(0)
+        self._anchor_tokens[agent] = event.anchor_tokens
+        tail_tokens = self._tail_tokens(session, before) if before not in (NOWHERE, agent) else None
+        if tail_tokens is not None:
+            self._grows.see(float(max(0, event.prompt_tokens - event.anchor_tokens) >= tail_tokens))
         if session.warmed != NOWHERE:
             self.used += session.warmed == agent
             self.wasted += session.warmed != agent
             session.warmed = NOWHERE
 
+    def _tail_tokens(self, session: Session, agent: int) -> int | None:
+        """Tokens behind the anchor of the agent's last prompt in the session; None if that is not known."""
+        row = self._lengths.row(session.place, agent)
+        return None if row is None else max(0, self._lengths.prompt_tokens(row) - self._anchor_tokens[agent])
+
     def evicted(self, event: NodeEvicted, session: Session, agent: int) -> None:
         """A part of the agent's history in the session went, if it is not one that was passed by."""
-        session.lost[agent] = session.lost.get(agent, 0) + event.tokens
+        row = self._lengths.row(session.place, agent)
+        if row is not None:
+            self._lengths.lost(row, event.tokens)
         session.warmed = NOWHERE if session.warmed == agent else session.warmed
 
     def warmed(self, event: ActionTaken, session: Session, agent: int) -> None:
         """Whatever became of the warm-up, it is not asked for again until something changes."""
         session.warmed = agent
-        if event.ok:
-            session.lost.pop(agent, None)
+        row = self._lengths.row(session.place, agent)
+        if event.ok and row is not None:
+            self._lengths.restored(row)
 
     def ended(self, session: Session) -> None:
         self.wasted += session.warmed != NOWHERE
@@ -49,11 +64,11 @@ class Paths:
     def missing_tokens(self, session: Session, agent: int) -> int:
         """Tokens behind the anchor that a warm-up of the agent's path would add, as far as is known; 0 if it was warmed
         already."""
-        latest = session.lengths.get(session.agent)
-        if session.warmed == agent or latest is None:
+        latest_tokens = self._tail_tokens(session, session.agent)
+        if session.warmed == agent or latest_tokens is None:
             return 0
-        missing = session.lost.get(agent, 0)
+        row = self._lengths.row(session.place, agent)
+        missing_tokens = 0 if row is None else self._lengths.lost_tokens(row)
         if self._grows.mean >= SHARED and agent != session.agent:
-            seen = session.lengths.get(agent)
-            missing += max(0, latest.tail_tokens - (seen.tail_tokens if seen is not None else 0))
-        return missing
+            missing_tokens += max(0, latest_tokens - (self._tail_tokens(session, agent) or 0))
+        return missing_tokens

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .histories import Histories
 from .liveness import Gaps, residual
 from .pairs import NOWHERE
 from .shares import Share
-from .standing import Session, Standing
+from .standing import Past, Session, Standing
 from .tables import Tables
 from .transitions import Floats, Transitions
 from .turnover import Turnover
@@ -29,6 +30,8 @@ CERTAIN = 0.98
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
 LONGEST_WAIT_S = 1e4
+TYPICAL_RUN_S = 0.3
+"""What a request of an agent is taken to last before one has been seen."""
 AT_ONCE_S = 0.5
 """An end that is told so soon after the last response was told by who knew, not by who waited."""
 
@@ -59,7 +62,9 @@ class ReuseModel:
         self.dispatches = 0
         self.predicts = self.watches_ends = True
         self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
-        self.run_s = np.full(MAX_AGENTS, 0.3, np.float32)
+        self.histories = Histories()
+        self.abandoned_paths = 0
+        self.run_s: Floats = np.zeros(0, np.float32)
         self.untold_ends = Share(1.0)
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
@@ -77,6 +82,8 @@ class ReuseModel:
             slot = self._free_slot()
             self.transitions.grow(len(self.agents) + 1)
             self.gaps.grow(len(self.agents) + 1)
+            while len(self.run_s) <= slot:
+                self.run_s = np.append(self.run_s, np.float32(TYPICAL_RUN_S))
             self._fitted_at = 0
         self.agents[agent] = slot
         return slot
@@ -88,7 +95,8 @@ class ReuseModel:
         self.transitions.forget(slot)
         self.gaps.forget(slot)
         self.standing.forget_agent(slot)
-        self.run_s[slot] = 0.3
+        self.histories.forget(slot)
+        self.run_s[slot] = TYPICAL_RUN_S
         return slot
 
     # ---- learning ----------------------------------------------------------------------------------------------------
@@ -99,25 +107,35 @@ class ReuseModel:
         self.turnover.missed(missed_tokens)
         slot = self.slot(agent)
         self.dispatches += 1
-        session = self.standing.touch(name)
-        if session is None:
-            session = self.standing.begin(name, slot, now_s)
-            self.transitions.started(slot)
-            self.turnover.session_began()
-        else:
+        session, past = self.standing.touch(name), self.standing.past(name)
+        if session is not None:
+            self._learn_turn(session, ended=False)
             self._move(session, slot, now_s)
+        elif past is not None:
+            session = self._reopen(name, past)
+            self._move(session, slot, now_s)
+        else:
+            session = self._begin(name, slot, now_s)
         if self.dispatches - self._fitted_at >= min(REFIT_EVERY, self.dispatches // 8 + 1):
             self._fit(now_s)
         else:
             self._stand(session)
         return session
 
+    def _begin(self, name: str, slot: int, now_s: float) -> Session:
+        session = self.standing.begin(name, slot, now_s)
+        self.histories.lengths.forget_place(session.place)
+        self.transitions.started(slot)
+        self.turnover.session_began()
+        return session
+
+    def _reopen(self, name: str, past: Past) -> Session:
+        session = self.standing.reopen(name, past)
+        self.histories.lengths.forget_place(session.place)
+        self.transitions.not_ended(past.finish, past.agent)
+        return session
+
     def _move(self, session: Session, slot: int, now_s: float) -> None:
-        if session.closed:
-            self.transitions.not_ended(session.finish, session.agent)
-            session.closed = False
-        else:
-            self._learn_turn(session, ended=False)
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
         self.gaps.came_back(session.finish, session.agent, gap_s)
         self.transitions.moved(session.finish, session.came_from, session.agent, slot)
@@ -156,13 +174,14 @@ class ReuseModel:
 
     def ended(self, name: str, told: bool, now_s: float) -> None:
         """The session is over; `told`: somebody said so, rather than gave it up."""
-        session = self.standing.drop(name)
-        if session is None:
+        session, past = self.standing.drop(name), self.standing.past(name)
+        known = session or past
+        if known is None:
             return
-        self._rates = None
-        if told and not session.running:
-            self.untold_ends.see(float(now_s - session.since_s > AT_ONCE_S))
-        if not session.closed:
+        if told and (session is None or not session.running):
+            self.untold_ends.see(float(now_s - known.since_s > AT_ONCE_S))
+        if session is not None:
+            self._rates = None
             self._learn_end(session)
 
     def _learn_end(self, session: Session) -> None:
@@ -199,19 +218,18 @@ class ReuseModel:
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
         limit_s = max(5.0, 2.0 * self.gaps.longest_s())
-        for session in self.standing.by_name.values():
-            if not session.closed and now_s - session.since_s > limit_s:
-                session.closed = True
-                session.running = 0
-                self.standing.vacate(session.place)
-                self.untold_ends.see(1.0)
-                self._learn_end(session)
+        idle = [(name, it) for name, it in self.standing.by_name.items() if now_s - it.since_s > limit_s]
+        for name, session in idle:
+            self.standing.close(name)
+            self.abandoned_paths += session.warmed != NOWHERE
+            self.untold_ends.see(1.0)
+            self._learn_end(session)
 
     def _stand(self, session: Session) -> None:
         """Write where a session stands into the columns that rates are made of."""
         self._rates = None
         tables = self.tables
-        if tables is None or session.closed or self.standing.reach.shape[1] <= session.agent:
+        if tables is None or self.standing.reach.shape[1] <= session.agent:
             return
         p_end = tables.end(session) if self.watches_ends else 0.0
         if session.hinted != NOWHERE:

@@ -13,36 +13,41 @@ from typing import NamedTuple
 import numpy as np
 
 from .events import EngineLoadSampled, EngineStarted, PrefixInserted, PrefixMatched
+from .tags import tag_of
 
 BLOCK_TOKENS = 128
-MOST_BLOCKS = 160
+MOST_BLOCKS = 128
 REMEMBERED = 64
 """Requests whose blocks are kept, for prompts that are told as what they repeat of an earlier one: as many as the
 engine tells them by."""
+MOST_REMEMBERED_BLOCKS = 256
+"""New blocks that all of these brought; the oldest are forgotten earlier where prompts repeat little."""
 MAX_LINKS = 8
-_HASH = (1 << 32) - 1
 _GOLDEN = 0x9E3779B1
 
-Blocks = tuple[int, ...]
-"""Sampled blocks from the root on, each as its number in the prompt and its hash, in one integer."""
+Blocks = bytes
+"""Sampled blocks from the root on, 4 bytes each: the block's number in the prompt and 16 bits of its hash. Once in
+65,536 times two blocks of one number are taken for each other."""
 
 
 class Path(NamedTuple):
-    """The sampled blocks of a request: the first `kept` of another's, then its own."""
+    """The sampled blocks of a request: the first `kept` of another's, then its own. `whole`: none are unknown."""
 
     base: Path | None
     kept: int
     own: Blocks
     links: int
+    whole: bool
 
     def blocks(self) -> Blocks:
-        chain: list[Blocks] = [self.own]
+        """From the root on, the base's first."""
+        chain = [self.own]
         path, kept = self.base, self.kept
         while path is not None:
             from_base = 0 if path.base is None else min(kept, path.kept)
-            chain.append(path.own[: kept - from_base])
+            chain.append(path.own[: 4 * (kept - from_base)])
             path, kept = path.base, from_base
-        return tuple(block for own in reversed(chain) for block in own)
+        return b"".join(reversed(chain))
 
 
 class Shadow:
@@ -53,7 +58,8 @@ class Shadow:
         self._every = 1
         self._inserts = 0
         self._held: OrderedDict[int, int] = OrderedDict()
-        self._paths: OrderedDict[str, Path] = OrderedDict()
+        self._paths: OrderedDict[int, Path] = OrderedDict()
+        self._remembered_bytes = 0
 
     def heard(self, event: EngineStarted | EngineLoadSampled) -> None:
         """How large the cache is; a new engine has an empty one."""
@@ -64,6 +70,7 @@ class Shadow:
         if every != self._every:
             self._held.clear()
             self._paths.clear()
+            self._remembered_bytes = 0
         self._every, self._capacity_blocks = every, blocks // every
 
     def flushed(self) -> None:
@@ -71,25 +78,25 @@ class Shadow:
 
     def asked(self, event: PrefixMatched) -> tuple[int, int]:
         """A prompt is looked up: tokens of sampled blocks that LRU would have found and that were really found, both
-        scaled up to all blocks."""
+        scaled up to all blocks. (0, 0) if some blocks of the prompt are unknown: it tells nothing."""
         path = self._path(event)
         self._remember(event.rid, path)
-        blocks = path.blocks()
-        found = really = 0
-        for block in blocks:
-            if block & _HASH not in self._held:
+        if not path.whole:
+            return 0, 0
+        keys = _keys(path.blocks())
+        found = 0
+        for key in keys:
+            if key not in self._held:
                 break
             found += 1
-        for block in reversed(blocks[:found]):
-            self._held.move_to_end(block & _HASH)
-        for block in blocks:
-            really += (block >> 32) * BLOCK_TOKENS <= event.cached_tokens
+        for key in reversed(keys[:found]):
+            self._held.move_to_end(key)
         scale = BLOCK_TOKENS * self._every
-        return found * scale, really * scale
+        return found * scale, _within(keys, event.cached_tokens) * scale
 
     def inserted(self, event: PrefixInserted) -> None:
         """Prompt or output of a request is in the cache."""
-        path = self._paths.get(event.rid)
+        path = self._paths.get(tag_of(event.rid))
         if path is None:
             return
         if event.output:
@@ -98,8 +105,7 @@ class Shadow:
             self._remember(event.rid, path)
         self._inserts += 1
         held = self._held
-        for block in reversed(path.blocks()):
-            key = block & _HASH
+        for key in reversed(_keys(path.blocks())):
             if key in held:
                 held.move_to_end(key)
             else:
@@ -116,26 +122,38 @@ class Shadow:
     def _path(self, event: PrefixMatched) -> Path:
         """The sampled blocks of a prompt; those it repeats of a request that is forgotten stay unknown."""
         own = self._sample(event.tail, event.base_tokens)
-        base = self._paths.get(event.base_rid)
+        base = self._paths.get(tag_of(event.base_rid))
         if base is None:
-            return Path(None, 0, own, 0)
-        kept = sum((block >> 32) * BLOCK_TOKENS <= event.base_tokens for block in base.blocks())
+            return Path(None, 0, own, 0, not event.base_tokens)
+        blocks = base.blocks()
+        kept = _within(_keys(blocks), event.base_tokens)
         if base.links < MAX_LINKS:
-            return Path(base, kept, own, base.links + 1)
-        return Path(None, 0, base.blocks()[:kept] + own, 0)
+            return Path(base, kept, own, base.links + 1, base.whole)
+        return Path(None, 0, blocks[: 4 * kept] + own, 0, base.whole)
 
     def _sample(self, hashes: bytes, begin: int) -> Blocks:
         """Of a run of prefix hashes, 4 bytes each, that begins at that depth."""
         first = begin // BLOCK_TOKENS + 1
-        ends = np.frombuffer(hashes, "<u4")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS].tolist()
-        blocks = [(first + place << 32) | end for place, end in enumerate(ends)]
-        return tuple(block for block in blocks if self._every == 1 or self._is_sampled(block & _HASH))
-
-    def _is_sampled(self, end: int) -> bool:
-        return ((end * _GOLDEN & _HASH) >> 8) % self._every == 0
+        ends = np.frombuffer(hashes, "<u4")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS]
+        numbers = np.arange(first, first + len(ends), dtype=np.uint32)
+        blocks = (numbers << 16 | ends & 0xFFFF).astype("<u4")
+        if self._every > 1:
+            blocks = blocks[(ends * np.uint32(_GOLDEN) >> 8) % self._every == 0]
+        return blocks.tobytes()
 
     def _remember(self, rid: str, path: Path) -> None:
-        self._paths.pop(rid, None)
-        self._paths[rid] = path
-        while len(self._paths) > REMEMBERED:
-            self._paths.popitem(last=False)
+        tag, paths = tag_of(rid), self._paths
+        before = paths.pop(tag, None)
+        paths[tag] = path
+        self._remembered_bytes += len(path.own) - (len(before.own) if before is not None else 0)
+        while len(paths) > REMEMBERED or (self._remembered_bytes > 4 * MOST_REMEMBERED_BLOCKS and len(paths) > 1):
+            self._remembered_bytes -= len(paths.popitem(last=False)[1].own)
+
+
+def _keys(blocks: Blocks) -> list[int]:
+    return np.frombuffer(blocks, "<u4").tolist()
+
+
+def _within(keys: list[int], tokens: int) -> int:
+    """How many of the blocks end within so many tokens."""
+    return sum((key >> 16) * BLOCK_TOKENS <= tokens for key in keys)

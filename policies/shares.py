@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 
 PRIOR_WEIGHT = 2
 LONGEST_WEIGHT = 20
-MAX_AGENTS = 64
 
 
 @dataclass(slots=True)
@@ -22,18 +22,24 @@ class Share:
 
 
 class Shares:
-    """A share for each agent, as (mean, weight); the agent not seen for longest makes room."""
+    """A share for each agent, by its slot."""
 
     def __init__(self, prior: float) -> None:
         self.prior = prior
-        self._means: dict[str, tuple[float, int]] = {}
+        self._means, self._weights = array("f"), array("B")
 
-    def __getitem__(self, agent: str) -> float:
-        return self._means.get(agent, (self.prior, 0))[0]
+    def __getitem__(self, agent: int) -> float:
+        return self._means[agent] if agent < len(self._means) else self.prior
 
-    def see(self, agent: str, value: float) -> None:
-        share = Share(*self._means.pop(agent, (self.prior, PRIOR_WEIGHT)))
+    def see(self, agent: int, value: float) -> None:
+        while len(self._means) <= agent:
+            self._means.append(self.prior)
+            self._weights.append(PRIOR_WEIGHT)
+        share = Share(self._means[agent], self._weights[agent])
         share.see(value)
-        self._means[agent] = share.mean, share.weight
-        if len(self._means) > MAX_AGENTS:
-            del self._means[next(iter(self._means))]
+        self._means[agent], self._weights[agent] = share.mean, share.weight
+
+    def forget(self, agent: int) -> None:
+        """A slot is taken over by another agent."""
+        if agent < len(self._means):
+            self._means[agent], self._weights[agent] = self.prior, PRIOR_WEIGHT

@@ -3,9 +3,9 @@ instant are a few array operations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,24 +13,15 @@ from .pairs import NOWHERE
 from .transitions import ANSWER, Floats, Ints
 
 MAX_SESSIONS = 256
+MAX_PAST = 8
+"""Sessions taken for ended that are still known if they come back."""
 GROWTH = 8
 
 
-class Lengths(NamedTuple):
-    """Tokens of the last prompt that an agent had in a session, of it behind the anchor, and of prompt and output
-    together (0: not known)."""
-
-    rid: str
-    prompt_tokens: int
-    tail_tokens: int
-    total_tokens: int
-
-
-@dataclass(slots=True)
-class Session:
+class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
     the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column;
-    `warmed`: the agent whose path was prefilled for the next step; `lost`: tokens of its history evicted, by agent."""
+    `warmed`: the agent whose path was prefilled for the next step."""
 
     agent: int
     since_s: float
@@ -39,11 +30,18 @@ class Session:
     finish: int = ANSWER
     running: int = 1
     turn: int = 0
-    closed: bool = False
     hinted: int = NOWHERE
     warmed: int = NOWHERE
-    lengths: dict[int, Lengths] = field(default_factory=dict[int, Lengths])
-    lost: dict[int, int] = field(default_factory=dict[int, int])
+
+
+class Past(NamedTuple):
+    """A session that was taken for ended, in case it comes back; as in Session."""
+
+    agent: int
+    since_s: float
+    came_from: int
+    finish: int
+    turn: int
 
 
 class Standing:
@@ -52,6 +50,7 @@ class Standing:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
+        self._past: dict[str, Past] = {}
         self.at: Ints = np.zeros(0, np.int16)
         self.finish: Ints = np.zeros(0, np.int8)
         self.running: NDArray[np.bool_] = np.zeros(0, bool)
@@ -69,6 +68,25 @@ class Standing:
         session = self.by_name[name] = Session(agent, now_s, self._free.pop())
         return session
 
+    def close(self, name: str) -> None:
+        """A live session is taken for ended; its place is free."""
+        session = self.drop(name)
+        if session is None:
+            return
+        self._past[name] = Past(session.agent, session.since_s, session.came_from, session.finish, session.turn)
+        if len(self._past) > MAX_PAST:
+            del self._past[next(iter(self._past))]
+
+    def past(self, name: str) -> Past | None:
+        """What is known of a session that was taken for ended; only told once."""
+        return self._past.pop(name, None)
+
+    def reopen(self, name: str, past: Past) -> Session:
+        """It was not."""
+        session = self.begin(name, past.agent, past.since_s)
+        session.came_from, session.finish, session.turn, session.running = past.came_from, past.finish, past.turn, 0
+        return session
+
     def touch(self, name: str) -> Session | None:
         """The session, as the one dispatched last."""
         session = self.by_name.pop(name, None)
@@ -79,22 +97,17 @@ class Standing:
     def drop(self, name: str) -> Session | None:
         session = self.by_name.pop(name, None)
         if session is not None:
-            self.vacate(session.place)
+            self.p_end[session.place] = 1.0
+            self.running[session.place] = False
             self._free.append(session.place)
         return session
-
-    def vacate(self, place: int) -> None:
-        """Nothing is expected of this place."""
-        self.p_end[place] = 1.0
-        self.running[place] = False
 
     def forget_agent(self, agent: int) -> None:
         """A slot is taken over by another agent."""
         for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:
             self.drop(name)
+        self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
         for session in self.by_name.values():
-            session.lengths.pop(agent, None)
-            session.lost.pop(agent, None)
             session.warmed = NOWHERE if session.warmed == agent else session.warmed
             session.hinted = NOWHERE if session.hinted == agent else session.hinted
 

@@ -79,7 +79,12 @@ class Transitions:
     def following(self) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
-        return _backed_off(self._by_agent(), self._marginal(), AGENT_WEIGHT)
+        return _backed_off(self._by_agent(), self.marginal(), AGENT_WEIGHT)
+
+    def following_one(self, agent: int, marginal: Floats) -> Floats:
+        """One row of `following`, by the latest counts."""
+        counts = self._counts[:, agent + 1, : len(marginal)].astype(np.float32).sum(0)
+        return _backed_off(counts, marginal, AGENT_WEIGHT)
 
     def following_finish(self, following: Floats) -> Floats:
         """The same by finish, `[finish, from, 1 + agents]`, backed off to `following`."""
@@ -101,14 +106,15 @@ class Transitions:
     def first(self) -> Floats:
         """Probability of each agent to begin a session."""
         counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
-        marginal = self._marginal()[1:]
+        marginal = self.marginal()[1:]
         return _backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
 
     def _by_agent(self) -> Floats:
         size = self.agents + 1
         return self._counts[:, 1:size, :size].astype(np.float32).sum(0)
 
-    def _marginal(self) -> Floats:
+    def marginal(self) -> Floats:
+        """Probability of each agent, and of an end, to be what follows a response, whoever gave it."""
         flat = np.full(self.agents + 1, 1.0 / (self.agents + 1), np.float32)
         return _backed_off(self._by_agent().sum(0), flat, AGENT_WEIGHT)
 

@@ -4,7 +4,7 @@ engine has nothing else to do and the room it takes is worth less.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from .events import (
     ActionTaken,
@@ -19,6 +19,7 @@ from .events import (
     PrefixMatched,
 )
 from .primitives import Action
+from .tags import tag_of
 
 MIN_DISPATCHES = 30
 PATIENCE_S = 10.0
@@ -29,8 +30,7 @@ MAX_AGENTS = 256
 MOST_RUNNING = 4096
 
 
-@dataclass(slots=True)
-class Anchor:
+class Anchor(msgspec.Struct):
     """An agent's anchor: its length, whether a part of it is missing, and whether a warm-up awaits its use."""
 
     tokens: int = 0
@@ -44,7 +44,7 @@ class WarmUps:
     def __init__(self) -> None:
         self.used = self.wasted = 0
         self._anchors: dict[str, Anchor] = {}
-        self._running: set[str] = set()
+        self._running: set[int] = set()
         self._asked_s = -PATIENCE_S
         self._displaced = 0.0
         self._free_tokens = 0
@@ -54,7 +54,7 @@ class WarmUps:
             case PrefixMatched():
                 self._matched(event)
             case PrefixInserted(phase="finish"):
-                self._running.discard(event.rid)
+                self._running.discard(tag_of(event.rid))
             case NodeAdded() if event.role == "anchor":
                 self._added(event)
             case NodeEvicted():
@@ -79,7 +79,7 @@ class WarmUps:
 
     def _matched(self, event: PrefixMatched) -> None:
         if len(self._running) < MOST_RUNNING:
-            self._running.add(event.rid)
+            self._running.add(tag_of(event.rid))
         if not event.agent:
             return
         anchor = self._anchor(event.agent)

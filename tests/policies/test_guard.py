@@ -107,15 +107,14 @@ def test_the_shadow_follows_prompts_that_are_told_as_what_they_repeat():
     longer = 0
     for number in range(REMEMBERED + 6):
         base = {"base_rid": f"r{number - 1}", "base_tokens": longer} if number else {}
-        tokens = longer + BLOCK_TOKENS
+        tokens = longer + BLOCK_TOKENS // 2
         told = matched(number, 1, prompt_tokens=tokens, **base)
         assert shadow.asked(told)[0] == longer
-        output = hashes(1, tokens, tokens + BLOCK_TOKENS)
+        longer += BLOCK_TOKENS
         finish = PrefixInserted(
-            t_ns=1, rid=f"r{number}", phase="finish", total_tokens=tokens + BLOCK_TOKENS, new_tokens=0, output=output
-        )
+            t_ns=1, rid=f"r{number}", phase="finish", total_tokens=longer, new_tokens=0,
+            output=hashes(1, tokens, longer))  # fmt: skip
         shadow.inserted(finish)
-        longer = tokens + BLOCK_TOKENS
     forgotten = matched(999, 1, prompt_tokens=longer, base_rid="r0", base_tokens=longer - BLOCK_TOKENS)
     assert shadow.asked(forgotten)[1] == 0
 

@@ -189,3 +189,18 @@ def test_a_hint_is_believed_until_hints_prove_wrong():
     assert model.next_agents(session).argmax() == model.agents["a"]
     model.hinted("s", "nobody")
     model.hinted("never", "a")
+
+
+def test_a_session_that_was_taken_for_ended_is_known_when_it_comes_back():
+    model, now_s = ReuseModel(), 0.0
+    for number in range(40):
+        now_s = step(model, "busy", "ab"[number % 2], now_s)
+    step(model, "away", "b", now_s)
+    for number in range(40):
+        now_s = step(model, "busy", "ab"[number % 2], now_s + 5.0)
+    assert "away" not in model.standing.by_name
+    began = model.turnover.sessions_per_s
+    step(model, "away", "a", now_s)
+    session = model.standing.by_name["away"]
+    assert (session.turn, session.came_from) == (1, model.agents["b"])
+    assert model.turnover.sessions_per_s <= began, "it is not a new one"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+import msgspec
+import numpy as np
 from tree_model import Prompt, TreeModel, length
 
+from radixdeck.policies.events import EngineEvent, PrefixInserted, PrefixMatched
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.ownership import Who
 
@@ -127,3 +131,20 @@ def run(shape: Shape, policy: str, capacity_tokens: int, seed: int = 1, host: Po
         fresh = Session(f"s{number}", shape, Random(f"{seed} {number}"), rows, anchors)
         heapq.heappush(queue, (now_s + session.rng.random() * shape.pause_s, number, "dispatch", fresh))
     return outcome
+
+
+def with_contents(events: Iterable[EngineEvent]) -> Iterator[EngineEvent]:
+    """The events with what an engine says of prompts and outputs, and with names of requests as long as its own."""
+    rng, prompts = np.random.default_rng(1), dict[str, int]()
+    for event in events:
+        match event:
+            case PrefixMatched():
+                prompts[event.rid] = event.prompt_tokens
+                yield msgspec.structs.replace(
+                    event, rid=f"{event.rid:0>32}", base_rid=f"{event.base_rid:0>32}" if event.base_rid else "",
+                    tail=rng.bytes(4 * (event.prompt_tokens - event.base_tokens)))  # fmt: skip
+            case PrefixInserted():
+                output_tokens = event.total_tokens - prompts[event.rid] if event.phase == "finish" else 0
+                yield msgspec.structs.replace(event, rid=f"{event.rid:0>32}", output=rng.bytes(4 * output_tokens))
+            case _:
+                yield event
