@@ -25,12 +25,12 @@ from typing import Any
 
 import msgspec
 
-from .bench_console_child import SETTLE_S, Notes, Task
+from .bench_console_child import SETTLE_S, Notes, Task, bounds
 from .bench_console_picture import draw
 from .bench_recording import ms, open_and_seek, write_recording
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save, table
-from .soak import growth, unbounded
+from .soak import beyond, growth
 
 COLUMNS, ROWS = 200, 60
 SCREENS = ("residency", "agents", "events", "requests", "harm")
@@ -130,7 +130,7 @@ def soak(seconds: float, per_s: int, nodes: int, folder: Path) -> tuple[dict[str
         "mb_per_hour_plus_minus": round(found.plus_minus, 2) if math.isfinite(found.plus_minus) else None,
         "mb_per_hour_at_most": round(found.at_most, 2) if math.isfinite(found.plus_minus) else None,
         "live_at_the_end": notes.live[-1] if notes.live else {},
-        "grew": unbounded(notes.live),
+        "beyond_bounds": beyond(notes.live, bounds(nodes)),
     }
     return result, rss_mb
 
@@ -208,7 +208,7 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
         met["seek_p95_ms"] = recording["seek_p95_ms"] < 1000 * SEEK_FLOOR_S
     if soaked := results.get("soak"):
         at_most = soaked["mb_per_hour_at_most"]
-        met["memory_flat"] = at_most is not None and at_most < FLAT_MB_PER_HOUR and not soaked["grew"]
+        met["memory_flat"] = at_most is not None and at_most < FLAT_MB_PER_HOUR and not soaked["beyond_bounds"]
     return met
 
 

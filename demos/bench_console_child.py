@@ -19,12 +19,14 @@ import psutil
 from textual import events
 
 from radixdeck.console.app import ConsoleApp
+from radixdeck.console.event_log import MAX_LINES
 from radixdeck.console.feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from radixdeck.console.fleet_state import NodeState
 from radixdeck.daemon.wire import CommandName, Keyframe, Reply, Status
+from radixdeck.policies import fold_ghosts, fold_others, fold_requests, fold_trends
 from radixdeck.policies.residency import RunState, fold
 
-from .synthetic import PER_REQUEST, SyntheticRun
+from .synthetic import AGENTS, PER_REQUEST, SyntheticRun
 
 NODE, RUN = "bench", "bench-1"
 BATCH_S = 0.032
@@ -164,7 +166,7 @@ def _note(values: list[float], value: float) -> None:
 
 
 def _sizes(entry: NodeState | None) -> dict[str, int]:
-    """How many of each thing the state and the log hold. All are bounded, by the cache or by a number."""
+    """How many of each thing the state and the log hold."""
     if entry is None:
         return {}
     run = entry.run
@@ -177,6 +179,20 @@ def _sizes(entry: NodeState | None) -> dict[str, int]:
         "hurts": len(run.hurts),
         "moments": sum(map(len, run.trends.values())),
         "log_lines": len(entry.log),
+    }
+
+
+def bounds(nodes: int) -> dict[str, int]:
+    """The most that there may be of each of `_sizes`: what the cache holds, else the numbers that the fold keeps to."""
+    return {
+        "nodes": nodes,
+        "agents": fold_others.AGENTS_KEPT,
+        "requests": fold_requests.REQUESTS_KEPT,
+        "sessions": fold_requests.SESSIONS_KEPT,
+        "ghosts": fold_ghosts.OWNERS * fold_ghosts.GHOSTS_PER_OWNER,
+        "hurts": fold_ghosts.HURTS_KEPT,
+        "moments": len(AGENTS) * fold_trends.MOST,
+        "log_lines": MAX_LINES,
     }
 
 

@@ -13,7 +13,6 @@ STUDENT_95 = {1: 12.71, 2: 4.3, 3: 3.18, 4: 2.78, 6: 2.45, 8: 2.31, 10: 2.23, 14
 """Student's t for 95 % by degrees of freedom; of those between the next lower one, which errs to the safe side."""
 SETTLING = 1 / 3
 """This share of a series at its begin is left out: caches and the log fill."""
-BOUND_GROWTH = 1.05
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,7 @@ def growth(values: Sequence[float], every_s: float) -> Growth:
     return Growth(slope / block_h, student * error / block_h, level)
 
 
-def unbounded(live: Sequence[Mapping[str, int]]) -> list[str]:
-    """What grew from the middle third of a run to its last one: state that is not bounded, or not settled yet."""
-    third = len(live) // 3
-    if not third:
-        return []
-    middle, last = live[third : 2 * third], live[-third:]
+def beyond(live: Sequence[Mapping[str, int]], bounds: Mapping[str, int]) -> list[str]:
+    """What was ever more than its bound, or has none: state that may grow without an end."""
     names = sorted({name for sizes in live for name in sizes})
-    return [
-        name
-        for name in names
-        if max(sizes.get(name, 0) for sizes in last) > BOUND_GROWTH * max(sizes.get(name, 0) for sizes in middle)
-    ]
+    return [name for name in names if max(sizes.get(name, 0) for sizes in live) > bounds.get(name, -1)]

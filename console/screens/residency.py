@@ -21,7 +21,7 @@ from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import Queue, turn_words
 from ..widgets.map_view import SHADES, MapView
-from ..widgets.panel import Panel
+from ..widgets.panel import CursorPanel, Panel
 from ..words import brief, clip, parts, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
 
@@ -121,7 +121,7 @@ class ResidencyScreen(ActingScreen):
                 yield MapView(id="map")
                 yield Panel(id="legend")
             with VerticalScroll(id="side", can_focus=False):
-                yield Panel(id="node")
+                yield CursorPanel(id="node")
                 yield Panel(id="victims")
                 yield Panel(id="gone")
 

@@ -11,7 +11,7 @@ import pytest
 from radixdeck.demos.bench_console import FLOORS, judgement, report, verdict
 from radixdeck.demos.bench_console_picture import draw
 from radixdeck.demos.bench_recording import open_and_seek, write_recording
-from radixdeck.demos.soak import growth, unbounded
+from radixdeck.demos.soak import beyond, growth
 from radixdeck.demos.synthetic import NODE_TOKENS, PER_REQUEST, SyntheticRun
 from radixdeck.policies.residency import RunState, fold, resident_tokens
 
@@ -44,16 +44,17 @@ def test_memory_that_grows_has_a_slope_with_its_confidence() -> None:
         growth([], 1.0)
 
 
-def test_state_that_is_not_bounded_is_named() -> None:
-    live = [{"nodes": 2_000 + place % 3, "leak": 10 * place} for place in range(60)]
-    assert unbounded(live) == ["leak"]
-    assert unbounded(live[:2]) == []
+def test_state_beyond_its_bound_is_named() -> None:
+    live = [{"nodes": 2_000, "leak": 10 * place, "log_lines": 5_000} for place in range(60)]
+    assert beyond(live, {"nodes": 2_000, "leak": 500, "log_lines": 5_000}) == ["leak"]
+    assert beyond(live, {"nodes": 2_000, "leak": 600}) == ["log_lines"]
+    assert beyond([], {}) == []
 
 
 def test_growth_and_leaks_are_judged() -> None:
-    flat = {"mb_per_hour_at_most": 3.0, "grew": []}
+    flat = {"mb_per_hour_at_most": 3.0, "beyond_bounds": []}
     assert verdict({"soak": flat}) == {"memory_flat": True}
-    for worse in ({"mb_per_hour_at_most": 11.0}, {"mb_per_hour_at_most": None}, {"grew": ["ghosts"]}):
+    for worse in ({"mb_per_hour_at_most": 11.0}, {"mb_per_hour_at_most": None}, {"beyond_bounds": ["ghosts"]}):
         assert verdict({"soak": {**flat, **worse}}) == {"memory_flat": False}
     assert judgement({"a": True, "b": False}) == "verdict: 1 of 2 floors met; missed b"
 
