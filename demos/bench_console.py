@@ -175,7 +175,10 @@ def _line(found: dict[str, Any]) -> str:
 def _recording(path: Path, events: int, nodes: int, progress: Progress) -> dict[str, Any]:
     progress.say(f"a recording of {events:,} events")
     begun_s = time.monotonic()
-    said = lambda made: progress.say(f"  {made:,} events after {time.monotonic() - begun_s:.0f} s")  # noqa: E731
+
+    def said(made: int) -> None:
+        progress.say(f"  {made:,} events after {time.monotonic() - begun_s:.0f} s")
+
     asyncio.run(write_recording(path, events, nodes, said))
     found = asyncio.run(open_and_seek(path))
     return {**found, "megabytes": round(path.stat().st_size / 1e6, 1)}
