@@ -23,6 +23,7 @@ from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
 from .keymap import APP_BINDINGS, checked
+from .oddities import Oddities
 from .replay_keys import REPLAY_ACTIONS, ask_for_time
 from .screens.agents import AgentsScreen
 from .screens.base import MODES, DeckScreen
@@ -104,6 +105,7 @@ class ConsoleApp(App[None]):
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
         self._whatifs = WhatIfWorker(replay.path if replay else None)
         self.shadows = ShadowWorker(replay.path if replay else None)
+        self._oddities = Oddities()
         self._looked_at = ""
         self._animate = animate
         self._drawn_s = self._tabled_s = self._ready_s = 0.0
@@ -166,6 +168,8 @@ class ConsoleApp(App[None]):
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)
+        for words in self._oddities.news(self.fleet, self.feed, replayed=self.replay is not None) if tables else ():
+            self.notify(words, severity="warning", timeout=8, markup=False)
         if self.replay is not None and self.replay.notice:
             self.notify(self.replay.notice, timeout=4, markup=False)
             self.replay.notice = ""

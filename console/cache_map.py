@@ -129,14 +129,6 @@ class Victim(NamedTuple):
     parts: dict[str, float]
 
 
-def next_victims(run: RunState, scores: Iterable[SubjectScore], limit: int) -> list[Victim]:
-    """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned ones
-    last. Where no score is known for any, plainly by oldest use."""
-    parents = {view.parent for view in run.nodes.values()}
-    leaves = [victim for node, victim in victims_of(run, scores).items() if node not in parents]
-    return sorted(leaves, key=urgency)[:limit]
-
-
 def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victim]:
     """Every resident node as something that may go."""
     known = _by_subject(scores)

@@ -70,6 +70,7 @@ class ReplayFeed:
         self._seek_ns: int | None = session.first_ns
         self._steps = 0
         self._ticked_s = 0.0
+        self._told_of_skipped = False
         self._wake = asyncio.Event()
         self._jump = 0
         self.sort: Sort = SORTS[0]
@@ -158,6 +159,7 @@ class ReplayFeed:
         while True:
             for message in await self._due():
                 yield message
+            self._tell_of_skipped()
             if self._seek_ns is None and self._twin.is_behind(self._seq):
                 # Whoever seeks on does not wait for what the policies thought here.
                 await asyncio.to_thread(self._twin.follow, self._seq)
@@ -235,6 +237,13 @@ class ReplayFeed:
         if found:
             self._seq = found[-1][0]
         return list(self._as_message(found))
+
+    def _tell_of_skipped(self) -> None:
+        """Events that this version cannot read are left out, and that is said once."""
+        if self._session.skipped and not self._told_of_skipped:
+            self._told_of_skipped = True
+            by = self._session.info.version
+            self.notice = f"left out: events of a kind that this version does not know (written by radixdeck {by})"
 
     def _as_message(self, found: list[tuple[int, AnyEvent]]) -> list[NodeEvents]:
         run = self._session.info.run

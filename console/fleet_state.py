@@ -26,10 +26,16 @@ from .feed_messages import (
 from .sentences import sentence
 from .theme import AgentMark, agent_marks
 
+JUMP_S = 60.0
+
 
 @dataclass
 class NodeState:
-    """One daemon. `run` is folded up to event `seq` of run `run_id`; `synced`: a keyframe has been seen."""
+    """One daemon. `run` is folded up to event `seq` of run `run_id`; `synced`: a keyframe has been seen.
+
+    `clock_jumps`: how often its clock went ahead of the time that passed here, or back, by JUMP_S or more; the last
+    time by `clock_jump_s`.
+    """
 
     node: str
     status: Status | None = None
@@ -40,6 +46,8 @@ class NodeState:
     table: PoliciesTable | None = None
     log: EventLog = field(default_factory=EventLog)
     unknown_events: int = 0
+    clock_jumps: int = 0
+    clock_jump_s: float = 0.0
     heard_s: float = 0.0
     folded_s: float = 0.0
 
@@ -127,6 +135,8 @@ class FleetState:
         """Fold what is new; what the keyframe contained already is only written to the log."""
         if not entry.synced or message.run != entry.run_id:
             return
+        if self._event_clock is None and message.last_seq > entry.seq and message.events:
+            self._watch_clock(entry, message.events[-1][1].t_ns)
         for seq, event in message.events:
             if seq > entry.seq:
                 fold(entry.run, event)
@@ -135,3 +145,13 @@ class FleetState:
             entry.seq = message.last_seq
             entry.folded_s = self._clock()
         entry.unknown_events += message.unknown
+
+    def _watch_clock(self, entry: NodeState, t_ns: int) -> None:
+        """Late events are no jump: ahead is judged by the time that passed here, back by what the node said before."""
+        if not entry.folded_s or not entry.run.t_ns:
+            return
+        back_s = (t_ns - entry.run.t_ns) / 1e9
+        ahead_s = back_s - (self._clock() - entry.folded_s)
+        if ahead_s >= JUMP_S or back_s <= -JUMP_S:
+            entry.clock_jumps += 1
+            entry.clock_jump_s = ahead_s if ahead_s > 0 else back_s

@@ -63,9 +63,6 @@ class Queue:
         self._places = {victim.view.node: place for place, victim in enumerate(self.order)}
         self._before = [0, *accumulate(victim.view.tokens for victim in self.order)]
 
-    def __contains__(self, node: int) -> bool:
-        return node in self._places
-
     def next(self, limit: int) -> list[Victim]:
         """The leaves in the order in which the engine would take them: lowest score first, ties by oldest use, pinned
         ones last. Where no score is known for any, plainly by oldest use."""

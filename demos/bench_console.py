@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import math
 import os
 import pty
 import select
@@ -20,22 +21,16 @@ import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
 
-from radixdeck.console.feed import ReplayFeed
-from radixdeck.policies.residency import RunState, fold
-from radixdeck.storage.files import RunInfo
-from radixdeck.storage.recorder import MAX_BACKLOG, Recorder
-from radixdeck.storage.session import open_session
-
-from .bench_console_child import NODE, RUN, SETTLE_S, Notes, Task
-from .measure import percentile
+from .bench_console_child import SETTLE_S, Notes, Task, bounds
+from .bench_console_picture import draw
+from .bench_recording import ms, open_and_seek, write_recording
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save, table
-from .synthetic import PER_REQUEST, SyntheticRun
+from .soak import beyond, growth
 
 COLUMNS, ROWS = 200, 60
 SCREENS = ("residency", "agents", "events", "requests", "harm")
@@ -43,7 +38,8 @@ KEY_EVERY_S = 0.37
 KEY = b"j"
 FLOORS = {"cpu_percent": 25.0, "frame_p95_ms": 50.0, "key_p95_ms": 100.0, "event_p95_ms": 150.0}
 OPEN_FLOOR_S, SEEK_FLOOR_S = 2.0, 0.1
-SEEKS = 60
+FLAT_MB_PER_HOUR = 10.0
+"""Memory is flat if its growth, at the upper end of its 95 % confidence, stays below this."""
 
 
 class BenchError(RuntimeError):
@@ -95,9 +91,9 @@ def measure(screen: str, seconds: float, per_s: int, nodes: int, folder: Path) -
     """One screen in numbers."""
     notes, sent_s, written = run_screen(Task(screen, seconds, per_s, nodes, str(folder / f"{screen}.json")))
     waited = [shown - sent for sent, shown in zip(sent_s, notes.keys, strict=False) if sent >= notes.began_s]
-    half = len(notes.rss_bytes) // 2
     return {
         "cpu_percent": round(100 * notes.cpu_s / notes.wall_s, 1),
+        "frame_cpu_p95_ms": _ms(notes.frames_cpu_s, 95),
         "frame_p50_ms": _ms(notes.frames_s, 50),
         "frame_p95_ms": _ms(notes.frames_s, 95),
         "key_p50_ms": _ms(waited, 50),
@@ -106,77 +102,37 @@ def measure(screen: str, seconds: float, per_s: int, nodes: int, folder: Path) -
         "event_p50_ms": _ms(notes.events_s, 50),
         "event_p95_ms": _ms(notes.events_s, 95),
         "events_per_s": round(notes.folded / notes.wall_s, 1),
-        "frames_per_s": round(len(notes.frames_s) / notes.wall_s, 2),
+        "frames_per_s": round(notes.frames / notes.wall_s, 2),
         "kilobytes_per_s": round(written / 1000 / (notes.wall_s + SETTLE_S), 1),
         "rss_mb": round(notes.rss_bytes[-1] / 1e6, 1),
-        "rss_growth_kb_per_s": round(slope(notes.rss_bytes[half:]) / 1000, 2),
+        "load_1min": round(os.getloadavg()[0], 2),
         "wall_s": round(notes.wall_s, 1),
     }
 
 
-def slope(values: Sequence[int]) -> float:
-    """Least-squares growth per place of a series, 0 of fewer than two."""
-    number = len(values)
-    if number < 2:
-        return 0.0
-    middle, mean = (number - 1) / 2, sum(values) / number
-    above = sum((place - middle) * (value - mean) for place, value in enumerate(values))
-    return above / sum((place - middle) ** 2 for place in range(number))
+def _ms(values_s: Sequence[float], percent: float) -> float:
+    return ms(list(values_s), percent)
 
 
-def _ms(values_s: Sequence[float], share: float) -> float:
-    return round(1000 * percentile(list(values_s), share), 1) if values_s else 0.0
-
-
-# ---- a recording ----------------------------------------------------------------------------------------------------
-
-
-async def write_recording(path: Path, events: int, nodes: int) -> None:
-    """A recording of `events` events as a daemon would have written it at 500 a second."""
-    run, state, t_ns = SyntheticRun(nodes), RunState(), 1_700_000_000_000_000_000
-    recorder = Recorder(path, RunInfo(run=RUN, node=NODE, started_ns=t_ns, version="bench", model="m", config={}))
-    seq, step_ns = 0, PER_REQUEST * 1_000_000_000 // 500
-    batches = run.requests(t_ns, step_ns)
-    batch = run.begin(t_ns)
-    while seq < events:
-        for event in batch:
-            seq += 1
-            fold(state, event)
-            recorder.record(seq, event)
-            if recorder.wants_keyframe:
-                recorder.keyframe(seq, state)
-        if recorder.backlog > MAX_BACKLOG // 4:
-            await recorder.flush()
-        batch = next(batches)
-    await recorder.close()
-
-
-async def open_and_seek(path: Path) -> dict[str, Any]:
-    """How long it takes from nothing to the first state on the feed, and from a seek to its state and log."""
-    begun_s = time.perf_counter()
-    session = open_session(path)
-    feed = ReplayFeed(session, playing=False)
-    messages = aiter(feed)
-    for _ in range(3):
-        await anext(messages)
-    opened_s = time.perf_counter() - begun_s
-    await anext(messages)
-    rng, took_s = Random(3), list[float]()
-    for _ in range(SEEKS):
-        begun_s = time.perf_counter()
-        feed.seek(rng.randrange(session.first_ns, session.last_ns))
-        await anext(messages)
-        await anext(messages)
-        took_s.append(time.perf_counter() - begun_s)
-    events = session.last_seq - session.first_seq + 1
-    session.close()
-    return {
-        "events": events,
-        "open_s": round(opened_s, 3),
-        "seek_p50_ms": _ms(took_s, 50),
-        "seek_p95_ms": _ms(took_s, 95),
-        "seek_max_ms": round(1000 * max(took_s), 1),
+def soak(seconds: float, per_s: int, nodes: int, folder: Path) -> tuple[dict[str, Any], list[float]]:
+    """The residency screen for long: how memory grew, with its confidence, and whether what lives stayed bounded. Also
+    the resident megabytes, one a second."""
+    notes, _, _ = run_screen(Task("residency", seconds, per_s, nodes, str(folder / "soak.json")))
+    rss_mb = [size / 1e6 for size in notes.rss_bytes]
+    found = growth(rss_mb, notes.wall_s / max(1, len(rss_mb)))
+    result = {
+        "minutes": round(notes.wall_s / 60, 1),
+        "cpu_percent": round(100 * notes.cpu_s / notes.wall_s, 1),
+        "events": notes.folded,
+        "frames": notes.frames,
+        "rss_mb": round(found.level, 1),
+        "mb_per_hour": round(found.per_hour, 2),
+        "mb_per_hour_plus_minus": round(found.plus_minus, 2) if math.isfinite(found.plus_minus) else None,
+        "mb_per_hour_at_most": round(found.at_most, 2) if math.isfinite(found.plus_minus) else None,
+        "live_at_the_end": notes.live[-1] if notes.live else {},
+        "beyond_bounds": beyond(notes.live, bounds(nodes)),
     }
+    return result, rss_mb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,55 +140,108 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parse(arguments)
     progress = Progress()
     results: dict[str, Any] = {}
+    rss_mb: list[float] = []
     try:
         with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
-            for screen in told.screens:
-                progress.say(f"{screen}: {told.seconds:g} s, {told.per_s} events/s, {told.nodes} nodes")
+            for number, screen in enumerate(told.screens, 1):
+                progress.say(f"{number} of {len(told.screens)}, {screen}: {told.seconds:g} s, {told.per_s} events/s, "
+                             f"{told.nodes} nodes")  # fmt: skip
                 results[screen] = measure(screen, told.seconds, told.per_s, told.nodes, Path(folder))
+                progress.say(_line(results[screen]))
             if told.events:
-                progress.say(f"a recording of {told.events:,} events")
-                path = Path(folder) / "long.db"
-                asyncio.run(write_recording(path, told.events, told.nodes))
-                results["recording"] = asyncio.run(open_and_seek(path))
-                results["recording"]["megabytes"] = round(path.stat().st_size / 1e6, 1)
+                results["recording"] = _recording(Path(folder) / "long.db", told.events, told.nodes, progress)
+            if told.soak:
+                progress.say(f"soak: residency for {told.soak:g} s")
+                results["soak"], rss_mb = soak(told.soak, told.per_s, told.nodes, Path(folder))
     except (BenchError, OSError) as error:
         progress.say(f"bench_console: {error}")
         return 2
-    print(report(results))
-    settings = {"columns": COLUMNS, "rows": ROWS, "seconds": told.seconds, "per_s": told.per_s, "nodes": told.nodes}
+    settings = {"columns": COLUMNS, "rows": ROWS, "seconds": told.seconds, "per_s": told.per_s, "nodes": told.nodes,
+                "soak_s": told.soak}  # fmt: skip
     record = Record(kind="console", at=now_utc(), machine=machine(), settings=settings, results=results,
                     verdict=verdict(results))  # fmt: skip
-    progress.say(f"record {save(record, told.out)}")
+    path = save(record, told.out)
+    progress.say(f"record {path}")
+    progress.say(_picture(path.with_suffix(".png"), results, rss_mb))
+    print(report(results))
+    print(judgement(record.verdict))
     return 0
 
 
+def _line(found: dict[str, Any]) -> str:
+    return "  " + ", ".join(f"{name} {found[name]:g}" for name in FLOORS)
+
+
+def _recording(path: Path, events: int, nodes: int, progress: Progress) -> dict[str, Any]:
+    progress.say(f"a recording of {events:,} events")
+    begun_s = time.monotonic()
+
+    def said(made: int) -> None:
+        progress.say(f"  {made:,} events after {time.monotonic() - begun_s:.0f} s")
+
+    asyncio.run(write_recording(path, events, nodes, said))
+    found = asyncio.run(open_and_seek(path))
+    return {**found, "megabytes": round(path.stat().st_size / 1e6, 1)}
+
+
+def _picture(path: Path, results: dict[str, Any], rss_mb: list[float]) -> str:
+    """Draw it if matplotlib is there; what became of it."""
+    screens = _screens(results)
+    if not screens and not rss_mb:
+        return "no picture: nothing to draw"
+    try:
+        draw(path, screens, FLOORS, rss_mb)
+    except ImportError:
+        return "no picture: matplotlib is not installed"
+    return f"picture {path}"
+
+
+def _screens(results: dict[str, Any]) -> dict[str, Any]:
+    return {name: found for name, found in results.items() if name not in ("recording", "soak")}
+
+
 def verdict(results: dict[str, Any]) -> dict[str, Any]:
-    """Which floors were met, by the worst screen."""
-    screens = [found for name, found in results.items() if name != "recording"]
-    met: dict[str, Any] = {name: all(found[name] < floor for found in screens) for name, floor in FLOORS.items()}
+    """Which floors were met, by the worst screen; of what was not measured nothing is said."""
+    screens = _screens(results)
+    met: dict[str, Any] = {}
+    if screens:
+        met |= {name: all(found[name] < floor for found in screens.values()) for name, floor in FLOORS.items()}
     if recording := results.get("recording"):
         met["open_s"] = recording["open_s"] < OPEN_FLOOR_S
         met["seek_p95_ms"] = recording["seek_p95_ms"] < 1000 * SEEK_FLOOR_S
+    if soaked := results.get("soak"):
+        at_most = soaked["mb_per_hour_at_most"]
+        met["memory_flat"] = at_most is not None and at_most < FLAT_MB_PER_HOUR and not soaked["beyond_bounds"]
     return met
 
 
+def judgement(met: dict[str, Any]) -> str:
+    """The verdict in one line."""
+    missed = [name for name, true in met.items() if not true]
+    return f"verdict: {len(met) - len(missed)} of {len(met)} floors met" + (f"; missed {', '.join(missed)}" if missed
+                                                                            else "")  # fmt: skip
+
+
 def report(results: dict[str, dict[str, Any]]) -> str:
-    """Screens side by side with their floors, then the recording."""
-    screens = {name: found for name, found in results.items() if name != "recording"}
+    """Screens side by side with their floors, then the recording and the soak."""
+    screens = _screens(results)
     names = list(next(iter(screens.values()))) if screens else []
     rows = [[name, *(f"{found[name]:g}" for found in screens.values()), f"{FLOORS.get(name, ''):}"] for name in names]
     text = table(["", *screens, "floor"], rows) if screens else ""
-    recording = results.get("recording")
-    return text + (f"\n\n{', '.join(f'{name} {value:,}' for name, value in recording.items())}" if recording else "")
+    for name in ("recording", "soak"):
+        if found := results.get(name):
+            text += f"\n\n{name}: " + ", ".join(f"{key} {value}" for key, value in found.items())
+    return text
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_console", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="for each screen [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=25.0, help="for each screen [%(default)s]")
     parser.add_argument("--per-s", type=int, default=500, help="events a second [%(default)s]")
     parser.add_argument("--nodes", type=int, default=2_000, help="resident [%(default)s]")
     parser.add_argument("--screens", nargs="*", default=list(SCREENS), help="which [all of %(default)s]")
     parser.add_argument("--events", type=int, default=1_000_000, help="of the recording, 0 for none [%(default)s]")
+    parser.add_argument("--soak", type=float, default=0.0, help="seconds, 0 for none; 600 for a verdict [%(default)s]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the record [%(default)s]")
     return parser.parse_args(arguments)
 

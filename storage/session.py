@@ -3,9 +3,11 @@ the daemon still records."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -99,9 +101,10 @@ class Session:
 
     def state_after(self, seq: int) -> RunState:
         """The run right after event `seq`, also where several arrived at one moment."""
-        keyframe, state = self._keyframe(seq)
-        for _, event in self._events("seq > ? AND seq <= ? ORDER BY seq", (keyframe, seq)):
-            fold(state, event)
+        with _uncollected():
+            keyframe, state = self._keyframe(seq)
+            for _, event in self._events("seq > ? AND seq <= ? ORDER BY seq", (keyframe, seq)):
+                fold(state, event)
         return state
 
     def keyframes(self, after_seq: int, upto_seq: int) -> list[int]:
@@ -226,6 +229,18 @@ class Session:
                 yield int(row["seq"]), ev.decode(str(row["body"]).encode())
             except msgspec.DecodeError:
                 self.skipped += 1
+
+
+@contextlib.contextmanager
+def _uncollected() -> Generator[None]:
+    """No search for garbage inside: thousands of new objects set it off again and again, and none of them is any."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _unpacked(blob: object, decoder: msgspec.json.Decoder[_T]) -> _T | None:

@@ -24,7 +24,7 @@ from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import Queue, turn_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
-from ..widgets.panel import Panel
+from ..widgets.panel import CursorPanel, Panel
 from ..widgets.tree_view import HEAD, Standing, TreeView
 from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
@@ -143,7 +143,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
                 yield TreeView(id="tree")
                 yield Panel(id="legend")
             with VerticalScroll(id="side", can_focus=False):
-                yield Panel(id="node")
+                yield CursorPanel(id="node")
                 yield Panel(id="victims")
                 yield Panel(id="gone")
         yield FilterBar()

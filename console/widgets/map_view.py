@@ -155,7 +155,8 @@ class MapView(Widget, can_focus=True):
             segments.append(self._drawn(span, cell, upto))
             cell, place = upto, place + 1
         drawn = max(0, end - y * width)
-        return Strip(segments, drawn) if drawn == width else Strip(segments, drawn).adjust_cell_length(width)
+        strip = Strip(segments, drawn)
+        return strip if drawn == width else strip.adjust_cell_length(width, self.rich_style)
 
     def _drawn(self, span: Span, first: int, end: int) -> Segment:
         """The cells `first` to `end` of one span."""

@@ -7,7 +7,10 @@ from textual.widgets import Static
 
 
 class Panel(Static):
-    """Same content, same look; an update that leaves its height as it is redraws this panel alone."""
+    """Same content, same look; an update that leaves its height as it is redraws this panel alone. `shrinks`: False
+    keeps the height that it once had, for one that follows a cursor over things of more and of less to say."""
+
+    shrinks = True
 
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
         """Show something else. `layout`: False never lays out."""
@@ -20,5 +23,11 @@ class Panel(Static):
         if height is not None and not height.is_auto:
             return
         needed = self.visual.get_height(self.styles.get_rules(), self.content_size.width)
-        if needed != self.content_size.height:
+        if needed > self.content_size.height or (self.shrinks and needed < self.content_size.height):
             self.refresh(layout=True)
+
+
+class CursorPanel(Panel):
+    """What is under the cursor, in a height that does not jump at every key."""
+
+    shrinks = False

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario import folded, run_events
 
-from radixdeck.console.cache_map import PENDING, held_tokens, in_order, lay_out, next_victims, score_of
+from radixdeck.console.cache_map import PENDING, held_tokens, in_order, lay_out, score_of
+from radixdeck.console.victim_order import Queue
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.residency import AgentStats, NodeView, RunState
@@ -73,7 +74,7 @@ def test_victims_without_scores_go_by_oldest_use_leaves_only_pinned_last() -> No
         anchor(3, 10, "b", last_use_ns=2, pinned=True),
         anchor(4, 10, "c", last_use_ns=5),
     )
-    assert [victim.view.node for victim in next_victims(run, (), 9)] == [4, 2, 3]
+    assert [victim.view.node for victim in Queue(run, ()).next(9)] == [4, 2, 3]
 
 
 def test_victims_with_scores_go_by_score_and_keep_its_parts() -> None:
@@ -82,7 +83,7 @@ def test_victims_with_scores_go_by_score_and_keep_its_parts() -> None:
         SubjectScore(role="anchor", agents=("a",), key=0.9, parts={"rate_per_s": 0.9}),
         SubjectScore(role="anchor", agents=("b",), key=0.1),
     ]
-    first, second = next_victims(run, scores, 2)
+    first, second = Queue(run, scores).next(2)
     assert (first.view.node, second.view.node, second.parts) == (2, 1, {"rate_per_s": 0.9})
 
 
@@ -103,4 +104,4 @@ def test_moving_stays_on_the_map(places: int) -> None:
 def test_pinning_an_agent_pins_its_nodes() -> None:
     run = tree(anchor(1, 10, "a", last_use_ns=1), anchor(2, 10, "b", last_use_ns=2))
     run.agents["a"].pinned = True
-    assert [(victim.view.node, victim.pinned) for victim in next_victims(run, (), 2)] == [(2, False), (1, True)]
+    assert [(victim.view.node, victim.pinned) for victim in Queue(run, ()).next(2)] == [(2, False), (1, True)]

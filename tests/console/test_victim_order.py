@@ -5,7 +5,7 @@ from __future__ import annotations
 from scenario import folded, run_events
 from staging import LARGE, console, drawn
 
-from radixdeck.console.cache_map import next_victims
+from radixdeck.console.cache_map import urgency
 from radixdeck.console.victim_order import Queue, Turn, in_order, turn_words
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.residency import NodeView, RunState
@@ -49,8 +49,11 @@ def test_every_node_has_its_turn_and_the_first_are_the_next_victims() -> None:
     state = folded(run_events())
     order = list(in_order(state, ()))
     assert sorted(victim.view.node for victim in order) == sorted(state.nodes)
-    assert Queue(state, ()).next(5) == next_victims(state, (), 5)
-    assert order[0] == next_victims(state, (), 1)[0]
+    parents = {view.parent for view in state.nodes.values()}
+    leaves = [victim for victim in order if victim.view.node not in parents]
+    assert Queue(state, ()).next(5) == leaves[:5]
+    assert leaves == sorted(leaves, key=urgency)
+    assert order[0] == leaves[0]
 
 
 def test_a_ring_in_an_odd_stream_ends() -> None:
