@@ -81,7 +81,8 @@ def arranged(steps: Iterable[Step], agents: list[str]) -> list[str]:
     ahead: dict[str, list[Step]] = {}
     for step in steps:
         ahead.setdefault(step.source, []).append(step)
-    order, left, here = [START], dict.fromkeys(agents), START
+    here: str = START
+    order, left = [here], dict.fromkeys(agents)
     while left:
         known = [step for step in ahead.get(here, ()) if step.target in left]
         here = max(known, key=lambda step: step.number).target if known else next(iter(left))

@@ -50,12 +50,12 @@ AGENT_COLOURS = (
     "#e0693a",
     "#7f9cf5",
     "#b5c98f",
-    "#c9a27a",
-    "#9fd8df",
-    "#b48ce0",
-    "#a3a9b3",
+    "#b9f8e3",
+    "#50e3f8",
+    "#a465f8",
+    "#e3f8b9",
 )
-"""Okabe and Ito's set, lightened for a dark ground, then neighbours that differ from it in lightness as well."""
+"""Okabe and Ito's set, lightened for a dark ground, then what stays furthest from it to colour-blind eyes too."""
 
 SHARED_COLOUR = "#c9ced6"
 UNOWNED_COLOUR = "#6b7480"

@@ -4,6 +4,9 @@ Every tab runs a console of its own. What opens the page can give orders, so oth
 other users of the machine, are kept out: by the key, by the name that was asked for and by the page that asks.
 """
 
+# textual-serve types paths without their parameter.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import re

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -38,6 +39,9 @@ async def serving(folder: Path) -> AsyncGenerator[DeckServer]:
         yield server
     finally:
         await runner.cleanup()
+        # textual-serve leaves its children's pipes to the garbage collector, which must not come after the event loop.
+        gc.collect()
+        await asyncio.sleep(0)
 
 
 def jar() -> aiohttp.CookieJar:
