@@ -134,11 +134,8 @@ class WhatIfScreen(DeckScreen):
             self.run_worker(self._ask_values(case), exclusive=True)
 
     async def _ask_values(self, case: Case) -> None:
-        known = (
-            next((p.tunables for p in policy_table(self.entry).policies if p.name == case.policy), [])
-            if self.entry
-            else []
-        )
+        policies = policy_table(self.entry).policies if self.entry else []
+        known = [tunable for policy in policies if policy.name == case.policy for tunable in policy.tunables]
         doc = "name=value, ... of: " + ", ".join(f"{one.name} ({one.value:g})" for one in known)
         now = ", ".join(f"{name}={value:g}" for name, value in case.values)
         typed = await self.deck.push_screen_wait(Ask(f"Tunables of {case.policy}", now, doc, parse_values))
@@ -149,7 +146,7 @@ class WhatIfScreen(DeckScreen):
     def action_go_to_difference(self) -> None:
         runs = self.deck.whatifs(self.entry)[0] if self.entry else None
         case = self._selected(self.entry) if self.entry else None
-        if runs is None or case not in runs.outcomes or self.deck.replay is None:
+        if runs is None or case is None or case not in runs.outcomes or self.deck.replay is None:
             self.notify("run a row of a replay first", severity="warning", timeout=4)
             return
         base = self._base if self._base in runs.outcomes else None
