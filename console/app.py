@@ -30,6 +30,7 @@ from .screens.base import MODES, DeckScreen
 from .screens.events import EventsScreen
 from .screens.fleet import FleetScreen
 from .screens.harm import HarmScreen
+from .screens.orders import OrdersScreen
 from .screens.policies import PoliciesScreen
 from .screens.requests import RequestsScreen
 from .screens.residency import ResidencyScreen
@@ -275,6 +276,11 @@ class ConsoleApp(App[None]):
         """One of ACTS, about what is selected on the screen in front."""
         act = next(act for act in ACTS if act.name == name)
         self.run_worker(carry_out(self, act), group="asking", exclusive=True)
+
+    def action_orders(self) -> None:
+        """What operators did, over the screen in front."""
+        if isinstance(self.screen, DeckScreen):
+            self.push_screen(OrdersScreen(self.screen.shown_mode))
 
     def flush(self) -> None:
         """Empty the cache, if somebody means it."""

@@ -36,11 +36,11 @@ def draw(curve: Curve, width: int, height: int) -> Content:
 def words(curve: Curve) -> str:
     """'With 2x the KV memory the hit rate would be 62 %, with half of it 21 %.'"""
     now = curve.at(1.0)
-    told = [f"with {name} the hit rate would be {_rate(curve, times, now)}" for name, times in (
-        ("2x the KV memory", 2.0), ("4x", 4.0), ("half of it", 0.5))]  # fmt: skip
+    told = [f"{name} the hit rate would be {_rate(curve, times, now)}" for name, times in (
+        ("With 2x the KV memory", 2.0), ("with 4x", 4.0), ("with half of it", 0.5))]  # fmt: skip
     sample = f", of which one block in {curve.every} is followed" if curve.every > 1 else ""
     return (
-        f"{told[0].capitalize()}, {told[1]}, {told[2]}. At the memory there is ({tokens(curve.kv_tokens)}) plain LRU "
+        f"{told[0]}, {told[1]}, {told[2]}. At the memory there is ({tokens(curve.kv_tokens)}) plain LRU "
         f"would serve {now:.1%}; really {curve.live:.1%} is served ({MARK}). The curve is LRU's, of the last "
         f"{count(curve.requests, 'request')}{sample}; another policy has another one."
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+
+Answer = TypeVar("Answer")
 
 
 class Confirm(ModalScreen[bool]):
@@ -33,12 +36,12 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(answer)
 
 
-class Ask(ModalScreen[float | None]):
-    """A number; what cannot be read as one is said so and asked again. Escape gives None."""
+class Ask(ModalScreen[Answer | None], Generic[Answer]):
+    """A number, or whatever `read` makes of a line; what it cannot read is said so and asked again. Escape: None."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "cancel")]
 
-    def __init__(self, question: str, proposed: str, doc: str, read: Callable[[str], float]) -> None:
+    def __init__(self, question: str, proposed: str, doc: str, read: Callable[[str], Answer]) -> None:
         super().__init__()
         self._question, self._proposed, self._doc, self._read = question, proposed, doc, read
 

@@ -23,6 +23,7 @@ from .feed_messages import (
     NodePolicies,
     NodeStatus,
 )
+from .operator_log import OperatorLog
 from .sentences import sentence
 from .theme import AgentMark, agent_marks
 
@@ -45,6 +46,7 @@ class NodeState:
     synced: bool = False
     table: PoliciesTable | None = None
     log: EventLog = field(default_factory=EventLog)
+    orders: OperatorLog = field(default_factory=OperatorLog)
     unknown_events: int = 0
     clock_jumps: int = 0
     clock_jump_s: float = 0.0
@@ -127,6 +129,7 @@ class FleetState:
     def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:
         if keyframe.run != entry.run_id or keyframe.seq < entry.seq:
             entry.log.clear()
+            entry.orders.forget_after(keyframe.seq if keyframe.run == entry.run_id else -1)
         entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
         entry.synced = True
         entry.folded_s = self._clock()
@@ -138,6 +141,7 @@ class FleetState:
         if self._event_clock is None and message.last_seq > entry.seq and message.events:
             self._watch_clock(entry, message.events[-1][1].t_ns)
         for seq, event in message.events:
+            entry.orders.add(seq, event, entry.run if seq > entry.seq else None, entry.table)
             if seq > entry.seq:
                 fold(entry.run, event)
             entry.log.add(seq, event, sentence(event, entry.run))

@@ -24,6 +24,7 @@ APP_BINDINGS: list[Binding] = [
     Binding("right_parenthesis", "next_daemon(1)", show=False, key_display=")", id="app.after",
             tooltip="the daemon after"),
     Binding("question_mark", "help", "help", key_display="?", id="app.help", tooltip="what is focused, and every key"),
+    Binding("U", "orders", show=False, id="app.undo", tooltip="what operators did, and undo it"),
     Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
     Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
     Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),

@@ -14,10 +14,10 @@ QUIET_S = 2.0
 
 
 def rows(outcomes: list[Outcome]) -> Iterator[str]:
-    """One JSON object per what-if; `cached_by_request` is left out, rates (0 to 1) are added."""
+    """One JSON object per what-if; `cached_by_request` and `gone` are left out, rates (0 to 1) are added."""
     for outcome in outcomes:
         row = msgspec.to_builtins(outcome)
-        del row["cached_by_request"]
+        del row["cached_by_request"], row["gone"]
         for name in ("cached", "recorded", "bound"):
             row[f"{name}_rate"] = _share(row[f"{name}_tokens"], outcome.prompt_tokens)
         yield msgspec.json.encode(row).decode()

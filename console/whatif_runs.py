@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from radixdeck.policies.host import PolicyError
+from radixdeck.policies.host import PolicyError, TunableError
 from radixdeck.storage.errors import StorageError
 from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import Outcome, Recorded, what_if
+from radixdeck.storage.whatif import AS_IT_WAS, Change, Gone, Outcome, Recorded, what_if
 
 AS_RECORDED = "as recorded"
+AS_MODELLED = "as modelled"
 
 
 class Case(NamedTuple):
-    """One what-if to run: a policy, and the cache `times` as large as it was."""
+    """One what-if to run: a policy, the cache `times` as large as it was, and tunables of the policy's own. All of it
+    from after event `after_seq` on, -1 for the whole run; before that the run is as it was."""
 
     policy: str
     times: float = 1.0
+    after_seq: int = -1
+    values: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def words(self) -> str:
+        """'kv_caching, turnover 3'."""
+        named = [f"{name} {value:g}" for name, value in self.values]
+        return ", ".join([self.policy or AS_MODELLED, *named])
+
+
+MODELLED = Case(AS_IT_WAS)
+"""The run as it was, through the model: what anything from a moment on is compared with."""
 
 
 class Facts(NamedTuple):
@@ -37,6 +52,13 @@ class Difference(NamedTuple):
     request: Facts
     first_tokens: int
     second_tokens: int
+
+
+class OtherVictim(NamedTuple):
+    """The first eviction at which two runs part: what went in each, None in the one that evicted nothing more."""
+
+    first: Gone | None
+    second: Gone | None
 
 
 class Stopped(Exception):
@@ -69,7 +91,7 @@ class WhatIfs:
         self.failed.pop(case, None)
         try:
             self.outcomes[case] = self._run(case)
-        except (StorageError, PolicyError) as error:
+        except (StorageError, PolicyError, TunableError) as error:
             self.failed[case] = str(error)
         except Stopped:
             self.failed[case] = "stopped"
@@ -86,7 +108,12 @@ class WhatIfs:
                 if not request.warm
             }
             size = round(recorded.capacity_tokens * case.times) if recorded.capacity_tokens else None
-            return what_if(recorded, case.policy, size, progress=self._told)
+            tunables = tuple((case.policy, name, value) for name, value in case.values)
+            if case.after_seq < 0:
+                change = Change(-1, "", tunables) if tunables else None
+                return what_if(recorded, case.policy, size, change=change, progress=self._told)
+            change = Change(case.after_seq, case.policy, tunables, size)
+            return what_if(recorded, AS_IT_WAS, change=change, progress=self._told)
 
     def _told(self, share: float) -> None:
         self.progress = share
@@ -114,6 +141,28 @@ class WhatIfs:
             if first(seq) != second(seq):
                 return Difference(seq, self.requests[seq], first(seq), second(seq))
         return None
+
+    def other_victim(self, one: Case, other: Case, after_seq: int = -1) -> OtherVictim | None:
+        """Where two runs first evicted something else after event `after_seq`, None if they never did."""
+        first, second = ([gone for gone in self.outcomes[case].gone if gone.seq > after_seq] for case in (one, other))
+        for here, there in zip_longest(first, second):
+            if here is None or there is None or here.held != there.held or here.seq != there.seq:
+                return OtherVictim(here, there)
+        return None
+
+    def hit_series(self, case: Case | None, after_seq: int, places: int) -> list[float]:
+        """Hit rate of the requests after event `after_seq`, in at most so many equal parts of them."""
+        served = self.served(case)
+        later = sorted(seq for seq in self.requests if seq > after_seq)
+        places = min(places, len(later))
+        cut = [later[len(later) * place // places : len(later) * (place + 1) // places] for place in range(places)]
+        prompts = [sum(self.requests[seq].prompt_tokens for seq in part) for part in cut]
+        return [sum(map(served, part)) / prompt if prompt else 0.0 for part, prompt in zip(cut, prompts, strict=True)]
+
+    def moment_of(self, seq: int) -> int:
+        """When event `seq` came, UTC nanoseconds. Raises StorageError."""
+        with open_session(self.path) as session:
+            return session.arrived_ns(seq)
 
     def by_agent(self, case: Case | None, after_seq: int = -1) -> dict[str, tuple[int, int]]:
         """(prompt, cached) tokens by agent, the one that asked most first."""

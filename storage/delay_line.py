@@ -104,7 +104,8 @@ class DelayLine:
                 late = self._now_ns - head.event.t_ns > PATIENCE_S * 1e9 or len(self._line) > MOST_WAITING
                 if not late:
                     return
-                self._open.pop(head.event.rid, None)  # pyright: ignore[reportAttributeAccessIssue]
+                if isinstance(head.event, PrefixMatched):
+                    self._open.pop(head.event.rid, None)
                 self._give_up(head)
             self._line.popleft()
             yield Fed(head.seq, head.event, _request(head), head.last)

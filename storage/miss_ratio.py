@@ -8,6 +8,7 @@ together have one time, that of the deepest.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from itertools import groupby
 from typing import NamedTuple
@@ -41,7 +42,7 @@ class Curve(NamedTuple):
 
     def at(self, times: float) -> float:
         """The rate at one of SIZES, or between two."""
-        return float(np.interp(np.log2(times), np.log2(SIZES), self.rates))
+        return float(np.interp(math.log2(times), [math.log2(size) for size in SIZES], self.rates))
 
 
 class _Running(NamedTuple):

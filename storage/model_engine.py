@@ -56,6 +56,10 @@ class ModelEngine:
         self._anchor: AnchorMeasured | None = None
         self._cache = self._new_cache(1)
 
+    def ordered(self, event: EngineEvent) -> None:
+        """An order that the recording does not have: the policies hear of it, and it disturbs nothing else."""
+        self._stream.emit(event)
+
     def resize(self, kv_tokens: int) -> None:
         """Go on with a cache of another size; what is too much goes when room is needed next."""
         self._kv_tokens = kv_tokens

@@ -18,12 +18,14 @@ from radixdeck.policies.events import (
     CacheFlushed,
     EngineEvent,
     EngineStarted,
+    NodeEvicted,
     PolicyFailed,
     PolicySwitched,
     PrefixInserted,
     PrefixMatched,
+    TunableChanged,
 )
-from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.host import FALLBACK, PolicyHost
 from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
@@ -32,8 +34,13 @@ from .demand import Request
 from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
+from .whatif_change import EVICTION, Change, Gone, check
 
-__all__ = ["AgentOutcome", "Outcome", "Recorded", "what_if"]
+__all__ = ["AS_IT_WAS", "AgentOutcome", "Change", "Gone", "Outcome", "Recorded", "what_if"]
+
+AS_IT_WAS = ""
+"""Instead of a policy's name: the one that the recording began with, switched as it was switched."""
+MOST_GONE = 100_000
 
 EVERY = 256
 """Events between two reports of progress."""
@@ -58,6 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
     by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
     used from there. `incomplete`: requests that the recording does not hold whole; `dropped_events`: missing in it.
+    `gone`: the first MOST_GONE evictions for want of room.
     """
 
     policy: str
@@ -78,6 +86,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: int
     dropped_events: int
     took_s: float
+    gone: list[Gone] = []
 
 
 def what_if(
@@ -85,18 +94,20 @@ def what_if(
     policy: str,
     kv_tokens: int | None = None,
     *,
+    change: Change | None = None,
     progress: Callable[[float], None] = lambda _share: None,
     take: Callable[[EngineEvent], None] = lambda _event: None,
 ) -> Outcome:
     """Run a recording's requests through `policy` in a cache of `kv_tokens` (None: as large as the real one).
 
-    Warm-ups of the recording are run again only under the policy that the recording began with; a policy is not asked
-    for others here. `progress` is told the share done (0 to 1), `take` every event of the modelled engine. Raises
-    WhatIfError for a size that makes no sense or events that cannot be followed, PolicyError for an unknown policy,
-    SessionError if the recording turns out to be damaged.
+    `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. Warm-ups of the recording are run again
+    only under the policy that the recording began with; a policy is not asked for others here. `progress` is told the
+    share done (0 to 1), `take` every event of the modelled engine. Raises WhatIfError for a size that makes no sense or
+    events that cannot be followed, PolicyError for an unknown policy, TunableError for a tunable it does not have or a
+    value out of bounds, SessionError if the recording turns out to be damaged.
     """
     begun_s = time.perf_counter()
-    run = _Run(recorded, policy, _size(recorded, kv_tokens), take)
+    run = _Run(recorded, policy, _size(recorded, kv_tokens), take, change)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):
         if count % EVERY == 0:
@@ -123,8 +134,11 @@ class _Run:
         policy: str,
         kv_tokens: int,
         take: Callable[[EngineEvent], None],
+        change: Change | None,
     ) -> None:
         self._recorded = recorded
+        self._change, self._seq, self._held = change, -1, frozenset[str]()
+        self._gone: list[Gone] = []
         self._policy, self._kv_tokens = policy, kv_tokens
         self._take = take
         self._state = RunState()
@@ -132,12 +146,21 @@ class _Run:
         self._broken = ""
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
-        host = PolicyHost([policy], recorded.tunables())
+        host = PolicyHost([policy or recorded.policy or FALLBACK[EVICTION]], recorded.tunables())
+        if change is not None:
+            check(change, host)
+        self._host = host
         refused = recorded.refused(warm_ups=self._warms)
         self._engine = ModelEngine(host, policy, kv_tokens, self._told, recorded.chunk_tokens, refused)
 
     def feed(self, seq: int, event: AnyEvent) -> None:
-        """One recorded event. What the model says of itself (switches, failures) is not taken from the recording."""
+        """One recorded event."""
+        self._seq = seq
+        if self._change is not None and seq > self._change.after_seq:
+            change, self._change = self._change, None
+            self._begin_change(change, event.t_ns)
+        if self._is_passed_over(event):
+            return
         match event:
             case PrefixMatched():
                 self._match(seq, event)
@@ -145,10 +168,6 @@ class _Run:
                 self._engine.inserted(event, last=seq in self._finishes)
             case AgentSeen():
                 fold(self._state, event)
-            case ActionTaken(kind="warm") if not self._warms:
-                pass
-            case PolicySwitched() | PolicyFailed():
-                pass
             case _ if isinstance(event, EngineEvent):
                 if isinstance(event, EngineStarted | CacheFlushed):
                     self._pieces.append([])
@@ -156,9 +175,37 @@ class _Run:
             case _:
                 pass
 
+    def _is_passed_over(self, event: AnyEvent) -> bool:
+        """What the model says of itself (switches, failures) is not taken from the recording, except for switches where
+        the run goes as it was."""
+        match event:
+            case ActionTaken(kind="warm"):
+                return not self._warms
+            case PolicySwitched():
+                return self._policy != AS_IT_WAS
+            case TunableChanged():
+                return f"{event.policy}.{event.name}" in self._held
+            case _:
+                return isinstance(event, PolicyFailed)
+
     @property
     def _warms(self) -> bool:
-        return self._policy == self._recorded.policy
+        return self._policy in (AS_IT_WAS, self._recorded.policy)
+
+    def _begin_change(self, change: Change, t_ns: int) -> None:
+        """The other policy, the other values, the other size; what the recording says of them later is passed over."""
+        if change.policy:
+            self._policy = change.policy
+        if change.policy and self._host.slot_policy(EVICTION) != change.policy:
+            self._engine.ordered(PolicySwitched(t_ns=t_ns, policy=change.policy, enabled=True, by="what if"))
+        # A value that is set already is not set again: a policy may begin to learn anew when it is tuned.
+        values = {facts.name: facts.values for facts in self._host.info()}
+        for policy, name, value in change.tunables:
+            if values[policy][name] != value:
+                self._engine.ordered(TunableChanged(t_ns=t_ns, policy=policy, name=name, value=value, by="what if"))
+        self._held = frozenset(f"{policy}.{name}" for policy, name, _ in change.tunables)
+        if change.kv_tokens is not None:
+            self._engine.resize(change.kv_tokens)
 
     def _match(self, seq: int, event: PrefixMatched) -> None:
         request = self._recorded.requests.get(seq)
@@ -174,6 +221,9 @@ class _Run:
             said = f"{event.policy}: {event.call}: {event.error}"
             self._failures.append(said)
             self._broken = said if event.policy == THIS_LAYER else self._broken
+        elif isinstance(event, NodeEvicted) and event.cause == "allocation" and len(self._gone) < MOST_GONE:
+            held = (event.start, event.tokens, event.role, event.agents, event.session)
+            self._gone.append(Gone(self._seq, *held))
         fold(self._state, event)
         self._take(event)
 
@@ -201,6 +251,7 @@ class _Run:
             incomplete=self._recorded.incomplete,
             dropped_events=totals.dropped_events,
             took_s=time.perf_counter() - begun_s,
+            gone=self._gone,
         )
 
     def _agents(self) -> list[AgentOutcome]:

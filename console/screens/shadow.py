@@ -164,7 +164,7 @@ class ShadowScreen(DeckScreen):
         assert view is not None
         on, other = view.sides
         gain = (other.hit_rate or 0.0) - (on.hit_rate or 0.0)
-        really = [f"  {REALLY}", _rate(view.served_rate), "", "", "", "", "what the engine served of these"]
+        really: list[Cell] = [f"  {REALLY}", _rate(view.served_rate), "", "", "", "", "what the engine served of these"]
         return [
             (REALLY, really),
             ("on", _side_row(on, f"{on.policy} (on)", "", gain <= 0)),

@@ -9,12 +9,14 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
-from ..whatif_runs import AS_RECORDED, Case, WhatIfs
+from ..whatif_runs import AS_MODELLED, AS_RECORDED, MODELLED, Case, WhatIfs
+from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import bar, brief_id, clip, ratio, seconds, short, tokens
+from ..words import bar, clip, ratio, seconds, short, spark, tokens
 from .base import DeckScreen
 
 COLUMNS = (
@@ -51,12 +53,19 @@ class WhatIfScreen(DeckScreen):
         "What the same requests, at their recorded times, would have found in the cache under another policy or with "
         "more or less memory: nothing is asked of the engine. enter runs a row, A all of them, x stops, left and right "
         "change the memory. c compares with the row under the cursor instead of with what really happened; H counts "
-        "only what came after the moment that a replay stands at. Best possible: no eviction order could do better."
+        "only what came after the moment that a replay stands at. F goes further: up to that moment the run is as it "
+        "was, and the row's policy, memory and tunables hold from then on. T sets tunables of the row's policy, f goes "
+        "to where two rows first differ. Best possible: no eviction order could do better."
     )
     BINDINGS = [
         Binding("A", "run_all", "run all", tooltip="run every policy at this size"),
         Binding("x", "stop", "stop", tooltip="stop the run under way"),
         Binding("c", "compare", "compare with", tooltip="compare the others with this row"),
+        Binding(
+            "F", "change_here", "change here", tooltip="the same run up to this moment, the row's policy from then on"
+        ),
+        Binding("T", "values", "tunables", tooltip="give the row's policy other tunables"),
+        Binding("f", "go_to_difference", "first", tooltip="take the replay to where the two first differ"),
         Binding("H", "from_here", "from here", tooltip="count only what comes after this moment of the replay"),
     ]
 
@@ -65,6 +74,8 @@ class WhatIfScreen(DeckScreen):
         self._times = TIMES.index(1.0)
         self._base: Case | None = None
         self._from_here = False
+        self._moment = -1
+        self._values: dict[str, tuple[tuple[str, float], ...]] = {}
 
     def body(self) -> Iterable[Widget]:
         yield CasesTable(COLUMNS, id="cases")
@@ -85,8 +96,8 @@ class WhatIfScreen(DeckScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         if self.entry is not None:
-            chosen = [case for case in self._cases(self.entry) if case.policy == str(event.row_key.value)]
-            self.deck.run_whatifs(self.entry, chosen)
+            chosen = [case for case in self._cases(self.entry) if key_of_row(case) == event.row_key.value]
+            self._run(self.entry, chosen)
 
     def on_data_table_row_highlighted(self) -> None:
         self.refresh_state(tables=True)
@@ -99,7 +110,7 @@ class WhatIfScreen(DeckScreen):
         if self.entry is not None:
             runs, _ = self.deck.whatifs(self.entry)
             cases = self._cases(self.entry)
-            self.deck.run_whatifs(self.entry, [case for case in cases if runs and case not in runs.outcomes])
+            self._run(self.entry, [case for case in cases if runs and case not in runs.outcomes])
 
     def action_stop(self) -> None:
         self.deck.stop_whatifs()
@@ -107,6 +118,49 @@ class WhatIfScreen(DeckScreen):
     def action_compare(self) -> None:
         self._base = self._selected(self.entry) if self.entry else None
         self.refresh_state(tables=True)
+
+    def action_change_here(self) -> None:
+        """From the moment that the replay stands at; again: the whole run."""
+        if self.deck.replay is None or self.entry is None:
+            self.notify("a live run has no later part yet", severity="warning", timeout=4)
+            return
+        self._moment = -1 if self._moment >= 0 else max(0, self.entry.seq)
+        self._base = MODELLED if self._moment >= 0 else None
+        self.refresh_state(tables=True)
+
+    def action_values(self) -> None:
+        case = self._selected(self.entry) if self.entry else None
+        if case is not None and case.policy:
+            self.run_worker(self._ask_values(case), exclusive=True)
+
+    async def _ask_values(self, case: Case) -> None:
+        policies = policy_table(self.entry).policies if self.entry else []
+        known = [tunable for policy in policies if policy.name == case.policy for tunable in policy.tunables]
+        doc = "name=value, ... of: " + ", ".join(f"{one.name} ({one.value:g})" for one in known)
+        now = ", ".join(f"{name}={value:g}" for name, value in case.values)
+        typed = await self.deck.push_screen_wait(Ask(f"Tunables of {case.policy}", now, doc, parse_values))
+        if typed is not None:
+            self._values[case.policy] = typed
+            self.refresh_state(tables=True)
+
+    def action_go_to_difference(self) -> None:
+        runs = self.deck.whatifs(self.entry)[0] if self.entry else None
+        case = self._selected(self.entry) if self.entry else None
+        if runs is None or case is None or case not in runs.outcomes or self.deck.replay is None:
+            self.notify("run a row of a replay first", severity="warning", timeout=4)
+            return
+        base = self._base if self._base in runs.outcomes else None
+        found = first_seq(runs, base, case, self._after_seq)
+        if found is None:
+            self.notify("they never differ", timeout=4)
+        else:
+            self.deck.replay.seek(runs.moment_of(found))
+
+    def _run(self, entry: NodeState, cases: list[Case]) -> None:
+        """Anything from a moment on needs the run as it was to be compared with."""
+        runs, _ = self.deck.whatifs(entry)
+        first = [MODELLED] if runs is not None and self._moment >= 0 and MODELLED not in runs.outcomes else []
+        self.deck.run_whatifs(entry, first + [case for case in cases if case not in first])
 
     def action_from_here(self) -> None:
         if self.deck.replay is None:
@@ -117,27 +171,33 @@ class WhatIfScreen(DeckScreen):
 
     def _cases(self, entry: NodeState) -> list[Case]:
         names = [policy.name for policy in policy_table(entry).policies if policy.slot == "eviction"]
-        return [Case(name, TIMES[self._times]) for name in names]
+        times = TIMES[self._times]
+        cases = [Case(name, times, self._moment, self._values.get(name, ())) for name in names]
+        return [MODELLED, *cases] if self._moment >= 0 else cases
 
     def _selected(self, entry: NodeState) -> Case | None:
         """The case under the cursor, None for what really happened."""
         selected = self.query_one("#cases", SyncTable).selected
-        return next((case for case in self._cases(entry) if case.policy == selected), None)
+        return next((case for case in self._cases(entry) if key_of_row(case) == selected), None)
 
     @property
     def _after_seq(self) -> int:
+        if self._moment >= 0:
+            return self._moment
         return self.entry.seq if self._from_here and self.entry else -1
 
     def _title(self, runs: WhatIfs | None) -> str:
         size = f"a cache of {TIMES[self._times]:g}x the recorded size"
         size += f", {tokens(round(runs.capacity_tokens * TIMES[self._times]))}" if runs and runs.capacity_tokens else ""
+        if self._moment >= 0:
+            return f"what if from event {self._moment:,} on: {size}; up to then as it was"
         return f"what if: {size}" + (", counted from this moment on" if self._from_here else "")
 
     def _rows(self, runs: WhatIfs, cases: list[Case]) -> list[tuple[str, list[Cell]]]:
         rows = [(AS_RECORDED, self._recorded_row(runs))]
-        rows += [(case.policy, self._row(runs, case)) for case in cases]
+        rows += [(key_of_row(case), self._row(runs, case)) for case in cases]
         bounds = [runs.outcomes[case] for case in cases if case in runs.outcomes]
-        if bounds and not self._from_here:
+        if bounds and not self._from_here and self._moment < 0:
             best = bounds[0]
             rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
             rows.append((BEST, [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", ""]))
@@ -156,13 +216,13 @@ class WhatIfScreen(DeckScreen):
         outcome = runs.outcomes.get(case)
         rate = runs.hit_rate(case, self._after_seq) if outcome else None
         if outcome is None or rate is None:
-            return [mark, case.policy, size, "-", "", "", "", "", "", self._state(runs, case)]
+            return [mark, case.words, size, "-", "", "", "", "", "", self._state(runs, case)]
         base = self._base if self._base in runs.outcomes else None
         than = runs.hit_rate(base, self._after_seq) or 0.0
         saved = sum(cached for _, cached in runs.by_agent(case, self._after_seq).values())
         counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
         return [
-            mark, case.policy, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
+            mark, case.words, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
             self._state(runs, case),
         ]  # fmt: skip
 
@@ -178,22 +238,26 @@ class WhatIfScreen(DeckScreen):
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""
         words, agents = self.query_one("#whatif-words", Static), self.query_one("#whatif-agents", Static)
         base = self._base if self._base in runs.outcomes else None
-        agents.border_title = f"hit rate by agent, compared with {base.policy if base else AS_RECORDED}"
+        agents.border_title = (
+            f"hit rate by agent, compared with {base.words if base else AS_RECORDED}; above, over time"
+        )
         if case is None or case not in runs.outcomes or case == base:
             words.update("run a row to see where it first differs from the one marked >")
             agents.update("")
             return
-        found = runs.first_difference(base, case, self._after_seq)
-        if found is None:
-            words.update(f"{case.policy} would have served every request just the same")
-        else:
-            words.update(
-                f"first different: request {brief_id(found.request.rid)} of {found.request.agent or 'nobody'} "
-                f"(event {found.seq:,}), {tokens(found.request.prompt_tokens)}: {found.first_tokens:,} cached, under "
-                f"{case.policy} {found.second_tokens:,}"
-            )
+        words.update(difference_words(runs, base, case, self._after_seq))
+        width = max(10, agents.content_size.width - 24)
+        lines = [
+            f"{clip(name, 20):<22}{spark(runs.hit_series(one, self._after_seq, width), top=1.0)}"
+            for name, one in ((base.words if base else AS_RECORDED, base), (case.words, case))
+        ]
         before, after = runs.by_agent(base, self._after_seq), runs.by_agent(case, self._after_seq)
-        agents.update("\n".join(agent_line(name, *before[name], after[name][1]) for name in before))
+        lines += [agent_line(name, *before[name], after[name][1]) for name in before]
+        agents.update("\n".join(lines))
+
+
+def key_of_row(case: Case) -> str:
+    return case.policy or AS_MODELLED
 
 
 def agent_line(agent: str, prompt: int, before: int, after: int) -> str:

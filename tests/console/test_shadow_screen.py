@@ -160,7 +160,7 @@ async def test_the_curve_says_what_more_memory_would_bring(path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await open_curve(pilot)
         text = await drawn(pilot)
-        assert "With 2x the kv memory the hit rate would be" in text
+        assert "With 2x the KV memory the hit rate would be" in text
         assert "The curve is LRU's" in text
         assert "0.25x" in text
         assert "◆" in text

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scenario import NODE, T0_NS
-from staging import ScriptedFeed, console, drawn, live_messages, recorded, until
+from shadow_stage import record
+from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, recorded, screen_text, until
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.whatif_runs import Case, WhatIfs
+from radixdeck.console.whatif_runs import MODELLED, Case, WhatIfs
+from radixdeck.console.whatif_words import first_seq, parse_values
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
-from radixdeck.storage.session import Session
+from radixdeck.storage.session import Session, open_session
 
 
 def thrashing(rounds: int = 12) -> list[ev.AnyEvent]:
@@ -114,3 +120,103 @@ async def test_without_a_recording_it_says_so() -> None:
         assert "the recording is on another machine: /tmp/run.db" in await drawn(pilot)
         await pilot.press("A", "enter", "x", "c", "H")
         await drawn(pilot)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("whatif") / "run.db")
+
+
+async def change_in_the_middle(pilot: Pilot[None]) -> None:
+    """Another policy from the middle of the replay on, run and compared."""
+    app = pilot.app
+    assert isinstance(app, ConsoleApp)
+    assert app.replay is not None
+    await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+    app.replay.seek((app.replay.first_ns + app.replay.last_ns) // 2)
+    await until(pilot, lambda: app.fleet.nodes[NODE].seq > 100)
+    await pilot.press("0", "F")
+    await drawn(pilot)
+    runs, _ = app.whatifs(app.fleet.nodes[NODE])
+    assert runs is not None
+    table = app.screen.query_one("#cases", SyncTable)
+    table.move_cursor(row=[key for key, _ in table._rows].index("kv_caching"))
+    await pilot.pause()
+    await pilot.press("enter")
+    await until(pilot, lambda: len(runs.outcomes) == 2 and runs.running is None)
+    await drawn(pilot)
+
+
+def replay_of(path: Path) -> ConsoleApp:
+    return ConsoleApp(ReplayFeed(open_session(path), playing=False), animate=False, clock=lambda: 5.0)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_looks_of_a_change_in_the_middle(served: Path, size: tuple[int, int]) -> None:
+    """As text: how long a run took is in the table."""
+    app = replay_of(served)
+    async with app.run_test(size=size) as pilot:
+        await change_in_the_middle(pilot)
+        text = await drawn(pilot)
+        entry = app.fleet.nodes[NODE]
+        assert f"what if from event {entry.seq:,} on" in text
+        assert re.search(r"> +as modelled", text)
+        assert "kv_caching" in text
+        assert "first different: request" in text
+        assert "first other eviction: as modelled evicts" in text
+        runs, _ = app.whatifs(entry)
+        assert runs is not None
+        case = Case("kv_caching", 1.0, entry.seq)
+        early = [seq for seq in runs.requests if seq <= entry.seq]
+        assert len(early) > 10
+        assert all(runs.served(MODELLED)(seq) == runs.served(case)(seq) for seq in early)
+        found = first_seq(runs, MODELLED, case, entry.seq)
+        assert found is not None
+        assert found > entry.seq
+        await pilot.press("f")
+        await until(pilot, lambda: app.replay is not None and app.replay.position_ns == runs.moment_of(found))
+        await pilot.press("F")
+        assert "what if: a cache of 1x" in await drawn(pilot)
+    assert isinstance(app.feed, ReplayFeed)
+    app.feed._session.close()
+
+
+async def test_tunables_of_a_row_are_typed(served: Path) -> None:
+    app = replay_of(served)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+        await pilot.press("0")
+        await drawn(pilot)
+        table = app.screen.query_one("#cases", SyncTable)
+        table.move_cursor(row=[key for key, _ in table._rows].index("kv_caching"))
+        await pilot.pause()
+        await pilot.press("T")
+        await until(pilot, lambda: bool(app.screen.query("#answer")))
+        app.screen.query_one("#answer", Input).value = "turnover"
+        await pilot.press("enter")
+        await until(pilot, lambda: "write name=value" in screen_text(app))
+        app.screen.query_one("#answer", Input).value = "turnover=7"
+        await pilot.press("enter")
+        assert "kv_caching, turn" in await drawn(pilot)
+        await pilot.press("enter")
+        runs, _ = app.whatifs(app.fleet.nodes[NODE])
+        assert runs is not None
+        await until(pilot, lambda: Case("kv_caching", 1.0, -1, (("turnover", 7.0),)) in runs.outcomes)
+        await pilot.press("f")
+    assert isinstance(app.feed, ReplayFeed)
+    app.feed._session.close()
+
+
+def test_values_are_read_and_refused_in_words() -> None:
+    assert parse_values("a=1, b = 2.5 ,") == (("a", 1.0), ("b", 2.5))
+    assert parse_values("") == ()
+    for text in ("a", "=1", "a=x"):
+        with pytest.raises(ValueError, match=r"name=value|not a number"):
+            parse_values(text)
+
+
+def test_a_tunable_that_is_none_fails_in_words(served: Path) -> None:
+    runs = WhatIfs(served)
+    case = Case("kv_caching", values=(("speed", 1.0),))
+    runs.run(case)
+    assert "no tunable named 'speed'" in runs.failed[case] or "no tunable 'speed'" in runs.failed[case]

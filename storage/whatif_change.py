@@ -1,0 +1,47 @@
+"""What is otherwise in a what-if from a moment on, and what went where it was otherwise."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from radixdeck.policies.events import Role
+from radixdeck.policies.host import PolicyHost
+
+from .errors import WhatIfError
+
+EVICTION = "eviction"
+
+
+class Change(NamedTuple):
+    """What is otherwise from the first event after `after_seq` on: policy ('': the same), tunables as (policy, name,
+    value), tokens of KV memory (None: the same)."""
+
+    after_seq: int
+    policy: str = ""
+    tunables: tuple[tuple[str, str, float], ...] = ()
+    kv_tokens: int | None = None
+
+
+class Gone(NamedTuple):
+    """A node that was evicted for want of room, at event `seq`; what it held."""
+
+    seq: int
+    start: int
+    tokens: int
+    role: Role
+    agents: tuple[str, ...]
+    session: str
+
+    @property
+    def held(self) -> tuple[object, ...]:
+        return self[1:]
+
+
+def check(change: Change, host: PolicyHost) -> None:
+    """Raises PolicyError, TunableError or WhatIfError."""
+    if change.policy:
+        host.check_switch(change.policy, True)
+    for policy, name, value in change.tunables:
+        host.check_tune(policy, name, value)
+    if change.kv_tokens is not None and change.kv_tokens <= 0:
+        raise WhatIfError(f"a cache of {change.kv_tokens} tokens: give a size above 0")
