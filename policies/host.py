@@ -106,7 +106,7 @@ class PolicyHost:
         policy that raises or is not finite fails and counts as LRU (0). Never raises; its PolicyFailed is returned by
         the next `observe`. The operator's pin adds 1e9, which nothing else reaches."""
         said: list[tuple[str, Score]] = []
-        for seat in self._scoring:
+        for seat in self._on:
             score = self._let_score(seat, subject, now_s)
             if score.key or score.parts:
                 said.append((seat.name, score))
@@ -194,7 +194,6 @@ class PolicyHost:
     def _list_seats(self) -> None:
         """Keep the lists that every event and every score goes through."""
         self._on = [seat for seat in self._seats.values() if seat.enabled]
-        self._scoring = [seat for seat in self._on if seat.scores]
         self._learning = [seat for seat in self._seats.values() if seat.learns]
 
     # ---- what observed events do to the host itself ------------------------------------------------------------------

@@ -80,11 +80,6 @@ class Seat:
         wanted = self.enabled or self.policy.learns_while_off
         return wanted and not self.failed and type(self.policy).observe is not BasePolicy.observe
 
-    @property
-    def scores(self) -> bool:
-        """Whether it has anything to say about what is in the cache."""
-        return type(self.policy).score is not BasePolicy.score
-
     def tune(self, name: str, value: float) -> None:
         """Set a tunable, now and for a fresh policy put in this seat. Raises TunableError."""
         self.policy.tunables.set(name, value)
