@@ -98,5 +98,6 @@ def _tools(body: Mapping[str, Any]) -> Iterator[str]:
 
 def _tool_name(tool: Mapping[str, Any]) -> str:
     function = tool.get("function")
-    inner = cast("dict[str, Any]", function) if isinstance(function, dict) else {}
-    return next((name for name in (inner.get("name"), tool.get("name"), tool.get("type")) if isinstance(name, str)), "")
+    if isinstance(function, dict) and isinstance(name := cast("dict[str, Any]", function).get("name"), str):
+        return name
+    return next((name for name in (tool.get("name"), tool.get("type")) if isinstance(name, str)), "")

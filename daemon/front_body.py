@@ -47,7 +47,7 @@ async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, A
         raise bad_request(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
         # Not quoted: what a caller sends may be secret, and why it was refused is recorded and published.
-        raise bad_request(f"the body must be a JSON object, not {_KINDS.get(type(body), 'a number')}")
+        raise bad_request(f"the body must be a JSON object, not {_KINDS.get(type(cast('object', body)), 'a number')}")
     return cast("dict[str, Any]", body), len(data)
 
 

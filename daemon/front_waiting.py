@@ -66,22 +66,32 @@ class WaitingRoom:
         return decided
 
     def reconsider(self) -> None:
-        """Ask about everybody again, and let in whoever may come, one after the other: each that goes in may change
-        what is said of the next."""
-        willing = self._undecided()
-        while willing:
-            asked_again = [(self._host.judge(held.asked, self._now_s()), held) for held in willing]
-            for ruling, held in asked_again:
-                if ruling.verdict.kind == "hold":
-                    held.ruling = ruling
-                    self._set_alarm(held)
-            passing = [pair for pair in asked_again if pair[0].verdict.kind != "hold"]
-            passing.sort(key=lambda pair: (pair[0].verdict.order, pair[1].since_s))
-            for ruling, held in passing[:1]:
-                if ruling.verdict.kind != "refuse":
-                    self._let_in(held.asked)
-                held.decided.set_result(ruling)
-            willing = [held for _, held in passing[1:]]
+        """Ask about those who wait again, and let in whoever may come, one after the other: each that goes in may
+        change what is said of the next."""
+        queues: dict[str, list[_Held]] = {}
+        for held in self._undecided():
+            queues.setdefault(held.asked.agent, []).append(held)
+        while passing := self._passing(queues):
+            ruling, held = min(passing, key=lambda pair: (pair[0].verdict.order, pair[1].since_s))
+            queues[held.asked.agent].remove(held)
+            if ruling.verdict.kind != "refuse":
+                self._let_in(held.asked)
+            held.decided.set_result(ruling)
+
+    def _passing(self, queues: dict[str, list[_Held]]) -> list[tuple[Ruling, _Held]]:
+        """Of each agent the oldest request that is not held any more. A flood of one agent is not asked through."""
+        passing: list[tuple[Ruling, _Held]] = []
+        for queue in queues.values():
+            for held in queue:
+                ruling = self._host.judge(held.asked, self._now_s())
+                if ruling.verdict.kind != "hold":
+                    passing.append((ruling, held))
+                    break
+                held.ruling = ruling
+                self._set_alarm(held)
+                if ruling.verdict.everybody:
+                    return passing
+        return passing
 
     def _undecided(self) -> list[_Held]:
         return [held for held in self._held.values() if not held.decided.done()]

@@ -33,8 +33,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     pass: nothing against it. admit: let it in, whatever policies that rank lower say. hold: not now; it is asked about
     again when a request is through, when policies change, and at `until_s` at the latest. refuse: it gets an error of
     `status` with `why`, and `retry_in_s` if it may come again.
-    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of those that may come in now, the
-    lowest goes first, then whoever waits longest.
+    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents
+    whose requests may come in now, the lowest goes first, with the request that waits longest. `everybody`: a hold that
+    is not about this request; nobody else who waits is asked about until something changes.
     """
 
     kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
@@ -44,6 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     retry_in_s: float | None = None
     limit_tokens: int | None = None
     order: tuple[float, ...] = ()
+    everybody: bool = False
 
 
 PASS = Verdict()

@@ -70,7 +70,8 @@ class Fairness(BaseDoorkeeper, BasePolicy):
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         places = int(self.tunables["places"])
         if len(self._inside) >= places:
-            return Verdict(kind="hold", why=f"{places} requests are in flight; who was served least goes first")
+            why = f"{places} requests are in flight; who was served least goes first"
+            return Verdict(kind="hold", why=why, everybody=True)
         return Verdict(order=(self.tenants[asked.tenant], self._of(asked.tenant)[asked.agent]))
 
     def notice(self, fact: DoorFact) -> None:

@@ -42,14 +42,18 @@ class Safety(BaseDoorkeeper, BasePolicy):
     def __init__(self) -> None:
         super().__init__()
         self.rules = Rules()
+        self._silent = True
         self._budgets = Budgets()
         self._guessed: dict[str, int] = {}
 
     def obey(self, rules: str) -> None:
         """See Ruled.obey. What was used of a budget stays used."""
         self.rules = read_rules(rules)
+        self._silent = self.rules == Rules()
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
+        if self._silent:
+            return PASS
         limit: int | None = None
         for who, limits in self._scopes(asked):
             if why := _forbidden(asked, who, limits):
@@ -68,7 +72,7 @@ class Safety(BaseDoorkeeper, BasePolicy):
 
     def notice(self, fact: DoorFact) -> None:
         match fact:
-            case Entered():
+            case Entered() if not self._silent:
                 self._guessed[fact.asked.rid] = fact.asked.about_tokens
                 self._charge(fact, requests=1, tokens=fact.asked.about_tokens)
             case Left(entered=True):

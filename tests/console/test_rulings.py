@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from scenario import NODE, T0_NS
+from staging import LARGE, console, drawn
+
+from radixdeck.console.app import ConsoleApp
 from radixdeck.console.rulings import door_words
 from radixdeck.policies import events as e
 from radixdeck.policies.fold_door import KEPT
@@ -31,3 +35,17 @@ def test_only_the_last_few_are_kept() -> None:
         fold(run, e.RequestHeld(t_ns=number, rid=f"r{number}", why="busy", **WHO))
     assert (run.rulings["theirs"].held, len(run.rulings["theirs"].recent)) == (3 * KEPT, KEPT)
     assert run.rulings["theirs"].recent[-1].rid == f"r{3 * KEPT - 1}"
+
+
+async def test_the_screen_of_policies_tells_it_beside_the_policy() -> None:
+    async with console(LARGE) as pilot:
+        app = pilot.app
+        assert isinstance(app, ConsoleApp)
+        await drawn(pilot)
+        held = e.RequestHeld(t_ns=T0_NS, rid="r1", agent="coder", session="s1", by="kv_caching", why="nine are inside")
+        fold(app.fleet.nodes[NODE].run, held)
+        await pilot.press("4")
+        pilot.app.screen.query_one("#policies").focus()
+        text = await drawn(pilot)
+        assert "kv_caching at the door: 1 held, 0 refused" in text
+        assert "coder r1 held: nine are inside" in text

@@ -134,6 +134,27 @@ async def test_the_lowest_order_goes_first_and_one_place_lets_one_in() -> None:
         assert [fact.asked.agent for fact in r.gate.facts if isinstance(fact, Entered)] == ["soon", "late", "last"]
 
 
+async def test_those_who_wait_are_not_asked_about_one_by_one() -> None:
+    """One look per agent that waits for each request that goes in, however many wait."""
+    async with rig() as r:
+        r.gate.places = 0
+        tasks = [asyncio.create_task(r.ask("flood")) for _ in range(30)]
+        await r.held(30)
+        asked, admit = 0, r.gate.admit
+
+        def counted(asked_: Asked, now_s: float) -> Verdict:
+            nonlocal asked
+            asked += 1
+            verdict = admit(asked_, now_s)
+            return Verdict(kind="hold", why="full", everybody=True) if verdict.kind == "hold" else verdict
+
+        r.gate.admit = counted  # type: ignore[method-assign]
+        r.gate.places = 1
+        r.door.follow(PolicySwitched(t_ns=1, policy="other", enabled=False))
+        assert {(await task)[0] for task in tasks} == {200}
+        assert asked <= 2 * 30
+
+
 async def test_a_caller_that_goes_away_leaves_the_queue_and_frees_its_place() -> None:
     async with rig() as r:
         r.gate.says["a"] = HOLD

@@ -1,0 +1,106 @@
+"""Every subset of the policies at the door, switched on and off under load: everybody gets an answer, once, and where
+none has anything to do nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import combinations
+
+from front_harness import Stack, stack
+
+from radixdeck.daemon.clock import now_ns
+from radixdeck.daemon.front_door import Door
+from radixdeck.policies import registry
+from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.doorkeeping import Doorkeeper
+from radixdeck.policies.events import (
+    PolicyFailed,
+    PolicySwitched,
+    RequestArrived,
+    RequestFinished,
+    RequestHeld,
+    TunableChanged,
+)
+
+AT_THE_DOOR = tuple(name for name in sorted(registry.BUILT_IN) if isinstance(registry.create(name), Doorkeeper))
+SUBSETS = [set(chosen) for size in range(len(AT_THE_DOOR) + 1) for chosen in combinations(AT_THE_DOOR, size)]
+WORKERS, REQUESTS = 16, 12
+
+
+def switch(door: Door, wanted: set[str]) -> None:
+    for name in AT_THE_DOOR:
+        door.follow(PolicySwitched(t_ns=now_ns(), policy=name, enabled=name in wanted))
+
+
+async def worker(s: Stack, number: int) -> list[int]:
+    headers = {"x-agent-id": f"agent{number % 3}"}
+    return [(await s.chat("hi", headers=headers, rid=f"w{number}-{turn}"))[0] for turn in range(REQUESTS)]
+
+
+async def test_switching_under_load_loses_nobody() -> None:
+    assert len(SUBSETS) >= 4
+    failures: list[PolicyFailed] = []
+    door = Door(DoorHost([], {"fairness": {"places": 2}}, failed=failures.append), now_ns)
+    door.obey("safety", "[everybody]\nmax_output_tokens = 50\nrequests_per_minute = 100000")
+    async with stack(door=door) as s:
+        workers = [asyncio.create_task(worker(s, number)) for number in range(WORKERS)]
+        turns = 0
+        while not all(task.done() for task in workers):
+            switch(door, SUBSETS[turns % len(SUBSETS)])
+            turns += 1
+            await asyncio.sleep(0.01)
+        assert turns > len(SUBSETS)
+        assert Counter(status for task in workers for status in task.result()) == {200: WORKERS * REQUESTS}
+        assert len(s.of(RequestArrived)) == len(s.of(RequestFinished)) == WORKERS * REQUESTS
+        assert s.of(RequestHeld)
+        assert (door.held, failures) == (0, [])
+
+
+async def test_places_bound_what_is_in_flight_and_a_tunable_moves_them_live() -> None:
+    door = Door(DoorHost(["fairness"], {"fairness": {"places": 2}}), now_ns)
+    async with stack(door=door) as s:
+        s.upstream.gate = asyncio.Event()
+        workers = [asyncio.create_task(s.chat("hi", headers={"x-agent-id": f"a{n}"})) for n in range(6)]
+        await s.until(RequestHeld, 4)
+        assert (s.front.in_flight, door.held) == (2, 4)
+        door.follow(TunableChanged(t_ns=now_ns(), policy="fairness", name="places", value=5.0))
+        await s.until(RequestArrived, 5)
+        assert (s.front.in_flight, door.held) == (5, 1)
+        s.upstream.gate.set()
+        assert {(await task)[0] for task in workers} == {200}
+
+
+async def test_a_greedy_agent_does_not_starve_another() -> None:
+    """Forty requests are there before the other agent asks; the other is answered after a few of them."""
+    door = Door(DoorHost(["fairness"], {"fairness": {"places": 2}}), now_ns)
+    async with stack(door=door) as s:
+        s.upstream.gate = asyncio.Event()
+        flood = [asyncio.create_task(s.chat("hi", headers={"x-agent-id": "greedy"})) for _ in range(40)]
+        await s.until(RequestHeld, 38)
+        modest = asyncio.create_task(s.chat("hi", headers={"x-agent-id": "modest"}))
+        await s.until(RequestHeld, 39)
+        s.upstream.gate.set()
+        await asyncio.gather(modest, *flood)
+        order = [fact.agent for fact in s.of(RequestFinished)]
+        assert order.index("modest") <= 6
+
+
+async def test_where_none_has_anything_to_do_nothing_changes() -> None:
+    async with stack(door=Door(DoorHost(list(AT_THE_DOOR)), now_ns)) as guarded, stack() as bare:
+        for s in (guarded, bare):
+            for path, body in (
+                ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "user": "s", "rid": "r1"}),
+                ("/v1/completions", {"prompt": "hi", "user": "s", "rid": "r2"}),
+                ("/generate", {"text": "hi", "rid": "r3", "session_id": "s"}),
+                ("/v1/chat/completions", {"messages": 7}),
+                ("/v1/models", None),
+            ):
+                await s.post(path, body, {"x-agent-id": "a", "x-session-id": "s"})
+        asked = [
+            [(path, body) for path, _, body in s.upstream.requests if "rid" in (body or {})] for s in (guarded, bare)
+        ]
+        assert [body for _, body in asked[0]][:3] == [body for _, body in asked[1]][:3]
+        assert len(asked[0]) == len(asked[1]) >= 3
+        told = [[type(fact) for fact in s.reports] for s in (guarded, bare)]
+        assert told[0] == told[1]

@@ -1,0 +1,120 @@
+"""What the doorkeepers say, settled: safety has the last word, then the operator, then the others by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import ClassVar
+
+import pytest
+
+from radixdeck.policies import registry
+from radixdeck.policies.door_host import LONGEST_HOLD_S, DoorHost
+from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, Left, RulesError, Verdict
+from radixdeck.policies.events import CacheFlushed, PolicyFailed, PolicySwitched, TunableChanged
+from radixdeck.policies.parameters import Tunable
+from radixdeck.policies.primitives import BasePolicy
+from radixdeck.policies.registry import PolicyError
+
+ASKED = Asked(rid="r1", agent="a")
+ADMIT, HOLD = Verdict(kind="admit", why="vip"), Verdict(kind="hold", why="full")
+REFUSE = Verdict(kind="refuse", why="never")
+
+
+class Says(BaseDoorkeeper, BasePolicy):
+    """Says the same of everybody."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+    def admit(self, asked: Asked, now_s: float) -> Verdict:
+        return self.verdict
+
+
+class Theirs(BaseDoorkeeper, BasePolicy):
+    """A third party's."""
+
+    name: ClassVar[str] = "theirs"
+    doc: ClassVar[str] = "Counts."
+    declares: ClassVar[tuple[Tunable, ...]] = (Tunable("longest_hold_s", 7.0, 1.0, 9.0, "s", "Longest hold"),)
+
+    def admit(self, asked: Asked, now_s: float) -> Verdict:
+        raise ArithmeticError("broken")
+
+
+def host(**says: Verdict) -> DoorHost:
+    made = DoorHost([])
+    order = sorted(says, key=lambda name: ({"safety": 0, "operator": 1}.get(name, 2), name))
+    made.on = [(name, Says(says[name])) for name in order]
+    return made
+
+
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("theirs", f"{__name__}:Theirs", registry.GROUP)
+    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "by"),
+    [
+        ({}, "pass", ""),
+        ({"a": PASS, "b": PASS}, "pass", ""),
+        ({"a": PASS, "b": HOLD}, "hold", "b"),
+        ({"a": ADMIT, "b": HOLD}, "admit", "a"),
+        ({"a": HOLD, "b": REFUSE}, "hold", "a"),
+        ({"a": REFUSE, "operator": ADMIT}, "admit", "operator"),
+        ({"a": ADMIT, "operator": ADMIT, "safety": REFUSE}, "refuse", "safety"),
+        ({"a": HOLD, "safety": PASS}, "hold", "a"),
+    ],
+)
+def test_the_first_in_rank_that_does_not_merely_pass_decides(says: dict[str, Verdict], kind: str, by: str) -> None:
+    ruling = host(**says).judge(ASKED, 0.0)
+    assert (ruling.verdict.kind, ruling.by) == (kind, by)
+
+
+def test_the_lowest_limit_holds_whoever_decides_the_rest() -> None:
+    ruling = host(a=Verdict(limit_tokens=5), b=Verdict(limit_tokens=9), safety=ADMIT).judge(ASKED, 0.0)
+    assert (ruling.verdict.limit_tokens, ruling.limited_by, ruling.by) == (5, "a", "safety")
+
+
+def test_the_shipped_ones_are_switched_tuned_and_ranked() -> None:
+    made = DoorHost(["fairness", "kv_caching", "safety", "no such policy"], {"fairness": {"places": 3}})
+    assert [name for name, _ in made.on] == ["safety", "fairness"]
+    assert made.guarded
+    assert made.follow(TunableChanged(t_ns=1, policy="fairness", name="longest_hold_s", value=9.0))
+    assert (made.longest_hold_s("fairness"), made.longest_hold_s("safety")) == (9.0, LONGEST_HOLD_S)
+    for name in ("fairness", "safety"):
+        made.follow(PolicySwitched(t_ns=2, policy=name, enabled=False))
+    assert not made.guarded
+    made.follow(PolicySwitched(t_ns=3, policy="fairness", enabled=True))
+    assert made.longest_hold_s("fairness") == 9.0
+    assert not made.follow(CacheFlushed(t_ns=1))
+
+
+def test_rules_outlive_a_switch_and_bad_ones_change_nothing() -> None:
+    made = DoorHost([])
+    made.obey("safety", '[everybody]\nmodels = ["m"]')
+    with pytest.raises(RulesError, match="line 2"):
+        made.obey("safety", "[everybody]\nmodels = 3")
+    with pytest.raises(RulesError, match="lru takes no rules"):
+        made.obey("lru", "")
+    with pytest.raises(PolicyError, match="nobody"):
+        made.obey("nobody", "")
+    assert made.judge(Asked(rid="r", agent="a", models=("x",)), 0.0).verdict.kind == "pass"
+    made.follow(PolicySwitched(t_ns=1, policy="safety", enabled=True))
+    assert made.judge(Asked(rid="r", agent="a", models=("x",)), 0.0).verdict.kind == "refuse"
+
+
+@pytest.mark.usefixtures("theirs")
+def test_a_third_partys_that_raises_is_off_until_it_is_switched_on_again() -> None:
+    failures: list[PolicyFailed] = []
+    made = DoorHost(["theirs"], failed=failures.append)
+    assert made.longest_hold_s("theirs") == 7.0
+    assert made.judge(ASKED, 2.0).verdict == PASS
+    assert [(fact.policy, fact.call, fact.t_ns) for fact in failures] == [("theirs", "admit", 2_000_000_000)]
+    assert "ArithmeticError: broken" in failures[0].error
+    assert not made.guarded
+    made.notice(Left(t_s=3.0, asked=ASKED, entered=True))
+    made.follow(PolicySwitched(t_ns=4, policy="theirs", enabled=True))
+    assert made.guarded
