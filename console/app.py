@@ -25,18 +25,10 @@ from .help import HelpScreen, help_content
 from .keymap import APP_BINDINGS, checked
 from .oddities import Oddities
 from .replay_keys import REPLAY_ACTIONS, ask_for_time
-from .screens.agents import AgentsScreen
 from .screens.base import MODES, DeckScreen
+from .screens.catalog import SCREENS
 from .screens.events import EventsScreen
-from .screens.fleet import FleetScreen
-from .screens.harm import HarmScreen
 from .screens.orders import OrdersScreen
-from .screens.policies import PoliciesScreen
-from .screens.requests import RequestsScreen
-from .screens.residency import ResidencyScreen
-from .screens.timeline import TimelineScreen
-from .screens.transitions import TransitionsScreen
-from .screens.whatif import WhatIfScreen
 from .settings import Settings
 from .shadow_worker import ShadowWorker
 from .theme import DECK, THEMES
@@ -72,18 +64,7 @@ class ConsoleApp(App[None]):
 
     TITLE = "radixdeck"
     CSS_PATH = "console.tcss"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "fleet": FleetScreen,
-        "residency": ResidencyScreen,
-        "agents": AgentsScreen,
-        "policies": PoliciesScreen,
-        "events": EventsScreen,
-        "timeline": TimelineScreen,
-        "harm": HarmScreen,
-        "requests": RequestsScreen,
-        "transitions": TransitionsScreen,
-        "whatif": WhatIfScreen,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = SCREENS
     BINDINGS = [*APP_BINDINGS]
 
     def __init__(

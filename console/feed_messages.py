@@ -8,6 +8,11 @@ from radixdeck.daemon.wire import AgentsTable, Metrics, PoliciesTable, Status
 
 from .feed_sync import NodeEvents, NodeKeyframe
 
+LEAVES = ("status", "agents", "policies", "metrics", "residency", "events")
+"""The topics of a node that a feed listens to, beside replies."""
+ORDERS_ONLY = ("status",)
+"""As many as it takes to give orders: who is there."""
+
 
 class NodeStatus(msgspec.Struct, frozen=True):
     """A node is there or not, and how its engine is."""

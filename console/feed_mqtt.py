@@ -38,6 +38,7 @@ from radixdeck.daemon.wire_mailbox import Mailbox
 
 from .feed_commands import Commands, Pending, new_command
 from .feed_messages import (
+    LEAVES,
     Connection,
     FeedMessage,
     NodeAgents,
@@ -53,9 +54,6 @@ WATCH_EVERY_S = 5.0
 RESYNC_EVERY_S = 0.5
 LOOK_EVERY_S = 0.25
 MAX_WAITING_EVENTS = 50_000
-LEAVES = ("status", "agents", "policies", "metrics", "residency", "events")
-ORDERS_ONLY = ("status",)
-"""For who only gives orders: who is there; replies come anyway."""
 
 
 class _Head(msgspec.Struct):

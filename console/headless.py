@@ -14,8 +14,8 @@ from radixdeck.daemon.wire import BrokerAddress, CommandName, Reply
 from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import KINDS, AnyEvent, encode, kind_of
 
-from .feed_messages import Connection, NodeEvents, NodeStatus
-from .feed_mqtt import ORDERS_ONLY, MqttFeed
+from .feed_messages import ORDERS_ONLY, Connection, NodeEvents, NodeStatus
+from .feed_mqtt import MqttFeed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 """Exit codes of `act`."""

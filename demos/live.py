@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from radixdeck.console.feed_mqtt import ORDERS_ONLY, MqttFeed
+from radixdeck.console.feed_messages import ORDERS_ONLY
+from radixdeck.console.feed_mqtt import MqttFeed
 from radixdeck.daemon.broker import BrokerError
 from radixdeck.daemon.config import ConfigError, DaemonConfig
 from radixdeck.daemon.engine.launch import Engine, EngineNotReady

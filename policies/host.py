@@ -34,7 +34,6 @@ __all__ = ["PolicyError", "PolicyFacts", "PolicyHost", "TunableError"]
 OPERATOR = "operator"
 FALLBACK: dict[str, str] = {"eviction": "lru"}
 """Who holds a slot when nobody else does."""
-
 LRU_SCORE = Score(0.0)
 
 OBEYED = frozenset((PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken))

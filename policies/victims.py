@@ -8,6 +8,7 @@ stays 0, wait in it from one call to the next.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable
 
