@@ -113,9 +113,9 @@ class PolicyHost:
                 score = seat.score(subject, now_s)
             except Exception as error:
                 self._fail(seat, "score", error)
-            else:
-                if score.key or score.parts:
-                    said.append((seat.name, score))
+                continue
+            if score.key or score.parts:
+                said.append((seat.name, score))
         if not said:
             return LRU_SCORE
         if len(said) == 1:
@@ -124,16 +124,15 @@ class PolicyHost:
         return Score(sum(score.key for _, score in said), parts)
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        """The keys of `score` for many subjects at once, which costs a fraction of asking for each. A policy that
-        raises or is not finite fails and counts as LRU for all of them."""
+        """The keys of `score` for many subjects at once. A policy that fails counts as LRU for all of them."""
         keys: list[float] = []
         for seat in self._on:
             try:
                 said = seat.scores(subjects, now_s)
             except Exception as error:
                 self._fail(seat, "score", error)
-            else:
-                keys = [key + more for key, more in zip(keys, said, strict=True)] if keys and said else keys or said
+                continue
+            keys = [key + more for key, more in zip(keys, said, strict=True)] if keys and said else keys or said
         return keys or [LRU_SCORE.key] * len(subjects)
 
     def predict(self, now_s: float) -> Prediction:

@@ -31,8 +31,12 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Policies of this file by the names that they have in MADE."""
     MADE.clear()
     MADE.update({"wrong:Wrong": Wrong, "bare:Bare": Bare})
-    create = registry._built_in
-    monkeypatch.setattr(registry, "_built_in", lambda target: MADE.get(target) or create(target))
+    create: Any = registry._built_in  # pyright: ignore[reportPrivateUsage]
+
+    def make(target: str) -> Any:
+        return MADE.get(target) or create(target)
+
+    monkeypatch.setattr(registry, "_built_in", make)
 
 
 class Comparing(PolicyHost):
