@@ -20,7 +20,7 @@ MOST_BLOCKS = 128
 REMEMBERED = 64
 """Requests whose blocks are kept, for prompts that are told as what they repeat of an earlier one: as many as the
 engine tells them by."""
-MOST_REMEMBERED_BLOCKS = 256
+MOST_REMEMBERED_BLOCKS = 512
 """New blocks that all of these brought; the oldest are forgotten earlier where prompts repeat little."""
 MAX_LINKS = 8
 _GOLDEN = 0x9E3779B1
