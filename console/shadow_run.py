@@ -17,8 +17,8 @@ from radixdeck.storage.recorded import tags
 from radixdeck.storage.session import Numbered, Session, open_session
 from radixdeck.storage.side import SideSpec
 
-SLICE_S = 0.02
-BLOCK = 200
+SLICE_S = 0.01
+BLOCK = 100
 MOST_EVENTS = 200_000
 """Of a longer run only the last COLD_EVENTS are modelled, from an empty cache."""
 COLD_EVENTS = 40_000

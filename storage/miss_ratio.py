@@ -166,6 +166,8 @@ class MissRatio:
     def _touch(self, blocks: list[int]) -> None:
         """Use them, the deepest first: a prefix is younger than what extends it. What is new is one leaf; the part of a
         leaf that is used alone is one of its own from now on."""
+        # Marked as used before room is made, so that none of them goes for another one.
+        self._times[[self._place[block] for block in blocks if block in self._place]] = self._clock + 1
         places = [self._placed(block) for block in blocks]
         held = [place for place in places if place is not None]
         for number, run in groupby(reversed(held), key=self._leaf.__getitem__):
@@ -188,7 +190,7 @@ class MissRatio:
             if not self._free:
                 return None
             place = self._place[block] = self._free.pop()
-            self._leaf[place] = 0
+            self._leaf[place], self._times[place] = 0, self._clock + 1
         return place
 
     def _leave(self, place: int) -> None:
