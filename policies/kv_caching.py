@@ -181,21 +181,21 @@ class KvCaching(BasePolicy):
         rates = None if self._guard.resting else self._model.rates(now_s)
         if rates is None:
             return [] if self._guard.resting else super().scores(subjects, now_s)
-        sessions, agents, kept = self._model.standing.by_name, self._model.agents, self._histories.kept
+        sessions, agents, kept = self._model.standing.by_name, self._model.agents, self._model.histories.kept
         superseded = SUPERSEDED if self._is_on("supersession") else 1.0
         keys: list[float] = []
         for subject in subjects:
             session = sessions.get(subject.session)
             if subject.role != "private":
                 keys.append(self.score(subject, now_s).key)
-            elif session is None or session.closed:
+            elif session is None:
                 keys.append(0.0)
             else:
                 rate = 0.0
                 for agent in self._agents(subject):
                     slot = agents.get(agent)
                     if slot is not None and slot < len(rates.by_agent):
-                        rate += float(rates.by_session[session.place, slot]) * kept(agent, subject.part)
+                        rate += float(rates.by_session[session.place, slot]) * kept(slot, subject.part)
                 keys.append(rate * superseded if subject.part == "old" else rate)
         return keys
 

@@ -51,7 +51,7 @@ class Lengths:
             self._keys[before] = NOBODYS
         row, self._next = self._next, (self._next + 1) % ROWS
         self._keys[row] = place << 8 | agent
-        self._tags[row], self._prompts[row] = tag_of(rid) & 0xFFFF, prompt_tokens
+        self._tags[row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
         self._outputs[row] = self._lost[row] = 0
 
     def responded(self, row: int, total_tokens: int) -> None:
@@ -60,7 +60,7 @@ class Lengths:
 
     def lost(self, row: int, tokens: int) -> None:
         """More of it was evicted."""
-        self._lost[row] = min(MOST_TOKENS, self._lost[row] + tokens)
+        self._lost[row] = min(MOST_TOKENS, self._lost[row] + max(0, tokens))
 
     def restored(self, row: int) -> None:
         """All of it is cached again."""

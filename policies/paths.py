@@ -30,7 +30,7 @@ class Paths:
         agent = session.agent
         while len(self._anchor_tokens) <= agent:
             self._anchor_tokens.append(0)
-        self._anchor_tokens[agent] = event.anchor_tokens
+        self._anchor_tokens[agent] = min(0xFFFFFFFF, max(0, event.anchor_tokens))
         tail_tokens = self._tail_tokens(session, before) if before not in (NOWHERE, agent) else None
         if tail_tokens is not None:
             self._grows.see(float(max(0, event.prompt_tokens - event.anchor_tokens) >= tail_tokens))
