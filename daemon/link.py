@@ -86,7 +86,7 @@ class EngineLink:
             if self._socket is not None:
                 loop.remove_reader(socket.fileno())
             self._socket = None
-            self.forget_engine("the link was closed")
+            self._forget("the link was closed")
             socket.close()
             context.term()
 
@@ -129,7 +129,7 @@ class EngineLink:
             return False
         except zmq.ZMQError as error:
             log.warning("the engine is gone: %s", error)
-            self.forget_engine("the engine went away")
+            self._forget("the engine went away")
             return False
         finally:
             # ZMQ signals its descriptor once per change, and a send takes that signal too: look for frames after it.
@@ -161,7 +161,7 @@ class EngineLink:
 
     def _greet(self, peer: bytes, hello: Hello) -> None:
         if peer != self._peer:
-            self.forget_engine("the engine connected anew")
+            self._forget("the engine connected anew")
         if hello.pid != self._pid:
             self._next_seq = -1
         self._peer, self._pid = peer, hello.pid
@@ -178,7 +178,13 @@ class EngineLink:
         self._on_events(sent.first_seq, events)
 
     def forget_engine(self, why: str) -> None:
-        """No engine is connected until one says Hello. Orders without an answer fail with `why`."""
+        """No engine is connected until one says Hello; what it has sent so far is taken. Orders without an answer fail
+        with `why`."""
+        if self._socket is not None:
+            self._receive(self._socket)
+        self._forget(why)
+
+    def _forget(self, why: str) -> None:
         self._peer = None
         for future in self._waiting.values():
             if not future.done():

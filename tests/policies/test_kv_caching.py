@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import pytest
-from traffic import Shape, run, with_contents
+from traffic import Shape, run
 from tree_model import TreeModel
 
 from radixdeck.policies.events import (
@@ -28,7 +26,6 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.ownership import Who
-from radixdeck.policies.parameters import Tunable
 from radixdeck.policies.primitives import Action, Subject
 
 SHAPES = [
@@ -105,32 +102,6 @@ def test_scoring_in_between_changes_nothing_that_comes_later():
         asked.predict(event.t_ns / 1e9)
     end_s = events[-1].t_ns / 1e9
     assert asked.score(subject, end_s) == silent.score(subject, end_s)
-
-
-class Learned(pickle.Pickler):
-    """Writes what an object has of its own: what its class declares is there once, however many policies run."""
-
-    def persistent_id(self, obj: Any) -> str | None:
-        return obj.name if isinstance(obj, Tunable) else None
-
-
-def learned_bytes(policy: KvCaching) -> int:
-    Learned(written := io.BytesIO()).dump(policy)
-    return written.tell()
-
-
-@pytest.mark.parametrize("kv_tokens", [16_300, 20_000], ids=["all blocks followed", "every other one"])
-@pytest.mark.parametrize("told", [True, False], ids=["ends told", "ends not told"])
-@pytest.mark.parametrize("sessions", [4, 16, 40])
-def test_what_is_learned_of_24_agents_stays_below_25_kb(sessions: int, told: bool, kv_tokens: int):
-    shape = Shape("random", agents=24, sessions=sessions, requests=600, ends_told=told)
-    policy, largest = KvCaching(), 0
-    tree = run(shape, "lru", kv_tokens).tree
-    for number, event in enumerate(with_contents(tree.events)):
-        policy.observe(event)
-        if number % 100 == 0:
-            largest = max(largest, learned_bytes(policy))
-    assert max(largest, learned_bytes(policy)) < 25_000
 
 
 def test_more_agents_and_sessions_than_it_can_hold_leave_it_bounded():
