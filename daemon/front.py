@@ -188,6 +188,7 @@ class Front:
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
                 async with self._door.passage(request.path, body, who, rid, size, self._to) as passage:
+                    self._admit(who.agent)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
                     passage.usage = exchange.watch
