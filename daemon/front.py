@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from radixdeck.policies.declared import declared_next_agent, declared_tenant
+from radixdeck.policies.declared import declared_end, declared_next_agent, declared_tenant
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
@@ -183,6 +183,7 @@ class Front:
         following = named(lambda: declared_next_agent(told, who.tenant))
         if who.seen is not None:
             self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
+        begun = False
         try:
             self._admit(who.agent)
             rid = self._ids.take(asked_id(request.path, body), request.path)
@@ -191,12 +192,15 @@ class Front:
                     self._admit(who.agent)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
-                    passage.usage = exchange.watch
+                    passage.usage, begun = exchange.watch, True
                     return await self._counted(request, prepared, exchange, who)
             finally:
                 self._ids.release(rid)
         except Refusal as refusal:
             return self._refused(refusal, who.agent)
+        finally:
+            if not begun and declared_end(told):  # else the exchange says so
+                self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=who.session))
 
     def _admit(self, agent: str) -> None:
         """Raises Refusal if the agent is quarantined or the engine is away."""
@@ -228,7 +232,7 @@ class Front:
     async def _exchanged(
         self, request: web.Request, headers: CIMultiDict[str], prepared: Prepared, exchange: Exchange, who: Who
     ) -> web.StreamResponse:
-        over = request.headers.get("x-session-end", "").lower() == "true"
+        over = declared_end(request.headers)
         try:
             answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
         except Refusal as refusal:

@@ -10,7 +10,7 @@ from test_front_door import HOLD, rig
 
 from radixdeck.daemon import front_door
 from radixdeck.policies.doorkeeping import DoorFact, Entered, Left, Verdict
-from radixdeck.policies.events import PolicySwitched
+from radixdeck.policies.events import PolicySwitched, SessionEnded
 
 
 async def test_what_raises_while_output_is_cut_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +46,20 @@ async def test_an_agent_quarantined_while_it_waits_is_not_let_through() -> None:
         r.door.follow(PolicySwitched(t_ns=1, policy="other", enabled=True))
         assert (await waiting)[0] == 403
         assert (r.stack.upstream.requests, r.gate.inside) == ([], 0)
+
+
+@pytest.mark.parametrize("says", [HOLD, Verdict(kind="refuse", why="never")])
+async def test_a_session_that_ends_at_the_door_has_ended(says: Verdict) -> None:
+    async with rig() as r:
+        r.gate.says["a"] = says
+        headers = {"x-agent-id": "a", "x-session-id": "s", "x-session-end": "true"}
+        asking = asyncio.create_task(r.stack.chat("hi", headers=headers))
+        if says is HOLD:
+            await r.held(1)
+            asking.cancel()
+        (ended,) = await r.stack.until(SessionEnded)
+        assert ended.session == "s"
+        await asyncio.wait([asking])
 
 
 async def test_what_a_policy_does_while_one_is_let_in_may_ask_about_the_others_again() -> None:
