@@ -146,7 +146,7 @@ class Daemon:
 
     def _look_again(self) -> None:
         """Events are missing: have the tree told anew, or residency stays wrong for the rest of the run."""
-        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot(self.link.new_id())):
+        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot("")):
             self._looked_s = time.monotonic()
 
     def _on_front(self, event: FrontEvent) -> None:
