@@ -177,13 +177,12 @@ class Front:
 
     async def _generate(self, request: web.Request, told: dict[str, str], key_tenant: str | None) -> web.StreamResponse:
         """`told`: the headers, their names in small letters."""
-        arrived_ns = self._to.now_ns()
+        arrived_ns, begun = self._to.now_ns(), False
         body, size = await read_object(request, self._max_body_bytes)
         who = named(lambda: self._identities.identify(told, request.path, body, key_tenant, arrived_ns / 1e9))
         following = named(lambda: declared_next_agent(told, who.tenant))
         if who.seen is not None:
             self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
-        begun = False
         try:
             self._admit(who.agent)
             rid = self._ids.take(asked_id(request.path, body), request.path)
