@@ -125,8 +125,7 @@ def learned_bytes(policy: KvCaching) -> int:
 def test_what_is_learned_of_24_agents_stays_below_25_kb(sessions: int, told: bool, kv_tokens: int):
     shape = Shape("random", agents=24, sessions=sessions, requests=600, ends_told=told)
     policy, largest = KvCaching(), 0
-    tree = run(shape, "lru", kv_tokens).tree
-    for number, event in enumerate(with_contents(tree.events)):
+    for number, event in enumerate(with_contents(run(shape, "lru", kv_tokens).tree.events)):
         policy.observe(event)
         if number % 100 == 0:
             largest = max(largest, learned_bytes(policy))
