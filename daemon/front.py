@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from radixdeck.policies.declared import declared_next_agent, declared_tenant
+from radixdeck.policies.declared import declared_end, declared_next_agent, declared_tenant
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
@@ -177,7 +177,7 @@ class Front:
 
     async def _generate(self, request: web.Request, told: dict[str, str], key_tenant: str | None) -> web.StreamResponse:
         """`told`: the headers, their names in small letters."""
-        arrived_ns = self._to.now_ns()
+        arrived_ns, begun = self._to.now_ns(), False
         body, size = await read_object(request, self._max_body_bytes)
         who = named(lambda: self._identities.identify(told, request.path, body, key_tenant, arrived_ns / 1e9))
         following = named(lambda: declared_next_agent(told, who.tenant))
@@ -188,14 +188,18 @@ class Front:
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
                 async with self._door.passage(request.path, body, who, rid, size, self._to) as passage:
+                    self._admit(who.agent)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
-                    passage.usage = exchange.watch
+                    passage.usage, begun = exchange.watch, True
                     return await self._counted(request, prepared, exchange, who)
             finally:
                 self._ids.release(rid)
         except Refusal as refusal:
             return self._refused(refusal, who.agent)
+        finally:
+            if not begun and declared_end(told):  # else the exchange says so
+                self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=who.session))
 
     def _admit(self, agent: str) -> None:
         """Raises Refusal if the agent is quarantined or the engine is away."""
@@ -227,7 +231,7 @@ class Front:
     async def _exchanged(
         self, request: web.Request, headers: CIMultiDict[str], prepared: Prepared, exchange: Exchange, who: Who
     ) -> web.StreamResponse:
-        over = request.headers.get("x-session-end", "").lower() == "true"
+        over = declared_end(request.headers)
         try:
             answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
         except Refusal as refusal:

@@ -10,10 +10,12 @@ from typing import Any, cast
 
 from radixdeck.policies.doorkeeping import Asked
 from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES, GENERATE_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.prompts import CHAT_ROUTES, COMPLETIONS_ROUTE, GENERATE_ROUTE, RESPONSES_ROUTE
 
 BYTES_PER_TOKEN = 4
 """A usual ratio for English; only used until the engine says how long a prompt is."""
+UNSAID = {COMPLETIONS_ROUTE: 16, GENERATE_ROUTE: 128}
+"""What SGLang has written where a body of these routes does not say how much; on the others as much as fits."""
 DEFAULT_MODEL = "default"
 """What SGLang takes a request without a model for."""
 
@@ -30,11 +32,15 @@ def read_asked(route: str, body: Mapping[str, Any], who: Who, rid: str, size_byt
 def limit_output(route: str, body: dict[str, Any], limit: int) -> None:
     """Have no more than `limit` tokens written per answer; `body` is changed."""
     if route == GENERATE_ROUTE:
-        body["sampling_params"] = _limited_params(body.get("sampling_params"), limit)
+        sampling = body.get("sampling_params")
+        if isinstance(sampling, list):
+            body["sampling_params"] = [_limited_params(item, limit) for item in cast("list[Any]", sampling)]
+        else:
+            body["sampling_params"] = _limited_params(sampling, limit)
         return
-    fields = _fields(route)
+    fields, unsaid = _fields(route), UNSAID.get(route)
     for field in [field for field in fields if body.get(field) is not None] or fields[:1]:
-        body[field] = _lower(body.get(field), limit, least=1)
+        body[field] = _lower(body.get(field, unsaid), limit, least=1)
 
 
 def _fields(route: str) -> tuple[str, ...]:
@@ -45,12 +51,10 @@ def _fields(route: str) -> tuple[str, ...]:
 
 
 def _limited_params(sampling: Any, limit: int) -> Any:
-    if isinstance(sampling, list):
-        return [_limited_params(item, limit) for item in cast("list[Any]", sampling)]
     if sampling is not None and not isinstance(sampling, dict):
         return sampling  # refused when it is prepared
     params = cast("dict[str, Any]", sampling or {})
-    return {**params, "max_new_tokens": _lower(params.get("max_new_tokens"), limit, least=0)}
+    return {**params, "max_new_tokens": _lower(params.get("max_new_tokens", UNSAID[GENERATE_ROUTE]), limit, least=0)}
 
 
 def _lower(value: Any, limit: int, least: int) -> int:
@@ -79,11 +83,12 @@ def _number(value: Any) -> int | None:
 
 
 def _models(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The model, and every adapter that is asked for beside it."""
+    """The model, and every adapter that is asked for beside it or, as SGLang reads it, in 'model:adapter'."""
     model = body.get("model")
+    parts = [part.strip() for part in model.split(":", 1)] if isinstance(model, str) else [""]
     adapters = body.get("lora_path")
     listed = cast("list[Any]", adapters) if isinstance(adapters, list) else [adapters]
-    named = [model if isinstance(model, str) and model else DEFAULT_MODEL]
+    named = [parts[0] or DEFAULT_MODEL, *filter(None, parts[1:])]
     return tuple(dict.fromkeys([*named, *(name for name in listed if isinstance(name, str) and name)]))
 
 

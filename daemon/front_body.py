@@ -104,7 +104,11 @@ def prepare(route: str, body: dict[str, Any], identity: Identity, rid: str) -> P
     headers: dict[str, str] = {}
     carried = msgspec.structs.asdict(identity)
     if route == GENERATE_ROUTE:
-        body["sampling_params"] = _with_params(body.get("sampling_params"), carried)
+        sampling = body.get("sampling_params")
+        listed = cast("list[Any]", sampling) if isinstance(sampling, list) else None
+        body["sampling_params"] = (
+            _with_params(sampling, carried) if listed is None else [_with_params(item, carried) for item in listed]
+        )
     elif route == MESSAGES_ROUTE:
         headers["x-smg-routing-key"] = CARRIED + json.dumps(carried)
     elif route == RESPONSES_ROUTE:
@@ -148,8 +152,6 @@ def _first(salt: str | list[str] | None) -> str | None:
 
 
 def _with_params(sampling: Any, carried: dict[str, Any]) -> Any:
-    if isinstance(sampling, list):
-        return [_with_params(item, carried) for item in cast("list[Any]", sampling)]
     if sampling is not None and not isinstance(sampling, dict):
         raise bad_request("sampling_params must be an object or a list of objects", "sampling_params")
     params = cast("dict[str, Any]", sampling or {})

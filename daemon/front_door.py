@@ -25,12 +25,14 @@ MAX_REMEMBERED = 4_096
 
 
 class Usage(Protocol):
-    """What an answer says of its tokens."""
+    """What an answer says of its tokens; `streamed`: what of its output passed by, of each token or more."""
 
     @property
     def prompt_tokens(self) -> int | None: ...
     @property
     def output_tokens(self) -> int | None: ...
+    @property
+    def streamed(self) -> int: ...
 
 
 class Door:
@@ -104,7 +106,7 @@ class Door:
         entered = self._inside.pop(asked.rid, None) is not None
         if entered:
             self._gone.put(asked.rid, asked)
-        prompt, output = (usage.prompt_tokens or 0, usage.output_tokens or 0) if usage else (0, 0)
+        prompt, output = (usage.prompt_tokens or 0, usage.output_tokens or usage.streamed) if usage else (0, 0)
         left = Left(t_s=self._now_s, asked=asked, entered=entered, prompt_tokens=prompt, output_tokens=output)
         self._host.notice(left)
         self._waiting.reconsider()
@@ -129,12 +131,19 @@ class Passage:
         if self._door.guarded:
             asked = read_asked(self._route, self._body, self._who, self._rid, self._size_bytes)
             ruling = await self._door.enter(asked, self._to)
+            try:
+                self._cut(asked, ruling)
+            except BaseException:  # nobody leaves what was not entered
+                self._door.leave(asked, None)
+                raise
             self._asked = asked
-            if (limit := ruling.verdict.limit_tokens) is not None:
-                limit_output(self._route, self._body, limit)
-                if asked.output_tokens is not None and asked.output_tokens > limit:
-                    _say_cut(asked, ruling.limited_by, limit, self._to)
         return self
+
+    def _cut(self, asked: Asked, ruling: Ruling) -> None:
+        if (limit := ruling.verdict.limit_tokens) is not None:
+            limit_output(self._route, self._body, limit)
+            if asked.output_tokens is not None and asked.output_tokens > limit:
+                _say_cut(asked, ruling.limited_by, limit, self._to)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -34,20 +34,27 @@ MAX_HELD_BYTES = 1 << 20
 
 
 class AnswerWatch:
-    """What is known of an answer after the bytes fed so far. Token counts are those SGLang reports."""
+    """What is known of an answer after the bytes fed so far. Token counts are those SGLang reports. `streamed`: events
+    with content, each of a token at least, counted as long as SGLang reports no output."""
 
     def __init__(self, route: str) -> None:
         self._responses = route == RESPONSES_ROUTE
+        self._contents = _DELTA if self._responses else _CONTENT
         self._messages = route == MESSAGES_ROUTE
-        self.begun = False
+        self.streamed = 0
         self.finish: FinishReason = "unknown"
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None
         self.tools: tuple[str, ...] = ()
 
+    @property
+    def begun(self) -> bool:
+        return self.streamed > 0
+
     def feed(self, data: bytes) -> None:
         """Read whole events, or a whole JSON body."""
-        self.begun = self.begun or self._has_content(data)
+        if not (self.output_tokens and self.streamed) and (contents := self._contents.findall(data)):
+            self.streamed += min(len(contents), max(1, data.count(b"data:")))
         if b'_tokens"' in data:
             self._count_prompt(data)
             self.output_tokens = _count(_OUTPUT, data, self.output_tokens)
@@ -65,10 +72,6 @@ class AnswerWatch:
         self.prompt_tokens = _count(_PROMPT, data, self.prompt_tokens)
         if self._messages and self.prompt_tokens is not None and _PROMPT.search(data):
             self.prompt_tokens += _count(_CACHED, data, 0) or 0
-
-    def _has_content(self, data: bytes) -> bool:
-        pattern = _DELTA if self._responses else _CONTENT
-        return pattern.search(data) is not None
 
     def _add_tools(self, data: bytes) -> None:
         for name in _TOOL.findall(data):

@@ -74,15 +74,19 @@ class WaitingRoom:
         while passing := self._passing(queues):
             ruling, held = min(passing, key=lambda pair: (pair[0].verdict.order, pair[1].since_s))
             queues[held.asked.agent].remove(held)
+            if held.decided.done():
+                continue
+            held.decided.set_result(ruling)  # first: letting in tells policies, and what they do may lead here again
             if ruling.verdict.kind != "refuse":
                 self._let_in(held.asked)
-            held.decided.set_result(ruling)
 
     def _passing(self, queues: dict[str, list[_Held]]) -> list[tuple[Ruling, _Held]]:
         """Of each agent the oldest request that is not held any more. A flood of one agent is not asked through."""
         passing: list[tuple[Ruling, _Held]] = []
         for queue in queues.values():
             for held in queue:
+                if held.decided.done():
+                    continue
                 ruling = self._host.judge(held.asked, self._now_s())
                 if ruling.verdict.kind != "hold":
                     passing.append((ruling, held))

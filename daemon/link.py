@@ -25,7 +25,8 @@ BURST = 200
 """Frames taken before others on the event loop get their turn."""
 PATIENCE_S = 0.015
 """How long frames lie: what the engine reports at the end of a request comes just when its answer passes through the
-front, which nobody should wait for; and many frames are taken at the price of one. Answers to orders do not wait."""
+front, which nobody should wait for; and many frames are taken at the price of one. Not while
+an order waits for its answer; the answer to one that is given while frames lie already waits up to this long."""
 
 
 class LinkError(RuntimeError):

@@ -24,13 +24,13 @@ def checked_rules(files: Mapping[str, str]) -> None:
             if not isinstance(made, Ruled):
                 raise RulesError("this policy takes no rules")
             made.obey(_text(Path(path)))
-        except (RulesError, PolicyError) as error:
-            raise RulesError(f"rules of {policy} ({path}): {error}") from error
+        except Exception as error:
+            raise RulesError(f"rules of {policy} ({path}): {_words(error)}") from error
 
 
 class RulesFiles:
     """`obey` gives a policy its rules, `emit` says what became of it. A file that cannot be used, or is gone, leaves
-    the rules that were read last."""
+    the rules that were read last. One that changes is read once it is the same at two looks, so not half written."""
 
     def __init__(
         self,
@@ -42,14 +42,17 @@ class RulesFiles:
         self._files = {policy: Path(path) for policy, path in files.items()}
         self._obey, self._emit, self._now_ns = obey, emit, now_ns
         self._read: dict[str, Stamp | None] = {}
+        self._seen: dict[str, Stamp | None] = {}
 
     def look(self) -> None:
         """Read what has changed since the last look."""
         for policy, path in self._files.items():
             stamp = _stamp(path)
-            if policy not in self._read or self._read[policy] != stamp:
+            first = policy not in self._read
+            if first or (self._read[policy] != stamp and self._seen[policy] == stamp):
                 self._read[policy] = stamp
                 self._take(policy, path)
+            self._seen[policy] = stamp
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
@@ -61,9 +64,14 @@ class RulesFiles:
         ok, detail = True, ""
         try:
             self._obey(policy, _text(path))
-        except (RulesError, PolicyError) as error:
-            ok, detail = False, str(error)
+        except Exception as error:  # whatever a file does to a reader, the daemon goes on
+            ok, detail = False, _words(error)
         self._emit(RulesRead(t_ns=self._now_ns(), policy=policy, path=str(path), ok=ok, detail=detail))
+
+
+def _words(error: Exception) -> str:
+    expected = isinstance(error, RulesError | PolicyError)
+    return str(error) if expected else f"{type(error).__name__}: {error}"
 
 
 def _text(path: Path) -> str:

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from .actions import Actions
 from .anchors import AnchorBook
 from .broker import open_broker
 from .carry_over import facts_for_new_engine
-from .clock import now_ns, wait_set
+from .clock import now_ns
 from .commands import Commands
 from .config import DaemonConfig, engine_key, public
 from .discovery import announce, withdraw
@@ -146,7 +146,7 @@ class Daemon:
 
     def _look_again(self) -> None:
         """Events are missing: have the tree told anew, or residency stays wrong for the rest of the run."""
-        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot(self.link.new_id())):
+        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot("")):
             self._looked_s = time.monotonic()
 
     def _on_front(self, event: FrontEvent) -> None:
@@ -180,7 +180,10 @@ class Daemon:
         """When requests are through and once a second, carry out what the policies want, one action at a time. Not
         while any is on its way: it would wait for the cores that this takes."""
         while True:
-            await wait_set(self._act_soon, ACT_PERIOD_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ACT_PERIOD_S):
+                    await self._act_soon.wait()
+            self._act_soon.clear()
             await asyncio.sleep(SETTLE_S)
             if not self.link.connected or self.front.in_flight:
                 continue

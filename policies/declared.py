@@ -60,6 +60,11 @@ def declared_agent(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
     return tamed_name(baggage.get("gen_ai.agent.id")) or tamed_name(baggage.get("gen_ai.agent.name"))
 
 
+def declared_end(headers: Mapping[str, str]) -> bool:
+    """Whether the caller says that its session is over with this request."""
+    return headers.get("x-session-end", "").lower() == "true"
+
+
 def declared_next_agent(headers: Mapping[str, str], tenant: str) -> str:
     """x-next-agent: the full name of the agent that the session dispatches next; '' if none. Raises IdentityError."""
     if "x-next-agent" not in headers:

@@ -106,9 +106,7 @@ class DoorHost:
 
     def _fail(self, name: str, keeper: Doorkeeper, call: str, error: Exception, now_s: float) -> None:
         text = f"{type(error).__name__}: {error}"
-        self._put_out(name)
-        if keeper.fails_closed:
-            self._broken[name] = text
+        self._lose(name, text)
         self._failed(PolicyFailed(t_ns=int(now_s * 1e9), policy=name, call=call, error=text))
 
     # ---- switching, tuning and rules ---------------------------------------------------------------------------------
@@ -121,7 +119,7 @@ class DoorHost:
             case TunableChanged():
                 self._tune(event)
             case PolicyFailed():
-                self._put_out(event.policy)
+                self._lose(event.policy, event.error)
             case _:
                 return False
         return True
@@ -152,6 +150,13 @@ class DoorHost:
         if name in self._rules and isinstance(policy, Ruled):
             policy.obey(self._rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
+
+    def _lose(self, name: str, error: str) -> None:
+        """A policy failed, at the door or elsewhere."""
+        keeper = dict(self.on).get(name)
+        if keeper is not None and keeper.fails_closed:
+            self._broken[name] = error
+        self._put_out(name)
 
     def _put_out(self, name: str) -> None:
         self.on = [pair for pair in self.on if pair[0] != name]

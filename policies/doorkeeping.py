@@ -76,7 +76,7 @@ class Matched(DoorFact, frozen=True, kw_only=True):
 
 class Left(DoorFact, frozen=True, kw_only=True):
     """It is over, however it ended; comes once after every Came. `entered`: it had been let in. Token counts as the
-    answer tells them, 0 where it does not."""
+    answer tells them; where it does not, `output_tokens` is what passed by at least, and `prompt_tokens` 0."""
 
     entered: bool
     prompt_tokens: int = 0

@@ -91,7 +91,7 @@ class PolicyHost:
         if type(event) in CLOCK:
             self.now_ns = max(self.now_ns, event.t_ns)
         kind = type(event)
-        for seat in self._heeding.get(kind) or self._who_heeds(kind):
+        for seat in self._who_heeds(kind) if (heeding := self._heeding.get(kind)) is None else heeding:
             try:
                 seat.observe(event)
             except Exception as error:

@@ -195,11 +195,6 @@ class ReuseModel:
             session.hinted = slot
             self._stand(session)
 
-    def forget_sessions(self) -> None:
-        """The engine began anew: nothing is running, no history is cached."""
-        self.standing.clear()
-        self._rates = None
-
     # ---- tables, fitted every few dispatches -------------------------------------------------------------------------
 
     def refit(self) -> None:

@@ -77,9 +77,8 @@ class Safety(BaseDoorkeeper, BasePolicy):
                 self._charge(fact, requests=1, tokens=fact.asked.about_tokens)
             case Left(entered=True):
                 guessed = self._guessed.pop(fact.asked.rid, 0)
-                spent = fact.prompt_tokens + fact.output_tokens
-                if spent:  # an answer that does not say leaves the guess
-                    self._charge(fact, requests=0, tokens=spent - guessed)
+                prompt = fact.prompt_tokens or guessed  # an answer that does not say leaves the guess
+                self._charge(fact, requests=0, tokens=prompt + fact.output_tokens - guessed)
             case _:
                 pass
 

@@ -111,10 +111,6 @@ class Standing:
             session.warmed = NOWHERE if session.warmed == agent else session.warmed
             session.hinted = NOWHERE if session.hinted == agent else session.hinted
 
-    def clear(self) -> None:
-        for name in list(self.by_name):
-            self.drop(name)
-
     def write(self, session: Session, p_end: float, reach: Floats) -> None:
         """Put a session's state into its columns."""
         place = session.place

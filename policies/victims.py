@@ -15,9 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from .primitives import Score, Subject
-from .queues import Heads, Node, Queue, Ranked, ScoreOf
-
-__all__ = ["Choice", "Node", "Queue", "VictimIndex"]
+from .queues import Heads, Node, Ranked, ScoreOf
 
 KeysOf = Callable[[list[Subject]], list[float]]
 """What tells the keys of many subjects at once."""
@@ -80,7 +78,8 @@ class VictimIndex:
         queue.add(node)
         self._by_age.offer(0.0, node.last_access_time, node.id, queue)
         if queue.key is None:
-            self._unscored.append(queue)
+            if self._scored:  # else all are scored when one is chosen next
+                self._unscored.append(queue)
         elif queue.key <= self._reached:
             self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
 

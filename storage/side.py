@@ -92,6 +92,11 @@ class SideHost(PolicyHost):
         self._seats = {name: seat for name, seat in self._seats.items() if name in kept}
         self._list_seats()
 
+    def _tune(self, event: TunableChanged) -> None:
+        """A policy that is left out gets no seat by being tuned."""
+        if event.policy in self._seats:
+            super()._tune(event)
+
 
 class Side:
     """Fed what comes out of a DelayLine; warm-ups count for nothing. `inserted_tokens`: since it began."""

@@ -17,6 +17,7 @@ from radixdeck.policies.events import (
     AnswerGiven,
     EngineEvent,
     NextAgentHinted,
+    PolicyFailed,
     PolicySwitched,
     SessionEnded,
     ToolCalled,
@@ -30,7 +31,7 @@ from radixdeck.policies.primitives import Action
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
 ON_SCORES = frozenset({"pin", "unpin", "retain", "boost"})
-FACTS = (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured, ActionTaken)
+FACTS = (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured, ActionTaken, PolicyFailed)
 EVERYTHING = 1 << 60
 
 
@@ -84,7 +85,8 @@ class Control:
                 raise Refused(f"{type(event).__name__} is not a fact that the daemon may report")
         for event in order.events:
             self._learn(event)
-            self._stream.emit(msgspec.structs.replace(event, t_ns=self._stream.now_ns(), step=self._observer.step))
+            step = {"step": self._observer.step} if "step" in event.__struct_fields__ else {}
+            self._stream.emit(msgspec.structs.replace(event, t_ns=self._stream.now_ns(), **step))
         return Answer(order.id, True)
 
     def _learn(self, event: EngineEvent) -> None:

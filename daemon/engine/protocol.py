@@ -70,8 +70,8 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 
 
 class Observe(msgspec.Struct, frozen=True, tag="observe"):
-    """Facts for the engine stream (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured): stamped and
-    echoed back, which is answer enough: with id '' no other is given."""
+    """Facts for the engine stream (ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, AnchorMeasured, ActionTaken,
+    PolicyFailed of a doorkeeper): stamped and echoed back, which is answer enough: with id '' no other is given."""
 
     id: str
     events: list[EngineEvent]

@@ -29,8 +29,8 @@ from ..events import (
 )
 from ..ownership import MAX_LIVE_SESSIONS
 from ..primitives import Subject
+from ..queues import Queue
 from ..subjects import subject_of
-from ..victims import Queue
 
 OUTSTANDING = 512
 

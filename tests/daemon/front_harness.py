@@ -34,7 +34,7 @@ def chat_chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) ->
 class Upstream:
     """Records what it gets. `words`: what it streams; `gate`: it waits for this before the second word;
     `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
-    `key`: the API key it insists on."""
+    `tells_usage`: its streams end with the token counts; `key`: the API key it insists on."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
@@ -47,6 +47,7 @@ class Upstream:
         self.die = False
         self.cut = b""
         self.tools = False
+        self.tells_usage = True
         self.tokenize_failures = 0
         self.key = ""
         self.url = ""
@@ -128,7 +129,8 @@ class Upstream:
         if self.tools:
             await response.write(chat_chunk({"tool_calls": [TOOL_CALL]}))
         await response.write(chat_chunk({}, "tool_calls" if self.tools else "stop"))
-        await response.write(event(id="x", choices=[], usage={"prompt_tokens": 11, "completion_tokens": 3}))
+        if self.tells_usage:
+            await response.write(event(id="x", choices=[], usage={"prompt_tokens": 11, "completion_tokens": 3}))
         await response.write(b"data: [DONE]\n\n")
         return response
 

@@ -17,9 +17,10 @@ from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.config import ConfigError, PolicySection, load_config
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.main import log_to_file
-from radixdeck.daemon.rules_files import RulesFiles
+from radixdeck.daemon.rules_files import RulesFiles, checked_rules
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import RequestRefused, RulesRead
 from radixdeck.storage.session import open_session
 
@@ -61,7 +62,11 @@ async def test_a_tool_is_refused_in_every_shape(path: str, body: dict[str, Any])
         ("/v1/completions", {"prompt": "hi", "max_tokens": "99"}, ["max_tokens"]),
         ("/v1/responses", {"input": "hi", "max_output_tokens": 99}, ["max_output_tokens"]),
         ("/v1/messages", {"messages": [], "max_tokens": 99}, ["max_tokens"]),
-        ("/generate", {"text": "hi"}, ["sampling_params", "max_new_tokens"]),
+        (
+            "/generate",
+            {"text": "hi", "sampling_params": {"max_new_tokens": None}},
+            ["sampling_params", "max_new_tokens"],
+        ),
         ("/generate", {"text": "hi", "sampling_params": {"max_new_tokens": 99}}, ["sampling_params", "max_new_tokens"]),
     ],
 )
@@ -74,6 +79,33 @@ async def test_output_is_limited_wherever_a_route_says_how_much(
         for key in where:
             sent = sent[key]
         assert (type(sent), sent) == (int, 30)
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(30, [16, 30]), (500, [16, 128]), (9, [9, 9])])
+async def test_a_limit_does_not_raise_what_sglang_writes_unasked(limit: int, sent: list[int]) -> None:
+    async with stack(door=guarded(f"[everybody]\nmax_output_tokens = {limit}")) as s:
+        await s.post("/v1/completions", {"prompt": "hi"})
+        completion = s.upstream.last["max_tokens"]
+        await s.post("/generate", {"text": "hi"})
+        assert [completion, s.upstream.last["sampling_params"]["max_new_tokens"]] == sent
+
+
+@pytest.mark.parametrize(("model", "named"), [("m:other", "'other'"), ("other:m", "'other'"), ("m: m", ""), (":m", "")])
+async def test_an_adapter_behind_the_models_name_is_a_model_too(model: str, named: str) -> None:
+    async with stack(door=guarded('[everybody]\nmodels = ["default", "m"]')) as s:
+        status, answer = await s.post("/v1/completions", {"prompt": "hi", "model": model})
+        assert (status, f"may not use model {named}" in str(answer)) == ((403, True) if named else (200, False))
+
+
+async def test_parameters_that_are_lists_of_lists_are_refused_and_give_the_place_back() -> None:
+    door = guarded("[everybody]\nmax_output_tokens = 30")
+    async with stack(door=door) as s:
+        nested: Any = [{"max_new_tokens": 99}]
+        for _ in range(3):
+            nested = [nested]
+            assert (await s.post("/generate", {"text": "hi", "sampling_params": nested}))[0] == 400
+        assert not door._inside
+        assert not s.upstream.requests
 
 
 async def test_an_adapter_is_a_model_too_and_each_of_a_list_of_parameters_is_limited() -> None:
@@ -108,14 +140,35 @@ def test_a_file_that_changes_is_read_again_and_a_bad_one_leaves_the_rules_that_h
     files = RulesFiles({"safety": str(path)}, obey, told.append, now_ns)
     for text in ("[everybody]\ntools = []\n", "[everybody]\ntool = []\n", "[everybody]\nmodels = []\n"):
         path.write_text(text)
-        files.look()
-        files.look()
+        for _ in range(3):
+            files.look()
     path.unlink()
-    files.look()
+    for _ in range(3):
+        files.look()
     assert [(fact.ok, fact.detail.split(";")[0].split(":")[0]) for fact in told] == [
         (True, ""), (False, "line 2"), (True, ""), (False, "cannot be read"),
     ]  # fmt: skip
     assert [rules.split()[1] for rules in taken] == ["tools", "models"]
+
+
+def test_a_half_written_file_is_not_obeyed(tmp_path: Path) -> None:
+    path, taken = tmp_path / "safety.toml", []
+    files = RulesFiles({"safety": str(path)}, lambda _, rules: taken.append(rules), lambda _: None, now_ns)
+    for text in ("all", "h", "half", "whole"):
+        path.write_text(text)
+        files.look()
+    files.look()
+    files.look()
+    assert taken == ["all", "whole"]
+
+
+def test_rules_that_nobody_can_read_are_told_of(tmp_path: Path) -> None:
+    path, told = tmp_path / "safety.toml", []
+    path.write_text("a = " + "[" * 5_000 + "]" * 5_000)
+    RulesFiles({"safety": str(path)}, Door(DoorHost(["safety"]), now_ns).obey, told.append, now_ns).look()
+    assert [(fact.ok, fact.detail.split(":")[0]) for fact in told] == [(False, "RecursionError")]
+    with pytest.raises(RulesError, match=r"rules of safety \(.*\): RecursionError"):
+        checked_rules({"safety": str(path)})
 
 
 @pytest.mark.parametrize(
@@ -208,15 +261,16 @@ async def _talk(daemon: Daemon, secrets: dict[str, str]) -> None:
                 await answer.read()
 
 
-async def test_a_whole_daemon_tells_of_its_rules(tmp_path: Path) -> None:
+async def test_a_whole_daemon_tells_of_its_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = tmp_path / "safety.toml"
     rules.write_text("[everybody]\ntools = []\n")
     section = PolicySection(enabled=["safety"], rules={"safety": str(rules)})
     async with open_daemon(config(tmp_path, policy=section)) as daemon:
+        changed, emit = asyncio.Event(), daemon.rules._emit
+        monkeypatch.setattr(daemon.rules, "_emit", lambda fact: (emit(fact), changed.set()))
         rules.write_text("[everybody]\ntools = 3\n")
         async with asyncio.timeout(10):
-            while daemon.journal.seq < 2:  # noqa: ASYNC110 - the journal has no event for a test
-                await asyncio.sleep(0.02)
+            await changed.wait()
         assert (await ask(daemon))[0] == 503
         recording = daemon.recording
     session = open_session(recording)

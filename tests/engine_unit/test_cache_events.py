@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from agent_traffic import Workload
 
 from radixdeck.policies.events import (
+    ActionTaken,
     AnchorMeasured,
     CacheFlushed,
     EngineEvent,
@@ -44,6 +45,10 @@ class Favouring(Splitting):
 
     def score(self, subject: Subject, now_s: float) -> Score:
         return Score(float(self.favourite in subject.agents), {"favour": 1.0, "odd": float("nan")})
+
+    def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
+        """An eviction asks for the keys of all subjects at once, and for parts of the victims' scores only."""
+        return [self.score(subject, now_s).key for subject in subjects]
 
 
 @dataclass
@@ -139,6 +144,20 @@ def test_a_favoured_agent_keeps_its_nodes_and_the_reason_is_told(ours: Maker) ->
     assert told.by_agent == "other"
     assert told.by_rid
     assert told.parts == {"favour": 1.0}
+
+
+def test_what_the_operator_boosts_is_kept(ours: Maker) -> None:
+    bench = ours(300, host=Splitting(["lru"]))
+    mine = list(range(3, 103))
+    bench.request(mine, 3, agent="agent0", session="s", anchor=80)
+    boost = ActionTaken(
+        t_ns=bench.events[-1].t_ns, id="1", kind="boost", agent="agent0", amount=5.0, ttl_s=3600.0, ok=True
+    )
+    bench.observer.stream.emit(boost)
+    for turn in range(20):
+        bench.request([1000 + turn * 60 + step for step in range(60)], 3, agent="other", session=f"t{turn}")
+    assert bench.request(mine, 3, agent="agent0", session="s", anchor=80) == 99
+    assert {agent for event in bench.kinds(NodeEvicted) for agent in event.agents} == {"other"}
 
 
 def test_an_anchor_is_split_off_and_outlives_its_tail(ours: Maker) -> None:

@@ -14,7 +14,9 @@ from radixdeck.policies.events import (
     ActionTaken,
     AnchorMeasured,
     EngineStarted,
+    NextAgentHinted,
     NodeEvicted,
+    PolicyFailed,
     PolicySwitched,
     ToolCalled,
     TunableChanged,
@@ -176,3 +178,14 @@ def test_a_failing_order_is_an_answer(bench: Any, monkeypatch: pytest.MonkeyPatc
     assert "no eviction today" in answer.detail
     assert bench.observer.forced is None
     assert bench.observer.cause == "allocation"
+
+
+def test_a_doorkeeper_that_failed_and_a_hint_of_who_comes_next_are_facts(bench: Any) -> None:
+    facts = [
+        PolicyFailed(t_ns=1, policy="fairness", call="admit", error="KeyError: 'a'"),
+        NextAgentHinted(t_ns=1, session="s", agent="b", rid="r"),
+    ]
+    assert told(bench, Observe("1", facts)) == Answer("1", True)
+    (failed,), (hinted,) = bench.kinds(PolicyFailed), bench.kinds(NextAgentHinted)
+    assert (failed.policy, failed.call, failed.error) == ("fairness", "admit", "KeyError: 'a'")
+    assert (hinted.session, hinted.agent, hinted.t_ns > 1) == ("s", "b", True)

@@ -118,3 +118,14 @@ def test_a_third_partys_that_raises_is_off_until_it_is_switched_on_again() -> No
     made.notice(Left(t_s=3.0, asked=ASKED, entered=True))
     made.follow(PolicySwitched(t_ns=4, policy="theirs", enabled=True))
     assert made.guarded
+
+
+def test_one_that_fails_closed_does_so_wherever_it_failed() -> None:
+    made = DoorHost(["safety", "fairness"])
+    made.follow(PolicyFailed(t_ns=1, policy="fairness", call="observe", error="KeyError"))
+    assert made.judge(ASKED, 0.0).verdict.kind != "refuse"
+    made.follow(PolicyFailed(t_ns=1, policy="safety", call="observe", error="KeyError"))
+    ruling = made.judge(ASKED, 0.0)
+    assert (ruling.verdict.kind, ruling.verdict.status, ruling.by) == ("refuse", 503, "safety")
+    made.follow(PolicySwitched(t_ns=2, policy="safety", enabled=True))
+    assert made.judge(ASKED, 0.0).verdict.kind == "pass"

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.victims import Queue, VictimIndex
+from radixdeck.policies.queues import Queue
+from radixdeck.policies.victims import VictimIndex
 
 
 @dataclass
@@ -64,6 +65,18 @@ def test_a_choice_scores_each_subject_once_and_forgets_empty_ones() -> None:
     index.choose(lambda subject: asked.append(subject) or Score(0.0))
     assert asked == [Subject("private", ("a",), "s0")]
     assert len(index.subjects) == 1
+
+
+def test_what_comes_and_goes_between_evictions_does_not_pile_up() -> None:
+    index = VictimIndex(lambda node: Subject("private", ("a",), f"s{node}"))
+    for turn in range(1_000):
+        index.add(Leaf(turn % 3, turn))
+        index.discard(turn % 3)
+    assert not index._unscored
+    index.add(Leaf(3, 1_000))
+    choice = index.choose(lambda subject: Score(0.0))
+    assert choice is not None
+    assert choice.node == 3
 
 
 def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -> None:
