@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.operator_log import BEFORE, MOST, Done, OperatorLog, Target, newest_of, standing, undo
+from radixdeck.console.settings import Settings
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState, fold
@@ -245,6 +246,20 @@ async def test_the_screen_undoes_what_another_console_did() -> None:
         await pilot.press("escape")
         await drawn(pilot)
         assert app.screen.query("#agents")
+
+
+async def test_the_key_that_opens_it_goes_back_whatever_key_it_is_and_the_palette_opens_it() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS, joined_at=len(EVENTS)))
+    app = ConsoleApp(feed, animate=False, settings=Settings(keys={"app.undo": "f9"}))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("3", "f9")
+        await until(pilot, lambda: bool(app.screen.query("#orders")))
+        await pilot.press("f9")
+        await until(pilot, lambda: bool(app.screen.query("#agents")))
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        assert {"Undo", "Export", "Picture"} <= commands.keys()
+        commands["Undo"].callback()
+        await until(pilot, lambda: bool(app.screen.query("#orders")))
 
 
 async def test_to_quarantine_again_is_asked_first() -> None:
