@@ -86,5 +86,7 @@ async def settled(pilot: Pilot[None]) -> None:
             shadow = app.shadows.of(app.entry)[0] if app.entry is not None else None
             if shadow is not None and (shadow.settled or shadow.trouble):
                 break
-    app.draw()
-    await pilot.pause()
+    for _ in range(3):
+        # Words that grow change the room that a chart below them has: it is drawn into that the next time.
+        app.draw()
+        await pilot.pause(0.05)
