@@ -239,10 +239,15 @@ class ConsoleApp(App[None]):
         self.run_worker(self._give(ordered, after), group="orders")
 
     async def _give(self, ordered: Order, after: Callable[[], None] | None) -> None:
-        words, done = outcome(ordered, await self._reply(ordered))
-        self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
+        await self.give_and_wait(ordered)
         if after is not None:
             after()
+
+    async def give_and_wait(self, ordered: Order) -> bool:
+        """Send an order, say what became of it, and return whether it was done."""
+        words, done = outcome(ordered, await self._reply(ordered))
+        self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
+        return done
 
     async def _reply(self, ordered: Order) -> Reply:
         if self.replay is not None:
@@ -259,8 +264,10 @@ class ConsoleApp(App[None]):
         self.run_worker(carry_out(self, act), group="asking", exclusive=True)
 
     def action_orders(self) -> None:
-        """What operators did, over the screen in front."""
-        if isinstance(self.screen, DeckScreen):
+        """What operators did, over the screen in front; a second time: back."""
+        if isinstance(self.screen, OrdersScreen):
+            self.pop_screen()
+        elif isinstance(self.screen, DeckScreen):
             self.push_screen(OrdersScreen(self.screen.shown_mode))
 
     def flush(self) -> None:
@@ -286,4 +293,7 @@ class ConsoleApp(App[None]):
         for act in ACTS:
             yield SystemCommand(act.name.capitalize(), act.doc, lambda act=act: self.action_act(act.name))
         yield SystemCommand("Flush", "empty the whole cache", self.flush)
+        yield SystemCommand("Undo", "what operators did, and undo it", self.action_orders)
+        yield SystemCommand("Export", "write what is listed to a file here", self.action_export)
+        yield SystemCommand("Picture", "write a picture of the screen here", lambda: self.action_export(True))
         yield from super().get_system_commands(screen)

@@ -5,6 +5,8 @@ again, which is safe because the daemon carries out each id once.
 from __future__ import annotations
 
 import asyncio
+import getpass
+import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -13,6 +15,8 @@ from typing import Any
 import msgspec
 
 from radixdeck.daemon.wire import Command, CommandName, Reply, topic
+
+from .words import printable
 
 SEND_AGAIN_S = 0.5
 
@@ -27,21 +31,29 @@ class Pending:
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
 
+def who() -> str:
+    """Who gives orders here, as 'user@host'; 'operator' where the user has no name."""
+    try:
+        return printable(f"{getpass.getuser()}@{socket.gethostname()}")
+    except (KeyError, ImportError, OSError):
+        return "operator"
+
+
 def new_command(
     client: str,
     name: CommandName,
     arguments: dict[str, Any] | None = None,
     *,
-    by: str = "operator",
+    by: str = "",
     why: str = "",
     expires_ns: int = 0,
 ) -> Command:
-    """A command with a fresh id."""
+    """A command with a fresh id; without `by` whoever runs this gives it."""
     return Command(
         id=uuid.uuid4().hex,
         client=client,
         name=name,
-        by=by,
+        by=by or who(),
         why=why,
         expires_ns=expires_ns,
         arguments=arguments or {},

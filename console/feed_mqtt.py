@@ -155,7 +155,7 @@ class MqttFeed:
         arguments: dict[str, Any] | None = None,
         why: str = "",
         *,
-        by: str = "operator",
+        by: str = "",
         timeout_s: float = 10.0,
     ) -> Reply:
         """Send one command and wait until it is done or refused; no answer in time is a refused Reply too.

@@ -85,7 +85,7 @@ async def act(
     *,
     node: str | None = None,
     why: str = "",
-    by: str = "operator",
+    by: str = "",
     timeout_s: float = 10.0,
     out: TextIO | None = None,
 ) -> int:

@@ -4,6 +4,7 @@ what, why, whether it still holds, and what would undo it. No Textual."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from radixdeck.daemon.wire import CommandName, PoliciesTable
@@ -31,6 +32,8 @@ FOR_GOOD = {
     "warm": "a warm-up leaves nothing to undo",
     "end_session": "an ended session begins again by itself",
 }
+TOGETHER = {"unpin": "pin", "release": "quarantine"}
+"""Kinds that are about the same as another."""
 SAME_S = 1.0
 """A refusal is told by the action and by the command, one after the other."""
 LIFTS: dict[str, tuple[CommandName, dict[str, Any], str]] = {
@@ -41,6 +44,9 @@ LIFTS: dict[str, tuple[CommandName, dict[str, Any], str]] = {
     "retain": ("retain", {"tokens": -1}, "stop retaining"),
     "boost": ("boost", {"amount": 0}, "end the boost of"),
 }
+
+
+Target = tuple[str, str, int, str]
 
 
 class Done(NamedTuple):
@@ -123,23 +129,27 @@ class OperatorLog:
         return [*reversed(self._done), *earlier]
 
 
-def standing(done: Done, run: RunState, listed: list[Done]) -> str:
+def newest_of(listed: list[Done]) -> dict[Target, Done]:
+    """By what they are about, the last actions that were carried out. `listed`: newest first."""
+    return {_target(done): done for done in reversed(listed) if done.ok}
+
+
+def standing(done: Done, run: RunState, newest: Mapping[Target, Done]) -> str:
     """'in force', 'over', or why it never was: as the folded state of the run has it."""
     if not done.ok:
         return f"refused: {done.said}" if done.said else "refused"
     if done.kind in FOR_GOOD:
         return "done"
-    newer = next((one for one in listed if one.ok and _target(one) == _target(done)), done)
-    if newer.seq > done.seq:
+    if newest.get(_target(done), done).seq > done.seq:
         return "over"
     return "in force" if _holds(done, run) else "over"
 
 
-def undo(done: Done, run: RunState, listed: list[Done]) -> tuple[Order | None, str]:
+def undo(done: Done, run: RunState, newest: Mapping[Target, Done]) -> tuple[Order | None, str]:
     """What takes the action back, or None and why nothing does."""
     if done.kind in FOR_GOOD:
         return None, f"{done.words} cannot be undone: {FOR_GOOD[done.kind]}"
-    if standing(done, run, listed) != "in force":
+    if standing(done, run, newest) != "in force":
         return None, f"{done.words} is not in force: there is nothing to undo"
     if done.kind == "tune":
         return _undo_tune(done)
@@ -221,11 +231,10 @@ def _slot_mate(policy: str, run: RunState, table: PoliciesTable | None) -> str:
     return next((name for name in on if slot and slots.get(name, "eviction" if name != "operator" else "") == slot), "")
 
 
-def _target(done: Done) -> tuple[str, str, int, str]:
-    """What an action is about: a later one about the same replaces it."""
-    kinds = {"unpin": "pin", "release": "quarantine"}
-    slot = "" if done.kind == "policy" else done.name
-    return kinds.get(done.kind, done.kind), done.agent, done.node, slot
+def _target(done: Done) -> Target:
+    """What an action is about: a later one about the same replaces it. That a policy lost its slot to another one is
+    seen in the state."""
+    return TOGETHER.get(done.kind, done.kind), done.agent, done.node, done.name
 
 
 def _holds(done: Done, run: RunState) -> bool:

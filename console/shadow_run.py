@@ -47,7 +47,7 @@ class Choice(NamedTuple):
 
 class Shadow:
     """Follows one recording. `step` runs in a thread, one call at a time; the screen reads `view`, `words` and
-    `trouble` (why it cannot go on, or ''). `skipped`: events that were left out to keep up."""
+    `trouble` (why it cannot go on now, or ''). `skipped`: events that were left out to keep up."""
 
     def __init__(self, path: Path, choice: Choice, clock: Callable[[], float] = time.perf_counter) -> None:
         self.path, self.choice = path, choice
@@ -89,13 +89,13 @@ class Shadow:
     def step(self, target: int = EVERYTHING) -> bool:
         """One slice nearer to event `target`, or to the end of what is recorded. Returns whether there is more to do.
         Never raises: `trouble` says what is wrong."""
-        if self.trouble:
-            return False
         try:
             more = self._step(target)
         except (StorageError, ValueError) as error:
-            self.trouble = str(error)
+            # It may be over with what is recorded next: an engine that starts, for one.
+            self.trouble, self._beside = str(error), None
             return False
+        self.trouble = ""
         self.settled = not more
         return more
 

@@ -1,7 +1,8 @@
 """The console in a browser: textual-serve on loopback, behind a key that only who started it is told.
 
-Every tab runs a console of its own. What opens the page can give orders, so other sites that the browser shows, and
-other users of the machine, are kept out: by the key, by the name that was asked for and by the page that asks.
+Every tab runs a console of its own. What opens the page can give orders, so other sites that the browser shows are kept
+out, by the name that was asked for and by the page that asks, and other users of the machine as long as they do not
+learn the key.
 """
 
 # textual-serve types paths without their parameter.
@@ -23,6 +24,8 @@ from textual_serve.server import Server
 
 HOST = "127.0.0.1"
 COOKIE = "radixdeck_key"
+SHUTDOWN_S = 2.0
+"""Open tabs are not waited for longer."""
 CONSOLE = (sys.executable, "-m", "radixdeck.console.cli")
 
 FOREIGN = re.compile(r"<link[^>]*https?://[^>]*>")
@@ -43,10 +46,12 @@ class WebError(Exception):
 
 
 class DeckServer(Server):
-    """textual-serve with a lock. `words`: the radixdeck command that every tab runs; `key`: what opens it."""
+    """textual-serve with a lock. `words`: the radixdeck command that every tab runs; `key`: what opens it, kept in
+    `cookie`, whose name has the port: browsers keep those of all ports of a host together."""
 
     def __init__(self, words: Sequence[str], port: int) -> None:
         super().__init__(shlex.join([*CONSOLE, *words]), host=HOST, port=port, title="radixdeck")
+        self.cookie = f"{COOKIE}_{port}"
         self.key = secrets.token_urlsafe(18)
 
     @property
@@ -75,7 +80,7 @@ class DeckServer(Server):
         if request.headers.get("Origin", self.origin) != self.origin:
             return _refused("another page may not use this console")
         told = request.query.get("key", "") if request.path == "/" else ""
-        known = told or request.cookies.get(COOKIE, "")
+        known = told or request.cookies.get(self.cookie, "")
         if not secrets.compare_digest(known.encode(), self.key.encode()):
             return _refused("open the address that `radixdeck web` printed, with its key")
         response = await handler(request)
@@ -87,7 +92,7 @@ class DeckServer(Server):
         """Our changes to the page, and the key for what it asks for next."""
         if isinstance(page, web.Response) and page.text:
             page.text = FOREIGN.sub("", page.text).replace("</body>", f"{FOCUS}</body>")
-        page.set_cookie(COOKIE, self.key, httponly=True, samesite="Strict")
+        page.set_cookie(self.cookie, self.key, httponly=True, samesite="Strict")
         page.headers.update(self._headers())
 
     def _headers(self) -> dict[str, str]:
@@ -116,4 +121,4 @@ def serve(words: Sequence[str], port: int, say: Callable[[str], Any]) -> None:
     listening = listen(port)
     server = DeckServer(words, listening.getsockname()[1])
     say(f"open {server.url}\nonly from this machine; every tab is a console of its own; ctrl+c ends it")
-    web.run_app(server.make_app(), sock=listening, print=None, access_log=None)
+    web.run_app(server.make_app(), sock=listening, print=None, access_log=None, shutdown_timeout=SHUTDOWN_S)

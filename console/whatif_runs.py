@@ -81,13 +81,17 @@ class WhatIfs:
         self.capacity_tokens = 0
         self._stop = False
 
+    def allow(self) -> None:
+        """Forget an earlier `stop`: what is run next is wanted."""
+        self._stop = False
+
     def stop(self) -> None:
         """End the run under way; what is done already stays."""
         self._stop = True
 
     def run(self, case: Case) -> None:
         """Run one case; blocks. What goes wrong with it is kept in words in `failed`."""
-        self.running, self.progress, self._stop = case, 0.0, False
+        self.running, self.progress = case, 0.0
         self.failed.pop(case, None)
         try:
             self.outcomes[case] = self._run(case)

@@ -38,6 +38,8 @@ class WhatIfWorker:
         """Run what is queued until nothing is."""
         while self._waiting:
             self._under_way, case = self._waiting.pop(0)
+            # Here and not in the thread: it may be stopped before its thread has begun.
+            self._under_way.allow()
             try:
                 await asyncio.to_thread(self._under_way.run, case)
             finally:

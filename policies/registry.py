@@ -6,8 +6,10 @@ Listing names imports nothing; a policy's module is imported when the policy is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Literal
 
 from .primitives import Policy
 
@@ -37,6 +39,12 @@ class PolicyError(ValueError):
 def names() -> list[str]:
     """Every policy that can be asked for, sorted."""
     return sorted(BUILT_IN.keys() | _installed().keys())
+
+
+@lru_cache(maxsize=64)
+def cause_of_order(by: str) -> Literal["operator", "policy"]:
+    """What an eviction is caused by that `by` ordered: whoever is no policy is a person, whatever the name."""
+    return "policy" if by != "operator" and (by in BUILT_IN or by in names()) else "operator"
 
 
 def create(name: str) -> Policy:

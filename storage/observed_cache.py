@@ -10,6 +10,7 @@ import msgspec
 from radixdeck.policies.events import AnchorMeasured, PrefixInserted, PrefixMatched
 from radixdeck.policies.observer import Need, Observer
 from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.registry import cause_of_order
 
 from .demand import Request
 from .model_cache import ModelCache, Phase, Running
@@ -113,7 +114,7 @@ class ObservedCache(ModelCache):
 
     def evict_agent(self, agent: str, by: str) -> None:
         """What an operator's order to evict an agent does: all that is its alone and not in use, leaves first."""
-        self.observer.cause = "operator" if by == "operator" else "policy"
+        self.observer.cause = cause_of_order(by)
         mine = [owned for owned in self.observer.ownership.nodes.values() if owned.agents == (agent,)]
         for owned in sorted(mine, key=lambda owned: -owned.start):
             self.taken_pages -= self.tree.remove(owned.node)

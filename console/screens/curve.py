@@ -25,9 +25,17 @@ class CurveScreen(DeckScreen):
     help_text = (
         "Columns: the hit rate of plain LRU in a quarter to four times the KV memory, of the last requests, from the "
         "distances at which their prefixes come back. The mark is what is really served. Another policy has another "
-        "curve: it can be above LRU's with the same memory. escape goes back, the counting goes on."
+        "curve: it can be above LRU's with the same memory. escape goes back, the counting goes on; x stops "
+        "it, and a shadow with it."
     )
-    BINDINGS = [Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back")]
+    BINDINGS = [
+        Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on"),
+    ]
+
+    def action_stop(self) -> None:
+        self.deck.shadows.stop()
+        self.deck.pop_screen()
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)

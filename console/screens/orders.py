@@ -15,7 +15,7 @@ from textual.widgets import Static
 from ..commands import Order
 from ..dialogs import Confirm
 from ..fleet_state import NodeState
-from ..operator_log import Done, standing, undo
+from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import printable, time_of_day
@@ -68,7 +68,8 @@ class OrdersScreen(DeckScreen):
         listed = entry.orders.listed(entry.run)
         table = self.query_one("#orders", OrdersTable)
         table.border_title = "what operators did"
-        table.sync([(key_of_done(done), _row(done, entry, listed)) for done in listed])
+        newest = newest_of(listed)
+        table.sync([(key_of_done(done), _row(done, entry, newest)) for done in listed])
         self._show_words(entry, listed)
 
     def on_data_table_row_highlighted(self) -> None:
@@ -82,7 +83,7 @@ class OrdersScreen(DeckScreen):
         done = self._selected(listed)
         if entry is None or done is None:
             return
-        order, why = undo(done, entry.run, listed)
+        order, why = undo(done, entry.run, newest_of(listed))
         if order is None:
             self.notify(printable(why), severity="warning", timeout=6, markup=False)
         elif order.name == "quarantine":
@@ -95,7 +96,7 @@ class OrdersScreen(DeckScreen):
             if sure:
                 self.deck.give(order)
 
-        question = f"{order.words.capitalize()} again?"
+        question = f"{order.words} again?"
         self.deck.push_screen(Confirm(question, "Its requests will be refused until it is released."), answered)
 
     def _selected(self, listed: list[Done]) -> Done | None:
@@ -108,7 +109,7 @@ class OrdersScreen(DeckScreen):
         if done is None:
             panel.update("no operator has done anything in what this console has heard")
             return
-        order, why = undo(done, entry.run, listed)
+        order, why = undo(done, entry.run, newest_of(listed))
         said = f" ({done.said})" if done.said and done.ok else ""
         panel.update(printable(f"{done.words}{said}: " + (f"enter would {order.words}" if order is not None else why)))
 
@@ -118,8 +119,8 @@ def key_of_done(done: Done) -> str:
     return f"{done.seq} {done.kind} {done.agent} {done.node}"
 
 
-def _row(done: Done, entry: NodeState, listed: list[Done]) -> list[Cell]:
-    holds = standing(done, entry.run, listed)
+def _row(done: Done, entry: NodeState, newest: dict[Target, Done]) -> list[Cell]:
+    holds = standing(done, entry.run, newest)
     cell = Text(holds.partition(":")[0], style="bold" if holds == "in force" else "")
     why = done.why if done.ok else done.said
     when = time_of_day(done.t_ns) if done.t_ns else "-"

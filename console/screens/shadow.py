@@ -50,8 +50,8 @@ class ShadowScreen(DeckScreen):
         "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
         "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
         "of the other one: left and right, enter and backspace change them for the shadow alone, which then begins "
-        "anew. O switches the live engine over to it, with these values. escape goes back, the shadow goes on; x stops "
-        "it. Requests count once they have ended."
+        "anew. O switches the live engine over to it, with these values, and ends the shadow. escape goes back, the "
+        "shadow goes on; x stops it. Requests count once they have ended."
     )
     BINDINGS = [
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all"),
@@ -107,13 +107,27 @@ class ShadowScreen(DeckScreen):
         """The values first, so that the policy decides with them from its first decision on."""
         if self.entry is None:
             return
-        for name, value in self._values.items():
-            arguments = {"policy": self._other, "name": name, "value": value}
-            self.deck.give(Order("tune", arguments, f"set {self._other}.{name} to {value:g}"))
+        orders = [
+            Order(
+                "tune", {"policy": self._other, "name": name, "value": value}, f"set {self._other}.{name} to {value:g}"
+            )
+            for name, value in self._values.items()
+        ]
         if holder_of_slot(self.entry) != self._other:
-            self.deck.give(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on"))
-        elif not self._values:
+            orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on"))
+        if orders:
+            self.run_worker(self._switch_over(orders), group="orders", exclusive=True)
+        else:
             self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
+
+    async def _switch_over(self, orders: list[Order]) -> None:
+        """Each once the one before was carried out; then the shadow, which would be compared with itself, ends."""
+        for ordered in orders:
+            if not await self.deck.give_and_wait(ordered):
+                return
+        self.deck.shadows.stop()
+        if self.deck.screen is self:
+            self.deck.pop_screen()
 
     def action_stop(self) -> None:
         self.deck.shadows.stop()

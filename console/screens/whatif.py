@@ -9,6 +9,8 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from radixdeck.storage.errors import StorageError
+
 from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
@@ -153,8 +155,13 @@ class WhatIfScreen(DeckScreen):
         found = first_seq(runs, base, case, self._after_seq)
         if found is None:
             self.notify("they never differ", timeout=4)
-        else:
-            self.deck.replay.seek(runs.moment_of(found))
+            return
+        try:
+            moment_ns = runs.moment_of(found)
+        except StorageError as error:
+            self.notify(str(error), severity="error", timeout=6, markup=False)
+            return
+        self.deck.replay.seek(moment_ns)
 
     def _run(self, entry: NodeState, cases: list[Case]) -> None:
         """Anything from a moment on needs the run as it was to be compared with."""
@@ -165,6 +172,9 @@ class WhatIfScreen(DeckScreen):
     def action_from_here(self) -> None:
         if self.deck.replay is None:
             self.notify("a live run has no later part yet", severity="warning", timeout=4)
+            return
+        if self._moment >= 0:
+            self.notify("F is on: only what comes after its moment is counted", severity="warning", timeout=4)
             return
         self._from_here = not self._from_here
         self.refresh_state(tables=True)

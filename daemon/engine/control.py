@@ -27,6 +27,7 @@ from radixdeck.policies.host import PolicyError, TunableError
 from radixdeck.policies.observer import Observer
 from radixdeck.policies.ownership import Owned
 from radixdeck.policies.primitives import Action
+from radixdeck.policies.registry import cause_of_order
 
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
@@ -171,7 +172,7 @@ class Control:
 
         observer = self._observer
         observer.forced = deque(owned.node for owned in targets)
-        observer.cause = "operator" if by == "operator" else "policy"
+        observer.cause = cause_of_order(by)
         try:
             result: Any = self._cache.evict(EvictParams(num_tokens=EVERYTHING))
         finally:

@@ -20,6 +20,8 @@ from radixdeck.policies.registry import create
 from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage.evaluate import evaluate
 
+BATCH = 50
+
 
 @cache
 def served_events(requests: int = 80, seed: int = 11) -> tuple[ev.AnyEvent, ...]:
@@ -54,7 +56,8 @@ async def _record(path: Path, events: list[ev.AnyEvent]) -> None:
 
 
 def messages(path: Path, events: tuple[ev.AnyEvent, ...] = ()) -> list[FeedMessage]:
-    """What a console hears that joins at the beginning of the run that is recorded at `path`."""
+    """What a console hears that joins at the beginning of the run that is recorded at `path`, in as many pieces as keep
+    it from taking the run's pace for a clock that jumps."""
     told = list(events or served_events())
     state = RunState()
     fold(state, told[0])
@@ -63,7 +66,7 @@ def messages(path: Path, events: tuple[ev.AnyEvent, ...] = ()) -> list[FeedMessa
         Connection(True),
         NodeStatus(NODE, status),
         keyframe(state, 1),
-        batch(told[1:], 2),
+        *(batch(told[at : at + BATCH], at + 1) for at in range(1, len(told), BATCH)),
         NodePolicies(NODE, lru_is_on()),
     ]
 
@@ -83,5 +86,7 @@ async def settled(pilot: Pilot[None]) -> None:
             shadow = app.shadows.of(app.entry)[0] if app.entry is not None else None
             if shadow is not None and (shadow.settled or shadow.trouble):
                 break
-    app.draw()
-    await pilot.pause()
+    for _ in range(3):
+        # Words that grow change the room that a chart below them has: it is drawn into that the next time.
+        app.draw()
+        await pilot.pause(0.05)

@@ -11,7 +11,8 @@ from staging import LARGE, SMALL, ScriptedFeed, batch, drawn, live_messages, pol
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
-from radixdeck.console.operator_log import BEFORE, MOST, Done, OperatorLog, standing, undo
+from radixdeck.console.operator_log import BEFORE, MOST, Done, OperatorLog, Target, newest_of, standing, undo
+from radixdeck.console.settings import Settings
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState, fold
@@ -35,9 +36,9 @@ def heard(*events: ev.AnyEvent) -> tuple[OperatorLog, RunState]:
     return log, run
 
 
-def newest(log: OperatorLog, run: RunState) -> tuple[Done, list[Done]]:
+def newest(log: OperatorLog, run: RunState) -> tuple[Done, dict[Target, Done]]:
     listed = log.listed(run)
-    return listed[0], listed
+    return listed[0], newest_of(listed)
 
 
 @pytest.mark.parametrize(
@@ -64,20 +65,43 @@ def newest(log: OperatorLog, run: RunState) -> tuple[Done, list[Done]]:
 )
 def test_what_can_be_undone_is(event: ev.AnyEvent, words: str, name: str, arguments: dict[str, Any]) -> None:
     log, run = heard(event)
-    done, listed = newest(log, run)
+    done, known = newest(log, run)
     assert (done.words, done.by) == (words, "ann")
-    assert standing(done, run, listed) == "in force"
-    order, why = undo(done, run, listed)
+    assert standing(done, run, known) == "in force"
+    order, why = undo(done, run, known)
     assert order is not None, why
     assert (order.name, order.arguments) == (name, arguments)
+
+
+@pytest.mark.parametrize("later", ["safety", "fairness"])
+def test_a_switch_in_another_slot_ends_none(later: str) -> None:
+    """lru goes on deciding, and can be undone."""
+    log, run = heard(
+        ev.PolicySwitched(t_ns=AFTER_NS, policy="lru", enabled=True, by="ann"),
+        ev.PolicySwitched(t_ns=AFTER_NS, policy=later, enabled=True, by="ann"),
+    )
+    _, switched = log.listed(run)[:2]
+    assert switched.name == "lru"
+    assert standing(switched, run, newest_of(log.listed(run))) == "in force"
+    assert undo(switched, run, newest_of(log.listed(run)))[0] is not None
+
+
+def test_a_switch_ends_when_another_policy_takes_its_slot() -> None:
+    log, run = heard(
+        ev.PolicySwitched(t_ns=AFTER_NS, policy="lru", enabled=True, by="ann"),
+        ev.PolicySwitched(t_ns=AFTER_NS, policy="kv_caching", enabled=True, by="ann"),
+        ev.PolicySwitched(t_ns=AFTER_NS, policy="lru", enabled=False, by="host", why="kv_caching took the slot"),
+    )
+    known = newest_of(log.listed(run))
+    assert [standing(done, run, known) for done in log.listed(run)[:2]] == ["in force", "over"]
 
 
 def test_undoing_is_an_action_too_and_ends_the_one_before() -> None:
     log, run = heard(act("pin"), act("unpin"))
     unpin, pin = log.listed(run)[:2]
-    assert [standing(one, run, log.listed(run)) for one in (unpin, pin)] == ["in force", "over"]
-    assert undo(pin, run, log.listed(run))[0] is None
-    assert "not in force" in undo(pin, run, log.listed(run))[1]
+    assert [standing(one, run, newest_of(log.listed(run))) for one in (unpin, pin)] == ["in force", "over"]
+    assert undo(pin, run, newest_of(log.listed(run)))[0] is None
+    assert "not in force" in undo(pin, run, newest_of(log.listed(run)))[1]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +118,8 @@ def test_undoing_is_an_action_too_and_ends_the_one_before() -> None:
 )
 def test_what_cannot_be_undone_says_why(event: ev.AnyEvent, words: str) -> None:
     log, run = heard(event)
-    done, listed = newest(log, run)
-    order, why = undo(done, run, listed)
+    done, known = newest(log, run)
+    order, why = undo(done, run, known)
     assert order is None
     assert words in why
 
@@ -108,13 +132,13 @@ def test_a_tune_of_which_nothing_before_is_known_cannot_be_taken_back() -> None:
         fold(run, event)
         log.add(seq, event, None, policies())
     second, first = log.listed(run)
-    order, _ = undo(second, run, log.listed(run))
+    order, _ = undo(second, run, newest_of(log.listed(run)))
     assert order is not None
     assert order.arguments["value"] == 3.0
     assert first.before is None
     alone = OperatorLog()
     alone.add(0, ev.TunableChanged(t_ns=1, policy="kv_caching", name="horizon", value=4.0), None, policies())
-    assert "what it was before is not known" in undo(alone.listed(run)[0], run, alone.listed(run))[1]
+    assert "what it was before is not known" in undo(alone.listed(run)[0], run, newest_of(alone.listed(run)))[1]
 
 
 def test_what_policies_and_the_host_do_is_no_order() -> None:
@@ -129,9 +153,9 @@ def test_what_policies_and_the_host_do_is_no_order() -> None:
 def test_what_was_in_force_before_is_listed_and_undone() -> None:
     """The scenario's pin of planner, which this log never heard."""
     log, run = heard()
-    done, listed = newest(log, run)
+    done, known = newest(log, run)
     assert (done.words, done.by, done.why) == ("pin planner", "", BEFORE)
-    order, _ = undo(done, run, listed)
+    order, _ = undo(done, run, known)
     assert order is not None
     assert (order.name, order.arguments) == ("unpin", {"agent": "planner"})
 
@@ -143,9 +167,9 @@ def test_a_refusal_is_listed_once_with_its_reason() -> None:
     )
     log, run = heard(refused, command)
     assert len(log) == 1
-    done, listed = newest(log, run)
-    assert standing(done, run, listed) == "refused: no such agent"
-    assert undo(done, run, listed)[0] is None
+    done, known = newest(log, run)
+    assert standing(done, run, known) == "refused: no such agent"
+    assert undo(done, run, known)[0] is None
 
 
 def test_it_is_bounded_and_forgets_what_has_not_happened_yet() -> None:
@@ -163,8 +187,8 @@ def test_it_is_bounded_and_forgets_what_has_not_happened_yet() -> None:
 @pytest.mark.parametrize("odd", [{"agent": None}, {"node": "x"}, {"value": "much"}, {}])
 def test_odd_arguments_of_a_command_are_survived(odd: dict[str, Any]) -> None:
     log, run = heard(ev.CommandReceived(t_ns=1, id="1", name="tune", by="", ok=False, detail="no", arguments=odd))
-    done, listed = newest(log, run)
-    assert standing(done, run, listed) == "refused: no"
+    done, known = newest(log, run)
+    assert standing(done, run, known) == "refused: no"
 
 
 # ---- the screen ------------------------------------------------------------------------------------------------------
@@ -224,18 +248,32 @@ async def test_the_screen_undoes_what_another_console_did() -> None:
         assert app.screen.query("#agents")
 
 
+async def test_the_key_that_opens_it_goes_back_whatever_key_it_is_and_the_palette_opens_it() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS, joined_at=len(EVENTS)))
+    app = ConsoleApp(feed, animate=False, settings=Settings(keys={"app.undo": "f9"}))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("3", "f9")
+        await until(pilot, lambda: bool(app.screen.query("#orders")))
+        await pilot.press("f9")
+        await until(pilot, lambda: bool(app.screen.query("#agents")))
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        assert {"Undo", "Export", "Picture"} <= commands.keys()
+        commands["Undo"].callback()
+        await until(pilot, lambda: bool(app.screen.query("#orders")))
+
+
 async def test_to_quarantine_again_is_asked_first() -> None:
     feed = ScriptedFeed(live_messages(EVENTS, joined_at=len(EVENTS)))
-    feed.tell(batch([act("quarantine"), act("release")], len(EVENTS) + 1))
+    feed.tell(batch([act("quarantine", "Coder"), act("release", "Coder")], len(EVENTS) + 1))
     app = ConsoleApp(feed, animate=False)
     async with app.run_test(size=(140, 40)) as pilot:
         await open_orders(pilot)
         app.screen.query_one("#orders", SyncTable).move_cursor(row=0)
         await pilot.press("enter")
-        await until(pilot, lambda: "Quarantine coder again?" in screen_text(app))
+        await until(pilot, lambda: "quarantine Coder again?" in screen_text(app))
         assert feed.orders == []
         await pilot.press("y")
-        await until(pilot, lambda: feed.orders == [(NODE, "quarantine", {"agent": "coder"})])
+        await until(pilot, lambda: feed.orders == [(NODE, "quarantine", {"agent": "Coder"})])
 
 
 async def test_read_only_lists_and_refuses() -> None:

@@ -18,6 +18,8 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.shadow_run import Choice, Shadow
 from radixdeck.console.widgets.table import SyncTable
+from radixdeck.daemon.wire import Reply
+from radixdeck.policies import events as ev
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
@@ -106,6 +108,22 @@ async def test_other_values_begin_it_anew_and_are_set_with_the_switch(path: Path
             (NODE, "tune", {"policy": "kv_caching", "name": name, "value": 0.125}),
             (NODE, "policy", {"name": "kv_caching", "enabled": True}),
         ]
+        await until(pilot, lambda: not app.screen.query("#shadow-tunables"))
+        await drawn(pilot)
+        assert app.shadows.of(app.entry) == (None, "no shadow runs")  # type: ignore[arg-type]
+
+
+async def test_a_value_that_is_refused_leaves_the_policy_and_the_shadow_alone(path: Path) -> None:
+    feed = ScriptedFeed(messages(path))
+    feed.answer = Reply(id="1", state="refused", detail="not now")
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await open_shadow(pilot)
+        app.screen.query_one("#shadow-tunables").focus()
+        await pilot.press("right", "O")
+        await until(pilot, lambda: any("not now" in note.message for note in app._notifications))
+        await drawn(pilot)
+        assert [name for _, name, _ in feed.orders] == ["tune"]
         await pilot.press("x")
         await drawn(pilot)
         assert app.shadows.of(app.entry) == (None, "no shadow runs")  # type: ignore[arg-type]
@@ -131,6 +149,28 @@ async def test_what_the_recording_gains_is_followed(tmp_path: Path) -> None:
             recorder.record(seq, event)
         await recorder.flush()
         await until(pilot, lambda: shadow.view is not None and shadow.view.sides[0].requests == 80)
+    await recorder.close()
+
+
+async def test_a_shadow_that_is_opened_before_an_engine_started_begins_with_it(tmp_path: Path) -> None:
+    """Nothing says how large the cache is until then."""
+    path = tmp_path / "run.db"
+    recorder = Recorder(path, RunInfo(run=RUN, node=NODE, started_ns=T0_NS, version="0", model="m", config={}))
+    told = served_events()
+    recorder.record(1, ev.SessionEnded(t_ns=told[0].t_ns, session="s0", reason="operator"))
+    await recorder.flush()
+    shadow = Shadow(path, Choice("lru", "kv_caching"))
+    assert not shadow.step()
+    assert "does not say how large the cache is" in shadow.words
+    for seq, event in enumerate(told, 2):
+        recorder.record(seq, event)
+    await recorder.flush()
+    while shadow.step():
+        pass
+    assert not shadow.trouble
+    assert shadow.view is not None
+    assert shadow.view.sides[0].requests == 80
+    shadow.close()
     await recorder.close()
 
 
@@ -164,6 +204,9 @@ async def test_the_curve_says_what_more_memory_would_bring(path: Path) -> None:
         assert "The curve is LRU's" in text
         assert "0.25x" in text
         assert "◆" in text
+        await pilot.press("x")
+        await drawn(pilot)
+        assert app.shadows.of(app.entry) == (None, "no shadow runs")  # type: ignore[arg-type]
 
 
 async def test_a_policy_that_evicts_nothing_has_no_shadow(path: Path) -> None:

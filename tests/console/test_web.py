@@ -21,7 +21,7 @@ from test_cli import environment, radixdeck
 
 pytest.importorskip("textual_serve", reason="the extra 'web' is not installed: pip install 'radixdeck[web]'")
 
-from radixdeck.console.web import COOKIE, HOST, DeckServer, WebError, listen
+from radixdeck.console.web import HOST, DeckServer, WebError, listen
 
 PATIENCE_S = 40.0
 
@@ -87,7 +87,7 @@ async def test_without_the_key_or_from_another_page_nothing_opens(tmp_path: Path
             async with stranger.get(f"{server.origin}{path}") as answer:
                 assert answer.status == 403, path
                 assert "with its key" in await answer.text()
-        key = {"Cookie": f"{COOKIE}={server.key}"}
+        key = {"Cookie": f"{server.cookie}={server.key}"}
         async with stranger.get(f"{server.origin}/", headers=key) as answer:
             assert answer.status == 200
         async with stranger.get(f"http://localhost:{server.port}/", headers=key) as answer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +18,13 @@ from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
+from radixdeck.console.fleet_state import NodeState
 from radixdeck.console.whatif_runs import MODELLED, Case, WhatIfs
 from radixdeck.console.whatif_words import first_seq, parse_values
+from radixdeck.console.whatif_worker import WhatIfWorker
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
+from radixdeck.storage.errors import StorageError
 from radixdeck.storage.session import Session, open_session
 
 
@@ -220,3 +225,45 @@ def test_a_tunable_that_is_none_fails_in_words(served: Path) -> None:
     case = Case("kv_caching", values=(("speed", 1.0),))
     runs.run(case)
     assert "no tunable named 'speed'" in runs.failed[case] or "no tunable 'speed'" in runs.failed[case]
+
+
+async def test_a_run_that_is_stopped_before_its_thread_begins_does_not_run(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = WhatIfWorker(served)
+    entry = NodeState(NODE)
+    runs, _ = worker.of(entry)
+    assert runs is not None
+    begin = asyncio.to_thread
+
+    async def late(*told: Any) -> Any:
+        worker.stop()
+        return await begin(*told)
+
+    monkeypatch.setattr(asyncio, "to_thread", late)
+    assert worker.want(runs, [Case("lru")])
+    await worker.work()
+    assert runs.failed == {Case("lru"): "stopped"}
+    monkeypatch.undo()
+    assert worker.want(runs, [Case("lru")])
+    await worker.work()
+    assert Case("lru") in runs.outcomes
+
+
+async def test_a_recording_that_went_is_said_and_a_second_later_part_is_not_begun(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = replay_of(served)
+
+    def gone(seq: int) -> int:
+        raise StorageError(f"no event {seq}")
+
+    async with app.run_test(size=LARGE) as pilot:
+        await change_in_the_middle(pilot)
+        runs, _ = app.whatifs(app.entry)  # type: ignore[arg-type]
+        assert runs is not None
+        monkeypatch.setattr(runs, "moment_of", gone)
+        await pilot.press("f")
+        await until(pilot, lambda: any("no event" in note.message for note in app._notifications))
+        await pilot.press("H")
+        await until(pilot, lambda: any("F is on" in note.message for note in app._notifications))

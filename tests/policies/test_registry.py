@@ -49,3 +49,11 @@ def test_a_third_party_policy_must_answer_to_its_name(monkeypatch: pytest.Monkey
 def test_listing_names_imports_no_policy():
     code = "import sys; from radixdeck.policies.registry import names; names(); print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("by", "cause"),
+    [("operator", "operator"), ("ann@desk", "operator"), ("ann", "operator"), ("kv_caching", "policy")],
+)
+def test_who_is_no_policy_is_a_person(by: str, cause: str) -> None:
+    assert registry.cause_of_order(by) == cause
