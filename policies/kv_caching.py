@@ -177,26 +177,18 @@ class KvCaching(BasePolicy):
         return self._shared(subject, rates)
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        """Histories, of which there are many, without the parts of their scores: see `_history`."""
+        """Histories, of which there are many, without the parts of their scores."""
         rates = None if self._guard.resting else self._model.rates(now_s)
         if rates is None:
             return [] if self._guard.resting else super().scores(subjects, now_s)
-        sessions, agents, kept = self._model.standing.by_name, self._model.agents, self._model.histories.kept
-        superseded = SUPERSEDED if self._is_on("supersession") else 1.0
+        sessions = self._model.standing.by_name
         keys: list[float] = []
         for subject in subjects:
-            session = sessions.get(subject.session)
             if subject.role != "private":
                 keys.append(self.score(subject, now_s).key)
-            elif session is None:
-                keys.append(0.0)
             else:
-                rate = 0.0
-                for agent in self._agents(subject):
-                    slot = agents.get(agent)
-                    if slot is not None and slot < len(rates.by_agent):
-                        rate += float(rates.by_session[session.place, slot]) * kept(slot, subject.part)
-                keys.append(rate * superseded if subject.part == "old" else rate)
+                session = sessions.get(subject.session)
+                keys.append(0.0 if session is None else self._reuse(subject, session.place, rates)[0])
         return keys
 
     def _prior(self, subject: Subject) -> Score:
@@ -209,7 +201,7 @@ class KvCaching(BasePolicy):
         for agent in self._agents(subject):
             rate += self._anchor_rate(agent, rates)
         protected = self._protection()
-        if subject.part == "old" and self._is_on("supersession"):
+        if self._is_superseded(subject):
             rate *= STALE
             return Score(rate, {"rate_per_s": rate, "stale": 1.0})
         return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
@@ -234,22 +226,29 @@ class KvCaching(BasePolicy):
         session = self._model.standing.by_name.get(subject.session)
         if session is None:
             return Score(0.0, {"closed": 1.0})
-        old = subject.part == "old" and self._is_on("supersession")
-        soonest = rate = repeated = 0.0
-        for agent in self._agents(subject):
-            slot = self._model.agents.get(agent)
-            if slot is not None and slot < len(rates.by_agent):
-                comes = float(rates.by_session[session.place, slot])
-                kept = self._model.histories.kept(slot, subject.part)
-                soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
-        if old:
-            rate *= SUPERSEDED
+        rate, soonest, repeated = self._reuse(subject, session.place, rates)
         alive = float(rates.alive[session.place])
-        back_s = rates.wait_s(soonest, alive)
         parts = {
-            "rate_per_s": rate, "alive": alive, "back_s": back_s, "repeated": repeated, "superseded": float(old),
+            "rate_per_s": rate, "alive": alive, "back_s": rates.wait_s(soonest, alive), "repeated": repeated,
+            "superseded": float(self._is_superseded(subject)),
         }  # fmt: skip
         return Score(rate, parts)
+
+    def _reuse(self, subject: Subject, place: int, rates: Rates) -> tuple[float, float, float]:
+        """Of a history: the rate at which it is used; the rate at which the session comes back to the soonest of its
+        agents; and the share of it that is repeated then, at most."""
+        agents, kept_of = self._model.agents, self._model.histories.kept
+        soonest = rate = repeated = 0.0
+        for agent in self._agents(subject):
+            slot = agents.get(agent)
+            if slot is not None and slot < len(rates.by_agent):
+                comes = float(rates.by_session[place, slot])
+                kept = kept_of(slot, subject.part)
+                soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
+        return rate * SUPERSEDED if self._is_superseded(subject) else rate, soonest, repeated
+
+    def _is_superseded(self, subject: Subject) -> bool:
+        return subject.part == "old" and self._is_on("supersession")
 
     # ---- predict and act ---------------------------------------------------------------------------------------------
 
