@@ -169,7 +169,7 @@ class Front:
         self._access.check(request.method, request.path, request.headers, request.remote, tenant)
         if request.path in GENERATING and request.method in ("POST", "PUT"):
             return await self._generate(request, told, key_tenant)
-        headers = self._access.forwarded(CIMultiDict(request.headers))
+        headers = self._access.forwarded(request.headers)
         if "Content-Length" in request.headers and "Content-Encoding" not in request.headers:
             headers["Content-Length"] = request.headers["Content-Length"]
         data = request.content.iter_any() if request.body_exists else None
@@ -219,7 +219,7 @@ class Front:
     async def _counted(
         self, request: web.Request, prepared: Prepared, exchange: Exchange, who: Who
     ) -> web.StreamResponse:
-        headers = self._access.forwarded(CIMultiDict(request.headers))
+        headers = self._access.forwarded(request.headers)
         headers.update(prepared.headers)
         self.in_flight += 1
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from radixdeck.policies.declared import DEFAULT_TENANT
 from radixdeck.policies.prompts import (
@@ -88,7 +88,7 @@ class Access:
             message = f"SGLang cannot keep tenant {tenant!r} apart on {path}; use /v1/chat/completions or /v1/responses"
             raise Refusal(403, message, "permission_error")
 
-    def forwarded(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    def forwarded(self, headers: MultiMapping[str]) -> CIMultiDict[str]:
         """Request headers for the engine: no hop-by-hop ones, no API key of ours, nothing posing as our identity."""
         kept = end_to_end(headers)
         if self.keyed:
@@ -114,7 +114,7 @@ def bearer(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
-def end_to_end(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Headers without those that belong to one connection only."""
     named = {name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(",")}
     return CIMultiDict(_without(headers.items(), _HOP_BY_HOP | named))

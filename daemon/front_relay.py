@@ -88,7 +88,7 @@ class Relay:
     async def _answer(
         self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange | None
     ) -> tuple[web.StreamResponse, bool]:
-        headers = end_to_end(CIMultiDict(answer.headers))
+        headers = end_to_end(answer.headers)
         if exchange is None:
             return await self._passed(request, answer, headers), True
         if answer.content_type == "text/event-stream":
