@@ -25,7 +25,7 @@ from ..widgets.table import Cell, Column, SyncTable
 from ..words import plain, ratio, seconds, short
 from .agent import AgentScreen
 from .base import ActingScreen
-from .filtering import FilteringScreen
+from .filtering import FilteringScreen, filter_key
 
 COLUMNS = (
     Column("", 1),
@@ -146,15 +146,7 @@ class AgentsScreen(FilteringScreen, ActingScreen):
     BINDINGS = [
         Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
         Binding("S", "sort(-1)", show=False, tooltip="sort by the column before"),
-        Binding(
-            "slash",
-            "filter",
-            "filter",
-            key_display="/",
-            id="view.filter",
-            tooltip="show only agents whose name contains a text",
-        ),
-        Binding("escape", "clear_filter", show=False),
+        filter_key("show only agents whose name contains a text"),
     ]
 
     def __init__(self) -> None:

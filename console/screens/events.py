@@ -18,7 +18,7 @@ from ..widgets.log_view import LogView
 from ..widgets.panel import Panel
 from ..words import plain
 from .chain import ChainScreen
-from .filtering import FilteringScreen
+from .filtering import FilteringScreen, filter_key
 
 
 class EventsScreen(FilteringScreen):
@@ -34,14 +34,13 @@ class EventsScreen(FilteringScreen):
     )
     BINDINGS = [
         Binding("space", "pause", "pause", tooltip="hold the log still; the run goes on", id="view.pause"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only events with a text", id="view.filter"),
+        filter_key("only events with a text"),
         Binding("n", "find(1)", "next", tooltip="next match"),
         Binding("N", "find(-1)", show=False, tooltip="previous match"),
         Binding("f", "only", "all/matches", id="view.only", tooltip="only matches, or all lines with matches marked"),
         Binding("v", "routine", "routine", tooltip="also what comes with every request", id="view.routine"),
         Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it"),
         Binding("y", "copy", "copy", tooltip="copy the selected event", show=False),
-        Binding("escape", "clear_filter", show=False),
     ]
 
     def __init__(self) -> None:

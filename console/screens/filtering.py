@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from textual.binding import Binding
 from textual.widgets import Input
 
 from ..widgets.filter_bar import FilterBar
 from .base import DeckScreen
 
 
+def filter_key(left: str) -> Binding:
+    """The key that asks for the text; `left` says what is left then."""
+    return Binding("slash", "filter", "filter", key_display="/", tooltip=left, id="view.filter")
+
+
 class FilteringScreen(DeckScreen):
     """Holds the text, and asks for it with the FilterBar that its body has."""
+
+    BINDINGS = [Binding("escape", "clear_filter", show=False)]
 
     def __init__(self) -> None:
         super().__init__()

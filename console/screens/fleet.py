@@ -27,7 +27,7 @@ from ..widgets.panel import Panel
 from ..widgets.status_line import ENGINE_WORDS, policy_words
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import clip, command_line, count, plain, ratio, seconds, short, spark, time_of_day, tokens
-from .filtering import FilteringScreen
+from .filtering import FilteringScreen, filter_key
 
 COLUMNS = (
     Column("", 1),
@@ -156,15 +156,7 @@ class FleetScreen(FilteringScreen):
     )
     BINDINGS = [
         Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
-        Binding(
-            "slash",
-            "filter",
-            "filter",
-            key_display="/",
-            id="view.filter",
-            tooltip="only daemons with a text in name, model, state or trouble",
-        ),
-        Binding("escape", "clear_filter", show=False),
+        filter_key("only daemons with a text in name, model, state or trouble"),
     ]
 
     def __init__(self) -> None:

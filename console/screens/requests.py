@@ -21,7 +21,7 @@ from ..widgets.request_list import HEAD, RequestList, request_words
 from ..words import plain
 from .base import ActingScreen
 from .chain import ChainScreen
-from .filtering import FilteringScreen
+from .filtering import FilteringScreen, filter_key
 
 
 class RequestsScreen(FilteringScreen, ActingScreen):
@@ -35,11 +35,10 @@ class RequestsScreen(FilteringScreen, ActingScreen):
     )
     BINDINGS = [
         Binding("enter", "follow", "cause", tooltip="from what it computed again to the cause"),
-        Binding("slash", "filter", "filter", key_display="/", tooltip="only requests with a text", id="view.filter"),
+        filter_key("only requests with a text"),
         Binding(
             "f", "hurt", "hurt only", id="view.hurt", tooltip="only requests that computed again what had been evicted"
         ),
-        Binding("escape", "clear_filter", show=False),
     ]
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from ..widgets.panel import CursorPanel, Panel
 from ..widgets.tree_view import HEAD, Standing, TreeView
 from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
-from .filtering import FilteringScreen
+from .filtering import FilteringScreen, filter_key
 
 VICTIM_HEAD = {
     False: "  tok   idle  whose; only what has nothing below it can go",
@@ -117,15 +117,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction", id="view.shade"),
         Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes", id="view.tree"),
         Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing", id="view.fold"),
-        Binding(
-            "slash",
-            "filter",
-            "filter",
-            key_display="/",
-            tooltip="in the tree: only nodes with a text",
-            id="view.filter",
-        ),
-        Binding("escape", "clear_filter", show=False),
+        filter_key("in the tree: only nodes with a text"),
     ]
 
     def __init__(self) -> None:
