@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from background import beside
+from brokers import open_raw
 from front_harness import TOOL_CALL, stack
 from test_without_engine import ask, config
 
@@ -19,11 +21,13 @@ from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.rules_files import RulesFiles, checked_rules
 from radixdeck.daemon.runtime import Daemon, open_daemon
+from radixdeck.daemon.wire import BrokerAddress
 from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import RequestRefused, RulesRead
 from radixdeck.storage.session import open_session
 
+PUBLISHED = (b"request_refused", b"/policies", b"/agents", b"/residency", b"/metrics")
 FUNCTION = {"type": "function", "function": {"name": "shell", "parameters": {}}}
 
 
@@ -201,17 +205,18 @@ def daemon_log() -> Iterator[None]:
 
 
 class Ear:
-    """Everything that is published, as bytes."""
+    """Everything that is published, as bytes; `whole` once something of every kind was heard."""
 
-    def __init__(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.heard: list[bytes] = []
-        publish = daemon.mqtt.publish
+        self.whole = asyncio.Event()
 
-        def listen(leaf: str, payload: bytes, **options: Any) -> None:
-            self.heard.append(leaf.encode() + payload)
-            publish(leaf, payload, **options)
-
-        monkeypatch.setattr(daemon.mqtt, "publish", listen)
+    async def listen(self, address: BrokerAddress) -> None:
+        async with open_raw(address, "#") as raw:
+            async for message in raw.client.messages:
+                self.heard.append(str(message.topic).encode() + bytes(message.payload))
+                if all(any(what in said for said in self.heard) for what in PUBLISHED):
+                    self.whole.set()
 
 
 @pytest.mark.usefixtures("daemon_log")
@@ -222,14 +227,15 @@ async def test_no_secret_is_logged_recorded_or_published(tmp_path: Path, monkeyp
     section = PolicySection(enabled=["kv_caching", "safety"], rules={"safety": str(rules)})
     settings = config(tmp_path, api_keys={secrets["key"]: "acme"}, policy=section)
     log_to_file(settings)
-    async with open_daemon(settings) as daemon, stack() as s:
-        ear = Ear(daemon, monkeypatch)
+    ear = Ear()
+    async with open_daemon(settings) as daemon, stack() as s, beside(ear.listen(daemon.broker)):
         await _talk(daemon, secrets)
         monkeypatch.setattr(daemon.engine.__class__, "url", property(lambda engine: s.upstream.url))
         await _talk(daemon, secrets)
         assert "/v1/chat/completions" in {path for path, _, _ in s.upstream.requests}
         assert {ruling.what for ruling in daemon.state.rulings["safety"].recent} == {"let in", "refused"}
         await daemon.command("watch", {"resync": True})
+        await asyncio.wait_for(ear.whole.wait(), 10)
         await asyncio.sleep(1.3)
         recording = daemon.recording
     shown = b"".join(ear.heard) + recording.read_bytes() + _all_logs(tmp_path)
