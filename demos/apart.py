@@ -1,4 +1,4 @@
-"""Runs a driver (`drive.py`, `pairs.py`) in a child process and hands its outcomes over as they come."""
+"""Runs the driver (`drive.py`) in a child process and hands its outcomes over as they come."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Drive(msgspec.Struct, frozen=True):
 async def drive_apart(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None]) -> Drive:
     """Drive `plan` from a child process. Cancelling this stops the child. Raises DriveError if the child fails."""
     outcomes: list[Outcome] = []
-    async with aclosing(child_lines("radixdeck.demos.drive", plan, base_url)) as lines:
+    async with aclosing(_child_lines(plan, base_url)) as lines:
         async for line in lines:
             outcomes.append(msgspec.json.decode(line, type=Outcome))
             on_outcome(outcomes[-1])
@@ -42,14 +42,13 @@ def drive_of(outcomes: Sequence[Outcome]) -> Drive:
     return Drive(sorted(outcomes, key=lambda o: o.index), ended_s - begun_s)
 
 
-async def child_lines(module: str, plan: Plan, *base_urls: str) -> AsyncGenerator[bytes]:
-    """What `python -m module` prints, line by line. Raises DriveError if it fails; closing this stops it."""
+async def _child_lines(plan: Plan, base_url: str) -> AsyncGenerator[bytes]:
+    """What the driver prints, line by line. Raises DriveError if it fails; closing this stops it."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-drive-") as folder:
         path = Path(folder) / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
-        urls = [word for url in base_urls for word in ("--base-url", url)]
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *urls, "--plan", str(path),
+            sys.executable, "-m", "radixdeck.demos.drive", "--base-url", base_url, "--plan", str(path),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:

@@ -1,12 +1,12 @@
 """What the daemon costs: latency and throughput against SGLang without it, idle CPU, a command's round trip.
 
 The whole daemon (plug-in, events, recording, MQTT, front) is held against SGLang as it comes, an engine of its own with
-SGLang's own cache, asked directly: on short cached prompts, where an engine's own time does not hide what is added
-(`probe.py`), and on the demo's workload (`rounds.py`), beside what two engines of SGLang's differ by. Of that, the
-front's share is measured on one engine, asked directly and through the front in turns. Clients run in a process of
-their own. Idle CPU is that of everything:
-daemon, broker, and all processes of the engine. A command goes from an MQTT client over the broker to the scheduler's
-loop and back. Both engines get the same CPU fill-ins where there is no GPU.
+SGLang's own cache, asked directly: latency on short cached prompts, where an engine's own time does not hide what is
+added (`probe.py`), and throughput in blocks (`rounds.py`); over several sets of engines, beside what two engines of
+SGLang's differ by. Of that, the front's share is measured on one engine, asked directly and through the front in turns.
+Clients run in a process of their own. Idle CPU is that of everything: daemon, broker, and all processes of the engine.
+A command goes from an MQTT client over the broker to the scheduler's loop and back. All engines get the same CPU
+fill-ins where there is no GPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,14 +29,13 @@ from radixdeck.daemon.loop import run
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
 
-from .apart import DriveError
 from .live import EXPECTED, Live, open_live
-from .overhead import Overhead, floors, summarise, text
+from .overhead import Overhead, added_first_ms, added_ms, floors, lost_percent, text
 from .picture import draw_distributions
-from .probe import Probe
+from .probe import probe_apart
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save
-from .rounds import Rounds, measure
+from .rounds import Against, Amount, Boot, measure
 from .stock import open_stock
 from .versus import Side
 
@@ -44,14 +44,13 @@ COMMAND_PAUSE_S = 0.05
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Against SGLang without the daemon: `rounds` of `requests` one at a time, and `blocks` of as many at once, twice.
-    Of the front alone: `pairs` one at a time, and `blocks`."""
+    """`boots` sets of engines, each measured as `rounds.Amount` says; of the front alone, as many short requests."""
 
-    rounds: int = 3
+    boots: int = 3
     requests: int = 32
     kv_tokens: int = 131_072
-    pairs: int = 100
-    blocks: int = 8
+    pairs: int = 60
+    blocks: int = 6
     concurrency: int = 8
     commands: int = 100
     idle_s: float = 20.0
@@ -60,55 +59,62 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def engine(self, cache: Side) -> EngineSpec:
         return EngineSpec(kv_tokens=self.kv_tokens, cache=cache)
 
-
-async def measured(settings: Settings, progress: Progress) -> Overhead:
-    """Boot, measure, stop. Raises LiveError, DriveError or EngineNotReady in words."""
-    with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
-        (Path(folder) / "models").symlink_to(home_of(settings.home).models)
-        config = DaemonConfig(node="bench", port=0, home=folder, engine=settings.engine("radixdeck"))
-        log_to_file(config)
-        async with open_live(config, progress) as live:
-            whole, short = await _whole(live, settings, progress)
-            progress.say(f"the front alone: {2 * settings.pairs} pairs, {settings.blocks} pairs of blocks")
-            seen = await _probe(await live.daemon.engine.wait_ready(), live, settings)
-            progress.say(f"idle for {settings.idle_s:g} s")
-            idle_percent = await idle_cpu_percent(settings.idle_s)
-            progress.say(f"commands: {settings.commands}")
-            command_s = await command_round_trips(live, settings.commands)
-    return summarise(whole, short, seen, idle_percent, command_s)
+    @property
+    def amount(self) -> Amount:
+        return Amount(
+            pairs=self.pairs, blocks=self.blocks, requests=self.requests, concurrency=self.concurrency
+        )  # fmt: skip
 
 
-async def _whole(live: Live, settings: Settings, progress: Progress) -> tuple[Rounds, Probe]:
-    """The daemon against SGLang without it, two engines of which run beside it only this long."""
-    progress.say("SGLang without the daemon, twice, beside it:")
-    spec = settings.engine("sglang")
-    async with open_stock(spec, settings.home, progress) as url, open_stock(spec, settings.home, progress) as twin:
-        progress.say(f"short prompts: {2 * settings.pairs} pairs, {settings.blocks} pairs of blocks")
-        short = await _probe(url, live, settings)
-        whole = await measure(
-            (url, twin), live, settings.rounds, settings.blocks, settings.requests, settings.concurrency, progress
-        )
-        return whole, short
+class Bench:
+    """Collects what was measured, boot by boot."""
 
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings, self._progress = settings, progress
+        self._boots: list[Boot] = []
 
-async def _probe(direct: str, live: Live, settings: Settings) -> Probe:
-    """The engine at `direct` and the daemon's front, in turns."""
-    command = (
-        sys.executable, "-m", "radixdeck.demos.probe", "--direct", f"{direct}/v1", "--front", live.base_url,
-        "--pairs", str(settings.pairs), "--blocks", str(settings.blocks), "--concurrency", str(settings.concurrency),
-    )  # fmt: skip
-    child = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    try:
-        told, words = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode != 0:
-        raise DriveError(f"probe: {words.decode(errors='replace').strip()}")
-    return msgspec.json.decode(told, type=Probe)
+    async def run(self) -> Overhead:
+        """Boot, measure, stop. Raises LiveError, DriveError or EngineNotReady in words."""
+        for number in range(1, self._settings.boots):
+            self._progress.say(f"engines, set {number} of {self._settings.boots}")
+            async with self._live() as live:
+                await self._boot(live)
+        self._progress.say(f"engines, set {self._settings.boots} of {self._settings.boots}")
+        async with self._live() as live:
+            await self._boot(live)
+            return await self._last(live)
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[Live]:
+        with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
+            (Path(folder) / "models").symlink_to(home_of(self._settings.home).models)
+            engine = self._settings.engine("radixdeck")
+            config = DaemonConfig(node="bench", port=0, home=folder, engine=engine)
+            log_to_file(config)
+            async with open_live(config, self._progress) as live:
+                yield live
+
+    async def _boot(self, live: Live) -> None:
+        """The daemon against SGLang without it, two engines of which run beside it only this long."""
+        self._progress.say("SGLang without the daemon, twice, beside it:")
+        spec, home = self._settings.engine("sglang"), self._settings.home
+        async with open_stock(spec, home, self._progress) as url, open_stock(spec, home, self._progress) as twin:
+            self._boots.append(await measure((url, twin), live, self._settings.amount, self._progress))
+
+    async def _last(self, live: Live) -> Overhead:
+        """What needs no other engine."""
+        settings, say = self._settings, self._progress.say
+        say(f"the front alone: {2 * settings.pairs} pairs, {settings.blocks} pairs of blocks")
+        direct = f"{await live.daemon.engine.wait_ready()}/v1"
+        front = await probe_apart(direct, live.base_url, settings.pairs, settings.blocks, settings.concurrency)
+        say(f"idle for {settings.idle_s:g} s")
+        idle_percent = await idle_cpu_percent(settings.idle_s)
+        say(f"commands: {settings.commands}")
+        command_s = await command_round_trips(live, settings.commands)
+        return Overhead(
+            concurrency=settings.concurrency, boots=self._boots, front=front, idle_percent=idle_percent,
+            command_s=command_s,
+        )  # fmt: skip
 
 
 async def idle_cpu_percent(period_s: float) -> float:
@@ -145,23 +151,25 @@ def write(settings: Settings, seen: Overhead, folder: Path) -> Path:
     told = {name: value for name, value in msgspec.to_builtins(settings).items() if name != "home"}
     record = Record(
         kind="overhead", at=now_utc(), machine=machine(), settings=told, results=msgspec.to_builtins(seen),
-        verdict=verdict | {"faults": seen.whole.faults(), "passed": seen.passed},
+        verdict=verdict | {"faults": seen.faults(), "passed": seen.passed},
     )  # fmt: skip
     path = save(record, folder)
+    front = [Against(short=seen.front, legs={})]
     curves = {
-        "added to a request of the demo, ms": _added(seen.whole),
-        "whole answer, ms": {"direct": seen.probe.whole_direct_s, "through the front": seen.probe.whole_front_s},
-        "first chunk, ms": {"direct": seen.probe.first_direct_s, "through the front": seen.probe.first_front_s},
-        "command round trip, ms": {"command": seen.command_s},
+        "added to a short request, ms": _named(seen, added_ms, front),
+        "added to its first chunk, ms": _named(seen, added_first_ms, front),
+        "throughput lost, nothing cached, %": _named(seen, lambda side: lost_percent(side, "fresh")),
+        "throughput lost, all cached, %": _named(seen, lambda side: lost_percent(side, "cached")),
     }
     draw_distributions(path.with_suffix(".png"), "What the daemon adds", curves)
     return path
 
 
-def _added(whole: Rounds) -> dict[str, list[float]]:
-    """What the daemon adds to every request that was alone, and what another engine of SGLang's does, seconds."""
-    told = {"the daemon": whole.legs["alone"], "another SGLang": whole.twins}
-    return {who: [value for pair in pairs for value in pair.added_s] for who, pairs in told.items() if pairs}
+def _named(
+    seen: Overhead, values: Callable[[Sequence[Against]], list[float]], front: Sequence[Against] = ()
+) -> dict[str, list[float]]:
+    told = {"the daemon": seen.daemon(), "another SGLang": seen.twins(), "the front alone": front}
+    return {who: values(side) for who, side in told.items() if side}
 
 
 def _positive(text: str) -> int:
@@ -174,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Exit codes: 0 floors kept, 1 not, 2 could not run, 130 stopped."""
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_overhead", description=__doc__)
-    for name in ("rounds", "requests", "kv-tokens", "pairs", "blocks", "concurrency", "commands"):
+    for name in ("boots", "requests", "kv-tokens", "pairs", "blocks", "concurrency", "commands"):
         parser.add_argument(f"--{name}", type=_positive, default=getattr(default, name.replace("-", "_")))
     parser.add_argument("--idle-s", type=float, default=default.idle_s)
     parser.add_argument("--home", default="", help="folder of models [the user's]")
@@ -183,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = told.pop("out")
     settings, progress = Settings(**told), Progress()
     try:
-        seen = run(measured(settings, progress))
+        seen = run(Bench(settings, progress).run())
     except EXPECTED as error:
         progress.say(f"bench: {error}")
         return 2

@@ -11,7 +11,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,32 +207,18 @@ def describe(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m radixdeck.demos.drive --plan FILE --base-url URL/v1`: outcomes as JSON lines on standard output."""
-
-    async def ask(plan: Plan, base_urls: Sequence[str], take: Callable[[Outcome], None]) -> None:
-        await drive(plan, base_urls[-1], take)
-
-    return run_child("radixdeck.demos.drive", main.__doc__, ask, arguments)
-
-
-def run_child(
-    name: str,
-    what: str | None,
-    ask: Callable[[Plan, Sequence[str], Callable[[msgspec.Struct], None]], Coroutine[Any, Any, None]],
-    arguments: Sequence[str] | None,
-) -> int:
-    """The command line of a process that asks: everything it is told by `ask` goes out as a line of JSON."""
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=what)
-    parser.add_argument("--base-url", required=True, action="append")
+    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.drive", description=main.__doc__)
+    parser.add_argument("--base-url", required=True)
     parser.add_argument("--plan", required=True, type=Path, help="JSON file of a Plan")
     told = parser.parse_args(arguments)
     try:
         plan = msgspec.json.decode(told.plan.read_bytes(), type=Plan)
-        asyncio.run(ask(plan, told.base_url, _print_line))
+        asyncio.run(drive(plan, told.base_url, _print_line))
     except (OSError, msgspec.DecodeError, WorkloadError) as error:
         print(f"{told.plan}: {error}", file=sys.stderr)
         return 2
     except APIError as error:
-        print(f"{' or '.join(told.base_url)}: {describe(error)}", file=sys.stderr)
+        print(f"{told.base_url}: {describe(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

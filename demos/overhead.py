@@ -10,7 +10,7 @@ import msgspec
 from .measure import percentile
 from .probe import Probe
 from .report import table
-from .rounds import Rounds
+from .rounds import Against, Boot, Leg
 
 FLOOR_ADDED_MS = 5.0
 FLOOR_LOSS_PERCENT = 5.0
@@ -19,8 +19,7 @@ FLOOR_COMMAND_MS = 250.0
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure and what it may be at most. `low`, `high`: where it was taken more than once, so that `value` is the
-    median: its extremes over rounds, or the quartiles of pairs."""
+    """One measure and what it may be at most. `low`, `high`: where `value` is a median of pairs, their quartiles."""
 
     name: str
     value: float
@@ -38,75 +37,82 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
-    """`whole`: the daemon against SGLang without it; `short`: that on short cached prompts; `probe`: the front alone.
+    """`boots`: the daemon against SGLang without it, once with every set of engines; `front`: the front alone."""
 
-    `front_added_ms`: median of what the front alone adds to a request, pair by pair; `front_added_first_ms`: to its
-    first chunk."""
-
-    whole: Rounds
-    short: Probe
-    front_added_ms: float
-    front_added_first_ms: float
-    front_throughput_loss_percent: float
+    concurrency: int
+    boots: list[Boot]
+    front: Probe
     idle_percent: float
-    command_p50_ms: float
-    command_p95_ms: float
-    probe: Probe
     command_s: list[float]
 
     @property
     def passed(self) -> bool:
-        return not self.whole.faults() and all(floor.kept for floor in floors(self))
+        return not self.faults() and all(floor.kept for floor in floors(self))
+
+    def faults(self) -> list[str]:
+        """What makes the comparison itself doubtful, in words."""
+        return [f"boot {number}: {fault}" for number, boot in enumerate(self.boots, start=1) for fault in boot.faults()]
+
+    def daemon(self) -> list[Against]:
+        return [boot.daemon for boot in self.boots]
+
+    def twins(self) -> list[Against]:
+        return [boot.twin for boot in self.boots]
 
 
 def floors(seen: Overhead) -> list[Floor]:
     """Every measure: the whole daemon's first, then the front's share of it, then the idle ones."""
-    many = f"{seen.whole.concurrency} in flight"
-    short = seen.short
-    return [
-        _paired("daemon: added latency, median ms", short.whole_front_s, short.whole_direct_s),
-        _paired("daemon: added time to first chunk, median ms", short.first_front_s, short.first_direct_s),
-        _repeated(f"daemon: throughput lost at {many}, %", seen.whole.loss_percent("fresh"), FLOOR_LOSS_PERCENT),
-        _repeated("daemon: throughput lost, prompts cached, %", seen.whole.loss_percent("cached"), FLOOR_LOSS_PERCENT),
-        Floor(name="front alone: added latency, median ms", value=seen.front_added_ms, at_most=FLOOR_ADDED_MS),
-        Floor(name="front alone: added time to first chunk, median ms", value=seen.front_added_first_ms,
-              at_most=FLOOR_ADDED_MS),
-        Floor(name=f"front alone: throughput lost at {seen.probe.concurrency} in flight, %",
-              value=seen.front_throughput_loss_percent, at_most=FLOOR_LOSS_PERCENT),
+    many = f"{seen.concurrency} in flight"
+    front = [Against(short=seen.front, legs={})]
+    lost = [
+        Floor(name="front alone: throughput lost, short prompts, %", value=lost_short_percent(front)[0],
+              at_most=FLOOR_LOSS_PERCENT),
         Floor(name="idle CPU of everything, % of a core", value=seen.idle_percent, at_most=FLOOR_IDLE_PERCENT),
-        Floor(name="command round trip when idle, p95 ms", value=seen.command_p95_ms, at_most=FLOOR_COMMAND_MS),
+        Floor(name="command round trip when idle, p95 ms", value=1000 * percentile(seen.command_s, 95),
+              at_most=FLOOR_COMMAND_MS),
+    ]  # fmt: skip
+    return [
+        _quartiles("daemon: added latency, median ms", added_ms(seen.daemon()), FLOOR_ADDED_MS),
+        _quartiles("daemon: added time to first chunk, median ms", added_first_ms(seen.daemon()), FLOOR_ADDED_MS),
+        _quartiles(f"daemon: throughput lost at {many}, %", lost_percent(seen.daemon(), "fresh"), FLOOR_LOSS_PERCENT),
+        _quartiles("daemon: throughput lost, prompts cached, %", lost_percent(seen.daemon(), "cached"),
+                   FLOOR_LOSS_PERCENT),
+        _quartiles("front alone: added latency, median ms", added_ms(front), FLOOR_ADDED_MS),
+        _quartiles("front alone: added time to first chunk, median ms", added_first_ms(front), FLOOR_ADDED_MS),
+        *lost,
     ]  # fmt: skip
 
 
-def _paired(name: str, ours: Sequence[float], theirs: Sequence[float]) -> Floor:
-    """The median difference, with the quartiles around it."""
-    added_ms = [1000 * (a - b) for a, b in zip(ours, theirs, strict=True)]
-    quartiles = statistics.quantiles(added_ms, n=4)
-    return Floor(name=name, value=quartiles[1], at_most=FLOOR_ADDED_MS, low=quartiles[0], high=quartiles[2])
+def _quartiles(name: str, values: Sequence[float], at_most: float) -> Floor:
+    """The median of pairs, with the quartiles around it."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else 3 * list(values)
+    return Floor(name=name, value=middle, at_most=at_most, low=low, high=high)
 
 
-def _repeated(name: str, values: list[float], at_most: float) -> Floor:
-    return Floor(name=name, value=statistics.median(values), at_most=at_most, low=min(values), high=max(values))
+def added_ms(seen: Sequence[Against]) -> list[float]:
+    """What the other side adds to a short request, pair by pair."""
+    return [ms for one in seen for ms in _differences_ms(one.short.whole_front_s, one.short.whole_direct_s)]
 
 
-def summarise(whole: Rounds, short: Probe, seen: Probe, idle_percent: float, command_s: list[float]) -> Overhead:
-    front, direct = statistics.median(seen.rates_front), statistics.median(seen.rates_direct)
-    return Overhead(
-        whole=whole,
-        short=short,
-        front_added_ms=1000 * _median_difference(seen.whole_front_s, seen.whole_direct_s),
-        front_added_first_ms=1000 * _median_difference(seen.first_front_s, seen.first_direct_s),
-        front_throughput_loss_percent=100 * (1 - front / direct),
-        idle_percent=idle_percent,
-        command_p50_ms=1000 * percentile(command_s, 50),
-        command_p95_ms=1000 * percentile(command_s, 95),
-        probe=seen,
-        command_s=command_s,
-    )
+def added_first_ms(seen: Sequence[Against]) -> list[float]:
+    """The same up to its first chunk."""
+    return [ms for one in seen for ms in _differences_ms(one.short.first_front_s, one.short.first_direct_s)]
 
 
-def _median_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    return statistics.median(a - b for a, b in zip(ours, theirs, strict=True))
+def _differences_ms(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [1000 * (a - b) for a, b in zip(ours, theirs, strict=True)]
+
+
+def lost_percent(seen: Sequence[Against], leg: Leg) -> list[float]:
+    """Throughput that the other side loses in `leg`, pair by pair of blocks."""
+    return [pair.throughput_loss_percent for one in seen for pair in one.legs[leg]]
+
+
+def lost_short_percent(seen: Sequence[Against]) -> list[float]:
+    """The same on short prompts, one value for each of `seen`."""
+    return [
+        100 * (1 - statistics.median(one.short.rates_front) / statistics.median(one.short.rates_direct)) for one in seen
+    ]
 
 
 def text(seen: Overhead) -> str:
@@ -115,26 +121,24 @@ def text(seen: Overhead) -> str:
         for floor in floors(seen)
     ]
     notes = [
-        "Against SGLang with its own cache, asked directly; nothing is evicted on either side.",
-        *_alone(seen.whole),
-        _short(seen.short),
+        f"Against SGLang with its own cache, asked directly; nothing is evicted; {len(seen.boots)} sets of engines.",
+        *_beside(seen),
     ]
-    faults = [f"doubtful: {fault}" for fault in seen.whole.faults()]
-    header = ["", "measured", "quartiles, or over rounds", "at most", "kept"]
+    faults = [f"doubtful: {fault}" for fault in seen.faults()]
+    header = ["", "measured", "quartiles", "at most", "kept"]
     return "\n".join([table(header, rows), "", *notes, *faults, "PASSED" if seen.passed else "MISSED"])
 
 
-def _short(short: Probe) -> str:
-    lost = 100 * (1 - statistics.median(short.rates_front) / statistics.median(short.rates_direct))
-    return f"Short cached prompts, {short.concurrency} in flight: the daemon costs {lost:.1f} % of throughput"
-
-
-def _alone(whole: Rounds) -> list[str]:
-    """What is not judged, since two engines that do the same differ by as much."""
-    told = {"the daemon": whole.added_ms, "another engine of SGLang's": whole.twins_ms}
-    return [
-        f"The demo's requests one at a time: {who} adds {statistics.median(ms):+.1f} ms"
-        f" ({min(ms):+.1f} to {max(ms):+.1f} over rounds)"
-        for who, ms in told.items()
-        if ms
-    ]
+def _beside(seen: Overhead) -> list[str]:
+    """Every boot for itself, and what another engine of SGLang's differs by in the daemon's place."""
+    told: list[str] = []
+    for name, side in (("the daemon", seen.daemon()), ("another engine of SGLang's", seen.twins())):
+        measures = {
+            "latency, ms": [statistics.median(added_ms([one])) for one in side],
+            "throughput lost, fresh, %": [statistics.median(lost_percent([one], "fresh")) for one in side],
+            "cached, %": [statistics.median(lost_percent([one], "cached")) for one in side],
+            "short, %": lost_short_percent(side),
+        }
+        words = [f"{what} {' '.join(f'{value:+.1f}' for value in values)}" for what, values in measures.items()]
+        told.append(f"{name}, boot by boot: {'; '.join(words)}")
+    return told

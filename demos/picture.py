@@ -96,20 +96,19 @@ def draw_lines(
 
 
 def draw_distributions(path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """One panel per measure: the share of samples (seconds) that are at most so long."""
+    """One panel per measure: the share of samples that are at most so much."""
     figure, axes = _figure(len(panels))
     for axis, (measure, curves) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
-        for place, (name, values_s) in enumerate(curves.items()):
+        for place, (name, values) in enumerate(curves.items()):
             look = {"label": name, "color": COLOURS[place % 4], "linestyle": STYLES[place % 4]}
-            _plot_distribution(axis, values_s, look)
+            _plot_distribution(axis, values, look)
         _dress(axis, measure, "samples, %")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
 
 
-def _plot_distribution(axis: Any, values_s: Sequence[float], look: Mapping[str, Any]) -> None:
-    at_ms = sorted(1000 * value for value in values_s)
-    axis.plot(at_ms, [100 * (n + 1) / len(at_ms) for n in range(len(at_ms))], **look)
+def _plot_distribution(axis: Any, values: Sequence[float], look: Mapping[str, Any]) -> None:
+    axis.plot(sorted(values), [100 * (n + 1) / len(values) for n in range(len(values))], **look)
 
 
 def draw_costs(path: Path, title: str, panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> None:

@@ -1,4 +1,4 @@
-"""Times the same requests directly at the engine and through the daemon's front, from a process of its own.
+"""Times the same requests at two servers in turns, an engine and what stands before it, from a process of its own.
 
 Requests are short and their prompts cached, so that what the front adds is not lost in the engine's own time.
 """
@@ -16,9 +16,12 @@ from typing import Any
 import msgspec
 from openai import AsyncOpenAI
 
+from .apart import DriveError
 from .prompts import remark, system_prompt, tool_schemas
 
 PROMPT_TOKENS = 400
+PAUSE_S = 0.05
+"""Between an answer and the next request: what a server still does after an answer is not the other one's delay."""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +121,29 @@ async def _alternate(times: int, *sides: Any) -> tuple[list[float], list[float]]
     seen: tuple[list[float], list[float]] = ([], [])
     for number in range(times):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
+            await asyncio.sleep(PAUSE_S)
             seen[side].append(await sides[side]())
     return seen
+
+
+async def probe_apart(direct_url: str, front_url: str, pairs: int, blocks: int, concurrency: int) -> Probe:
+    """The same from a child process. Cancelling this kills the child. Raises DriveError if the child fails."""
+    command = (
+        sys.executable, "-m", "radixdeck.demos.probe", "--direct", direct_url, "--front", front_url,
+        "--pairs", str(pairs), "--blocks", str(blocks), "--concurrency", str(concurrency),
+    )  # fmt: skip
+    child = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        told, words = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        raise DriveError(f"probe: {words.decode(errors='replace').strip()}")
+    return msgspec.json.decode(told, type=Probe)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,15 +1,13 @@
 """The whole daemon against SGLang without it: two engines, the same requests, in alternation.
 
 KV memory holds everything the requests bring, so no policy has anything to choose and both sides compute the same: what
-is left between the two is what the daemon costs (plug-in, events, recording, MQTT and front). An engine sleeps while
-the other is measured. Three legs: `alone`, one request at a time, each asked on both sides before the next one, so that
-they meet the same machine; `cached`, blocks of many at a time, every prompt cached, where the daemon weighs most;
-`fresh`, blocks of many at a time of which no two share a prefix, so that every prompt is computed whole.
+is left between the two is what the daemon costs (plug-in, events, recording, MQTT and front). Two engines that do the
+same differ too, and keep differing for as long as they live: every boot therefore brings engines of its own, and with
+them a second one of SGLang's, which is put in the daemon's place. An engine sleeps while another is measured.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -19,116 +17,103 @@ from .apart import Drive, drive_apart
 from .drive import Plan
 from .live import Live
 from .measure import Summary, summarise
-from .pairs import pairs_apart
+from .probe import Probe, probe_apart
 from .progress import Counting, Progress
 from .stock import flush
 from .versus import SIDES, Side
 from .workloads import REPORT_SEEDS, Turn, WorkloadSpec, generate
 
-Leg = Literal["alone", "cached", "fresh"]
+Leg = Literal["cached", "fresh"]
+"""Blocks of many requests at a time. `cached`: every prompt is cached, so the daemon weighs most; `fresh`: no two share
+a prefix, so that every prompt is computed whole."""
 LEGS: tuple[Leg, ...] = get_args(Leg)
 HIT_TOLERANCE_POINTS = 0.5
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """The same turns on both sides. `added_s`, `added_first_s`: what the daemon adds to each request's latency and to
-    its time to first token, seconds, request by request."""
+    """A block on SGLang and the same on the other side, which is the daemon or a second SGLang."""
 
     sglang: Summary
-    radixdeck: Summary
-    added_s: list[float]
-    added_first_s: list[float]
+    other: Summary
 
     @property
     def throughput_loss_percent(self) -> float:
-        """Zero if nothing was answered without the daemon, which is a fault of its own."""
+        """Of the other side. Zero if nothing was answered without it, which is a fault of its own."""
         without = self.sglang.requests_per_s
-        return 100 * (1 - self.radixdeck.requests_per_s / without) if without else 0.0
+        return 100 * (1 - self.other.requests_per_s / without) if without else 0.0
 
 
-class Rounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Several pairs for each leg. `evictions`: of the daemon's engine in all of them. `concurrency`: of the legs
-    `cached` and `fresh`. `twins`: the leg `alone` between two engines of SGLang's, the second one in our place: what is
-    between two processes that do the same."""
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody against SGLang: short cached prompts, and the legs' blocks."""
 
-    concurrency: int
-    evictions: int
+    short: Probe
     legs: dict[Leg, list[Pair]]
-    twins: list[Pair] = []
 
-    @property
-    def added_ms(self) -> list[float]:
-        """Per pair: median of what the daemon adds to the latency of a request that is alone."""
-        return [_median_ms(pair.added_s) for pair in self.legs["alone"]]
 
-    @property
-    def twins_ms(self) -> list[float]:
-        """Per pair: the same for an engine of SGLang's in the daemon's place."""
-        return [_median_ms(pair.added_s) for pair in self.twins]
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of engines. `evictions`: of the daemon's."""
 
-    def loss_percent(self, leg: Leg) -> list[float]:
-        """Per pair: throughput lost in `leg`."""
-        return [pair.throughput_loss_percent for pair in self.legs[leg]]
+    evictions: int
+    daemon: Against
+    twin: Against
 
     def faults(self) -> list[str]:
         """What makes the comparison itself doubtful, in words."""
         found = [f"{self.evictions} evictions, where none should be"] if self.evictions else []
-        for leg, pairs in self.legs.items():
-            for number, pair in enumerate(pairs, start=1):
-                found += [f"{leg} {number}: {fault}" for fault in faults_of(pair)]
+        for name, against in (("daemon", self.daemon), ("another SGLang", self.twin)):
+            for leg, pairs in against.legs.items():
+                for number, pair in enumerate(pairs, start=1):
+                    found += [f"{name}, {leg} {number}: {fault}" for fault in faults_of(pair)]
         return found
-
-
-def _median_ms(values_s: Sequence[float]) -> float:
-    return 1000 * statistics.median(values_s) if values_s else 0.0
 
 
 def faults_of(pair: Pair) -> list[str]:
     """Why the two sides of `pair` were not asked, or did not do, the same."""
     found: list[str] = []
-    for side in SIDES:
-        summary: Summary = getattr(pair, side)
+    for name, summary in (("SGLang", pair.sglang), ("the other side", pair.other)):
         if summary.failed or summary.retried:
-            found.append(f"{side}: {summary.failed} failed, {summary.retried} needed another try")
-    if pair.sglang.prompt_tokens != pair.radixdeck.prompt_tokens:
-        found.append(f"prompts differ: {pair.sglang.prompt_tokens} and {pair.radixdeck.prompt_tokens} tokens")
-    if 100 * abs(pair.sglang.hit_rate - pair.radixdeck.hit_rate) > HIT_TOLERANCE_POINTS:
-        found.append(f"hit rates differ: {pair.sglang.hit_rate:.3f} and {pair.radixdeck.hit_rate:.3f}")
+            found.append(f"{name}: {summary.failed} failed, {summary.retried} needed another try")
+    if pair.sglang.prompt_tokens != pair.other.prompt_tokens:
+        found.append(f"prompts differ: {pair.sglang.prompt_tokens} and {pair.other.prompt_tokens} tokens")
+    if 100 * abs(pair.sglang.hit_rate - pair.other.hit_rate) > HIT_TOLERANCE_POINTS:
+        found.append(f"hit rates differ: {pair.sglang.hit_rate:.3f} and {pair.other.hit_rate:.3f}")
     return found
 
 
-def pair_of(sglang: Drive, radixdeck: Drive) -> Pair:
-    """Both drives of the same turns; requests that failed on a side are left out of the differences."""
-    both = [(a, b) for a, b in zip(sglang.outcomes, radixdeck.outcomes, strict=True) if not (a.error or b.error)]
-    return Pair(
-        sglang=summarise(sglang),
-        radixdeck=summarise(radixdeck),
-        added_s=[b.latency_s - a.latency_s for a, b in both],
-        added_first_s=[b.ttft_s - a.ttft_s for a, b in both],
-    )
+class Amount(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is asked at every boot: `pairs` of short requests, `blocks` of each leg of `requests` requests (of
+    `fresh`, which takes longest, half as many) at `concurrency`."""
+
+    pairs: int
+    blocks: int
+    requests: int
+    concurrency: int
 
 
-async def measure(
-    urls: tuple[str, str], live: Live, rounds: int, blocks: int, requests: int, concurrency: int, progress: Progress
-) -> Rounds:
-    """`rounds` of the leg `alone` and `blocks` of each of the others, of `requests` requests (of `fresh`, which takes
-    longest, half as many), between the first of the stock engines at `urls` and `live`.
-
-    Raises DriveError, aiohttp.ClientError or WorkloadError.
-    """
+async def measure(urls: tuple[str, str], live: Live, amount: Amount, progress: Progress) -> Boot:
+    """The daemon and the second stock engine of `urls` against the first one. Raises DriveError, aiohttp.ClientError or
+    WorkloadError."""
     before = live.totals.evictions
-    sides = _Sides(urls[0], live, concurrency, progress)
-    legs: dict[Leg, list[Pair]] = {
-        "alone": [await sides.alone(_turns(seed, requests, concurrency)) for seed in _seeds(rounds)],
-        "cached": await sides.cached(_turns(REPORT_SEEDS[0], requests, concurrency), blocks),
-        "fresh": [await sides.fresh(_turns(seed, requests // 2, concurrency), seed) for seed in _seeds(blocks)],
-    }
-    twins = [await sides.twins(urls[1], _turns(seed, requests, concurrency)) for seed in _seeds(rounds)]
-    return Rounds(concurrency=concurrency, evictions=live.totals.evictions - before, legs=legs, twins=twins)
-
-
-def _seeds(count: int) -> range:
-    return range(REPORT_SEEDS[0], REPORT_SEEDS[0] + count)
+    sides = (_Sides(urls[0], live.daemon.url, amount, progress), _Sides(urls[0], urls[1], amount, progress))
+    shorts: list[Probe] = []
+    for name, side in zip(("the daemon", "another SGLang"), sides, strict=True):
+        progress.say(f"short prompts, {name}: {2 * amount.pairs} pairs, {amount.blocks} pairs of blocks")
+        shorts.append(await side.short())
+    legs: list[dict[Leg, list[Pair]]] = [{leg: [] for leg in LEGS} for _ in sides]
+    turns = _turns(REPORT_SEEDS[0], amount.requests, amount.concurrency)
+    for side in sides:
+        await side.prepare(turns)
+    for _ in range(amount.blocks):
+        for side, found in zip(sides, legs, strict=True):
+            found["cached"].append(await side.pair("cached", turns))
+    for seed in range(REPORT_SEEDS[0], REPORT_SEEDS[0] + amount.blocks):
+        fresh = unshared(_turns(seed, amount.requests // 2, amount.concurrency), f"Copy {seed}")
+        for side, found in zip(sides, legs, strict=True):
+            await side.flush()
+            found["fresh"].append(await side.pair("fresh", fresh))
+    evictions = live.totals.evictions - before
+    daemon, twin = (Against(short=short, legs=found) for short, found in zip(shorts, legs, strict=True))
+    return Boot(evictions=evictions, daemon=daemon, twin=twin)
 
 
 def _turns(seed: int, requests: int, concurrency: int) -> list[Turn]:
@@ -149,45 +134,33 @@ def unshared(turns: Sequence[Turn], mark: str) -> list[Turn]:
 
 
 class _Sides:
-    """The two ways to be served; which goes first alternates from pair to pair."""
+    """SGLang at one URL and the other side at another; which goes first alternates from pair to pair."""
 
-    def __init__(self, url: str, live: Live, concurrency: int, progress: Progress) -> None:
-        self._urls: dict[Side, str] = {"sglang": f"{url}/v1", "radixdeck": live.base_url}
-        self._roots: dict[Side, str] = {"sglang": url, "radixdeck": live.daemon.url}
-        self._concurrency, self._progress = concurrency, progress
+    def __init__(self, sglang: str, other: str, amount: Amount, progress: Progress) -> None:
+        self._roots: dict[Side, str] = {"sglang": sglang, "radixdeck": other}
+        self._amount, self._progress = amount, progress
         self._order: tuple[Side, ...] = SIDES
 
-    async def alone(self, turns: list[Turn]) -> Pair:
-        await self._flush()
-        said = Counting(self._progress, "one at a time, each on both sides", 2 * len(turns))
-        plan = Plan(turns=turns, session_prefix="alone-")
-        return pair_of(*await pairs_apart(plan, (self._urls["sglang"], self._urls["radixdeck"]), said))
+    async def short(self) -> Probe:
+        urls = (f"{root}/v1" for root in self._roots.values())
+        return await probe_apart(*urls, self._amount.pairs, self._amount.blocks, self._amount.concurrency)
 
-    async def twins(self, twin: str, turns: list[Turn]) -> Pair:
-        for root in (self._roots["sglang"], twin):
-            await flush(root)
-        said = Counting(self._progress, "one at a time, on two engines of SGLang's", 2 * len(turns))
-        return pair_of(*await pairs_apart(Plan(turns=turns), (self._urls["sglang"], f"{twin}/v1"), said))
-
-    async def cached(self, turns: list[Turn], blocks: int) -> list[Pair]:
-        await self._flush()
+    async def prepare(self, turns: list[Turn]) -> None:
+        """Have every prompt cached."""
+        await self.flush()
         for side in SIDES:
             await self._block(side, "cached, once before", turns)
-        return [await self._pair("cached", turns) for _ in range(blocks)]
 
-    async def fresh(self, turns: list[Turn], seed: int) -> Pair:
-        await self._flush()
-        return await self._pair("fresh", unshared(turns, f"Copy {seed}"))
-
-    async def _pair(self, leg: Leg, turns: list[Turn]) -> Pair:
-        drives = {side: await self._block(side, leg, turns) for side in self._order}
+    async def pair(self, leg: Leg, turns: list[Turn]) -> Pair:
+        drives = {side: summarise(await self._block(side, leg, turns)) for side in self._order}
         self._order = (self._order[1], self._order[0])
-        return pair_of(drives["sglang"], drives["radixdeck"])
+        return Pair(sglang=drives["sglang"], other=drives["radixdeck"])
 
-    async def _block(self, side: Side, label: str, turns: list[Turn]) -> Drive:
-        plan = Plan(turns=turns, concurrency=self._concurrency, session_prefix=f"{label}-")
-        return await drive_apart(plan, self._urls[side], Counting(self._progress, f"{side}, {label}", len(turns)))
-
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         for root in self._roots.values():
             await flush(root)
+
+    async def _block(self, side: Side, label: str, turns: list[Turn]) -> Drive:
+        plan = Plan(turns=turns, concurrency=self._amount.concurrency, session_prefix=f"{label}-")
+        said = Counting(self._progress, f"{label}, {self._roots[side]}", len(turns))
+        return await drive_apart(plan, f"{self._roots[side]}/v1", said)

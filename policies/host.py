@@ -25,7 +25,7 @@ from .events import (
     TunableChanged,
 )
 from .parameters import TunableError
-from .primitives import Action, Policy, Prediction, Score, Subject
+from .primitives import Action, Prediction, Score, Subject
 from .registry import BUILT_IN, PolicyError, create
 from .seat import PolicyFacts, Seat, Stopwatch
 
@@ -79,6 +79,11 @@ class PolicyHost:
 
     # ---- the four primitives -----------------------------------------------------------------------------------------
 
+    def tick(self, event: EngineEvent) -> None:
+        """Move the event clock alone: for a stream whose policies learn of `event` later."""
+        if type(event) in CLOCK:
+            self.now_ns = max(self.now_ns, event.t_ns)
+
     def observe(self, event: EngineEvent) -> list[EngineEvent]:
         """Let every policy learn from one event. Never raises.
 
@@ -88,8 +93,7 @@ class PolicyHost:
         if isinstance(event, EngineStarted) and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
-        if type(event) in CLOCK:
-            self.now_ns = max(self.now_ns, event.t_ns)
+        self.tick(event)
         kind = type(event)
         for seat in self._who_heeds(kind) if (heeding := self._heeding.get(kind)) is None else heeding:
             try:
@@ -195,12 +199,9 @@ class PolicyHost:
     def _seat(self, name: str) -> Seat:
         """The seat of a policy, made on first use. Raises PolicyError."""
         if name not in self._seats:
-            self._take_seat(create(name), name)
+            self._seats[name] = Seat(create(name), Stopwatch(self._timer), Stopwatch(self._timer))
+            self._list_seats()
         return self._seats[name]
-
-    def _take_seat(self, policy: Policy, name: str) -> None:
-        self._seats[name] = Seat(policy, Stopwatch(self._timer), Stopwatch(self._timer))
-        self._list_seats()
 
     def _enable_at_start(self, name: str) -> None:
         seat = self._seat(name)

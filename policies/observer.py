@@ -38,10 +38,13 @@ NAME = "radixdeck"
 
 
 class Stream(Protocol):
-    """Where facts go, and the clock they are stamped by (UTC nanoseconds)."""
+    """Where facts go, and the clock they are stamped by (UTC nanoseconds). `host`: has observed all of them;
+    `event_ns`: its event clock, for which it need not have."""
 
-    host: PolicyHost
-
+    @property
+    def host(self) -> PolicyHost: ...
+    @property
+    def event_ns(self) -> int: ...
     def now_ns(self) -> int: ...
     def emit(self, event: EngineEvent) -> None: ...
 
@@ -97,7 +100,7 @@ class Observer:
 
     @harmless
     def added(self, node: Any) -> None:
-        used_ns = self.stream.host.now_ns
+        used_ns = self.stream.event_ns
         owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
         if self._early.pop(node.id, None) is not None:
             self.index.add(node)
@@ -132,7 +135,7 @@ class Observer:
     @harmless
     def used(self, node: Any, who: Who) -> None:
         """A request used the path from the root to `node`."""
-        now = self.stream.host.now_ns
+        now = self.stream.event_ns
         steps = [self.ownership.nodes.get(step.id) for step in path(node)]
         changed = [owned for owned in steps if owned is not None and self.ownership.use(owned, who, now)]
         for owned in changed + self.ownership.passed_by(who):
@@ -176,7 +179,7 @@ class Observer:
             self.index.add(node)
         self._early.clear()
         self.index.begin()
-        self._now_s = self.stream.host.now_ns / 1e9
+        self._now_s = self.stream.event_ns / 1e9
 
     @harmless
     def choose(self) -> Choice | None:

@@ -16,6 +16,10 @@ class ModelStream:
         self._take = take
         self._now_ns = 0
 
+    @property
+    def event_ns(self) -> int:
+        return self.host.now_ns
+
     def now_ns(self) -> int:
         return self._now_ns
 

@@ -95,6 +95,10 @@ class Watched:
         self.deaf = False
         self._now_ns = 1_000_000_000
 
+    @property
+    def event_ns(self) -> int:
+        return self.host.now_ns
+
     def now_ns(self) -> int:
         return self._now_ns
 

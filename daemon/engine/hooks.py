@@ -70,6 +70,7 @@ class Pump:
         over = self._was_busy or (self._stale and now - self._sampled_s >= SAMPLE_PERIOD_S)
         if over and not is_busy(scheduler):
             self._sample(scheduler, now)
+        self._cache.observer.stream.settle()
         if self._link.unsent:
             self._link.flush()
 

@@ -77,7 +77,7 @@ class AgentRadixCache(UnifiedRadixCache):
         """So that the tail behind an anchor can be evicted without it. A request that holds the lower part keeps its
         node id and its lock."""
         observer = self.observer
-        if not observer.acts or observer.broken or not observer.stream.host.splits_anchors:
+        if not observer.acts or observer.broken:
             return
         try:
             place = self.requests.straddling(track_of(req), self.tree_core, self.page_size)
@@ -85,7 +85,7 @@ class AgentRadixCache(UnifiedRadixCache):
             observer.broken = True
             observer.report_failure("split_at_anchor", error)
             return
-        if place is not None:
+        if place is not None and observer.stream.host.splits_anchors:
             action = self.tree_core.split_at(*place)
             self._apply_cache_actions([] if action is None else [action])
 

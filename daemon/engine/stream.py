@@ -1,21 +1,43 @@
-"""The engine stream at its source: every fact is stamped, learned from by the policies, and handed to the link."""
+"""The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
+
+Policies learn late: when somebody asks the host for anything, when the scheduler has nothing to do, or when many facts
+wait. What they learn, in which order, and what follows from it is the same as if they learned at once, but an answer
+does not wait for it.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
-from radixdeck.policies.events import EngineEvent
+from radixdeck.policies.events import EngineEvent, EngineStarted, PolicyFailed, PolicySwitched, TunableChanged
 from radixdeck.policies.host import PolicyHost
 
 from ..clock import now_ns
+
+AT_ONCE = frozenset((EngineStarted, PolicySwitched, TunableChanged, PolicyFailed))
+"""Facts that say who decides: what is said of them is to be true when it is said."""
+MOST_UNHEARD = 64
 
 
 class Stream:
     """Puts facts in order: the host observes them exactly as, and in the order in which, they are sent."""
 
     def __init__(self, host: PolicyHost, send: Callable[[EngineEvent], None]) -> None:
-        self.host = host
+        self._host = host
         self._send = send
+        self._unheard: deque[EngineEvent] = deque()
+
+    @property
+    def host(self) -> PolicyHost:
+        """The host, having observed everything that was emitted."""
+        self.settle()
+        return self._host
+
+    @property
+    def event_ns(self) -> int:
+        """The host's event clock."""
+        return self._host.now_ns
 
     @staticmethod
     def now_ns() -> int:
@@ -24,5 +46,13 @@ class Stream:
 
     def emit(self, event: EngineEvent) -> None:
         self._send(event)
-        for fact in self.host.observe(event):
-            self._send(fact)
+        self._host.tick(event)
+        self._unheard.append(event)
+        if type(event) in AT_ONCE or len(self._unheard) >= MOST_UNHEARD:
+            self.settle()
+
+    def settle(self) -> None:
+        """Let the host observe what waits, and send what follows from it."""
+        while self._unheard:
+            for fact in self._host.observe(self._unheard.popleft()):
+                self._send(fact)
