@@ -142,8 +142,8 @@ class _Sides:
         self._order: tuple[Side, ...] = SIDES
 
     async def short(self) -> Probe:
-        urls = (f"{root}/v1" for root in self._roots.values())
-        return await probe_apart(*urls, self._amount.pairs, self._amount.blocks, self._amount.concurrency)
+        sglang, other = (f"{root}/v1" for root in self._roots.values())
+        return await probe_apart(sglang, other, self._amount.pairs, self._amount.blocks, self._amount.concurrency)
 
     async def prepare(self, turns: list[Turn]) -> None:
         """Have every prompt cached."""
