@@ -33,7 +33,8 @@ from .pairs import NOWHERE
 from .parameters import Tunable
 from .paths import Paths
 from .primitives import Action, BasePolicy, Prediction, Score, Subject
-from .reuse import Rates, ReuseModel
+from .rates import Rates
+from .reuse import ReuseModel
 from .shares import Share
 from .subjects import EVERYBODY
 from .tags import tag_of
