@@ -41,7 +41,14 @@ def rates_of(alive: Floats, rest: Floats, reach: Floats, beta_per_s: float, fres
 
 
 def coming_back(
-    here: Standing, gaps: Gaps, run_s: Floats, beta_per_s: float, now_s: float, *, untold_ends: float, watches_ends: bool
+    here: Standing,
+    gaps: Gaps,
+    run_s: Floats,
+    beta_per_s: float,
+    now_s: float,
+    *,
+    untold_ends: float,
+    watches_ends: bool,
 ) -> tuple[Floats, Floats]:
     """Probability that each session is not over, and the discount until its next request if it is not. `untold_ends`:
     share of ends that nobody tells."""

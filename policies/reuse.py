@@ -284,4 +284,6 @@ class ReuseModel:
             self.standing, self.gaps, self.run_s, tables.beta_per_s, now_s,
             untold_ends=self.untold_ends.mean, watches_ends=self.watches_ends,
         )  # fmt: skip
-        return rates_of(alive, rest, self.standing.reach, tables.beta_per_s, self.turnover.sessions_per_s * tables.start)
+        return rates_of(
+            alive, rest, self.standing.reach, tables.beta_per_s, self.turnover.sessions_per_s * tables.start
+        )

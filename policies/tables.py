@@ -27,9 +27,7 @@ class Tables:
     until agent a is dispatched by a session from the moment it begins. What follows an agent is by the latest counts;
     it is worked out when it is asked for, and again after they `changed`."""
 
-    def __init__(
-        self, transitions: Transitions, gaps: Gaps, run_s: Floats, beta_per_s: float, predicts: bool
-    ) -> None:
+    def __init__(self, transitions: Transitions, gaps: Gaps, run_s: Floats, beta_per_s: float, predicts: bool) -> None:
         self.agents = count = transitions.agents
         self.beta_per_s = beta_per_s
         self._transitions = transitions
