@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 
 from .tags import tag_of
@@ -10,23 +11,23 @@ ROWS = 80
 """Prompts remembered. What came back after more dispatches than that is not learned from."""
 MOST_TOKENS = 0xFFFF
 """Outputs and losses are told up to this length."""
-NOBODYS = b"\xff\xff"
+NOBODYS = 0xFFFF
 """No agent's slot is as high."""
 
 
 class Lengths:
-    """Rows by slot of an agent and place of a session: tokens of the prompt, of the output behind it (0: not known),
+    """Rows by place of a session and slot of an agent: tokens of the prompt, of the output behind it (0: not known),
     and of the history evicted since; and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
-        self._keys = bytearray(b"\xff" * 2 * ROWS)
-        self._tags, self._prompts = array("H", bytes(2 * ROWS)), array("I", bytes(4 * ROWS))
-        self._outputs, self._lost = array("H", bytes(2 * ROWS)), array("H", bytes(2 * ROWS))
+        self._keys = array("H", [NOBODYS]) * ROWS
+        self._prompts = array("I", bytes(4 * ROWS))
+        self._shorts = array("H", bytes(2 * 3 * ROWS))  # of each row its tag, its output, what was lost
         self._next = 0
 
     def row(self, place: int, agent: int) -> int | None:
         """Where the agent's last prompt in the session at this place stands, None if that is not known (any more)."""
-        keys, key = self._keys, bytes((agent, place))
+        keys, key = self._keys.tobytes(), (place << 8 | agent).to_bytes(2, sys.byteorder)
         at = keys.find(key)
         while at & 1 and at > 0:  # the end of one and the beginning of the next
             at = keys.find(key, at + 1)
@@ -36,48 +37,45 @@ class Lengths:
         return self._prompts[row]
 
     def output_tokens(self, row: int) -> int:
-        return self._outputs[row]
+        return self._shorts[3 * row + 1]
 
     def lost_tokens(self, row: int) -> int:
-        return self._lost[row]
+        return self._shorts[3 * row + 2]
 
     def is_of(self, row: int, rid: str) -> bool:
         """Whether this is the row of that request; once in 65,536 times another one's is taken for it."""
-        return self._tags[row] == tag_of(rid) & 0xFFFF
+        return self._shorts[3 * row] == tag_of(rid) & 0xFFFF
 
     def prompted(self, place: int, agent: int, rid: str, prompt_tokens: int) -> None:
         """The agent has a new prompt in the session."""
         before = self.row(place, agent)
         if before is not None:
-            self._forget(before)
+            self._keys[before] = NOBODYS
         row, self._next = self._next, (self._next + 1) % ROWS
-        self._keys[2 * row], self._keys[2 * row + 1] = agent, place
-        self._tags[row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
-        self._outputs[row] = self._lost[row] = 0
+        self._keys[row] = place << 8 | agent
+        self._shorts[3 * row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
+        self._shorts[3 * row + 1] = self._shorts[3 * row + 2] = 0
 
     def responded(self, row: int, total_tokens: int) -> None:
         """Prompt and output together are that long."""
-        self._outputs[row] = min(MOST_TOKENS, max(0, total_tokens - self._prompts[row]))
+        self._shorts[3 * row + 1] = min(MOST_TOKENS, max(0, total_tokens - self._prompts[row]))
 
     def lost(self, row: int, tokens: int) -> None:
         """More of it was evicted."""
-        self._lost[row] = min(MOST_TOKENS, self._lost[row] + max(0, tokens))
+        self._shorts[3 * row + 2] = min(MOST_TOKENS, self._shorts[3 * row + 2] + max(0, tokens))
 
     def restored(self, row: int) -> None:
         """All of it is cached again."""
-        self._lost[row] = 0
+        self._shorts[3 * row + 2] = 0
 
     def forget_place(self, place: int) -> None:
         """Another session takes the place."""
-        for row, other in enumerate(self._keys[1::2]):
-            if other == place:
-                self._forget(row)
+        for row, key in enumerate(self._keys):
+            if key >> 8 == place:
+                self._keys[row] = NOBODYS
 
     def forget_agent(self, agent: int) -> None:
         """Another agent takes the slot."""
-        for row, other in enumerate(self._keys[::2]):
-            if other == agent:
-                self._forget(row)
-
-    def _forget(self, row: int) -> None:
-        self._keys[2 * row : 2 * row + 2] = NOBODYS
+        for row, key in enumerate(self._keys):
+            if key & 0xFF == agent:
+                self._keys[row] = NOBODYS

@@ -26,6 +26,8 @@ from .turns import Turns, end
 MAX_AGENTS = 64
 REFIT_EVERY = 24
 """Dispatches between two fits of the tables, once there are some; fewer at first."""
+REFIT_CHANGED_EVERY = 8
+"""The same while other agents take slots over."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
 TYPICAL_RUN_S = 0.3
@@ -50,25 +52,30 @@ class ReuseModel:
         self.untold_ends = Share(1.0)
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
-        self._fitted_at = 0
+        self._fitted_at, self._refit_every = 0, REFIT_EVERY
         self._rates: Rates | None = None
         self._rates_at = -1.0
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
     def slot(self, agent: str) -> int:
-        """The agent's slot; a new agent beyond MAX_AGENTS takes that of the one dispatched longest ago."""
+        """The agent's slot; a new agent beyond MAX_AGENTS takes that of the one dispatched longest ago. Then the tables
+        are of that one until they are fitted next: with many agents in turn they would be fitted at each dispatch."""
         if agent in self.agents:
             slot = self.agents.pop(agent)
         else:
             slot = self._free_slot()
-            self.transitions.grow(len(self.agents) + 1)
-            self.gaps.grow(len(self.agents) + 1)
-            while len(self.run_s) <= slot:
-                self.run_s = np.append(self.run_s, np.float32(TYPICAL_RUN_S))
-            self._fitted_at = 0
+            self._refit_every = REFIT_CHANGED_EVERY
+            if slot == self.transitions.agents:
+                self._grow(slot + 1)
         self.agents[agent] = slot
         return slot
+
+    def _grow(self, agents: int) -> None:
+        self.transitions.grow(agents)
+        self.gaps.grow(agents)
+        self.run_s = np.append(self.run_s, np.float32(TYPICAL_RUN_S))
+        self._fitted_at = 0
 
     def _free_slot(self) -> int:
         if len(self.agents) < MAX_AGENTS:
@@ -101,7 +108,7 @@ class ReuseModel:
             self._move(name, session, slot, now_s)
         else:
             session = self._begin(name, slot, now_s)
-        if self.dispatches - self._fitted_at >= min(REFIT_EVERY, self.dispatches // 8 + 1):
+        if self.dispatches - self._fitted_at >= min(self._refit_every, self.dispatches // 8 + 1):
             self._fit(now_s)
         else:
             self._stand(name, session)
@@ -195,7 +202,7 @@ class ReuseModel:
         self._fitted_at = 0
 
     def _fit(self, now_s: float) -> None:
-        self._fitted_at = self.dispatches
+        self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
         self._close_idle(now_s)
         beta_per_s = self.turnover.beta_per_s
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
@@ -244,7 +251,6 @@ class ReuseModel:
         tables, standing = self.tables, self.standing
         assert tables is not None
         sessions = [standing.by_name[name] for name in names]
-        tables.widen()
         tables.prepare(session.agent for session in sessions)
         onward = np.array([self._believed(session, tables.onward(session)) for session in sessions])
         for name, session, reach in zip(names, sessions, tables.reach(onward), strict=True):
@@ -274,6 +280,8 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
+            if self.tables is not None:
+                self.tables.widen()
             self.settle()
             self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s

@@ -51,7 +51,7 @@ class Tables:
         return following + (following[:, None] @ passage)[:, 0] - following * passage.diagonal()
 
     def widen(self) -> None:
-        """Sessions are about to be placed by them, a few at a time: numbers that need no conversion are faster."""
+        """Somebody asks for rates and will again: numbers that need no conversion are faster."""
         if self._passage.dtype != np.float32:
             self._passage = self._passage.astype(np.float32)
 
