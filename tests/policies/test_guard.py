@@ -70,7 +70,7 @@ def test_it_stays_when_as_much_or_more_is_served_or_when_told_to():
     never = new_guard()
     for number in range(100):
         never.matched(matched(number, number % 2), 1.0)
-        never.observe(inserted(number), 1.0)
+        never.inserted(inserted(number))
     assert never.resting == 0
 
 
