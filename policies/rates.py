@@ -35,9 +35,11 @@ class Rates:
 def rates_of(alive: Floats, rest: Floats, reach: Floats, beta_per_s: float, fresh: Floats) -> Rates:
     """By when each session comes back and which agents it reaches from there. `fresh`: rate of each agent in sessions
     that are yet to begin."""
-    value = np.minimum((alive * rest)[:, None] * reach, CERTAIN)
-    by_session = beta_per_s * value / (1.0 - value)
-    return Rates(beta_per_s, by_session, (by_session.sum(0) + fresh).tolist(), alive)
+    value = (alive * rest)[:, None] * reach
+    np.minimum(value, CERTAIN, out=value)
+    by_session = beta_per_s * value
+    by_session /= np.subtract(1.0, value, out=value)
+    return Rates(beta_per_s, by_session, (np.add.reduce(by_session, 0) + fresh).tolist(), alive)
 
 
 def coming_back(

@@ -34,15 +34,22 @@ class Worth:
         return self._shared(subject, rates)
 
     def keys(self, subjects: Sequence[Subject], rates: Rates) -> list[float]:
-        """Histories, of which there are many, without the parts of their scores."""
-        sessions, reuse = self._model.standing.by_name, self._reuse
+        """The keys of `score` for many subjects: what they have in common is looked up once."""
+        sessions, rows = self._model.standing.by_name, dict[int, list[float]]()
+        sums = _Sums(self._model, len(rates.by_agent))
+        old = SUPERSEDED if self._tunables["supersession"] else 1.0
         keys: list[float] = []
         for subject in subjects:
             if subject.role != "private":
                 keys.append(self.score(subject, rates).key)
+            elif (session := sessions.get(subject.session)) is None:
+                keys.append(0.0)
             else:
-                session = sessions.get(subject.session)
-                keys.append(0.0 if session is None else reuse(subject, session.place, rates)[0])
+                row = rows.get(session.place)
+                if row is None:
+                    row = rows[session.place] = rates.by_session[session.place].tolist()
+                rate = sums.rate(subject, row)
+                keys.append(rate * old if subject.part == "old" else rate)
         return keys
 
     def anchor_rate(self, agent: str, rates: Rates) -> float:
@@ -100,3 +107,23 @@ class Worth:
 
     def _is_superseded(self, subject: Subject) -> bool:
         return subject.part == "old" and bool(self._tunables["supersession"])
+
+
+class _Sums:
+    """Rates of histories, from the rates at which their sessions come back to each agent."""
+
+    def __init__(self, model: ReuseModel, slots: int) -> None:
+        histories = model.histories
+        self._slots = {agent: slot for agent, slot in model.agents.items() if slot < slots}
+        self._outputs, self._prompts = histories.outputs_kept.first(slots), histories.prompts_kept.first(slots)
+
+    def rate(self, subject: Subject, comes: list[float]) -> float:
+        """See Worth._reuse."""
+        slots = self._slots
+        kept = self._outputs if subject.part == "output" else self._prompts
+        rate = 0.0
+        for agent in slots if subject.agents == EVERYBODY else subject.agents:
+            slot = slots.get(agent)
+            if slot is not None:
+                rate += comes[slot] * kept[slot]
+        return rate
