@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     sizes: list[int] = msgspec.field(default_factory=lambda: [1_000, 10_000, 100_000, 1_000_000])
     agents: list[int] = msgspec.field(default_factory=lambda: [6, 24, 240, 1_000])
-    seconds: float = 2.0
+    seconds: float = 1.0
 
     def command(self, nodes: int) -> list[str]:
         agents = map(str, self.fit(nodes))

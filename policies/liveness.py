@@ -3,6 +3,8 @@ request, by how the response finished and by agent, shrunk to the histogram of a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .transitions import FINISHES, GROWTH, Floats, Ints
@@ -15,6 +17,7 @@ DECAY = 0.99
 
 HIGH_S: Floats = (FIRST_EDGE_S * RATIO ** np.arange(BINS)).astype(np.float32)
 LOW_S: Floats = np.concatenate([np.zeros(1, np.float32), HIGH_S[:-1]])
+WIDTH_S: Floats = HIGH_S - LOW_S
 CENTRES_S: Floats = (0.5 * (LOW_S + HIGH_S)).astype(np.float32)
 
 
@@ -22,7 +25,7 @@ def bin_of(gap_s: float) -> int:
     """Log-spaced bin of an idle time in seconds."""
     if gap_s <= FIRST_EDGE_S:
         return 0
-    return min(BINS - 1, 1 + int(np.log(gap_s / FIRST_EDGE_S) / np.log(RATIO)))
+    return min(BINS - 1, 1 + int(math.log(gap_s / FIRST_EDGE_S) / math.log(RATIO)))
 
 
 class Gaps:
@@ -51,8 +54,10 @@ class Gaps:
     def shapes(self, finish: Ints, agents: Ints) -> Floats:
         """Probability of each bin after responses of these agents that finished so, `[pair, bin]`."""
         overall = self._all / self._all.sum(-1, keepdims=True)
-        counts = self._counts[finish, agents].astype(np.float32) + SHRINK_WEIGHT * overall[finish]
-        return counts / counts.sum(-1, keepdims=True)
+        counts = self._counts[finish, agents].astype(np.float32)
+        counts += (SHRINK_WEIGHT * overall)[finish]
+        counts /= np.add.reduce(counts, -1, keepdims=True)
+        return counts
 
     def discount(self, agents: int, beta_per_s: float) -> Floats:
         """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
@@ -70,8 +75,16 @@ def residual(shapes: Floats, idle_s: Floats, beta_per_s: float) -> tuple[Floats,
     """For sessions idle this long, with a histogram each `[session, bin]`: the probability that a gap lasts longer, and
     E[exp(-beta rest)] of the rest of such a gap. Within a bin gaps are taken for evenly spread."""
     from_s = np.maximum(LOW_S, idle_s[:, None])
-    left = shapes * np.clip((HIGH_S - from_s) / (HIGH_S - LOW_S), 0.0, 1.0)
-    survival = left.sum(-1)
-    rest_s = 0.5 * (from_s + HIGH_S) - idle_s[:, None]
-    discounted = (left * np.exp(-beta_per_s * np.maximum(rest_s, 0.0))).sum(-1)
-    return survival, discounted / np.maximum(survival, 1e-9)
+    left = HIGH_S - from_s
+    left /= WIDTH_S
+    np.minimum(np.maximum(left, 0.0, out=left), 1.0, out=left)
+    left *= shapes
+    survival = np.add.reduce(left, -1)
+    rest_s = from_s
+    rest_s += HIGH_S
+    rest_s *= 0.5
+    rest_s -= idle_s[:, None]
+    np.maximum(rest_s, 0.0, out=rest_s)
+    rest_s *= -beta_per_s
+    left *= np.exp(rest_s, out=rest_s)
+    return survival, np.add.reduce(left, -1) / np.maximum(survival, 1e-9)

@@ -31,6 +31,11 @@ class Shares:
     def __getitem__(self, agent: int) -> float:
         return self._means[agent] if agent < len(self._means) else self.prior
 
+    def first(self, agents: int) -> list[float]:
+        """The shares of agents 0 ... agents - 1."""
+        known = self._means[:agents].tolist()
+        return known + [self.prior] * (agents - len(known))
+
     def see(self, agent: int, value: float) -> None:
         while len(self._means) <= agent:
             self._means.append(self.prior)

@@ -46,18 +46,31 @@ class Past(NamedTuple):
 
 class Standing:
     """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
-    `p_end[place]`: probability that there is none. A free place has p_end 1."""
+    `p_end[place]`: probability that there is none. A free place has p_end 1. `behind`: sessions whose columns are not
+    up to date, with what else they follow from."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
+        self.behind: dict[str, float] = {}
         self._past: dict[str, Past] = {}
-        self.at: Ints = np.zeros(0, np.int16)
-        self.finish: Ints = np.zeros(0, np.int8)
-        self.running: NDArray[np.bool_] = np.zeros(0, bool)
+        self._columns: Ints = np.zeros((3, 0), np.int16)
         self.since_s: NDArray[np.float64] = np.zeros(0)
         self.p_end: Floats = np.zeros(0, np.float32)
         self.reach: Floats = np.zeros((0, 0), np.float16)
         self._free: list[int] = []
+
+    @property
+    def at(self) -> Ints:
+        return self._columns[0]
+
+    @property
+    def finish(self) -> Ints:
+        return self._columns[1]
+
+    @property
+    def running(self) -> Ints:
+        """1 for sessions that run."""
+        return self._columns[2]
 
     def begin(self, name: str, agent: int, now_s: float) -> Session:
         """A session joins; the one longest without a dispatch makes room."""
@@ -97,8 +110,9 @@ class Standing:
     def drop(self, name: str) -> Session | None:
         session = self.by_name.pop(name, None)
         if session is not None:
+            self.behind.pop(name, None)
             self.p_end[session.place] = 1.0
-            self.running[session.place] = False
+            self._columns[2, session.place] = 0
             self._free.append(session.place)
         return session
 
@@ -113,21 +127,19 @@ class Standing:
 
     def write(self, session: Session, p_end: float, reach: Floats) -> None:
         """Put a session's state into its columns."""
-        place = session.place
-        self.at[place], self.finish[place] = session.agent, session.finish
-        self.running[place], self.since_s[place] = session.running > 0, session.since_s
+        place, columns = session.place, self._columns
+        columns[0, place], columns[1, place], columns[2, place] = session.agent, session.finish, session.running > 0
+        self.since_s[place] = session.since_s
         self.p_end[place], self.reach[place] = p_end, reach
 
     def widen(self, agents: int) -> None:
         """Make room for agents 0 ... agents - 1 in `reach`; what it held is void."""
         if agents != self.reach.shape[1]:
-            self.reach = np.zeros((len(self.at), agents), np.float16)
+            self.reach = np.zeros((len(self.since_s), agents), np.float16)
 
     def _grow(self) -> None:
-        old = len(self.at)
-        self.at, self.finish = np.resize(self.at, old + GROWTH), np.resize(self.finish, old + GROWTH)
-        self.at[old:] = self.finish[old:] = 0
-        self.running = np.concatenate([self.running, np.zeros(GROWTH, bool)])
+        old = len(self.since_s)
+        self._columns = np.concatenate([self._columns, np.zeros((3, GROWTH), np.int16)], axis=1)
         self.since_s = np.concatenate([self.since_s, np.zeros(GROWTH)])
         self.p_end = np.concatenate([self.p_end, np.ones(GROWTH, np.float32)])
         self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])

@@ -28,8 +28,8 @@ from radixdeck.policies.observer import Observer
 from .bench_trees import CLOCK, NODE_TOKENS, Grown, Watched, clock_s, our_cache, stock_cache
 
 FREED_TOKENS = 1_000
-MANY_NODES = 300_000
-"""From here on a pass over all nodes takes seconds, and is made once."""
+MANY_NODES = 100_000
+"""From here on a tree takes long to grow and a pass over all nodes long too: that is made once."""
 POLICY = "kv_caching"
 STOCK = {"SGLang Python": "python", "SGLang Rust": "rust"}
 OURS = "ours"

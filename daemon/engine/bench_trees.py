@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from radixdeck.policies.events import EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
@@ -27,6 +27,8 @@ MOST_LIVE = 256
 STEP_NS = 12_000_000
 """Between two requests of a made-up clock: more than a tick in which policies may keep what they computed."""
 SLACK_TOKENS = 2_048
+BATCH = 1_000
+"""Leaves whose slots are allocated at once while a tree grows."""
 CLOCK = time.thread_time
 """CPU time of this thread, seconds: what else runs on the machine does not count."""
 
@@ -134,8 +136,9 @@ class Grown:
         for _ in range(agents):
             self._add_anchor()
         learned = min(nodes - agents, max(2_000, 2 * TURNS * self._live))
-        for left in range(nodes - agents, 0, -1):
-            self.serve(told=left <= learned)
+        for left in range(nodes - agents, 0, -BATCH):
+            for place, value in enumerate(self._values(min(left, BATCH))):
+                self.serve(told=left - place <= learned, value=value)
 
     @property
     def free_tokens(self) -> int:
@@ -164,22 +167,30 @@ class Grown:
         result = self._insert(Who("", f"agent{agent}"), self.key(-1 - agent), slots)
         self._anchors.append((slots, result.last_device_node))
 
-    def serve(self, *, told: bool = True) -> None:
-        """One turn: a request that finds its agent's anchor and leaves a leaf behind it. `told`: whether policies hear
-        of it."""
+    def _values(self, turns: int) -> Sequence[Any]:
+        """Slots of the anchor and of a new leaf, for each of the coming turns."""
         import torch
 
+        coming = range(self._turns, self._turns + turns)
+        anchors = torch.stack([self._anchors[number % self.agents][0] for number in coming])
+        leaves = self._allocator.alloc(turns * NODE_TOKENS).view(turns, NODE_TOKENS)
+        return torch.cat((anchors, leaves), dim=1).unbind()
+
+    def serve(self, *, told: bool = True, value: Any = None) -> None:
+        """One turn: a request that finds its agent's anchor and leaves a leaf behind it. `told`: whether policies hear
+        of it; `value`: slots of both, None to allocate those of the leaf now."""
+        if value is None:
+            (value,) = self._values(1)
         number, agent = self._turns, self._turns % self.agents
         self._turns += 1
         session = number // TURNS
         who = Who(f"r{number}", f"agent{agent}", f"session{session}")
-        slots, anchor = self._anchors[agent]
+        anchor = self._anchors[agent][1]
         if self.stream is not None:
             self.stream.deaf = not told
             self._begin(self.stream, who, anchor, told)
             if number % TURNS == 0 and session >= self._live:
                 self._end(self.stream, f"session{session - self._live}", told)
-        value = torch.cat((slots, self._allocator.alloc(NODE_TOKENS)))
         result = self._insert(who, self.key(-1 - agent, number), value)
         if self.stream is not None and told:
             self._finish(self.stream, who, result.last_device_node)
