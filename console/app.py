@@ -99,9 +99,9 @@ class ConsoleApp(App[None]):
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         self._whatifs.stop()
-        self.shadows.stop()
+        await self.shadows.end()
 
     def on_mount(self) -> None:
         for theme in THEMES:

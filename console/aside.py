@@ -1,0 +1,117 @@
+"""A process beside the console for what would hold up its keys: started when wanted, asked in turn, gone with it.
+
+A thread would not do: it holds the interpreter's lock for milliseconds on end, and every key waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import sys
+from typing import Generic, Self, TypeVar
+
+import msgspec
+
+LENGTH_BYTES = 4
+QUESTION_BYTES = 8
+NICENESS = 10
+"""Behind the console and the engine wherever they want a core too."""
+QUESTIONS, REPORTS = 0, 1
+"""Standard input and output of the child."""
+
+Answer = TypeVar("Answer")
+
+
+class AsideError(RuntimeError):
+    """The process ended, or never began. The message is for people."""
+
+
+class Aside(Generic[Answer]):
+    """One child that runs `module` with `task` as its argument, and sends messages of `kind`: at most what fits its
+    pipe before somebody reads. An asynchronous context manager: at the end the child is killed, whatever it is at."""
+
+    def __init__(self, module: str, task: msgspec.Struct, kind: type[Answer]) -> None:
+        self._command = [sys.executable, "-m", module, msgspec.json.encode(task).decode()]
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises AsideError."""
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        try:
+            self._child = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=nothing)
+        except OSError as error:
+            raise AsideError(f"no process of its own could be started for it: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        child = self._child
+        if child is not None:
+            assert child.stdin is not None
+            child.stdin.close()
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            # What it said last is read too, or its pipe would outlive the loop.
+            await child.communicate()
+
+    @property
+    def pid(self) -> int:
+        return self._begun().pid
+
+    async def ask(self, question: int) -> Answer:
+        """Its answer to a number. Raises AsideError."""
+        pipe = self._begun().stdin
+        assert pipe is not None
+        try:
+            pipe.write(question.to_bytes(QUESTION_BYTES, "big", signed=True))
+            await pipe.drain()
+        except OSError:
+            # It has ended; how is said where it is read from.
+            pass
+        return await self.next()
+
+    async def next(self) -> Answer:
+        """What it says next. Raises AsideError."""
+        child = self._begun()
+        assert child.stdout is not None
+        try:
+            length = int.from_bytes(await child.stdout.readexactly(LENGTH_BYTES), "big")
+            return self._decoder.decode(await child.stdout.readexactly(length))
+        except asyncio.IncompleteReadError as error:
+            raise AsideError(f"the process that works this out ended with {await child.wait()}") from error
+        except msgspec.DecodeError as error:
+            raise AsideError(f"the process that works this out says what is no answer: {error}") from error
+
+    def _begun(self) -> asyncio.subprocess.Process:
+        assert self._child is not None, "to be used as a context manager"
+        return self._child
+
+
+class Asker:
+    """The console, as its child sees it. Whatever prints here prints into the void, not between the messages."""
+
+    def __init__(self) -> None:
+        self._reports = os.fdopen(os.dup(REPORTS), "wb")
+        os.dup2(sys.stderr.fileno(), REPORTS)
+        # Control and C in the terminal is meant for the console.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.nice(NICENESS)
+
+    def question(self) -> int | None:
+        """The next number, waited for; None once the console is gone."""
+        told = os.read(QUESTIONS, QUESTION_BYTES)
+        return int.from_bytes(told, "big", signed=True) if len(told) == QUESTION_BYTES else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the console has ended, or asks something else."""
+        return bool(select.select([QUESTIONS], [], [], 0)[0])
+
+    def tell(self, message: msgspec.Struct) -> None:
+        """Blocks while the console does not read. Raises BrokenPipeError once it is gone."""
+        told = msgspec.msgpack.encode(message)
+        self._reports.write(len(told).to_bytes(LENGTH_BYTES, "big") + told)
+        self._reports.flush()
