@@ -32,7 +32,8 @@ from .screens.orders import OrdersScreen
 from .settings import Settings
 from .shadow_worker import ShadowWorker
 from .theme import DECK, THEMES
-from .whatif_runs import Case, WhatIfs
+from .whatif_case import Case
+from .whatif_runs import WhatIfs
 from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
 from .writing import write_out
@@ -100,7 +101,7 @@ class ConsoleApp(App[None]):
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
     async def on_unmount(self) -> None:
-        self._whatifs.stop()
+        await self._whatifs.end()
         await self.shadows.end()
 
     def on_mount(self) -> None:
@@ -198,10 +199,10 @@ class ConsoleApp(App[None]):
         return self._whatifs.of(entry)
 
     def run_whatifs(self, entry: NodeState, cases: list[Case]) -> None:
-        """Run some, one after the other, in a thread."""
+        """Run some, one after the other, each in a process of its own."""
         runs, _ = self._whatifs.of(entry)
-        if runs is not None and self._whatifs.want(runs, cases):
-            self.run_worker(self._whatifs.work(), group="whatif")
+        if runs is not None:
+            self._whatifs.want(self, runs, cases)
 
     def stop_whatifs(self) -> None:
         self._whatifs.stop()

@@ -16,13 +16,13 @@ from typing import Generic, Self, TypeVar
 import msgspec
 
 LENGTH_BYTES = 4
-QUESTION_BYTES = 8
-NICENESS = 10
+NICENESS = 5
 """Behind the console and the engine wherever they want a core too."""
 QUESTIONS, REPORTS = 0, 1
 """Standard input and output of the child."""
 
 Answer = TypeVar("Answer")
+Question = TypeVar("Question")
 
 
 class AsideError(RuntimeError):
@@ -61,16 +61,14 @@ class Aside(Generic[Answer]):
     def pid(self) -> int:
         return self._begun().pid
 
-    async def ask(self, question: int) -> Answer:
-        """Its answer to a number. Raises AsideError."""
+    async def ask(self, question: object) -> Answer:
+        """The first thing that it says to a question. Raises AsideError."""
         pipe = self._begun().stdin
         assert pipe is not None
-        try:
-            pipe.write(question.to_bytes(QUESTION_BYTES, "big", signed=True))
+        # If it has ended, how is said where it is read from.
+        with contextlib.suppress(OSError):
+            pipe.write(_framed(question))
             await pipe.drain()
-        except OSError:
-            # It has ended; how is said where it is read from.
-            pass
         return await self.next()
 
     async def next(self) -> Answer:
@@ -100,10 +98,11 @@ class Asker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.nice(NICENESS)
 
-    def question(self) -> int | None:
-        """The next number, waited for; None once the console is gone."""
-        told = os.read(QUESTIONS, QUESTION_BYTES)
-        return int.from_bytes(told, "big", signed=True) if len(told) == QUESTION_BYTES else None
+    def question(self, kind: type[Question]) -> Question | None:
+        """The next one, waited for; None once the console is gone."""
+        length = self._read(LENGTH_BYTES)
+        told = self._read(int.from_bytes(length, "big")) if length else b""
+        return msgspec.msgpack.decode(told, type=kind) if told else None
 
     @property
     def gone(self) -> bool:
@@ -112,6 +111,18 @@ class Asker:
 
     def tell(self, message: msgspec.Struct) -> None:
         """Blocks while the console does not read. Raises BrokenPipeError once it is gone."""
-        told = msgspec.msgpack.encode(message)
-        self._reports.write(len(told).to_bytes(LENGTH_BYTES, "big") + told)
+        self._reports.write(_framed(message))
         self._reports.flush()
+
+    def _read(self, number: int) -> bytes:
+        """So many bytes, none if there are not as many."""
+        told = b""
+        while len(told) < number and (more := os.read(QUESTIONS, number - len(told))):
+            told += more
+        return told if len(told) == number else b""
+
+
+def _framed(message: object) -> bytes:
+    """A message with its length before it."""
+    told = msgspec.msgpack.encode(message)
+    return len(told).to_bytes(LENGTH_BYTES, "big") + told

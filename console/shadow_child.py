@@ -58,7 +58,7 @@ def main() -> None:
     task = msgspec.json.decode(sys.argv[1].encode(), type=ShadowTask)
     asker, shadow = Asker(), Shadow(Path(task.path), task.choice)
     with contextlib.suppress(BrokenPipeError):
-        while (target := asker.question()) is not None:
+        while (target := asker.question(int)) is not None:
             asker.tell(work(shadow, target))
 
 

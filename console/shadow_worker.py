@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.worker import Worker, WorkerError
+from textual.worker import Worker
 
 from radixdeck.storage.beside import BesideView
 
@@ -16,7 +15,7 @@ from .aside import Aside, AsideError
 from .fleet_state import NodeState
 from .shadow_child import MODULE, ShadowTask, Stepped
 from .shadow_run import EVERYTHING, Choice
-from .whatif_worker import recording_of
+from .whatif_worker import gone, recording_of
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -81,9 +80,7 @@ class ShadowWorker:
     async def end(self) -> None:
         """End it, and wait until its process is gone."""
         self.stop()
-        if self._worker is not None:
-            with contextlib.suppress(WorkerError):
-                await self._worker.wait()
+        await gone(self._worker)
 
     async def _follow(self, app: ConsoleApp, shadow: Followed) -> None:
         try:
