@@ -41,13 +41,23 @@ class Aside(Generic[Answer]):
     async def __aenter__(self) -> Self:
         """Raises AsideError."""
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        begun = asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=nothing)
+        beginning = asyncio.ensure_future(begun)
         try:
-            self._child = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=nothing)
+            self._child = await asyncio.shield(beginning)
         except OSError as error:
             raise AsideError(f"no process of its own could be started for it: {error}") from error
+        except asyncio.CancelledError:
+            # Half begun it could not be ended.
+            self._child = await beginning
+            await self._end()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         child = self._child
         if child is not None:
             assert child.stdin is not None

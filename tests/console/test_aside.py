@@ -92,6 +92,27 @@ def test_it_does_not_outlive_a_console_that_is_killed(path: Path) -> None:
     assert not is_there(pid)
 
 
+async def test_it_is_gone_when_it_is_no_longer_wanted_before_it_has_begun(path: Path) -> None:
+    async def follow() -> None:
+        async with shadow(path):
+            pass
+
+    before = {child.pid for child in psutil.Process().children()}
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    left = [child for child in psutil.Process().children() if child.pid not in before and is_there(child.pid)]
+    assert left == []
+
+
+async def test_that_no_process_can_be_begun_is_said_in_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(path.with_name("no such python")))
+    with pytest.raises(AsideError, match="no process of its own"):
+        await shadow(path).__aenter__()
+
+
 async def test_that_it_died_is_said_in_words(path: Path) -> None:
     async with shadow(path) as aside:
         await aside.ask(1)
