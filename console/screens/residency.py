@@ -24,7 +24,6 @@ from ..theme import SHARED_COLOUR, AgentMark
 from ..victim_order import Queue, turn_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
-from ..widgets.node_selected import NodeSelected
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.tree_view import HEAD, Standing, TreeView
 from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
@@ -211,12 +210,12 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         order = self._queue.order
         return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
 
-    def on_node_selected(self, message: NodeSelected) -> None:
-        """Map and tree have one cursor, the map's: it says so itself when it moves."""
-        view = self.query_one(MapView)
-        if view.node != message.node:
-            view.select(message.node)
-        elif self.entry is not None:
+    def on_node_selected(self) -> None:
+        """Map and tree have one cursor. What counts is where it is now: a message may be late, and to go back to what it
+        says would call for the next one."""
+        if self._tree:
+            self.query_one(MapView).select(self.query_one(TreeView).node)
+        if self.entry is not None:
             self._show_node(self.entry)
 
     def target(self) -> Target | None:
