@@ -211,8 +211,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
 
     def on_node_selected(self) -> None:
-        """Map and tree have one cursor. What counts is where it is now: a message may be late, and to go back to what it
-        says would call for the next one."""
+        """Map and tree have one cursor. What counts is where it is now: a message may be late, and to go back to what
+        it says would call for the next one."""
         if self._tree:
             self.query_one(MapView).select(self.query_one(TreeView).node)
         if self.entry is not None:
