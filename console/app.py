@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 from radixdeck.daemon.wire import Reply
 
+from . import palette
 from .acting import carry_out
 from .commands import ACTS, Order, outcome
 from .dialogs import Confirm
@@ -25,14 +26,15 @@ from .help import HelpScreen, help_content
 from .keymap import APP_BINDINGS, checked
 from .oddities import Oddities
 from .replay_keys import REPLAY_ACTIONS, ask_for_time
-from .screens.base import MODES, DeckScreen
+from .screens.base import DeckScreen
 from .screens.catalog import SCREENS
 from .screens.events import EventsScreen
 from .screens.orders import OrdersScreen
 from .settings import Settings
 from .shadow_worker import ShadowWorker
 from .theme import DECK, THEMES
-from .whatif_runs import Case, WhatIfs
+from .whatif_case import Case
+from .whatif_runs import WhatIfs
 from .whatif_worker import WhatIfWorker
 from .widgets.status_line import replay_words
 from .writing import write_out
@@ -44,7 +46,9 @@ STILL_S = 0.5
 """Drawn at least so often, for ages and idle times move without events."""
 TABLE_S = 0.5
 REST = 5.0
-"""After a frame so many times what it took passes before the next: drawing never takes more than a sixth of a core."""
+"""After a frame so many times what it took passes before the next: drawing takes no more than a sixth of a core."""
+CREDIT_S = 0.05
+"""So much of it may be owed for a while: a frame with tables, which is costly, does not hold up the cheap ones."""
 
 
 class FeedArrived(Message):
@@ -90,7 +94,7 @@ class ConsoleApp(App[None]):
         self._oddities = Oddities()
         self._looked_at = ""
         self._animate = animate
-        self._drawn_s = self._tabled_s = self._ready_s = 0.0
+        self._drawn_s = self._tabled_s = self._ready_s = self._rested_s = self._owed_s = 0.0
         self._changed = True
 
     @property
@@ -99,9 +103,9 @@ class ConsoleApp(App[None]):
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
-    def on_unmount(self) -> None:
-        self._whatifs.stop()
-        self.shadows.stop()
+    async def on_unmount(self) -> None:
+        await self._whatifs.end()
+        await self.shadows.end()
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -138,7 +142,10 @@ class ConsoleApp(App[None]):
 
     def _rest(self, began_s: float, spent_s: float) -> None:
         """The frame is on the terminal; the more of the processor it took, the longer nothing is drawn."""
-        self._ready_s = max(began_s + FRAME_S, time.monotonic() + REST * (time.process_time() - spent_s))
+        now_s = time.monotonic()
+        self._owed_s = max(0.0, self._owed_s - (now_s - self._rested_s) / REST) + time.process_time() - spent_s
+        self._rested_s = now_s
+        self._ready_s = max(began_s + FRAME_S, now_s + REST * (self._owed_s - CREDIT_S))
 
     def draw(self) -> None:
         """Tell the screen in front; what is costly to draw only twice a second."""
@@ -198,10 +205,10 @@ class ConsoleApp(App[None]):
         return self._whatifs.of(entry)
 
     def run_whatifs(self, entry: NodeState, cases: list[Case]) -> None:
-        """Run some, one after the other, in a thread."""
+        """Run some, one after the other, each in a process of its own."""
         runs, _ = self._whatifs.of(entry)
-        if runs is not None and self._whatifs.want(runs, cases):
-            self.run_worker(self._whatifs.work(), group="whatif")
+        if runs is not None:
+            self._whatifs.want(self, runs, cases)
 
     def stop_whatifs(self) -> None:
         self._whatifs.stop()
@@ -286,14 +293,5 @@ class ConsoleApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that has a key, by name, and what is too rare for one."""
-        for mode, words in MODES.items():
-            yield SystemCommand(f"Go to {mode}", words, lambda mode=mode: self.switch_mode(mode))
-        for node in self.fleet.nodes:
-            yield SystemCommand(f"Look at {node}", "show this daemon", lambda node=node: self.look_at(node))
-        for act in ACTS:
-            yield SystemCommand(act.name.capitalize(), act.doc, lambda act=act: self.action_act(act.name))
-        yield SystemCommand("Flush", "empty the whole cache", self.flush)
-        yield SystemCommand("Undo", "what operators did, and undo it", self.action_orders)
-        yield SystemCommand("Export", "write what is listed to a file here", self.action_export)
-        yield SystemCommand("Picture", "write a picture of the screen here", lambda: self.action_export(True))
+        yield from palette.commands(self, screen)
         yield from super().get_system_commands(screen)

@@ -91,6 +91,7 @@ def console(
 ) -> None:
     """Open the console on a running daemon, or on every daemon of a broker."""
     from .app import ConsoleApp
+    from .collector import calm_collector
     from .feed import live_feed
     from .settings import SettingsError, load
 
@@ -99,6 +100,7 @@ def console(
         app = ConsoleApp(live_feed(address_of(broker, node, home), node), read_only=read_only, settings=wanted)
     except SettingsError as error:
         raise fail(error) from error
+    calm_collector()
     app.run()
 
 
@@ -115,6 +117,7 @@ def replay(
     from radixdeck.storage.session import open_session
 
     from .app import ConsoleApp
+    from .collector import calm_collector
     from .feed import ReplayFeed
     from .settings import SettingsError, load
 
@@ -122,6 +125,7 @@ def replay(
         app = ConsoleApp(ReplayFeed(open_session(recording)), read_only=True, settings=load(settings))
     except (StorageError, SettingsError) as error:
         raise fail(error) from error
+    calm_collector()
     app.run()
 
 

@@ -17,7 +17,7 @@ from radixdeck.storage.recorded import tags
 from radixdeck.storage.session import Numbered, Session, open_session
 from radixdeck.storage.side import SideSpec
 
-SLICE_S = 0.01
+SLICE_S = 0.05
 BLOCK = 100
 MOST_EVENTS = 200_000
 """Of a longer run only the last COLD_EVENTS are modelled, from an empty cache."""
@@ -46,8 +46,8 @@ class Choice(NamedTuple):
 
 
 class Shadow:
-    """Follows one recording. `step` runs in a thread, one call at a time; the screen reads `view`, `words` and
-    `trouble` (why it cannot go on now, or ''). `skipped`: events that were left out to keep up."""
+    """Follows one recording, a `step` at a time. `trouble`: why it cannot go on now, or ''; `skipped`: events that
+    were left out to keep up."""
 
     def __init__(self, path: Path, choice: Choice, clock: Callable[[], float] = time.perf_counter) -> None:
         self.path, self.choice = path, choice

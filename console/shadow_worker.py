@@ -1,22 +1,46 @@
-"""Keeps at most one shadow per recording and lets it follow the console in a thread, resting between slices."""
+"""Keeps at most one shadow per recording, in a process of its own that follows what the console follows."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.worker import Worker
+
+from radixdeck.storage.beside import BesideView
+
+from .aside import Aside, AsideError
 from .fleet_state import NodeState
-from .shadow_run import EVERYTHING, Choice, Shadow
-from .whatif_worker import recording_of
+from .shadow_child import MODULE, ShadowTask, Stepped
+from .shadow_run import EVERYTHING, Choice
+from .whatif_worker import gone, recording_of
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
 
-REST = 3.0
-"""After a slice so many times what it took passes: a shadow never takes more than a quarter of a core."""
 IDLE_S = 0.25
+
+
+@dataclass(eq=False)
+class Followed:
+    """A shadow as the screens see it. `words`: how far it has come; `trouble`: why it cannot go on now, or '';
+    `settled`: it has read all there is; `pid`: of its process, 0 without one."""
+
+    path: Path
+    choice: Choice
+    view: BesideView | None = None
+    words: str = "beginning"
+    trouble: str = ""
+    skipped: int = 0
+    settled: bool = False
+    pid: int = 0
+
+    def take(self, stepped: Stepped) -> None:
+        """What its process says."""
+        self.view, self.words, self.trouble = stepped.view, stepped.words, stepped.trouble
+        self.skipped, self.settled = stepped.skipped, not stepped.more and not stepped.trouble
 
 
 class ShadowWorker:
@@ -24,11 +48,11 @@ class ShadowWorker:
 
     def __init__(self, recording: Path | None) -> None:
         self._recording = recording
-        self._shadow: Shadow | None = None
+        self._shadow: Followed | None = None
         self._node = ""
-        self._wanted = 0
+        self._worker: Worker[None] | None = None
 
-    def of(self, entry: NodeState) -> tuple[Shadow | None, str]:
+    def of(self, entry: NodeState) -> tuple[Followed | None, str]:
         """The shadow of a daemon's run, or None and why there is none."""
         path, why = recording_of(self._recording, entry)
         if path is None:
@@ -44,24 +68,32 @@ class ShadowWorker:
         if path is None or (now is not None and (now.path, now.choice) == (path, choice)):
             return
         self.stop()
-        self._shadow, self._node = Shadow(path, choice), entry.node
-        self._wanted += 1
-        app.run_worker(self._follow(app, self._shadow, self._wanted), group="shadow")
+        self._shadow, self._node = Followed(path, choice), entry.node
+        self._worker = app.run_worker(self._follow(app, self._shadow), group="shadow")
 
     def stop(self) -> None:
-        """End it; its thread lets go of the recording after the slice under way."""
+        """End it, and its process with it."""
         self._shadow = None
-        self._wanted += 1
+        if self._worker is not None:
+            self._worker.cancel()
 
-    async def _follow(self, app: ConsoleApp, shadow: Shadow, number: int) -> None:
+    async def end(self) -> None:
+        """End it, and wait until its process is gone."""
+        self.stop()
+        await gone(self._worker)
+
+    async def _follow(self, app: ConsoleApp, shadow: Followed) -> None:
         try:
-            while number == self._wanted:
-                began_s = time.perf_counter()
-                more = await asyncio.to_thread(shadow.step, self._target(app))
-                rest_s = REST * (time.perf_counter() - began_s)
-                await asyncio.sleep(rest_s if more else max(rest_s, IDLE_S))
+            async with Aside(MODULE, ShadowTask(str(shadow.path), shadow.choice), Stepped) as aside:
+                shadow.pid = aside.pid
+                while True:
+                    stepped = await aside.ask(self._target(app))
+                    shadow.take(stepped)
+                    await asyncio.sleep(0 if stepped.more else IDLE_S)
+        except AsideError as error:
+            shadow.trouble = shadow.words = str(error)
         finally:
-            shadow.close()
+            shadow.pid = 0
 
     def _target(self, app: ConsoleApp) -> int:
         """A replay is followed to the moment it stands at, a live run to the end of what is recorded."""

@@ -1,39 +1,22 @@
-"""What-ifs of one recording side by side: run one after the other in a thread, kept, compared request by request."""
+"""What-ifs of one recording side by side: run in a process of their own, kept, and compared by request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import zip_longest
+import asyncio
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from radixdeck.policies.host import PolicyError, TunableError
-from radixdeck.storage.errors import StorageError
+import numpy as np
+
 from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import AS_IT_WAS, Change, Gone, Outcome, Recorded, what_if
+from radixdeck.storage.whatif import Gone
 
-AS_RECORDED = "as recorded"
-AS_MODELLED = "as modelled"
-
-
-class Case(NamedTuple):
-    """One what-if to run: a policy, the cache `times` as large as it was, and tunables of the policy's own. All of it
-    from after event `after_seq` on, -1 for the whole run; before that the run is as it was."""
-
-    policy: str
-    times: float = 1.0
-    after_seq: int = -1
-    values: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def words(self) -> str:
-        """'kv_caching, turnover 3'."""
-        named = [f"{name} {value:g}" for name, value in self.values]
-        return ", ".join([self.policy or AS_MODELLED, *named])
-
-
-MODELLED = Case(AS_IT_WAS)
-"""The run as it was, through the model: what anything from a moment on is compared with."""
+from .aside import Aside, AsideError
+from .whatif_case import Case
+from .whatif_child import MODULE, Report, WhatIfTask
+from .whatif_columns import Codes, Column, Evictions, Holder, Ran, Requests
 
 
 class Facts(NamedTuple):
@@ -61,107 +44,107 @@ class OtherVictim(NamedTuple):
     second: Gone | None
 
 
-class Stopped(Exception):
-    """Somebody asked for a run to end early."""
-
-
 class WhatIfs:
-    """`outcomes` and `failed` are written by the thread that runs, one case at a time, and read by the screen.
+    """`outcomes` and `failed`: what became of each case. `requests`: None until the first run has read the recording.
 
-    `requests`: by the number of their lookup, warm-ups left out; empty until the first run has read the recording.
+    `running`, `progress`: the case under way and how far it has come, 0 to 1.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.outcomes: dict[Case, Outcome] = {}
+        self.outcomes: dict[Case, Ran] = {}
         self.failed: dict[Case, str] = {}
         self.running: Case | None = None
         self.progress = 0.0
-        self.requests: dict[int, Facts] = {}
+        self.requests: Requests | None = None
         self.capacity_tokens = 0
-        self._stop = False
+        self._served: dict[Case, Column] = {}
+        self._evictions: dict[Case, Evictions] = {}
+        self._holders = Codes[Holder]()
 
-    def allow(self) -> None:
-        """Forget an earlier `stop`: what is run next is wanted."""
-        self._stop = False
+    async def run(self, cases: Iterable[Case]) -> None:
+        """Run some, in one process if it does not fail; what goes wrong with one is kept in words in `failed`.
+        Cancelled, the one under way is stopped at once."""
+        left = iter(cases)
+        for first in left:
+            self.running = first
+            try:
+                async with Aside(MODULE, WhatIfTask(str(self.path)), Report) as aside:
+                    for case in itertools.chain([first], left):
+                        await self._run(aside, case)
+            except AsideError as error:
+                self.failed[self.running] = str(error)
+            except asyncio.CancelledError:
+                self.failed[self.running] = "stopped"
+                raise
+            finally:
+                self.running = None
 
-    def stop(self) -> None:
-        """End the run under way; what is done already stays."""
-        self._stop = True
-
-    def run(self, case: Case) -> None:
-        """Run one case; blocks. What goes wrong with it is kept in words in `failed`."""
+    async def _run(self, aside: Aside[Report], case: Case) -> None:
+        """Raises AsideError."""
         self.running, self.progress = case, 0.0
         self.failed.pop(case, None)
-        try:
-            self.outcomes[case] = self._run(case)
-        except (StorageError, PolicyError, TunableError) as error:
-            self.failed[case] = str(error)
-        except Stopped:
-            self.failed[case] = "stopped"
-        finally:
-            self.running = None
+        told = await aside.ask(case)
+        while told.found is None and not told.failed:
+            self.progress = told.share
+            told = await aside.next()
+        if told.found is None:
+            self.failed[case] = told.failed
+        else:
+            self._keep(case, told.found)
 
-    def _run(self, case: Case) -> Outcome:
-        with open_session(self.path) as session:
-            recorded = Recorded(session)
-            self.capacity_tokens = recorded.capacity_tokens
-            self.requests = {
-                seq: Facts(request.rid, request.agent, request.prompt_tokens, request.cached_tokens)
-                for seq, request in recorded.requests.items()
-                if not request.warm
-            }
-            size = round(recorded.capacity_tokens * case.times) if recorded.capacity_tokens else None
-            tunables = tuple((case.policy, name, value) for name, value in case.values)
-            if case.after_seq < 0:
-                change = Change(-1, "", tunables) if tunables else None
-                return what_if(recorded, case.policy, size, change=change, progress=self._told)
-            change = Change(case.after_seq, case.policy, tunables, size)
-            return what_if(recorded, AS_IT_WAS, change=change, progress=self._told)
+    def _keep(self, case: Case, found: Ran) -> None:
+        """A run later than others may have read more of a recording that grows."""
+        self.outcomes[case], self.capacity_tokens = found, found.capacity_tokens
+        self.requests = requests = Requests(found)
+        self._served = {known: requests.aligned(told) for known, told in self.outcomes.items()}
+        self._evictions[case] = Evictions(found, self._holders)
 
-    def _told(self, share: float) -> None:
-        self.progress = share
-        if self._stop:
-            raise Stopped
-
-    def served(self, case: Case | None) -> Callable[[int], int]:
+    def served(self, case: Case | None) -> Column:
         """Cached tokens by request: of a case that has run, None for as recorded."""
-        if case is None:
-            return lambda seq: self.requests[seq].cached_tokens
-        served = self.outcomes[case].cached_by_request
-        return lambda seq: served.get(seq, 0)
+        if case is not None:
+            return self._served[case]
+        return np.zeros(0, np.int64) if self.requests is None else self.requests.recorded
 
     def hit_rate(self, case: Case | None, after_seq: int = -1) -> float | None:
         """Cached share of all prompt tokens of the requests after event `after_seq`; None without any."""
-        served = self.served(case)
-        later = [(seq, facts) for seq, facts in self.requests.items() if seq > after_seq]
-        prompt = sum(facts.prompt_tokens for _, facts in later)
-        return sum(served(seq) for seq, _ in later) / prompt if prompt else None
+        if self.requests is None:
+            return None
+        later = self.requests.later(after_seq)
+        prompt = int(self.requests.prompts[later:].sum())
+        return int(self.served(case)[later:].sum()) / prompt if prompt else None
 
     def first_difference(self, one: Case | None, other: Case | None, after_seq: int = -1) -> Difference | None:
         """The first request after event `after_seq` that two runs served differently."""
-        first, second = self.served(one), self.served(other)
-        for seq in sorted(seq for seq in self.requests if seq > after_seq):
-            if first(seq) != second(seq):
-                return Difference(seq, self.requests[seq], first(seq), second(seq))
-        return None
+        requests = self.requests
+        if requests is None:
+            return None
+        first, second, later = self.served(one), self.served(other), requests.later(after_seq)
+        differs = first[later:] != second[later:]
+        if not differs.any():
+            return None
+        place = later + int(differs.argmax())
+        agent = requests.agent_names[int(requests.agents[place])]
+        facts = Facts(requests.rids[place], agent, int(requests.prompts[place]), int(requests.recorded[place]))
+        return Difference(int(requests.seqs[place]), facts, int(first[place]), int(second[place]))
 
     def other_victim(self, one: Case, other: Case, after_seq: int = -1) -> OtherVictim | None:
         """Where two runs first evicted something else after event `after_seq`, None if they never did."""
-        first, second = ([gone for gone in self.outcomes[case].gone if gone.seq > after_seq] for case in (one, other))
-        for here, there in zip_longest(first, second):
-            if here is None or there is None or here.held != there.held or here.seq != there.seq:
-                return OtherVictim(here, there)
-        return None
+        found = self._evictions[one].parting(self._evictions[other], after_seq)
+        return None if found is None else OtherVictim(*found)
 
     def hit_series(self, case: Case | None, after_seq: int, places: int) -> list[float]:
         """Hit rate of the requests after event `after_seq`, in at most so many equal parts of them."""
-        served = self.served(case)
-        later = sorted(seq for seq in self.requests if seq > after_seq)
-        places = min(places, len(later))
-        cut = [later[len(later) * place // places : len(later) * (place + 1) // places] for place in range(places)]
-        prompts = [sum(self.requests[seq].prompt_tokens for seq in part) for part in cut]
-        return [sum(map(served, part)) / prompt if prompt else 0.0 for part, prompt in zip(cut, prompts, strict=True)]
+        if self.requests is None:
+            return []
+        later = self.requests.later(after_seq)
+        prompts, served = self.requests.prompts[later:], self.served(case)[later:]
+        places = min(places, len(prompts))
+        edges = [len(prompts) * place // places for place in range(places)] if places else []
+        if not edges:
+            return []
+        rates = np.add.reduceat(served, edges) / np.maximum(1, np.add.reduceat(prompts, edges))
+        return [float(rate) for rate in rates]
 
     def moment_of(self, seq: int) -> int:
         """When event `seq` came, UTC nanoseconds. Raises StorageError."""
@@ -170,10 +153,13 @@ class WhatIfs:
 
     def by_agent(self, case: Case | None, after_seq: int = -1) -> dict[str, tuple[int, int]]:
         """(prompt, cached) tokens by agent, the one that asked most first."""
-        served = self.served(case)
-        sums: dict[str, tuple[int, int]] = {}
-        for seq, facts in self.requests.items():
-            if seq > after_seq:
-                prompt, cached = sums.get(facts.agent, (0, 0))
-                sums[facts.agent] = prompt + facts.prompt_tokens, cached + served(seq)
-        return dict(sorted(sums.items(), key=lambda item: -item[1][0]))
+        requests = self.requests
+        if requests is None:
+            return {}
+        later, number = requests.later(after_seq), len(requests.agent_names)
+        agents = requests.agents[later:]
+        asked = np.bincount(agents, minlength=number)
+        prompts = np.bincount(agents, requests.prompts[later:], number)
+        cached = np.bincount(agents, self.served(case)[later:], number)
+        order = sorted((place for place in range(number) if asked[place]), key=lambda place: -prompts[place])
+        return {requests.agent_names[place]: (int(prompts[place]), int(cached[place])) for place in order}

@@ -6,7 +6,8 @@ from radixdeck.storage.whatif import Gone
 
 from .commands import parse_amount
 from .sentences import holder
-from .whatif_runs import Case, WhatIfs
+from .whatif_case import Case
+from .whatif_runs import WhatIfs
 from .words import brief_id, tokens
 
 

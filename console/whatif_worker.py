@@ -1,12 +1,21 @@
-"""Runs what-ifs of the console in one thread, one after the other, and keeps those of every recording looked at."""
+"""Runs what-ifs of the console one after the other, and keeps those of every recording looked at."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.worker import Worker, WorkerError
 
 from .fleet_state import NodeState
-from .whatif_runs import Case, WhatIfs
+from .whatif_case import Case
+from .whatif_runs import WhatIfs
+from .words import command_line
+
+if TYPE_CHECKING:
+    from .app import ConsoleApp
 
 
 class WhatIfWorker:
@@ -16,7 +25,8 @@ class WhatIfWorker:
         self._recording = recording
         self._known: dict[Path, WhatIfs] = {}
         self._waiting: list[tuple[WhatIfs, Case]] = []
-        self._under_way: WhatIfs | None = None
+        self._worker: Worker[None] | None = None
+        self._busy = False
 
     def of(self, entry: NodeState) -> tuple[WhatIfs | None, str]:
         """The what-ifs of the recording of a daemon's run, or None and why there are none."""
@@ -27,29 +37,46 @@ class WhatIfWorker:
             self._known[path] = WhatIfs(path)
         return self._known[path], ""
 
-    def want(self, runs: WhatIfs, cases: list[Case]) -> bool:
-        """Queue some runs; whether `work` has to be started for them."""
-        idle = not self._waiting and self._under_way is None
-        queued = [(runs, case) for case in cases if (runs, case) not in self._waiting and runs.running != case]
+    def want(self, app: ConsoleApp, runs: WhatIfs, cases: list[Case]) -> None:
+        """Queue some runs, and begin with them unless others are under way."""
+        under_way = runs.running if self._busy else None
+        queued = [(runs, case) for case in cases if (runs, case) not in self._waiting and under_way != case]
         self._waiting += queued
-        return idle and bool(queued)
-
-    async def work(self) -> None:
-        """Run what is queued until nothing is."""
-        while self._waiting:
-            self._under_way, case = self._waiting.pop(0)
-            # Here and not in the thread: it may be stopped before its thread has begun.
-            self._under_way.allow()
-            try:
-                await asyncio.to_thread(self._under_way.run, case)
-            finally:
-                self._under_way = None
+        if queued and not self._busy:
+            self._busy = True
+            self._worker = app.run_worker(self._work(self._worker), group="whatif")
 
     def stop(self) -> None:
         """End the run under way and forget the queue."""
         self._waiting.clear()
-        if self._under_way is not None:
-            self._under_way.stop()
+        self._busy = False
+        if self._worker is not None:
+            self._worker.cancel()
+
+    async def end(self) -> None:
+        """Stop, and wait until the process under way is gone."""
+        self.stop()
+        await gone(self._worker)
+
+    async def _work(self, before: Worker[None] | None) -> None:
+        """Run what is queued until nothing is. `before`: one that was stopped and may be clearing up."""
+        await gone(before)
+        while self._waiting:
+            runs = self._waiting[0][0]
+            await runs.run(self._queued(runs))
+        self._busy = False
+
+    def _queued(self, runs: WhatIfs) -> Iterator[Case]:
+        """Those of one recording that are next, also those that are queued meanwhile."""
+        while self._waiting and self._waiting[0][0] is runs:
+            yield self._waiting.pop(0)[1]
+
+
+async def gone(worker: Worker[None] | None) -> None:
+    """Wait until a worker has ended, however it did."""
+    if worker is not None:
+        with contextlib.suppress(WorkerError):
+            await worker.wait()
 
 
 def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, str]:
@@ -60,5 +87,6 @@ def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, 
     if path is None:
         return None, "this run is not recorded: there is nothing to run again"
     if not path.is_file():
-        return None, f"the recording is on another machine: {path}; copy it here and replay it"
+        there = f"ssh -t MACHINE {command_line('console')} --node {entry.node}"
+        return None, f"the recording is on another machine: {path}; run the console there ({there}) or copy it here"
     return path, ""

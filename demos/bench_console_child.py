@@ -10,54 +10,72 @@ import inspect
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 import psutil
 from textual import events
+from textual.actions import ActionParseResult
+from textual.dom import DOMNode
 
 from radixdeck.console.app import ConsoleApp
+from radixdeck.console.collector import calm_collector
 from radixdeck.console.event_log import MAX_LINES
-from radixdeck.console.feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
+from radixdeck.console.feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodePolicies, NodeStatus
 from radixdeck.console.fleet_state import NodeState
-from radixdeck.daemon.wire import CommandName, Keyframe, Reply, Status
+from radixdeck.daemon.policies_table import policy_info
+from radixdeck.daemon.wire import CommandName, Keyframe, PoliciesTable, Reply, Status
 from radixdeck.policies import fold_ghosts, fold_others, fold_requests, fold_trends
+from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.residency import RunState, fold
 
+from .bench_console_beside import ON, SHOWN, begin
+from .bench_console_slices import Slices
 from .synthetic import AGENTS, PER_REQUEST, SyntheticRun
 
 NODE, RUN = "bench", "bench-1"
 BATCH_S = 0.032
 SETTLE_S = 3.0
 RSS_EVERY_S = 1.0
+FIRST_NUMBER, NUMBERS = 0x4E00, 20_000
+"""Characters that announce keys: letters, of a script in which nothing is bound."""
+ACKNOWLEDGED = "\x1b]2;key "
+"""A window title: the number of a key whose effect is on the terminal."""
 MOST_NOTES = 5_000
 """So many numbers of each kind are kept: in a soak it is the console that may grow, not the notes about it."""
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What to do: show `screen` for `seconds` while `per_s` events a second come to a cache of `nodes` nodes."""
+    """What to do: show `screen` for `seconds` while `per_s` events a second come to a cache of `nodes` nodes. One of
+    `bench_console_beside` instead of a screen runs on `recording`."""
 
     screen: str
     seconds: float
     per_s: int
     nodes: int
     notes: str
+    recording: str = ""
 
 
 class Notes(msgspec.Struct):
-    """Monotonic seconds, the same clock in every process here. `keys`: when a key's effect was on screen, in order;
+    """Monotonic seconds, the same clock in every process here. `cpu_s`: of this process, `beside_cpu_s`: of those that
+    it started, `others_cpu_s`: of everybody else; `loop_cpu_s`, `slices_*`: of the event loop, see `Slices`;
     `frames_cpu_s`: what each frame took of the processor; `live`: how many of each thing the state held, over time."""
 
     began_s: float = 0.0
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    beside_cpu_s: float = 0.0
+    others_cpu_s: float = 0.0
+    loop_cpu_s: float = 0.0
+    slices_cpu_s: list[float] = []
+    slices_s: list[float] = []
     frames_s: list[float] = []
     frames_cpu_s: list[float] = []
     frames: int = 0
     events_s: list[float] = []
-    keys: list[float] = []
     rss_bytes: list[int] = []
     live: list[dict[str, int]] = []
     folded: int = 0
@@ -67,8 +85,8 @@ class SyntheticFeed:
     """A feed at a steady pace. `sent`: number of the last event of each batch that is not on screen yet, and when it
     was made."""
 
-    def __init__(self, run: SyntheticRun, per_s: int) -> None:
-        self._run, self._per_s = run, per_s
+    def __init__(self, run: SyntheticRun, per_s: int, recording: str = "") -> None:
+        self._run, self._per_s, self._recording = run, per_s, recording
         self.sent: deque[tuple[int, float]] = deque(maxlen=MOST_NOTES)
 
     async def __aenter__(self) -> Self:
@@ -82,8 +100,10 @@ class SyntheticFeed:
         for event in self._run.begin(t_ns):
             fold(state, event)
         yield Connection(True)
-        yield NodeStatus(NODE, Status(node=NODE, online=True, run=RUN, state="ready", model="synthetic"))
+        told = Status(node=NODE, online=True, run=RUN, state="ready", model="synthetic", recording=self._recording)
+        yield NodeStatus(NODE, told)
         yield NodeKeyframe(NODE, Keyframe(run=RUN, seq=0, t_ns=t_ns, state=state))
+        yield NodePolicies(NODE, PoliciesTable(policies=[policy_info(fact) for fact in PolicyHost([ON]).info()]))
         seq, due_s = 0, time.monotonic()
         while True:
             due_s += BATCH_S
@@ -102,7 +122,8 @@ class SyntheticFeed:
 
 
 class MeasuredConsole(ConsoleApp):
-    """Notes how long each frame took, when each batch was first on screen, and when each key was."""
+    """Notes how long each frame took and when each batch was first on screen, and tells its terminal behind the frame
+    that shows a key's effect which key that was."""
 
     CSS_PATH = str(Path(inspect.getfile(ConsoleApp)).with_name("console.tcss"))
 
@@ -111,17 +132,23 @@ class MeasuredConsole(ConsoleApp):
         self.notes = Notes()
         self._asked, self._synthetic = task, feed
         self._measuring = False
-        self._last_key: events.Key | None = None
+        self._numbers: deque[int] = deque()
+        self._slices = Slices()
 
     def on_ready(self) -> None:
         self.run_worker(self._measure(), group="measure")
 
     async def _measure(self) -> None:
+        shown = self._asked.screen
         await asyncio.sleep(SETTLE_S / 2)
-        await self.switch_mode(self._asked.screen)
+        await self.switch_mode(SHOWN.get(shown, shown))
+        if shown in SHOWN:
+            begin(self, shown)
         await asyncio.sleep(SETTLE_S / 2)
         process = psutil.Process()
-        cpu, seq = process.cpu_times(), self.entry.seq if self.entry else 0
+        spent = Spent(process)
+        seq = self.entry.seq if self.entry else 0
+        self._slices.watch()
         self.notes.began_s, self._measuring = time.monotonic(), True
         self._synthetic.sent.clear()
         while (passed_s := time.monotonic() - self.notes.began_s) < self._asked.seconds:
@@ -129,9 +156,11 @@ class MeasuredConsole(ConsoleApp):
             self.notes.live.append(_sizes(self.entry))
             await asyncio.sleep(min(RSS_EVERY_S, self._asked.seconds - passed_s))
         self._measuring = False
-        after = process.cpu_times()
         self.notes.wall_s = time.monotonic() - self.notes.began_s
-        self.notes.cpu_s = after.user + after.system - cpu.user - cpu.system
+        self.notes.cpu_s, self.notes.beside_cpu_s, self.notes.others_cpu_s = spent.since(Spent(process))
+        self.notes.loop_cpu_s = self._slices.cpu_s
+        self.notes.slices_cpu_s = sorted(self._slices.longest_cpu_s, reverse=True)
+        self.notes.slices_s = sorted(self._slices.longest_s, reverse=True)
         self.notes.folded = (self.entry.seq if self.entry else 0) - seq
         self.exit()
 
@@ -153,11 +182,50 @@ class MeasuredConsole(ConsoleApp):
             _note(self.notes.events_s, now_s - sent.popleft()[1])
 
     async def on_event(self, event: events.Event) -> None:
-        await super().on_event(event)
-        if isinstance(event, events.Key) and event is not self._last_key:
-            # A key that nobody handled comes by a second time on its way up.
-            self._last_key = event
-            self.screen.call_after_refresh(lambda: _note(self.notes.keys, time.monotonic()))
+        """A key is announced by a character that nothing is bound to and that is its number."""
+        number = ord(event.character or "\0") - FIRST_NUMBER if isinstance(event, events.Key) else -1
+        if not 0 <= number < NUMBERS:
+            await super().on_event(event)
+        elif number not in self._numbers:
+            self._numbers.append(number)
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """What a key does; the terminal is told once the widget that it acted on is on screen anew."""
+        done = await super().run_action(action, default_namespace, namespaces)
+        if self._numbers:
+            (self.focused or self.screen).call_after_refresh(self._acknowledge, self._numbers.popleft())
+        return done
+
+    def _acknowledge(self, number: int) -> None:
+        """Behind the frame, on the same way."""
+        if self._driver is not None:
+            self._driver.write(f"{ACKNOWLEDGED}{number}\a")
+
+
+class Spent:
+    """Seconds of the processor up to now: of a process, of its children, of the whole machine."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.own = _cpu_s(process)
+        self.beside = {child.pid: _cpu_s(child) for child in process.children(recursive=True)}
+        told = psutil.cpu_times()
+        self.busy = told.user + told.nice + told.system
+
+    def since(self, now: Spent) -> tuple[float, float, float]:
+        """(own, of the children that live now, of everybody else) from then till now."""
+        own = now.own - self.own
+        beside = sum(spent - self.beside.get(pid, 0.0) for pid, spent in now.beside.items())
+        return own, beside, max(0.0, now.busy - self.busy - own - beside)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    told = process.cpu_times()
+    return told.user + told.system
 
 
 def _note(values: list[float], value: float) -> None:
@@ -198,6 +266,7 @@ def bounds(nodes: int) -> dict[str, int]:
 
 if __name__ == "__main__":
     told = msgspec.json.decode(sys.argv[1].encode(), type=Task)
-    app = MeasuredConsole(SyntheticFeed(SyntheticRun(told.nodes), told.per_s), told)
+    app = MeasuredConsole(SyntheticFeed(SyntheticRun(told.nodes), told.per_s, told.recording), told)
+    calm_collector()
     app.run()
     Path(told.notes).write_bytes(msgspec.json.encode(app.notes))

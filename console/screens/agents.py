@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.text import Text
-from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -26,6 +25,7 @@ from ..words import plain, ratio, seconds, short
 from .agent import AgentScreen
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
+from .sorting import SortingScreen, sort_keys
 
 COLUMNS = (
     Column("", 1),
@@ -133,7 +133,7 @@ def _most(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-class AgentsScreen(FilteringScreen, ActingScreen):
+class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     """A table, sorted and filtered as asked; what is selected in words below."""
 
     mode = "agents"
@@ -144,14 +144,11 @@ class AgentsScreen(FilteringScreen, ActingScreen):
         "what it is sorted by; enter opens the agent."
     )
     BINDINGS = [
-        Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
-        Binding("S", "sort(-1)", show=False, tooltip="sort by the column before"),
+        *sort_keys(),
         filter_key("show only agents whose name contains a text"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._sort = 0
+    sorted_by = tuple(title for title, _ in SORTS)
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="agents")
@@ -170,16 +167,12 @@ class AgentsScreen(FilteringScreen, ActingScreen):
         table.sync(rows)
         found = f" with '{plain(self._query)}'" if self._query else ""
         shown = f"{len(rows)} of {len(entry.marks)} agents{found}"
-        table.border_title = f"{shown}, sorted by {SORTS[self._sort][0]}"
+        table.border_title = f"{shown}, sorted by {self.sorted_by[self._sort]}"
         self._show_words(entry)
         self._show_matrices(entry)
 
     def target(self) -> Target | None:
         return self.agent_target(self.query_one("#agents", SyncTable).selected)
-
-    def action_sort(self, places: int = 1) -> None:
-        self._sort = (self._sort + places) % len(SORTS)
-        self.refresh_state(tables=True)
 
     def on_data_table_row_highlighted(self) -> None:
         if self.entry is not None:
@@ -190,10 +183,9 @@ class AgentsScreen(FilteringScreen, ActingScreen):
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a header sorts by that column, where it can."""
-        titles = [title for title, _ in SORTS]
         title = self.query_one("#agents", SyncTable).title_of(event.column_index)
-        if title in titles:
-            self._sort = titles.index(title)
+        if title in self.sorted_by:
+            self._sort = self.sorted_by.index(title)
             self.refresh_state(tables=True)
 
     def _show_matrices(self, entry: NodeState) -> None:

@@ -28,6 +28,7 @@ from ..widgets.status_line import ENGINE_WORDS, policy_words
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import clip, command_line, count, plain, ratio, seconds, short, spark, time_of_day, tokens
 from .filtering import FilteringScreen, filter_key
+from .sorting import SortingScreen, sort_keys
 
 COLUMNS = (
     Column("", 1),
@@ -144,7 +145,7 @@ class DaemonsTable(SyncTable):
     BINDINGS = [Binding("enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map")]
 
 
-class FleetScreen(FilteringScreen):
+class FleetScreen(FilteringScreen, SortingScreen):
     """Which daemons are there; enter opens one; below, the run and the last events of the one that is open."""
 
     mode = "fleet"
@@ -152,16 +153,14 @@ class FleetScreen(FilteringScreen):
         "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
         "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
         "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
-        "since the run began; hurt counts evictions whose tokens had to be computed again. s sorts, / filters."
+        "since the run began; hurt counts evictions whose tokens had to be computed again. s and S sort, / filters."
     )
     BINDINGS = [
-        Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
+        *sort_keys(),
         filter_key("only daemons with a text in name, model, state or trouble"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._sort = 0
+    sorted_by = tuple(title for title, _ in SORTS)
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")
@@ -189,7 +188,7 @@ class FleetScreen(FilteringScreen):
         table.set_class(len(rows) > MANY, "-many")
         whole = count(len(fleet.nodes), "daemon")
         found = f"{len(rows)} of {whole} with '{plain(self._query)}'" if self._query else whole
-        table.border_title = found + (f", sorted by {SORTS[self._sort][0]}" if self._sort else "")
+        table.border_title = found + (f", sorted by {self.sorted_by[self._sort]}" if self._sort else "")
         if not fleet.nodes:
             words = f"no daemon heard yet; start one with: {command_line('serve')}"
             self.query_one("#run-facts", Static).update(words)
@@ -198,10 +197,6 @@ class FleetScreen(FilteringScreen):
         status = line.entry.status
         told = f"{line.entry.node} {line.entry.run.model} {status.state if status else ''} {line.alert}"
         return self._query.lower().strip() in told.lower()
-
-    def action_sort(self) -> None:
-        self._sort = (self._sort + 1) % len(SORTS)
-        self.refresh_state(tables=True)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if tables:

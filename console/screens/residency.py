@@ -210,10 +210,11 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         order = self._queue.order
         return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
 
-    def on_tree_view_node_selected(self) -> None:
-        self.query_one(MapView).select(self.query_one(TreeView).node)
-
-    def on_map_view_node_selected(self) -> None:
+    def on_node_selected(self) -> None:
+        """Map and tree have one cursor. What counts is where it is now: a message may be late, and to go back to what
+        it says would call for the next one."""
+        if self._tree:
+            self.query_one(MapView).select(self.query_one(TreeView).node)
         if self.entry is not None:
             self._show_node(self.entry)
 

@@ -21,7 +21,8 @@ from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..sentences import holder
-from ..shadow_run import Choice, Shadow
+from ..shadow_run import Choice
+from ..shadow_worker import Followed
 from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
@@ -173,7 +174,7 @@ class ShadowScreen(DeckScreen):
         if policy is not None:
             table.sync([(t.name, tunable_row(policy, t, self._values.get(t.name))) for t in policy.tunables])
 
-    def _rows(self, shadow: Shadow) -> list[tuple[str, list[Cell]]]:
+    def _rows(self, shadow: Followed) -> list[tuple[str, list[Cell]]]:
         view = shadow.view
         assert view is not None
         on, other = view.sides

@@ -14,7 +14,8 @@ from radixdeck.storage.errors import StorageError
 from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
-from ..whatif_runs import AS_MODELLED, AS_RECORDED, MODELLED, Case, WhatIfs
+from ..whatif_case import AS_MODELLED, AS_RECORDED, MODELLED, Case
+from ..whatif_runs import WhatIfs
 from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
@@ -48,7 +49,7 @@ class CasesTable(SyncTable):
 
 
 class WhatIfScreen(DeckScreen):
-    """One row per policy at one size of the cache; a run goes on in a thread while anything else is looked at."""
+    """One row per policy at one size of the cache; a run goes on while anything else is looked at."""
 
     mode = "whatif"
     help_text = (

@@ -10,7 +10,6 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Region
-from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -19,6 +18,7 @@ from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import PENDING, CacheMap, Span, is_pinned, lay_out
 from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, agent_marks, blend
+from .node_selected import NodeSelected
 
 FREE_GROUND = "#161c24"
 CURSOR_GROUND = "#ffffff"
@@ -77,13 +77,6 @@ class MapView(Widget, can_focus=True):
         "pinned node. Arrows or h j k l move over nodes, a click selects one."
     )
 
-    class NodeSelected(Message):
-        """Another node is under the cursor."""
-
-        def __init__(self, node: int) -> None:
-            super().__init__()
-            self.node = node
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._run = RunState()
@@ -109,7 +102,7 @@ class MapView(Widget, can_focus=True):
             self._redraw(self.node)
             self.node = node
             self._redraw(node)
-            self.post_message(self.NodeSelected(node))
+            self.post_message(NodeSelected(node))
 
     def _redraw(self, node: int) -> None:
         """The rows that a node is in."""

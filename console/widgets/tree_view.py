@@ -11,7 +11,6 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Size
-from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -23,6 +22,7 @@ from ..cache_tree import CacheTree, Row, below_words, row_words
 from ..theme import AgentMark, agent_marks
 from ..words import brief, clip, short
 from .map_view import look_of
+from .node_selected import NodeSelected
 
 PLAIN, FAINT = "#d8dee6", "#7d8894"
 CURSOR_GROUND = "#35506b"
@@ -58,13 +58,6 @@ class TreeView(ScrollView, can_focus=True):
         "its agent holds; output: an answer that no prompt repeated yet; superseded: later prompts passed it by. * is "
         "pinned, = belongs to an agent whose tokens are retained; goes: its place among the next to be evicted."
     )
-
-    class NodeSelected(Message):
-        """Another node is under the cursor."""
-
-        def __init__(self, node: int) -> None:
-            super().__init__()
-            self.node = node
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -199,7 +192,7 @@ class TreeView(ScrollView, can_focus=True):
     def _choose(self, node: int) -> None:
         if node != self.node:
             self.node = node
-            self.post_message(self.NodeSelected(node))
+            self.post_message(NodeSelected(node))
         self._reveal()
 
     def _reveal(self) -> None:

@@ -9,6 +9,7 @@ from scenario import folded, run_events
 from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages
 
 from radixdeck.console.cache_tree import CacheTree, below_words, row_words
+from radixdeck.console.screens.residency import ResidencyScreen
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.tree_view import Standing, TreeView
 from radixdeck.policies import events as e
@@ -128,6 +129,33 @@ async def test_map_and_tree_have_one_cursor(size: tuple[int, int]) -> None:
         await pilot.press("T")
         assert view.node == tree.node
         assert "KV pool, 4,000 tok" in await drawn(pilot)
+
+
+async def test_moves_faster_than_messages_leave_the_cursor_at_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they come to rest: a message about an earlier node calls for no other one."""
+    async with console(LARGE) as pilot:
+        await pilot.press("2")
+        await drawn(pilot)
+        screen = pilot.app.screen
+        assert isinstance(screen, ResidencyScreen)
+        view, tree, shown = screen.query_one(MapView), screen.query_one(TreeView), list[int]()
+        monkeypatch.setattr(screen, "_show_node", lambda entry: shown.append(view.node))
+        moves = [span.node for span in view._map.spans if span.node >= 0][1:4]
+        for node in moves:
+            view.select(node)
+        await pilot.pause(0.1)
+        assert view.node == moves[-1]
+        assert shown == [moves[-1]] * 3
+        await pilot.press("T")
+        tree.action_move(1)
+        tree.action_move(1)
+        shown.clear()
+        await pilot.pause(0.1)
+        assert view.node == tree.node
+        assert len(shown) <= 5
+        shown.clear()
+        await pilot.pause(0.1)
+        assert shown == []
 
 
 async def test_the_tree_folds_filters_and_unfolds_for_the_cursor() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +17,9 @@ from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.fleet_state import NodeState
-from radixdeck.console.whatif_runs import MODELLED, Case, WhatIfs
+from radixdeck.console.whatif_case import MODELLED, Case
+from radixdeck.console.whatif_runs import WhatIfs
 from radixdeck.console.whatif_words import first_seq, parse_values
-from radixdeck.console.whatif_worker import WhatIfWorker
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
 from radixdeck.storage.errors import StorageError
@@ -54,8 +52,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 async def test_runs_are_compared_request_by_request(session: Session) -> None:
     runs = WhatIfs(session.path)
     small, large = Case("lru"), Case("lru", 2.0)
-    runs.run(small)
-    runs.run(large)
+    await runs.run([small, large])
     assert not runs.failed
     assert runs.hit_rate(None) == 0
     assert runs.hit_rate(small) == 0
@@ -65,32 +62,32 @@ async def test_runs_are_compared_request_by_request(session: Session) -> None:
     assert (found.request.agent, found.first_tokens, found.second_tokens) == ("agent0", 0, 49)
     assert runs.first_difference(None, small) is None
     assert runs.by_agent(large)["agent1"] == (600, 539)
-    late = max(runs.requests)
+    assert runs.requests is not None
+    late = int(runs.requests.seqs[-1])
     assert runs.hit_rate(large, late - 1) == pytest.approx(49 / 50)
     assert runs.hit_rate(large, late) is None
 
 
 async def test_what_cannot_run_is_kept_in_words(session: Session, tmp_path: Path) -> None:
     runs = WhatIfs(session.path)
-    runs.run(Case("no such policy"))
+    await runs.run([Case("no such policy")])
     assert "no such policy" in runs.failed[Case("no such policy")]
     (tmp_path / "junk.db").write_bytes(b"junk")
     junk = WhatIfs(tmp_path / "junk.db")
-    junk.run(Case("lru"))
+    await junk.run([Case("lru")])
     assert "not a SQLite file" in junk.failed[Case("lru")]
 
 
 async def test_a_run_can_be_stopped(session: Session) -> None:
     runs = WhatIfs(session.path)
-    told = runs._told
-
-    def stop_at_once(share: float) -> None:
-        runs.stop()
-        told(share)
-
-    runs._told = stop_at_once  # type: ignore[method-assign]
-    runs.run(Case("lru"))
-    assert runs.failed[Case("lru")] == "stopped"
+    run = asyncio.create_task(runs.run([Case("lru")]))
+    await asyncio.sleep(0)
+    assert runs.running == Case("lru")
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert runs.failed == {Case("lru"): "stopped"}
+    assert runs.running is None
 
 
 async def test_the_screen_runs_and_compares(session: Session) -> None:
@@ -172,9 +169,10 @@ async def test_looks_of_a_change_in_the_middle(served: Path, size: tuple[int, in
         runs, _ = app.whatifs(entry)
         assert runs is not None
         case = Case("kv_caching", 1.0, entry.seq)
-        early = [seq for seq in runs.requests if seq <= entry.seq]
-        assert len(early) > 10
-        assert all(runs.served(MODELLED)(seq) == runs.served(case)(seq) for seq in early)
+        assert runs.requests is not None
+        early = runs.requests.later(entry.seq)
+        assert early > 10
+        assert (runs.served(MODELLED)[:early] == runs.served(case)[:early]).all()
         found = first_seq(runs, MODELLED, case, entry.seq)
         assert found is not None
         assert found > entry.seq
@@ -220,34 +218,34 @@ def test_values_are_read_and_refused_in_words() -> None:
             parse_values(text)
 
 
-def test_a_tunable_that_is_none_fails_in_words(served: Path) -> None:
+async def test_a_tunable_that_is_none_fails_in_words(served: Path) -> None:
     runs = WhatIfs(served)
     case = Case("kv_caching", values=(("speed", 1.0),))
-    runs.run(case)
+    await runs.run([case])
     assert "no tunable named 'speed'" in runs.failed[case] or "no tunable 'speed'" in runs.failed[case]
 
 
-async def test_a_run_that_is_stopped_before_its_thread_begins_does_not_run(
-    served: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker = WhatIfWorker(served)
-    entry = NodeState(NODE)
-    runs, _ = worker.of(entry)
-    assert runs is not None
-    begin = asyncio.to_thread
-
-    async def late(*told: Any) -> Any:
-        worker.stop()
-        return await begin(*told)
-
-    monkeypatch.setattr(asyncio, "to_thread", late)
-    assert worker.want(runs, [Case("lru")])
-    await worker.work()
-    assert runs.failed == {Case("lru"): "stopped"}
-    monkeypatch.undo()
-    assert worker.want(runs, [Case("lru")])
-    await worker.work()
-    assert Case("lru") in runs.outcomes
+async def test_what_is_stopped_ends_and_can_be_wanted_again(served: Path) -> None:
+    app = replay_of(served)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+        await pilot.press("0", "A")
+        runs, _ = app.whatifs(app.fleet.nodes[NODE])
+        assert runs is not None
+        await until(pilot, lambda: runs.running is not None)
+        stopped = runs.running
+        await pilot.press("x")
+        await until(pilot, lambda: runs.running is None)
+        assert stopped is not None
+        assert runs.failed == {stopped: "stopped"}
+        await pilot.press("A")
+        await until(pilot, lambda: stopped in runs.outcomes)
+        assert stopped not in runs.failed
+        await pilot.press("x", "A", "x")
+        await until(pilot, lambda: runs.running is None)
+        assert set(runs.failed.values()) <= {"stopped"}
+    assert isinstance(app.feed, ReplayFeed)
+    app.feed._session.close()
 
 
 async def test_a_recording_that_went_is_said_and_a_second_later_part_is_not_begun(
