@@ -91,7 +91,7 @@ def _parsed(arguments: Any) -> Any:
         return arguments
     try:
         return msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,34 +65,43 @@ async def _between(
     command: Sequence[str], keeper: Keeper, *, agent: str, tenant: str, say: Callable[[str], None]
 ) -> int:
     upstream = StdioServerParameters(command=command[0], args=list(command[1:]), env=dict(os.environ))
-    lines = cast("Any", await _Lines.of_stdin())
-    async with stdio_client(upstream) as (of_server, to_server), stdio_server(stdin=lines) as (of_client, to_client):
+    async with stdio_client(upstream) as (of_server, to_server), _stdio() as (of_client, to_client):
 
         async def tell_client(message: JSONRPCMessage) -> None:
             await to_client.send(SessionMessage(message))
 
         async def tell_server(message: JSONRPCMessage) -> None:
-            try:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # its other pipe ends too: that is told
                 await to_server.send(SessionMessage(message))
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                return  # its other pipe ends too, and that is told
 
         relay = Relay(keeper, tell_client, tell_server, agent=agent, tenant=tenant)
-        tasks = [
-            asyncio.create_task(_pump(of_client, relay.from_client, "client", say)),
-            asyncio.create_task(_pump(of_server, relay.from_server, "server", say)),
-        ]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        hung_up = asyncio.create_task(_pump(of_client, relay.from_client, "client", say))
+        lost = asyncio.create_task(_pump(of_server, relay.from_server, "server", say))
+        done, left = await asyncio.wait([hung_up, lost], return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         for task in done:
             task.result()
-        if tasks[0] in done:
+        if hung_up in done:
             return STOPPED
         say(GONE)
         await relay.server_gone(GONE)
         return SERVER_LOST
+
+
+@asynccontextmanager
+async def _stdio() -> AsyncGenerator[tuple[Any, Any]]:
+    """The client's messages and the way to it. The SDK's transport ends when both of its ends do."""
+    lines = _Lines()
+    await lines.open()
+    async with stdio_server(stdin=cast("Any", lines)) as (of_client, to_client):
+        try:
+            yield of_client, to_client
+        finally:
+            lines.close()
+            await of_client.aclose()
+            await to_client.aclose()
 
 
 async def _pump(
@@ -109,14 +118,18 @@ async def _pump(
 class _Lines:
     """Standard input line by line, in a way that can be left while nothing comes."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
+    def __init__(self) -> None:
+        self._reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        self._transport: asyncio.ReadTransport | None = None
 
-    @classmethod
-    async def of_stdin(cls) -> _Lines:
-        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        return cls(reader)
+    async def open(self) -> None:
+        loop, reader = asyncio.get_running_loop(), self._reader
+        self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+    def close(self) -> None:
+        """No more lines."""
+        if self._transport is not None:
+            self._transport.close()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         while line := await self._reader.readline():
