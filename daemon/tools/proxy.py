@@ -6,6 +6,7 @@ Both ends are the MCP SDK's own transports; between them the relay.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -25,7 +26,7 @@ from ..rules_files import RulesFiles
 from ..wire import BrokerAddress
 from .keeper import Keeper
 from .relay import Relay
-from .report import Node, Report
+from .report import Report
 
 MAX_LINE_BYTES = 64 << 20
 GONE = "the MCP server behind radixdeck's proxy has ended"
@@ -45,11 +46,14 @@ async def serve(
 ) -> int:
     """Until the client hangs up (0) or the server ends (1). Raises RulesError, or OSError if the command cannot be run,
     in words."""
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it quotes what it cannot read, secrets included
     report = Report(say)
     keeper = Keeper(rules.read_text(encoding="utf-8"), report.tell)
     files = RulesFiles({keeper.policy.name: str(rules)}, lambda _, text: keeper.policy.obey(text), report.tell, now_ns)
     async with AsyncExitStack() as stack:
         if broker is not None and paths is not None:
+            from .node import Node
+
             known = Node(node, await broker(), paths, keeper, report)
             await stack.enter_async_context(known.running())
         files.look()

@@ -21,10 +21,6 @@ RULES = """
 [tools.get]
 read_only = true
 ttl_s = 300
-[tools.search]
-read_only = true
-ttl_s = 300
-scope = "tenant"
 [tools.clock]
 read_only = true
 ttl_s = 300
@@ -52,9 +48,8 @@ class Rig:
     def said(self) -> str:
         return self._said.read_text()
 
-    async def call(self, tool: str, agent: str = "", **arguments: Any) -> str:
-        result = await self.client.call_tool(tool, arguments, meta={"radixdeck/agent": agent} if agent else None)
-        return words(result)
+    async def call(self, tool: str, **arguments: Any) -> str:
+        return words(await self.client.call_tool(tool, arguments))
 
 
 def words(result: CallToolResult) -> str:
@@ -92,82 +87,21 @@ async def test_everything_passes_and_repeats_are_answered(tmp_path: Path, mode: 
     assert "5 of 11 tool calls answered from memory" in r.said
 
 
-async def test_agents_do_not_see_each_others_results_unless_the_rules_share_them(tmp_path: Path) -> None:
-    async with rig(tmp_path) as r:
-        for agent in ("one", "one", "one", "other", "other"):
-            await r.call("get", agent, key="a")
-            await r.call("search", agent, text="x")
-        assert (r.ran.count("get"), r.ran.count("search")) == (4, 3)
-
-
-async def test_a_tool_that_is_declared_wrongly_is_off_before_it_does_harm(tmp_path: Path) -> None:
-    async with rig(tmp_path) as r:
-        said = [await r.call("clock") for _ in range(5)]
-        assert len(set(said)) == 5
-    assert "tool clock off: the same call gave another result" in r.said
-
-
-async def test_the_servers_word_that_a_tool_changes_things_outranks_the_rules(tmp_path: Path) -> None:
-    async with rig(tmp_path, RULES + "[tools.put]\nread_only = true\nttl_s = 300\n") as r:
-        await r.client.list_tools()
-        for _ in range(5):
-            await r.call("put", key="a", value="b")
-        assert r.ran == ["put"] * 5
-    assert "tool put off: the server says that it changes things" in r.said
-
-
-async def test_errors_and_what_a_person_said_are_never_kept(tmp_path: Path) -> None:
+async def test_what_must_not_be_answered_is_not(tmp_path: Path) -> None:
     async def says(*_: Any) -> ElicitResult:
         return ElicitResult(action="decline")
 
-    async with rig(tmp_path, mode="legacy", elicitation_callback=says) as r:
+    rules = RULES + "[tools.put]\nread_only = true\nttl_s = 300\n"
+    async with rig(tmp_path, rules, mode="legacy", elicitation_callback=says) as r:
+        await r.client.list_tools()
         for _ in range(4):
             assert (await r.client.call_tool("fails", {})).is_error
             assert await r.call("asks", key="a") == "decline"
-        assert (r.ran.count("fails"), r.ran.count("asks")) == (4, 4)
-
-
-async def test_the_same_call_twice_at_a_time_is_one_call(tmp_path: Path) -> None:
-    async with rig(tmp_path, delay_s=0.05) as r:
-        for _ in range(3):
-            await r.call("get", key="known")
-        said = await asyncio.gather(*(r.call("get", key="new") for _ in range(8)))
-        assert (set(said), r.ran.count("get")) == ({"nothing"}, 4)
-
-
-async def test_a_read_during_a_change_is_not_kept(tmp_path: Path) -> None:
-    async with rig(tmp_path, delay_s=0.1) as r:
-        for _ in range(3):
-            await r.call("get", key="a")
-        changing = asyncio.create_task(r.call("put", key="a", value="new"))
-        await asyncio.sleep(0.05)
-        assert await r.call("get", key="a") == "nothing"
-        await changing
-        assert [await r.call("get", key="a") for _ in range(2)] == ["new", "new"]
-
-
-async def test_a_caller_that_waits_no_more_does_not_take_the_others_along(tmp_path: Path) -> None:
-    async with rig(tmp_path, delay_s=0.3) as r:
-        for _ in range(3):
-            await r.call("get", key="known")
-        first = asyncio.create_task(r.call("get", key="new"))
-        second = asyncio.create_task(r.call("get", key="new"))
-        await asyncio.sleep(0.1)
-        first.cancel()
-        assert await second == "nothing"
-        assert r.ran.count("get") == 4
-
-
-async def test_a_change_that_is_called_off_leaves_what_it_changes_unanswered(tmp_path: Path) -> None:
-    async with rig(tmp_path, delay_s=0.2) as r:
-        for _ in range(3):
-            await r.call("get", key="a")
-        changing = asyncio.create_task(r.call("put", key="a", value="new"))
-        await asyncio.sleep(0.1)
-        changing.cancel()
-        for _ in range(3):
-            await r.call("get", key="a")
-        assert r.ran.count("get") == 6
+            await r.call("put", key="a", value="b")
+        assert len({await r.call("clock") for _ in range(4)}) == 4
+        assert [r.ran.count(tool) for tool in ("fails", "asks", "put", "clock")] == [4] * 4
+    assert "tool clock off: the same call gave another result" in r.said
+    assert "tool put off: the server says that it changes things" in r.said
 
 
 async def test_a_server_that_dies_is_told_to_all_who_wait(tmp_path: Path) -> None:
@@ -188,6 +122,8 @@ for line in sys.stdin:
     if told.get("method") == "initialize":
         result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "r", "version": "1"}}
         say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": result}))
+    elif told.get("method") == "tools/list":
+        say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": {"tools": []}}))
     elif told.get("method") == "tools/call":
         say("this is no JSON"); say('{"jsonrpc": "2.0"}'); say("[]")
         say(json.dumps({"jsonrpc": "2.0", "id": 10**6, "result": {}}))
@@ -207,7 +143,9 @@ async def test_garbage_from_the_server_is_left_out_and_the_rest_goes_on(tmp_path
         ) as client:
             for _ in range(5):
                 assert (await client.call_tool("get", {"key": "a"})).structured_content == {"n": 10**30}
-    assert "a line of the server is no message of MCP" in (tmp_path / "said").read_text()
+    said = (tmp_path / "said").read_text()
+    assert "a line of the server is no message of MCP" in said
+    assert "this is no JSON" not in said  # what a server sends may be secret
 
 
 @pytest.mark.parametrize(
