@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from front_harness import stack
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radixdeck.daemon.clock import now_ns
+from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_tools import MAX_USES, read_uses
+
+from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.events import ToolMemoized
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 
@@ -82,3 +88,21 @@ JUNK = st.recursive(
 @given(st.sampled_from([CHAT, MESSAGES, RESPONSES, "/generate"]), st.fixed_dictionaries({"messages": JUNK, "input": JUNK}))
 def test_no_junk_raises(route: str, body: dict[str, Any]) -> None:
     assert isinstance(read_uses(route, body), tuple)
+
+
+RULES = "[tools.t1]\nread_only = true\nttl_s = 600\n"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_the_front_lets_the_policy_hear_what_requests_bring(on: bool) -> None:
+    host = DoorHost(["memoization"] if on else [], {"memoization": {"trials": 0}})
+    host.obey("memoization", RULES)
+    async with stack(door=Door(host, now_ns)) as made:
+        for number in range(3):
+            body = chat(tool(f"c{number}", "the same"))
+            body["messages"][-2]["tool_calls"] = [{"id": f"c{number}", "function": {"name": "t1", "arguments": "{}"}}]
+            await made.chat("", headers={"x-agent-id": "a", "x-session-id": "s"}, **body)
+        assert made.upstream.last["messages"] == body["messages"]
+        assert [(fact.what, fact.tool, fact.agent) for fact in made.of(ToolMemoized)] == (
+            [("worth", "t1", "a")] if on else []
+        )

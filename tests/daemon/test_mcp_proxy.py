@@ -155,6 +155,7 @@ async def test_garbage_from_the_server_is_left_out_and_the_rest_goes_on(tmp_path
         (RULES, ["no-such-command-here"], "no-such-command-here"),
         (RULES, [], "say which server after `--`"),
     ],
+    ids=["rules", "command", "nothing"],
 )
 async def test_what_cannot_start_says_why(tmp_path: Path, rules: str, server: list[str], says: str) -> None:
     file = tmp_path / "rules.toml"
