@@ -1,16 +1,17 @@
 """The rules of the memoization policy: a TOML file, checked key by key.
 
-    strict = true                        # a tool that is named nowhere here changes everything (the default)
+strict = true                        # a tool that is named nowhere here changes everything (the default)
 
-    [tools.read_file]
-    read_only = true                     # without this no result is ever answered from memory
-    ttl_s = 60                           # for so long the same call gives the same result, unless something changed it
-    scope = "tenant"                     # whose calls may share it: agent (the default), tenant, all
-    ignore = ["reason"]                  # arguments that have no part in the result
-    invalidated_by = ["write_*"]         # what changes it, shell patterns; unsaid: every tool that is not read-only
+[tools.read_file]
+read_only = true                     # without this no result is ever answered from memory
+ttl_s = 60                           # for so long the same call gives the same result, unless something changed it
+scope = "tenant"                     # whose calls may share it: agent (the default), tenant, all
+ignore = ["reason"]                  # arguments that have no part in the result
+invalidated_by = ["write_*"]         # what changes it, shell patterns; unsaid: every tool that is not read-only
+per = "path"                         # those change only what has their own path; for names with one spelling only
 
-    [tools.start_build]
-    settle_s = 30                        # what it changes goes on changing for so long after it returned
+[tools.start_build]
+settle_s = 30                        # what it changes goes on changing for so long after it returned
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _KEY = re.compile(r"`\$?\.?(\w+)(?:\[[^\]]*\])*`$|unknown field `(\w+)`")
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 _Names = list[Annotated[str, msgspec.Meta(min_length=1)]]
 EVERYTHING = "*"
-_OF_READERS = ("ttl_s", "scope", "ignore", "invalidated_by")
+_OF_READERS = ("ttl_s", "scope", "ignore", "invalidated_by", "per")
 
 
 class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +42,7 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scope: Literal["agent", "tenant", "all"] | None = None
     ignore: _Names | None = None
     invalidated_by: _Names | None = None
+    per: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     settle_s: _Seconds | None = None
 
     @property
@@ -68,6 +70,12 @@ class MemoRules(msgspec.Struct, frozen=True, kw_only=True):
         if self.strict and not self._named(tool):
             return readers
         return [name for name in readers if any(fnmatchcase(tool, pattern) for pattern in self.tools[name].patterns)]
+
+    def per(self, reader: str, writer: str) -> str | None:
+        """The argument that two calls have in common if the one changes what the other says, None if it always does."""
+        rule = self.tools[reader]
+        named = any(fnmatchcase(writer, pattern) for pattern in rule.patterns if pattern != EVERYTHING)
+        return rule.per if named else None
 
     def settle_s(self, tool: str) -> float:
         rule = self.tools.get(tool)
@@ -123,6 +131,10 @@ def _contradictions(rules: dict[str, ToolRule]) -> Iterator[tuple[list[str], str
         for key in _OF_READERS:
             if not rule.read_only and getattr(rule, key) is not None:
                 yield [*path, key], "has no meaning without read_only = true"
+        if rule.per is not None and not rule.invalidated_by:
+            yield [*path, "per"], "has no meaning without invalidated_by, whose tools it is about"
+        if rule.per is not None and rule.per in (rule.ignore or ()):
+            yield [*path, "per"], f"{rule.per!r} cannot be ignored as well"
         for other in rule.invalidated_by or ():
             if other in rules and rules[other].read_only:
                 yield [*path, "invalidated_by"], f"names {other!r}, which is declared read-only"

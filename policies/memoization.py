@@ -19,7 +19,8 @@ from .memo_rules import MemoRules, read_memo_rules
 from .memo_watch import Watch, Watched
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .tool_memory import Ticket, ToolCall, ToolMemory
+from .tool_calls import Ticket, ToolCall
+from .tool_memory import ToolMemory
 
 MAX_SESSIONS, MAX_IDS = 4_096, 8_192
 FEWEST_REPEATS = 4

@@ -11,61 +11,14 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
 from .canonical import NotCanonical, canonical
 from .memo_rules import MemoRules, ToolRule
-
-CALLED_OFF = "a call of {} was called off, and nobody knows when it ends"
-FOR_EVER_S = float("inf")
-
-
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call. `context`: what else may matter for its result, such as what a protocol sends along; `session` does
-    not."""
-
-    tool: str
-    arguments: Any = None
-    agent: str = ""
-    session: str = ""
-    tenant: str = "default"
-    context: Any = None
-
-
-class Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that goes to its tool. `key`: under which its result may be kept, None if it may not; two tickets of one
-    key ask the same of the same state. `expected`: the remembered result it has to agree with. `shared`: whether the
-    same call may wait for this one's result."""
-
-    tool: str
-    key: tuple[bytes, int] | None = None
-    began_s: float = 0.0
-    ttl_s: float = 0.0
-    expected: bytes | None = None
-    shared: bool = False
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with a call. `value` is the result if there is no ticket. `took_s`: how long the tool took for it;
-    `forgotten`: results that went since this call changes them; `why`: why the tool is asked."""
-
-    ticket: Ticket | None = None
-    value: bytes = b""
-    took_s: float = 0.0
-    forgotten: int = 0
-    why: str = ""
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a call's result. confirmed: it agreed with the remembered one. off: it did not, and its tool is
-    not answered any more. left: nothing was to be kept."""
-
-    what: Literal["stored", "confirmed", "refused", "off", "left"] = "left"
-    why: str = ""
-    forgotten: int = 0
-
+from .tool_calls import Asked, Kept, Key, Ticket, ToolCall
+from .tool_changes import FOR_EVER_S, Changes, subject_of
 
 class _Entry(msgspec.Struct, frozen=True):
     tool: str
@@ -74,6 +27,7 @@ class _Entry(msgspec.Struct, frozen=True):
     began_s: float
     took_s: float
     size: int
+    subject: bytes | None
 
 
 class ToolMemory:
@@ -87,10 +41,9 @@ class ToolMemory:
         self.off: dict[str, str] = {}
         self.bytes = 0
         self._limit = limit
-        self._entries: OrderedDict[tuple[bytes, int], _Entry] = OrderedDict()
-        self._epochs: Counter[str] = Counter()
-        self._under_way: Counter[str] = Counter()
-        self._settling: dict[str, float] = {}
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._changes = Changes(rules)
+        self._number = 0
         self._agreed: Counter[str] = Counter()
         self._answers: Counter[str] = Counter()
 
@@ -101,20 +54,24 @@ class ToolMemory:
         """Whether a call is answered from memory. A call that changes things takes what it changes out of it. Whoever
         gets a ticket says what became of it, once: `answered` or `called_off`."""
         asked = self._asked(call, now_s)
-        if asked.ticket is not None:
-            self._under_way[call.tool] += 1
-        return asked
+        if asked.ticket is None:
+            return asked
+        self._number += 1
+        ticket = msgspec.structs.replace(asked.ticket, number=self._number)
+        self._changes.under_way[ticket.number] = ticket
+        return msgspec.structs.replace(asked, ticket=ticket)
 
     def _asked(self, call: ToolCall, now_s: float) -> Asked:
         rule = self.rules.reader(call.tool)
         if rule is None:
-            ticket, forgotten = Ticket(tool=call.tool), self._forget_changed(call.tool)
-            return Asked(ticket=ticket, forgotten=forgotten, why="it is not declared read-only")
-        why = self.off.get(call.tool) or self._unsettled(call.tool, now_s)
+            ticket = Ticket(tool=call.tool, arguments=call.arguments)
+            return Asked(ticket=ticket, forgotten=self._forget_changed(ticket), why="it is not declared read-only")
+        subject = subject_of(call.arguments, rule.per)
+        why = self.off.get(call.tool) or self._changes.unsettled(call.tool, subject, now_s)
         if why:
             return Asked(ticket=Ticket(tool=call.tool), why=why)
         try:
-            key = (_key(call, rule), self._epochs[call.tool])
+            key = (_key(call, rule), *self._changes.state(call.tool, subject))
         except NotCanonical as error:
             return Asked(ticket=Ticket(tool=call.tool), why=f"its arguments hold {error}")
         proven = self._agreed[call.tool] >= self._limit("trials")
@@ -122,7 +79,7 @@ class ToolMemory:
         if entry is not None and proven and not self._audit_due(call.tool):
             return Asked(value=entry.value, took_s=entry.took_s)
         ticket = Ticket(
-            tool=call.tool, key=key, began_s=now_s, ttl_s=rule.ttl_s or 0.0, shared=proven,
+            tool=call.tool, key=key, began_s=now_s, ttl_s=rule.ttl_s or 0.0, shared=proven, subject=subject,
             expected=entry.proof if entry else None,
         )  # fmt: skip
         return Asked(ticket=ticket, why="" if entry is None else "to see whether the tool still says the same")
@@ -130,13 +87,14 @@ class ToolMemory:
     def answered(self, ticket: Ticket, value: bytes | None, now_s: float, proof: bytes | None = None) -> Kept:
         """The call is over. `value`: its result, None if it failed or must not be kept; `proof`: the part of it that
         has to be the same whenever the same is asked, all of it if not given."""
-        self._over(ticket.tool)
+        self._changes.under_way.pop(ticket.number, None)
         if self.rules.reader(ticket.tool) is None:
-            self._settle(ticket.tool, now_s + self.rules.settle_s(ticket.tool))
-            return Kept(forgotten=self._forget_changed(ticket.tool))
+            self._changes.settle(ticket, now_s, self.rules.settle_s(ticket.tool))
+            return Kept(forgotten=self._forget_changed(ticket))
         if ticket.key is None:
             return Kept()
-        if ticket.key[1] != self._epochs[ticket.tool] or self._unsettled(ticket.tool, now_s):
+        now = self._changes.state(ticket.tool, ticket.subject)
+        if ticket.key[1:] != now or self._changes.unsettled(ticket.tool, ticket.subject, now_s):
             return Kept(what="refused", why="something changed while it was under way")
         if ticket.tool in self.off:
             return Kept(what="refused", why=self.off[ticket.tool])
@@ -152,9 +110,9 @@ class ToolMemory:
     def called_off(self, ticket: Ticket) -> None:
         """The caller does not wait for the call any more. One that changes things may go on doing so: what it changes
         is not answered until `restart`."""
-        self._over(ticket.tool)
+        self._changes.under_way.pop(ticket.number, None)
         if self.rules.reader(ticket.tool) is None:
-            self._settle(ticket.tool, FOR_EVER_S)
+            self._changes.settle(ticket, 0.0, FOR_EVER_S)
 
     def switch_off(self, tool: str, why: str) -> Kept:
         """Answer this tool no more."""
@@ -168,54 +126,27 @@ class ToolMemory:
     def obey(self, rules: MemoRules) -> None:
         """Follow these rules from now on. All results go; what is under way stays known."""
         self.forget_all()
-        self.rules = rules
+        self.rules = self._changes.rules = rules
         self.forget_all()
         self.off.clear()
         self._agreed.clear()
 
     def restart(self) -> int:
         """Whoever answers the calls has begun anew; what was under way is over. Returns how many results went."""
-        self._under_way.clear()
-        self._settling.clear()
+        self._changes.begin_again()
         return self.forget_all()
 
-    # ---- changes -----------------------------------------------------------------------------------------------------
-
-    def _forget_changed(self, writer: str) -> int:
-        return sum(self._forget(tool) for tool in self.rules.changed_by(writer))
-
-    def _over(self, tool: str) -> None:
-        if self._under_way[tool] > 0:  # not from before a restart
-            self._under_way[tool] -= 1
-        if not self._under_way[tool]:
-            del self._under_way[tool]
-
-    def _settle(self, writer: str, until_s: float) -> None:
-        self._settling[writer] = max(until_s, self._settling.get(writer, 0.0))
-
-    def _unsettled(self, tool: str, now_s: float) -> str:
-        """Why what the tool reads may be changing now, '' if it is not."""
-        for writer in self._under_way:
-            if tool in self.rules.changed_by(writer):
-                return f"{writer} is under way"
-        for writer, until_s in tuple(self._settling.items()):
-            if until_s <= now_s:
-                del self._settling[writer]
-            elif tool in self.rules.changed_by(writer):
-                return CALLED_OFF.format(writer) if until_s == FOR_EVER_S else f"{writer} has only just been called"
-        return ""
+    def _forget_changed(self, writer: Ticket) -> int:
+        """What is under way is not kept either: it belongs to the state before."""
+        return sum(self._drop_about(tool, subject) for tool, subject in self._changes.changed(writer))
 
     def _forget(self, tool: str) -> int:
-        """What is under way is not kept either: it belongs to the state before."""
-        self._epochs[tool] += 1
-        gone = [key for key, entry in self._entries.items() if entry.tool == tool]
-        for key in gone:
-            self._drop(key)
-        return len(gone)
+        self._changes.changed_all(tool)
+        return self._drop_about(tool, None)
 
     # ---- what is kept ------------------------------------------------------------------------------------------------
 
-    def _fresh(self, key: tuple[bytes, int], rule: ToolRule, now_s: float) -> _Entry | None:
+    def _fresh(self, key: Key, rule: ToolRule, now_s: float) -> _Entry | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -244,7 +175,8 @@ class ToolMemory:
         if size > min(self._limit("max_result_bytes"), self._limit("max_bytes")):
             return Kept(what="refused", why="it is larger than max_result_bytes")
         self._drop(key)
-        self._entries[key] = _Entry(ticket.tool, value, proof, ticket.began_s, max(0.0, now_s - ticket.began_s), size)
+        took_s = max(0.0, now_s - ticket.began_s)
+        self._entries[key] = _Entry(ticket.tool, value, proof, ticket.began_s, took_s, size, ticket.subject)
         self.bytes += size
         while self._entries and (
             len(self._entries) > self._limit("max_entries") or self.bytes > self._limit("max_bytes")
@@ -252,7 +184,19 @@ class ToolMemory:
             self._drop(next(iter(self._entries)))
         return Kept(what="stored" if ticket.expected is None else "confirmed")
 
-    def _drop(self, key: tuple[bytes, int]) -> None:
+    def _drop_about(self, tool: str, subject: bytes | None) -> int:
+        """What a tool said about a subject, or may have; all that it said if `subject` is None."""
+        about = (None, subject)
+        gone = [
+            key
+            for key, entry in self._entries.items()
+            if entry.tool == tool and (subject is None or entry.subject in about)
+        ]
+        for key in gone:
+            self._drop(key)
+        return len(gone)
+
+    def _drop(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         self.bytes -= entry.size if entry else 0
 
@@ -266,3 +210,4 @@ def _key(call: ToolCall, rule: ToolRule) -> bytes:
         named = cast("dict[str, Any]", arguments)
         arguments = {name: value for name, value in named.items() if name not in rule.ignore}
     return canonical([call.tool, whose, arguments, call.context])
+

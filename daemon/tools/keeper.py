@@ -9,7 +9,7 @@ from typing import Any
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
-from radixdeck.policies.tool_memory import Asked, Kept, Ticket, ToolCall
+from radixdeck.policies.tool_calls import Asked, Kept, Ticket, ToolCall
 
 from ..clock import now_ns
 

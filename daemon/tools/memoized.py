@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from radixdeck.policies.canonical import NotCanonical, canonical
-from radixdeck.policies.tool_memory import Ticket, ToolCall
+from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .keeper import Emit, Keeper
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Key = tuple[bytes, int]
 Result = Future[bytes | None]
 """What a call under way will have said; None if that is for nobody else."""
 

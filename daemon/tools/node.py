@@ -104,4 +104,3 @@ class Node:
                 return f"{policy}.{name} = {value:g}"
             case _:
                 raise ValueError(NO_ENGINE)
-

@@ -75,7 +75,9 @@ async def _between(
             await to_client.send(SessionMessage(message))
 
         async def tell_server(message: JSONRPCMessage) -> None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # its other pipe ends too: that is told
+            with suppress(
+                anyio.BrokenResourceError, anyio.ClosedResourceError
+            ):  # its other pipe ends too: that is told
                 await to_server.send(SessionMessage(message))
 
         relay = Relay(keeper, tell_client, tell_server, agent=agent, tenant=tenant)

@@ -14,7 +14,7 @@ from typing import Any, cast
 from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from radixdeck.policies.canonical import NotCanonical, canonical
-from radixdeck.policies.tool_memory import Ticket, ToolCall
+from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .keeper import Keeper
 
@@ -62,7 +62,7 @@ class Relay:
         self._to_client, self._to_server = to_client, to_server
         self._agent, self._tenant = agent, tenant
         self._flights: dict[RequestId, _Flight] = {}
-        self._by_key: dict[tuple[bytes, int], _Flight] = {}
+        self._by_key: dict[Key, _Flight] = {}
         self._open: dict[RequestId, str] = {}
         self._proposed: set[str] = set()
 

@@ -40,7 +40,10 @@ def test_of_messages() -> None:
     body = {
         "messages": [
             {"role": "assistant", "content": [{"type": "tool_use", "id": "u1", "name": "read", "input": {"p": "a"}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "u1", "content": "x", "is_error": True}]},
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "u1", "content": "x", "is_error": True}],
+            },
         ]
     }
     (use,) = read_uses(MESSAGES, body)
@@ -85,7 +88,9 @@ JUNK = st.recursive(
 )
 
 
-@given(st.sampled_from([CHAT, MESSAGES, RESPONSES, "/generate"]), st.fixed_dictionaries({"messages": JUNK, "input": JUNK}))
+@given(
+    st.sampled_from([CHAT, MESSAGES, RESPONSES, "/generate"]), st.fixed_dictionaries({"messages": JUNK, "input": JUNK})
+)
 def test_no_junk_raises(route: str, body: dict[str, Any]) -> None:
     assert isinstance(read_uses(route, body), tuple)
 

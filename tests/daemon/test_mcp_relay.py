@@ -135,7 +135,9 @@ async def test_an_error_is_nobodys_but_its_callers() -> None:
     assert s.got() == {first: "error", second: "x"}
 
 
-@pytest.mark.parametrize("more", [{"isError": True}, {"resultType": "input_required"}, {"content": None}, {"n": float("nan")}])
+@pytest.mark.parametrize(
+    "more", [{"isError": True}, {"resultType": "input_required"}, {"content": None}, {"n": float("nan")}]
+)
 async def test_what_is_not_plain_is_not_kept(more: dict[str, Any]) -> None:
     s = Sides()
     await s.says(await s.call(), **more)
@@ -215,7 +217,9 @@ async def test_what_has_nothing_to_do_with_tools_passes_and_changes_nothing() ->
     assert not await s.whole()
 
 
-@pytest.mark.parametrize("params", [None, {}, {"name": 3}, {"name": "get", "arguments": [1]}, {"name": "get", "_meta": 3}])
+@pytest.mark.parametrize(
+    "params", [None, {}, {"name": 3}, {"name": "get", "arguments": [1]}, {"name": "get", "_meta": 3}]
+)
 async def test_odd_calls_reach_the_server_as_they_are(params: Any) -> None:
     s = Sides()
     request = JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call", params=params)
@@ -223,7 +227,9 @@ async def test_odd_calls_reach_the_server_as_they_are(params: Any) -> None:
     assert s.up == [request]
 
 
-@pytest.mark.parametrize("result", [{}, {"tools": 3}, {"tools": [3, {}, {"name": 1}, {"name": "get", "annotations": 3}]}])
+@pytest.mark.parametrize(
+    "result", [{}, {"tools": 3}, {"tools": [3, {}, {"name": 1}, {"name": "get", "annotations": 3}]}]
+)
 async def test_an_odd_list_of_tools_passes(result: dict[str, Any]) -> None:
     s = Sides()
     await s.relay.from_client(JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/list"))

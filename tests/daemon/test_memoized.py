@@ -82,7 +82,9 @@ def test_whose_call_it_is_may_change(box: Callable[..., ToolBox]) -> None:
     assert ran == ["one", "other"]
 
 
-@pytest.mark.parametrize("value", [(1, 2), {1: 2}, object(), float("nan"), b"x"], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [(1, 2), {1: 2}, object(), float("nan"), b"x"], ids=lambda value: type(value).__name__
+)
 def test_what_is_not_json_is_returned_as_it_is_and_never_kept(box: Callable[..., ToolBox], value: Any) -> None:
     ran = list[int]()
 

@@ -65,6 +65,11 @@ def test_nothing_is_read_only_unless_it_is_said() -> None:
         ("[tools.a]\nttl_s = 3", "line 2: tools.a.ttl_s: has no meaning without read_only"),
         ("[tools.a]\nread_only = true\nttl_s = 3\nscope = 'us'", "line 4: tools.a.scope: Invalid enum value"),
         ("[tools.a]\nread_only = true\nttl_s = 3\nsettle_s = 3", "line 4: tools.a.settle_s: is for tools"),
+        ("[tools.a]\nread_only = true\nttl_s = 3\nper = 'k'", "line 4: tools.a.per: has no meaning without"),
+        (
+            "[tools.a]\nread_only = true\nttl_s = 3\nper = 'k'\nignore = ['k']\ninvalidated_by = ['b']",
+            "line 4: tools.a.per: 'k' cannot be ignored",
+        ),
         (
             "[tools.a]\nread_only = true\nttl_s = 3\ninvalidated_by = ['b']\n[tools.b]\nread_only = true\nttl_s = 1",
             "line 4: tools.a.invalidated_by: names 'b', which is declared read-only",

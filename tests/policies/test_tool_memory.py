@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.policies.memo_rules import read_memo_rules
-from radixdeck.policies.tool_memory import Asked, ToolCall, ToolMemory
+from radixdeck.policies.tool_calls import Asked, ToolCall
+from radixdeck.policies.tool_changes import MAX_SETTLING, MAX_SUBJECTS
+from radixdeck.policies.tool_memory import ToolMemory
 
 LIMITS = {"max_entries": 100.0, "max_bytes": 1e6, "max_result_bytes": 1e5, "trials": 0.0, "audit_every": 1e9}
 RULES = """
@@ -216,36 +218,77 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+PER = RULES.replace('invalidated_by = ["write"]', 'invalidated_by = ["write"]\nper = "n"')
+
+
+def test_a_change_of_one_thing_leaves_what_is_about_another() -> None:
+    told = memory(PER)
+    for number in (1, 2):
+        asks(told, call(n=number), 0.0)
+    asks(told, call(), 0.0)  # about who knows what
+    assert asks(told, call("write", n=1), 1.0).forgotten == 2
+    assert [hit(told.ask(call(**about), 2.0)) for about in ({"n": 1}, {"n": 2}, {})] == [False, True, False]
+    during = told.ask(call("write", n=2), 3.0).ticket
+    assert during is not None
+    assert told.ask(call(n=2), 4.0).why == "write is under way"
+    assert told.ask(call(n=1), 4.0).why == ""
+    told.called_off(during)
+    assert ["called off" in asks(told, call(n=number), 5.0).why for number in (1, 2)] == [False, True]
+    asks(told, call("write"), 6.0)
+    assert not hit(told.ask(call(n=1), 7.0))
+
+
+def test_too_many_changes_to_tell_apart_count_for_everything() -> None:
+    told = memory(PER)
+    asks(told, call(n=-1), 0.0)
+    for number in range(MAX_SETTLING + 1):
+        ticket = told.ask(call("write", n=number), 0.0).ticket
+        assert ticket is not None
+        told.called_off(ticket)
+    assert "called off" in asks(told, call(n=-1), 1.0).why
+    told.restart()
+    for number in range(MAX_SUBJECTS):
+        asks(told, call("write", n=number), 2.0)
+    asks(told, call(n=-1), 2.0)
+    assert hit(told.ask(call(n=-1), 3.0))
+
+
 @settings(max_examples=300)
 @given(STEPS, st.integers(0, 2), st.integers(1, 4))
-def test_no_answer_is_ever_older_than_a_change_or_its_time(
+def test_no_answer_is_ever_older_than_a_change(
     steps: list[tuple[str, str, str, int]], trials: int, audit_every: int
 ) -> None:
-    """Calls overlap in any way. Tools read a version that changes while a change is under way, at its start and end."""
-    told, now_s, version = memory(trials=trials, audit_every=audit_every), 0.0, 0
-    running: list[tuple[Any, bytes]] = []
-    said: dict[tuple[str, str, int], dict[bytes, float]] = {}
+    """Calls overlap in any way. What tools read changes at the start and at the end of each call that changes it: `write`
+    changes one number, `other` all of them; `read` reads one, `team_read` all, `any_read` what only `other` changes."""
+    told, now_s = memory(PER, trials=trials, audit_every=audit_every), 0.0
+    world = {"other": 0, 0: 0, 1: 0, 2: 0}
+    running: list[tuple[Any, str, int, bytes]] = []
+
+    def change(tool: str, number: int) -> None:
+        world["other" if tool == "other" else number] += 1
+
+    def says(tool: str, number: int) -> bytes:
+        parts = {"read": ("other", number), "team_read": tuple(world), "any_read": ("other",)}[tool]
+        return repr([world[part] for part in parts]).encode()
+
     for kind, tool, agent, number in steps:
         now_s += 1.0
         if kind == "begin":
-            if tool in ("write", "other"):
-                version += 1
             asked = told.ask(call(tool, agent=agent, n=number), now_s)
-            whose = agent if tool == "read" else ""
-            if asked.ticket is None:
-                began_s = said[(tool, whose, number)][asked.value]
-                assert now_s - began_s < 10
-                changed = {"read": ("write", "other"), "team_read": ("write", "other"), "any_read": ("other",)}[tool]
-                assert not any(done[0].tool in changed for done in running)
+            if tool in ("write", "other"):
+                change(tool, number)
+                running.append((asked.ticket, tool, number, b""))
+            elif asked.ticket is None:
+                assert asked.value == says(tool, number)
+                assert not any(other == "other" for _, other, _, _ in running)
                 if tool != "any_read":
-                    assert asked.value == b"%d" % version
+                    touching = [n for _, other, n, _ in running if other == "write"]
+                    assert not (touching if tool == "team_read" else [n for n in touching if n == number])
             else:
-                value = b"%d" % (0 if tool == "any_read" else version)
-                said.setdefault((tool, whose, number), {})[value] = now_s
-                running.append((asked.ticket, value))
+                running.append((asked.ticket, tool, number, says(tool, number)))
         elif kind == "end" and running:
-            ticket, value = running.pop(number % len(running))
-            if ticket.tool in ("write", "other"):
-                version += 1
+            ticket, ended, about, value = running.pop(number % len(running))
+            if ended in ("write", "other"):
+                change(ended, about)
             told.answered(ticket, value, now_s)
     assert told.off == {}
