@@ -211,11 +211,13 @@ def test_it_stays_within_its_bounds(steps: list[tuple[int, int]], most: int) -> 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["begin", "end", "pass"]), st.sampled_from(["read", "team_read", "any_read", "write", "other"]),
-        st.sampled_from("ab"), st.integers(0, 2),
+        st.sampled_from(["begin", "end"]),
+        st.sampled_from(["read", "read", "team_read", "any_read", "write", "other"]),
+        st.integers(0, 1),
     ),
-    max_size=60,
-)  # fmt: skip
+    min_size=20,
+    max_size=80,
+)
 
 
 PER = RULES.replace('invalidated_by = ["write"]', 'invalidated_by = ["write"]\nper = "n"')
@@ -228,6 +230,10 @@ def test_a_change_of_one_thing_leaves_what_is_about_another() -> None:
     asks(told, call(), 0.0)  # about who knows what
     assert asks(told, call("write", n=1), 1.0).forgotten == 2
     assert [hit(told.ask(call(**about), 2.0)) for about in ({"n": 1}, {"n": 2}, {})] == [False, True, False]
+    early = told.ask(call(), 2.5).ticket
+    assert early is not None
+    asks(told, call("write", n=7), 2.6)
+    assert told.answered(early, b"old", 2.7).what == "refused"
     during = told.ask(call("write", n=2), 3.0).ticket
     assert during is not None
     assert told.ask(call(n=2), 4.0).why == "write is under way"
@@ -254,14 +260,14 @@ def test_too_many_changes_to_tell_apart_count_for_everything() -> None:
 
 
 @settings(max_examples=300)
-@given(STEPS, st.integers(0, 2), st.integers(1, 4))
+@given(STEPS, st.integers(0, 1), st.integers(2, 9))
 def test_no_answer_is_ever_older_than_a_change(
-    steps: list[tuple[str, str, str, int]], trials: int, audit_every: int
+    steps: list[tuple[str, str, int]], trials: int, audit_every: int
 ) -> None:
     """Calls overlap in any way. What tools read changes at the start and at the end of each call that changes it: `write`
     changes one number, `other` all of them; `read` reads one, `team_read` all, `any_read` what only `other` changes."""
     told, now_s = memory(PER, trials=trials, audit_every=audit_every), 0.0
-    world = {"other": 0, 0: 0, 1: 0, 2: 0}
+    world = {"other": 0, 0: 0, 1: 0}
     running: list[tuple[Any, str, int, bytes]] = []
 
     def change(tool: str, number: int) -> None:
@@ -271,10 +277,10 @@ def test_no_answer_is_ever_older_than_a_change(
         parts = {"read": ("other", number), "team_read": tuple(world), "any_read": ("other",)}[tool]
         return repr([world[part] for part in parts]).encode()
 
-    for kind, tool, agent, number in steps:
-        now_s += 1.0
+    for kind, tool, number in steps:
+        now_s += 0.01
         if kind == "begin":
-            asked = told.ask(call(tool, agent=agent, n=number), now_s)
+            asked = told.ask(call(tool, n=number), now_s)
             if tool in ("write", "other"):
                 change(tool, number)
                 running.append((asked.ticket, tool, number, b""))
@@ -287,7 +293,7 @@ def test_no_answer_is_ever_older_than_a_change(
             else:
                 running.append((asked.ticket, tool, number, says(tool, number)))
         elif kind == "end" and running:
-            ticket, ended, about, value = running.pop(number % len(running))
+            ticket, ended, about, value = running.pop(-number % len(running))
             if ended in ("write", "other"):
                 change(ended, about)
             told.answered(ticket, value, now_s)
