@@ -34,7 +34,7 @@ def read_uses(route: str, body: Mapping[str, Any]) -> tuple[ToolUse, ...]:
 
 
 def _of_chat(messages: list[dict[str, Any]]) -> Iterator[ToolUse]:
-    results = _last(messages, lambda message: message.get("role") == "tool")
+    results = _last(messages, "role", "tool")
     if not results or len(results) == len(messages):
         return
     calls: dict[str, Call] = {}
@@ -60,17 +60,17 @@ def _of_messages(messages: list[dict[str, Any]]) -> Iterator[ToolUse]:
 
 
 def _of_responses(items: list[dict[str, Any]]) -> Iterator[ToolUse]:
-    results = _last(items, lambda item: item.get("type") == "function_call_output")
+    results = _last(items, "type", "function_call_output")
     calls: dict[str, Call] = {}
-    for call in _last(items[: len(items) - len(results)], lambda item: item.get("type") == "function_call"):
+    for call in _last(items[: len(items) - len(results)], "type", "function_call"):
         _note(calls, call.get("call_id"), call.get("name"), _parsed(call.get("arguments")))
     for result in results:
         yield from _use(calls, result.get("call_id"), result.get("output"))
 
 
-def _last(items: list[dict[str, Any]], wanted: Any) -> list[dict[str, Any]]:
-    """The unbroken run of such items at the end, in order."""
-    return list(takewhile(wanted, reversed(items)))[::-1]
+def _last(items: list[dict[str, Any]], field: str, value: str) -> list[dict[str, Any]]:
+    """The unbroken run of items with this value in a field at the end, in order."""
+    return list(takewhile(lambda item: item.get(field) == value, reversed(items)))[::-1]
 
 
 def _note(calls: dict[str, Call], call_id: Any, name: Any, arguments: Any) -> None:

@@ -1,8 +1,8 @@
 """`python -m radixdeck.demos.bench_memo`: tool calls of agents on a real MCP server, with and without a memory.
 
 The same calls (`memo_trace.py`) five times, each on a fresh server: straight, through the proxy without rules, with two
-kinds of rules, and, to see that wrong answers are seen, with rules that deny that anything changes. One of the tools says the
-time and is declared read-only all the same. What the server really ran is counted by the server.
+kinds of rules, and, to see that wrong answers are seen, with rules that deny that anything changes. One of the tools
+says the time and is declared read-only all the same. What the server really ran is counted by the server.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ ttl_s = 300
 scope = "tenant"
 invalidated_by = {}
 """
-BY_TOOL = "".join(READS.format(tool, ["put"]) for tool in ("get", "search", "clock"))
+BY_TOOL = "".join(READS.format(tool, ["put"]) for tool in ("get", "search")) + READS.format("clock", [])
 BY_KEY = BY_TOOL.replace("[tools.search]", 'per = "key"\n[tools.search]')
 DENYING = "strict = false\n" + "".join(READS.format(tool, []) for tool in ("get", "search"))
 ARMS: dict[str, str | None] = {
     "no proxy": None, "proxy, no rules": "", "by tool": BY_TOOL, "by key": BY_KEY, "changes denied": DENYING,
 }  # fmt: skip
-"""Rules by arm; None: straight. By tool: a change of anything takes all that a tool said; by key: what it said of it."""
+"""Rules by arm; None: straight. By tool: a change takes all that a tool said; by key: what it said of that."""
 OFF, CONTROL = "no proxy", "changes denied"
 ON = ("by tool", "by key")
 UNSHARED_CALLS = 200

@@ -25,68 +25,85 @@ class Approval(BaseModel):
     sure: bool
 
 
+class Store:
+    """What the tools are about. `ran`: they all take their time, and leave a mark."""
+
+    def __init__(self, log: Path, delay_s: float) -> None:
+        self.notes: dict[str, str] = {}
+        self.delay_s = delay_s
+        self._log = log
+
+    async def ran(self, tool: str) -> None:
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(f"{tool}\n")
+        await asyncio.sleep(self.delay_s)
+
+
 def build(log: Path, delay_s: float) -> MCPServer[Any]:
     """The server; its store begins empty."""
     server: MCPServer[Any] = MCPServer("store")
-    store: dict[str, str] = {}
+    store = Store(log, delay_s)
+    _add_notes(server, store)
+    _add_oddities(server, store)
+    return server
 
-    async def ran(tool: str) -> None:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{tool}\n")
-        await asyncio.sleep(delay_s)
 
-    @server.tool(annotations=READS)
+def _add_notes(server: MCPServer[Any], store: Store) -> None:
+    """What reads and changes the notes."""
+
     async def get(key: str) -> str:
         """What is stored under a key."""
-        await ran("get")
-        return store.get(key, "nothing")
+        await store.ran("get")
+        return store.notes.get(key, "nothing")
 
-    @server.tool(annotations=READS)
     async def search(text: str) -> list[str]:
         """The keys whose values hold a text."""
-        await ran("search")
-        return sorted(key for key, value in store.items() if text in value)
+        await store.ran("search")
+        return sorted(key for key, value in store.notes.items() if text in value)
 
-    @server.tool(annotations=CHANGES)
     async def put(key: str, value: str) -> str:
         """Store a value, in the middle of the time that this takes."""
-        await ran("put")
-        store[key] = value
-        await asyncio.sleep(delay_s)
+        await store.ran("put")
+        store.notes[key] = value
+        await asyncio.sleep(store.delay_s)
         return "stored"
 
-    @server.tool()
-    async def clock() -> str:
-        """The time: what no rule should call read-only for longer than a moment."""
-        await ran("clock")
-        return str(time.monotonic_ns())
-
-    @server.tool()
-    async def fails() -> str:
-        """Raises."""
-        await ran("fails")
-        raise ValueError("as it always does")
-
-    @server.tool()
-    async def asks(context: Context[Any, Any], key: str) -> str:
-        """What a person says."""
-        await ran("asks")
-        answer = await context.elicit(f"sure about {key}?", Approval)
-        return str(answer.action)
-
-    @server.tool()
-    async def crash() -> str:
-        """Ends the server without a word."""
-        await ran("crash")
-        os._exit(3)
-
-    @server.resource("store://about")
     def about() -> str:
         """A resource, to see that it passes."""
         return "a store"
 
-    _ = (get, search, put, clock, fails, asks, crash, about)
-    return server
+    server.tool(annotations=READS)(get)
+    server.tool(annotations=READS)(search)
+    server.tool(annotations=CHANGES)(put)
+    server.resource("store://about")(about)
+
+
+def _add_oddities(server: MCPServer[Any], store: Store) -> None:
+    """What nobody should answer from memory."""
+
+    async def clock() -> str:
+        """The time."""
+        await store.ran("clock")
+        return str(time.monotonic_ns())
+
+    async def fails() -> str:
+        """Raises."""
+        await store.ran("fails")
+        raise ValueError("as it always does")
+
+    async def asks(context: Context[Any, Any], key: str) -> str:
+        """What a person says."""
+        await store.ran("asks")
+        answer = await context.elicit(f"sure about {key}?", Approval)
+        return str(answer.action)
+
+    async def crash() -> str:
+        """Ends the server without a word."""
+        await store.ran("crash")
+        os._exit(3)
+
+    for tool in (clock, fails, asks, crash):
+        server.tool()(tool)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class NotCanonical(ValueError):
 
 
 def canonical(value: Any) -> bytes:
-    """The spelling, ASCII. Two values have the same if and only if they are the same JSON value. Raises NotCanonical."""
+    """The spelling, ASCII: the same for two values if and only if they are the same JSON value. Raises NotCanonical."""
     try:
         _check(value)
         text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -30,7 +30,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _check(value: Any) -> None:
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind in _SCALARS:
         return
     if kind is float:

@@ -60,7 +60,7 @@ class Memoization(BaseDoorkeeper, BasePolicy):
             self._answered_s.put(fact.asked.session, fact.t_s)
 
     def hear(self, heard: Heard) -> list[ToolMemoized]:
-        """See Hearer.hear. Calls of one answer have no order: what a change among them may touch is not learned from."""
+        """See Hearer.hear. Calls of one answer have no order: what a change among them touches teaches nothing."""
         asked = heard.asked
         new = [use for use in heard.uses if self._first_time(asked.session, use)]
         began_s = self._answered_s.get(asked.session)

@@ -20,6 +20,7 @@ from .memo_rules import MemoRules, ToolRule
 from .tool_calls import Asked, Kept, Key, Ticket, ToolCall
 from .tool_changes import FOR_EVER_S, Changes, subject_of
 
+
 class _Entry(msgspec.Struct, frozen=True):
     tool: str
     value: bytes
@@ -210,4 +211,3 @@ def _key(call: ToolCall, rule: ToolRule) -> bytes:
         named = cast("dict[str, Any]", arguments)
         arguments = {name: value for name, value in named.items() if name not in rule.ignore}
     return canonical([call.tool, whose, arguments, call.context])
-

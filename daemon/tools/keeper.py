@@ -1,4 +1,4 @@
-"""A memory of tool results in a process that calls tools: the policy with a clock, and every decision told as a fact."""
+"""A memory of tool results in a process that calls tools: the policy with a clock, every decision told as a fact."""
 
 from __future__ import annotations
 

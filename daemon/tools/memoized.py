@@ -55,7 +55,7 @@ class ToolBox:
         self._under_way: dict[Key, tuple[float, Result]] = {}
 
     def memoized(self, tool: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """The decorator, for functions and coroutine functions. `tool`: its name in the rules, if not the function's."""
+        """The decorator, for functions and coroutine functions. `tool`: its name in the rules if not the function's."""
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             name = tool or function.__name__

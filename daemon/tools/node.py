@@ -1,5 +1,5 @@
-"""A process that calls tools as a node of its own on the broker, that a console shows, switches and tunes like a daemon;
-its run is recorded like a daemon's."""
+"""A process that calls tools as a node of its own on the broker, which a console shows, switches and tunes like a
+daemon; its run is recorded like a daemon's."""
 
 from __future__ import annotations
 
@@ -82,8 +82,12 @@ class Node:
         except (PolicyError, TunableError, KeyError, TypeError, ValueError) as error:
             ok, detail = False, f"{command.name}: {error}"
         if command.name != "watch":
-            told = {"id": command.id, "name": command.name, "by": command.by, "arguments": command.arguments}
-            self._report.tell(CommandReceived(t_ns=now_ns(), ok=ok, detail=detail, **told))
+            self._report.tell(
+                CommandReceived(
+                    t_ns=now_ns(), id=command.id, name=command.name, by=command.by, ok=ok, detail=detail,
+                    arguments=command.arguments,
+                )
+            )  # fmt: skip
         return Reply(id=command.id, state="done" if ok else "refused", detail=detail)
 
     def _carry_out(self, command: Command) -> str:

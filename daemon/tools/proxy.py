@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import structlog
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
@@ -22,7 +23,7 @@ from mcp_types import JSONRPCMessage
 
 from ..clock import now_ns
 from ..paths import Paths
-from ..rules_files import RulesFiles
+from ..rules_files import RulesFiles, read_rules_file
 from ..wire import BrokerAddress
 from .keeper import Keeper
 from .relay import Relay
@@ -48,12 +49,14 @@ async def serve(
     in words."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it quotes what it cannot read, secrets included
     report = Report(say)
-    keeper = Keeper(rules.read_text(encoding="utf-8"), report.tell)
+    keeper = Keeper(read_rules_file(rules), report.tell)
     files = RulesFiles({keeper.policy.name: str(rules)}, lambda _, text: keeper.policy.obey(text), report.tell, now_ns)
     async with AsyncExitStack() as stack:
         if broker is not None and paths is not None:
             from .node import Node
 
+            # Standard output is the client's.
+            structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
             known = Node(node, await broker(), paths, keeper, report)
             await stack.enter_async_context(known.running())
         files.look()

@@ -188,7 +188,7 @@ class Relay:
             del self._by_key[flight.ticket.key]
 
     def _learn_tools(self, result: dict[str, Any]) -> None:
-        """What the server says of its tools: a hint may propose a rule, and a rule that it contradicts does not hold."""
+        """What the server says of its tools: a hint may propose a rule; a rule it contradicts does not hold."""
         tools = result.get("tools")
         for tool in cast("list[Any]", tools) if isinstance(tools, list) else []:
             if isinstance(tool, dict):

@@ -32,7 +32,8 @@ def test_counts_and_the_latest_reasons_newest_first() -> None:
 def test_what_was_done_about_tool_calls() -> None:
     run = RunState()
     for what in ("asked", "stored", "answered", "answered"):
-        fold(run, e.ToolMemoized(t_ns=10**9, tool="search", what=what, agent="coder", saved_s=1.5 * (what == "answered")))
+        saved_s = 1.5 if what == "answered" else 0.0
+        fold(run, e.ToolMemoized(t_ns=10**9, tool="search", what=what, agent="coder", saved_s=saved_s))
     fold(run, e.ToolMemoized(t_ns=2 * 10**9, tool="now", what="off", agent="coder", why="it said two things"))
     assert door_words("memoization", run).splitlines() == [
         "memoization of tool calls: 1 asked, 1 stored, 2 answered, 1 off; 3.0 s of tools saved",

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from front_harness import stack
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_tools import MAX_USES, read_uses
-
 from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.events import ToolMemoized
 
@@ -88,6 +87,7 @@ JUNK = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([CHAT, MESSAGES, RESPONSES, "/generate"]), st.fixed_dictionaries({"messages": JUNK, "input": JUNK})
 )

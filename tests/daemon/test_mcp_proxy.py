@@ -1,4 +1,4 @@
-"""The real proxy before a real MCP server, over real pipes, with the SDK's own client: what passes, what is answered."""
+"""The real proxy before a real MCP server, over real pipes, with the SDK's own client: what passes and is answered."""
 
 from __future__ import annotations
 
@@ -120,14 +120,16 @@ def say(text):
 for line in sys.stdin:
     told = json.loads(line)
     if told.get("method") == "initialize":
-        result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "r", "version": "1"}}
+        who = {"name": "rough", "version": "1"}
+        result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": who}
         say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": result}))
     elif told.get("method") == "tools/list":
         say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": {"tools": []}}))
     elif told.get("method") == "tools/call":
         say("this is no JSON"); say('{"jsonrpc": "2.0"}'); say("[]")
         say(json.dumps({"jsonrpc": "2.0", "id": 10**6, "result": {}}))
-        say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": {"content": [], "structuredContent": {"n": 10**30}}}))
+        result = {"content": [], "structuredContent": {"n": 10**30}}
+        say(json.dumps({"jsonrpc": "2.0", "id": told["id"], "result": result}))
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.policies.canonical import NotCanonical, canonical
@@ -98,11 +98,13 @@ def shape(value: object) -> object:
     return type(value).__name__, repr(value)
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_equal_values_and_only_they_have_one_spelling(one: object, other: object) -> None:
     assert (canonical(one) == canonical(other)) == (shape(one) == shape(other))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=5), st.randoms())
 def test_the_order_of_keys_does_not_matter(told: dict[str, object], random: object) -> None:
     items = list(told.items())

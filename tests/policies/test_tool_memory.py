@@ -1,4 +1,4 @@
-"""What memory may answer: never after a change or ttl_s, never somebody else's, never a tool that contradicts itself."""
+"""What memory may answer: never after a change or ttl_s, never somebody else's, no tool that contradicts itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from radixdeck.policies.memo_rules import read_memo_rules
 from radixdeck.policies.tool_calls import Asked, ToolCall
-from radixdeck.policies.tool_changes import MAX_SETTLING, MAX_SUBJECTS
 from radixdeck.policies.tool_memory import ToolMemory
 
 LIMITS = {"max_entries": 100.0, "max_bytes": 1e6, "max_result_bytes": 1e5, "trials": 0.0, "audit_every": 1e9}
@@ -198,6 +197,7 @@ def test_new_rules_take_everything_and_know_what_is_under_way() -> None:
     assert hit(told.ask(call(), 4.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 300)), max_size=60), st.integers(1, 8))
 def test_it_stays_within_its_bounds(steps: list[tuple[int, int]], most: int) -> None:
     told = memory(max_entries=most, max_bytes=1000)
@@ -244,28 +244,14 @@ def test_a_change_of_one_thing_leaves_what_is_about_another() -> None:
     assert not hit(told.ask(call(n=1), 7.0))
 
 
-def test_too_many_changes_to_tell_apart_count_for_everything() -> None:
-    told = memory(PER)
-    asks(told, call(n=-1), 0.0)
-    for number in range(MAX_SETTLING + 1):
-        ticket = told.ask(call("write", n=number), 0.0).ticket
-        assert ticket is not None
-        told.called_off(ticket)
-    assert "called off" in asks(told, call(n=-1), 1.0).why
-    told.restart()
-    for number in range(MAX_SUBJECTS):
-        asks(told, call("write", n=number), 2.0)
-    asks(told, call(n=-1), 2.0)
-    assert hit(told.ask(call(n=-1), 3.0))
-
-
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(STEPS, st.integers(0, 1), st.integers(2, 9))
 def test_no_answer_is_ever_older_than_a_change(
     steps: list[tuple[str, str, int]], trials: int, audit_every: int
 ) -> None:
-    """Calls overlap in any way. What tools read changes at the start and at the end of each call that changes it: `write`
-    changes one number, `other` all of them; `read` reads one, `team_read` all, `any_read` what only `other` changes."""
+    """Calls overlap in any way. What tools read changes at the start and at the end of each call that changes it:
+    `write` changes one number, `other` all of them; `read` reads one, `team_read` all, `any_read` only what `other`
+    changes."""
     told, now_s = memory(PER, trials=trials, audit_every=audit_every), 0.0
     world = {"other": 0, 0: 0, 1: 0}
     running: list[tuple[Any, str, int, bytes]] = []
