@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from .bounded import Bounded
 from .doorkeeping import BaseDoorkeeper, DoorFact, Heard, Left, ToolUse
-from .events import ToolMemoized
+from .events import EngineEvent, EngineStarted, ToolMemoized
 from .memo_rules import MemoRules, read_memo_rules
 from .memo_watch import Watch, Watched
 from .parameters import Tunable
@@ -40,6 +40,9 @@ class Memoization(BaseDoorkeeper, BasePolicy):
         Tunable("audit_every", 20, 1, 1e9, "answers", "One in so many answers is asked of the tool all the same"),
         Tunable("propose_window_s", 60, 1, 86_400, "s", "Repeats within this time make a tool worth declaring"),
     )
+
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted,)
+    """Of the engine's events none is of use: one that comes once stands for none."""
 
     def __init__(self) -> None:
         super().__init__()
