@@ -1,4 +1,5 @@
-"""The command line: `radixdeck serve | console | web | replay | sessions | whatif | tail | act`. Imports come late."""
+"""The command line: `radixdeck serve | console | web | replay | sessions | whatif | tail | act | mcp-proxy`. Imports
+come late."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_tools import mcp_proxy
 from .cli_web import web
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def console(
 
 
 app.command()(web)
+app.command("mcp-proxy")(mcp_proxy)
 
 
 @app.command()

@@ -14,7 +14,11 @@ def door_words(policy: str, run: RunState) -> str:
     rulings = run.rulings.get(policy)
     if rulings is None:
         return ""
-    head = f"{policy} at the door: {rulings.held:,} held, {rulings.refused:,} refused"
+    if rulings.tools:
+        counts = ", ".join(f"{number:,} {what}" for what, number in rulings.tools.items())
+        head = f"{policy} of tool calls: {counts}; {seconds(rulings.saved_s)} of tools saved"
+    else:
+        head = f"{policy} at the door: {rulings.held:,} held, {rulings.refused:,} refused"
     if rulings.let_in:
         head += f", {rulings.let_in:,} let in (waited {seconds(rulings.held_s / rulings.let_in)} on average)"
     return "\n".join([head, *(_line(ruling) for ruling in reversed(rulings.recent[-SHOWN:]))])

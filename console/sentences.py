@@ -77,6 +77,13 @@ def _rules_read(event: e.RulesRead, run: RunState) -> str:
     return f"rules of {event.policy} in {event.path} {outcome}{_why(event.detail)}"
 
 
+def _tool_memoized(event: e.ToolMemoized, run: RunState) -> str:
+    whose = f" of {event.agent}" if event.agent else ""
+    more = f" ({count(event.results, 'result')})" if event.results else ""
+    more += f", {seconds(event.saved_s)} saved" if event.saved_s else ""
+    return f"{event.by}: tool {event.tool}{whose} {event.what}{more}{_why(event.why)}"
+
+
 def _first_token_sent(event: e.FirstTokenSent, run: RunState) -> str:
     return f"first token for {_asker(event.rid, run)} after {seconds(event.ttft_s)}"
 
@@ -237,6 +244,7 @@ WRITERS: dict[type[e.Event], Writer] = {
     e.RequestHeld: _request_held,
     e.RequestAdmitted: _request_admitted,
     e.RulesRead: _rules_read,
+    e.ToolMemoized: _tool_memoized,
     e.FirstTokenSent: _first_token_sent,
     e.RequestFinished: _request_finished,
     e.AgentSeen: _agent_seen,

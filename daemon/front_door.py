@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
-from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
+from radixdeck.policies.doorkeeping import Asked, Came, Entered, Heard, Left, Matched
 from radixdeck.policies.events import AnyEvent, PrefixMatched, RequestAdmitted, RequestFinished
 from radixdeck.policies.identity import Who
 
 from .front_asked import limit_output, read_asked
 from .front_errors import Refusal
 from .front_exchange import CLIENT_GONE, Reports
+from .front_tools import read_uses
 from .front_waiting import WaitingRoom
 
 MAX_REMEMBERED = 4_096
@@ -82,6 +83,12 @@ class Door:
             counts = {"prompt_tokens": event.prompt_tokens, "cached_tokens": event.cached_tokens}
             self._host.notice(Matched(t_s=event.t_ns / 1e9, asked=asked, **counts))
 
+    def hear(self, asked: Asked, body: dict[str, Any], to: Reports) -> None:
+        """Let who wants to know see the tool results that a request brings."""
+        if self._host.hears and (uses := read_uses(asked.route, body)):
+            for fact in self._host.hear(Heard(t_s=self._now_s, asked=asked, uses=uses)):
+                to.emit(fact)
+
     async def enter(self, asked: Asked, to: Reports) -> Ruling:
         """The ruling that lets the request in. Raises Refusal, or CancelledError if the caller goes away meanwhile."""
         came_s = self._now_s
@@ -130,6 +137,7 @@ class Passage:
     async def __aenter__(self) -> Passage:
         if self._door.guarded:
             asked = read_asked(self._route, self._body, self._who, self._rid, self._size_bytes)
+            self._door.hear(asked, self._body, self._to)
             ruling = await self._door.enter(asked, self._to)
             try:
                 self._cut(asked, ruling)

@@ -31,11 +31,12 @@ def policies_table(host: PolicyHost, state: RunState, now_s: float) -> PoliciesT
 
 
 def _with_rulings(info: PolicyInfo, state: RunState) -> PolicyInfo:
-    """What a policy decided at the door counts beside what it decided in the engine."""
+    """What a policy decided at the door and about tools counts beside what it decided in the engine."""
     rulings = state.rulings.get(info.name)
     if rulings is None:
         return info
-    return msgspec.structs.replace(info, decisions=info.decisions + rulings.held + rulings.refused)
+    decided = rulings.held + rulings.refused + sum(rulings.tools.values())
+    return msgspec.structs.replace(info, decisions=info.decisions + decided)
 
 
 def policy_info(facts: PolicyFacts) -> PolicyInfo:

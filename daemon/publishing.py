@@ -52,7 +52,7 @@ class Publisher:
     async def _events(self) -> None:
         while True:
             await asyncio.sleep(BATCH_PERIOD_S if self._watched else UNWATCHED_PERIOD_S)
-            self._send_events()
+            self.send_events()
 
     async def _tables(self) -> None:
         while True:
@@ -74,13 +74,14 @@ class Publisher:
                 self._journal.record_keyframe()
                 recorded_at, recorded_seq = now, self._journal.seq
 
-    def _send_events(self) -> None:
+    def send_events(self) -> None:
+        """Publish what happened since the last time."""
         while (batch := self._journal.take_batch()) is not None:
             self._mqtt.publish("events", batch)
 
     def _send_keyframe(self) -> None:
         # What the keyframe contains goes out first, so that no reader sees a number jump back.
-        self._send_events()
+        self.send_events()
         self._mqtt.publish("residency", self._journal.keyframe())
 
 

@@ -23,7 +23,7 @@ def checked_rules(files: Mapping[str, str]) -> None:
             made = create(policy)
             if not isinstance(made, Ruled):
                 raise RulesError("this policy takes no rules")
-            made.obey(_text(Path(path)))
+            made.obey(read_rules_file(Path(path)))
         except Exception as error:
             raise RulesError(f"rules of {policy} ({path}): {_words(error)}") from error
 
@@ -63,7 +63,7 @@ class RulesFiles:
     def _take(self, policy: str, path: Path) -> None:
         ok, detail = True, ""
         try:
-            self._obey(policy, _text(path))
+            self._obey(policy, read_rules_file(path))
         except Exception as error:  # whatever a file does to a reader, the daemon goes on
             ok, detail = False, _words(error)
         self._emit(RulesRead(t_ns=self._now_ns(), policy=policy, path=str(path), ok=ok, detail=detail))
@@ -74,8 +74,8 @@ def _words(error: Exception) -> str:
     return str(error) if expected else f"{type(error).__name__}: {error}"
 
 
-def _text(path: Path) -> str:
-    """Raises RulesError in words."""
+def read_rules_file(path: Path) -> str:
+    """The text of a file of rules. Raises RulesError in words."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -12,8 +12,8 @@ from contextlib import suppress
 import msgspec
 
 from .conflicts import rank
-from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Ruled, RulesError, Verdict
-from .events import AnyEvent, PolicyFailed, PolicySwitched, TunableChanged
+from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Heard, Hearer, Ruled, RulesError, Verdict
+from .events import AnyEvent, PolicyFailed, PolicySwitched, ToolMemoized, TunableChanged
 from .parameters import TunableError
 from .primitives import Policy
 from .registry import PolicyError, create
@@ -84,6 +84,21 @@ class DoorHost:
                 keeper.notice(fact)
             except Exception as error:
                 self._fail(name, keeper, "notice", error, fact.t_s)
+
+    @property
+    def hears(self) -> bool:
+        """Whether anybody learns from the tool results that requests bring."""
+        return any(hasattr(keeper, "hear") for _, keeper in self.on)  # asked at each request: isinstance is slow
+
+    def hear(self, heard: Heard) -> list[ToolMemoized]:
+        """Let every hearer learn from tool results; returns what they found out. Never raises."""
+        found: list[ToolMemoized] = []
+        for name, keeper in tuple(self.on):
+            try:
+                found += keeper.hear(heard) if isinstance(keeper, Hearer) else []
+            except Exception as error:
+                self._fail(name, keeper, "hear", error, heard.t_s)
+        return found
 
     def longest_hold_s(self, name: str) -> float:
         """How long this policy may hold one request."""

@@ -6,9 +6,11 @@ arrives as `now_s` and inside facts. It runs in the daemon only, and lives on wh
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
+
+from .events import ToolMemoized
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,23 @@ class Left(DoorFact, frozen=True, kw_only=True):
     output_tokens: int = 0
 
 
+class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call in a transcript with its result. `arguments`: as JSON has them, None if they were none; `result`: a
+    digest; `failed`: the transcript says that it is an error."""
+
+    call_id: str
+    tool: str
+    arguments: Any
+    result: bytes
+    failed: bool = False
+
+
+class Heard(DoorFact, frozen=True, kw_only=True):
+    """A request at the door brings the results of the tools that the answer before it called, each once."""
+
+    uses: tuple[ToolUse, ...]
+
+
 class RulesError(ValueError):
     """A policy's rules cannot be used. The message names the key and the line."""
 
@@ -111,6 +130,16 @@ class Ruled(Protocol):
 
     def obey(self, rules: str) -> None:
         """Follow these rules (the text of the file) from now on. Raises RulesError, and then keeps the former ones."""
+        ...
+
+
+@runtime_checkable
+class Hearer(Protocol):
+    """A policy that learns from the tool results in transcripts. Requests are looked through only while one is on."""
+
+    def hear(self, heard: Heard) -> list[ToolMemoized]:
+        """Learn from them; returns what it found out, to be published. May change the policy's own state, nothing else.
+        Budget: 20 microseconds a result."""
         ...
 
 

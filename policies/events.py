@@ -104,6 +104,30 @@ class RulesRead(Event, frozen=True, kw_only=True, tag="rules_read"):
     detail: str = ""
 
 
+class ToolMemoized(Event, frozen=True, kw_only=True, tag="tool_memoized"):
+    """What policy `by` did about a call of a tool, or found out about the tool.
+
+    answered: from memory (`saved_s`: what the tool took for it last); joined: it got the result of the same call that
+    was under way; asked: the tool itself was asked (`why`: what kept memory from answering); stored, confirmed,
+    refused: its result is kept, agrees with the one kept, is not kept; invalidated: it changes things, `results` are
+    forgotten; off: the tool is not answered any more; proposed: it would be worth declaring; worth: what answering it
+    would have saved. Arguments and results are never told.
+    """
+
+    tool: str
+    what: Literal[
+        "answered", "joined", "asked", "stored", "confirmed", "refused", "invalidated", "off", "proposed", "worth"
+    ]
+    agent: str = ""
+    session: str = ""
+    tenant: str = "default"
+    by: str = "memoization"
+    why: str = ""
+    saved_s: float = 0.0
+    results: int = 0
+    calls: int = 0
+
+
 class FirstTokenSent(Event, frozen=True, kw_only=True, tag="first_token_sent"):
     """The first content byte of a streamed answer left for the caller. `ttft_s`: since arrival, seconds."""
 
@@ -411,6 +435,7 @@ FrontEvent = (
     | RequestHeld
     | RequestAdmitted
     | RulesRead
+    | ToolMemoized
     | FirstTokenSent
     | RequestFinished
     | AgentSeen

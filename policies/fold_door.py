@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .events import Event, RequestAdmitted, RequestHeld, RequestRefused
+from .events import Event, RequestAdmitted, RequestHeld, RequestRefused, ToolMemoized
 from .run_state import Ruling, Rulings, RunState
 
 KEPT = 20
@@ -36,10 +36,30 @@ def note_refused(state: RunState, event: RequestRefused) -> None:
         _note(state, event.by, ruling).refused += 1
 
 
+UNTOLD = frozenset({"asked", "stored", "confirmed", "refused"})
+"""What is done about tool calls all the time: counted only."""
+
+
+def _tool(state: RunState, event: ToolMemoized) -> None:
+    rulings = state.rulings.setdefault(event.by, Rulings())
+    rulings.tools[event.what] = rulings.tools.get(event.what, 0) + 1
+    rulings.saved_s += event.saved_s
+    if event.what not in UNTOLD:
+        _note(state, event.by, Ruling(t_ns=event.t_ns, agent=event.agent, what=event.what, why=_about(event)))
+
+
+def _about(event: ToolMemoized) -> str:
+    return f"{event.tool}: {event.why}" if event.why else event.tool
+
+
 def _note(state: RunState, policy: str, ruling: Ruling) -> Rulings:
     rulings = state.rulings.setdefault(policy, Rulings())
     rulings.recent = [*rulings.recent[1 - KEPT :], ruling]
     return rulings
 
 
-HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {RequestHeld: _held, RequestAdmitted: _let_in}
+HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
+    RequestHeld: _held,
+    RequestAdmitted: _let_in,
+    ToolMemoized: _tool,
+}

@@ -24,6 +24,7 @@ BUILT_IN: dict[str, str] = {
     "kvflow": "baselines.kvflow:KvFlow",
     "lfu": "baselines.frequency:Lfu",
     "lru": "lru:Lru",
+    "memoization": "memoization:Memoization",
     "operator": "operator:Operator",
     "protect_shared": "baselines.protect_shared:ProtectShared",
     "safety": "safety:Safety",

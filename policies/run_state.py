@@ -6,8 +6,6 @@ hold nothing. JSON and back gives an equal state.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from .events import NO_NODE, Cause, Part, Role
@@ -149,11 +147,12 @@ class RequestView(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Ruling(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a policy did about a request at the door. `status`: what it was refused with, 0 if it was not."""
+    """What a policy did about a request at the door, or about a tool. `status`: what it was refused with, 0 if it was
+    not."""
 
     t_ns: int
     agent: str
-    what: Literal["held", "refused", "let in"]
+    what: str
     why: str
     rid: str = ""
     status: int = 0
@@ -161,13 +160,16 @@ class Ruling(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Rulings(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What one policy did at the door: counts, seconds that those it let in again had waited, and the last few."""
+    """What one policy did at the door: counts, seconds that those it let in again had waited, and the last few.
+    `tools`: what it did about tool calls, by what it was; `saved_s`: seconds that tools would have taken."""
 
     held: int = 0
     refused: int = 0
     let_in: int = 0
     held_s: float = 0.0
     recent: list[Ruling] = []
+    tools: dict[str, int] = {}
+    saved_s: float = 0.0
 
 
 class Totals(msgspec.Struct, kw_only=True, omit_defaults=True):

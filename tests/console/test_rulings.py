@@ -29,6 +29,20 @@ def test_counts_and_the_latest_reasons_newest_first() -> None:
     assert door_words("another", run) == ""
 
 
+def test_what_was_done_about_tool_calls() -> None:
+    run = RunState()
+    for what in ("asked", "stored", "answered", "answered"):
+        saved_s = 1.5 if what == "answered" else 0.0
+        fold(run, e.ToolMemoized(t_ns=10**9, tool="search", what=what, agent="coder", saved_s=saved_s))
+    fold(run, e.ToolMemoized(t_ns=2 * 10**9, tool="now", what="off", agent="coder", why="it said two things"))
+    assert door_words("memoization", run).splitlines() == [
+        "memoization of tool calls: 1 asked, 1 stored, 2 answered, 1 off; 3.0 s of tools saved",
+        "00:00:02.0  coder off: now: it said two things",
+        "00:00:01.0  coder answered: search",
+        "00:00:01.0  coder answered: search",
+    ]
+
+
 def test_only_the_last_few_are_kept() -> None:
     run = RunState()
     for number in range(3 * KEPT):

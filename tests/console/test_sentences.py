@@ -106,6 +106,10 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         e.RulesRead(t_ns=1, policy="safety", path="safety.toml", ok=False, detail="line 3: tools: no list"),
         "rules of safety in safety.toml cannot be used, the former ones hold: line 3: tools: no list",
     ),
+    "tool_memoized": (
+        e.ToolMemoized(t_ns=1, tool="search", what="answered", agent="coder", saved_s=2.0),
+        "memoization: tool search of coder answered, 2.0 s saved",
+    ),
     "tool_called": (
         e.ToolCalled(t_ns=1, rid="r1", agent="coder", session="s1", tools=("search", "run")),
         "coder calls search, run in s1: it will most likely be back",

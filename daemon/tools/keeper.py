@@ -1,0 +1,103 @@
+"""A memory of tool results in a process that calls tools: the policy with a clock, every decision told as a fact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
+from radixdeck.policies.memoization import Memoization
+from radixdeck.policies.parameters import TunableError
+from radixdeck.policies.tool_calls import Asked, Kept, Ticket, ToolCall
+
+from ..clock import now_ns
+
+Emit = Callable[[ToolMemoized], None]
+
+
+class Keeper:
+    """`rules`: the text of the policy's file; `emit` is told of everything; `clock` counts seconds and never goes back.
+
+    `on`: while it is not, every call goes to its tool, and nothing is remembered. Raises RulesError if the rules cannot
+    be used, TunableError for a bad tunable.
+    """
+
+    def __init__(
+        self,
+        rules: str,
+        emit: Emit = lambda fact: None,
+        tunables: dict[str, float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.on = True
+        self.policy = Memoization()
+        for name, value in (tunables or {}).items():
+            self.policy.tunables.set(name, value)
+        self.policy.obey(rules)
+        self.clock = clock
+        self._emit = emit
+
+    def ask(self, call: ToolCall) -> Asked:
+        """See ToolMemory.ask. A call that changes things is told to memory even while it is off."""
+        asked = self.policy.memory.ask(call, self.clock())
+        if not self.on and (asked.ticket is None or asked.ticket.key is not None):
+            return Asked(ticket=Ticket(tool=call.tool), why="memoization is off")
+        if asked.ticket is None:
+            self._tell(call, "answered", saved_s=asked.took_s)
+        elif asked.forgotten:
+            self._tell(call, "invalidated", why="it is called", results=asked.forgotten)
+        return asked
+
+    def goes(self, call: ToolCall, asked: Asked) -> None:
+        """The call goes to its tool."""
+        self._tell(call, "asked", why=asked.why)
+
+    def joined(self, call: ToolCall, took_s: float) -> None:
+        """The call got the result of the same one that was under way."""
+        self._tell(call, "joined", saved_s=took_s)
+
+    def answered(self, call: ToolCall, ticket: Ticket, value: bytes | None, proof: bytes | None = None) -> Kept:
+        """See ToolMemory.answered."""
+        kept = self.policy.memory.answered(ticket, value, self.clock(), proof)
+        if kept.what != "left":
+            self._tell(call, kept.what, why=kept.why, results=kept.forgotten)
+        elif kept.forgotten:
+            self._tell(call, "invalidated", why="it has been called", results=kept.forgotten)
+        return kept
+
+    def called_off(self, ticket: Ticket) -> None:
+        """See ToolMemory.called_off."""
+        self.policy.memory.called_off(ticket)
+
+    def switch_off(self, tool: str, why: str) -> None:
+        """Answer this tool no more."""
+        if tool not in self.policy.memory.off:
+            self.policy.memory.switch_off(tool, why)
+            self._tell(ToolCall(tool=tool), "off", why=why)
+
+    def forget_all(self, why: str) -> None:
+        """Something changed that no call tells of."""
+        if gone := self.policy.memory.forget_all():
+            self._tell(ToolCall(tool="*"), "invalidated", why=why, results=gone)
+
+    def propose(self, tool: str, why: str) -> None:
+        """Say that a tool might be declared read-only."""
+        self._tell(ToolCall(tool=tool), "proposed", why=why)
+
+    def heed(self, event: PolicySwitched | TunableChanged) -> None:
+        """Follow an order; one that is about another policy, or that cannot be followed, changes nothing."""
+        if event.policy != self.policy.name:
+            return
+        if isinstance(event, PolicySwitched):
+            self.on = event.enabled
+            self.policy.memory.forget_all()
+            return
+        try:
+            self.policy.tunables.set(event.name, event.value)
+        except TunableError:
+            return
+
+    def _tell(self, call: ToolCall, what: Any, **more: Any) -> None:
+        who = {"agent": call.agent, "session": call.session, "tenant": call.tenant}
+        self._emit(ToolMemoized(t_ns=now_ns(), tool=call.tool, what=what, **who, **more))

@@ -1,0 +1,110 @@
+"""A process that calls tools as a node of its own on the broker, which a console shows, switches and tunes like a
+daemon; its run is recorded like a daemon's."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from radixdeck.policies.events import CommandReceived, PolicySwitched, TunableChanged
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.memoization import Memoization
+from radixdeck.policies.parameters import TunableError
+from radixdeck.policies.registry import PolicyError
+from radixdeck.storage.files import run_path
+from radixdeck.storage.recorder import Recorder, RunInfo
+
+from ..clock import now_ns
+from ..journal import Journal
+from ..mqtt import MqttLink
+from ..paths import Paths
+from ..publishing import Publisher
+from ..wire import BrokerAddress, Command, Reply, Status
+from .keeper import Keeper
+from .report import Report
+
+NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune and watch"
+
+
+class Node:
+    """A node on the broker: publishes the journal, and hands orders to the keeper."""
+
+    def __init__(self, name: str, address: BrokerAddress, paths: Paths, keeper: Keeper, report: Report) -> None:
+        """Raises StorageError if the recording cannot be begun, ValueError if the name cannot be a node's."""
+        self._keeper, self._report = keeper, report
+        started_ns, run = now_ns(), f"{name}-{uuid.uuid4().hex[:8]}"
+        info = RunInfo(
+            run=run, node=name, started_ns=started_ns, version=importlib.metadata.version("radixdeck"), model="",
+            config={"mcp_proxy": True},
+        )  # fmt: skip
+        self._recorder = Recorder(run_path(paths.runs, name, started_ns), info)
+        self._journal = Journal(run, self._recorder)
+        self._host = PolicyHost([Memoization.name])
+        self._mqtt = MqttLink(address, name, self._ordered)
+        self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder)
+        self._status = Status(
+            node=name, online=True, run=run, state="ready", detail="MCP proxy, no engine", version=info.version,
+            recording=str(self._recorder.path), started_ns=started_ns,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """On the broker for the length of the block."""
+        self._report.also = self._journal.append
+        self._mqtt.publish("status", msgspec.json.encode(self._status), retain=True)
+        self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=True, by="proxy"))
+        loops = [self._recorder.run, self._mqtt.run, *self._publisher.loops().values()]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(loop()) for loop in loops]
+        try:
+            yield
+        finally:
+            self._publisher.send_events()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._recorder.close()
+
+    def _tell(self, fact: PolicySwitched | TunableChanged) -> None:
+        self._keeper.heed(fact)
+        self._host.observe(fact)
+        self._report.tell(fact)
+
+    async def _ordered(self, command: Command) -> Reply:
+        try:
+            detail = self._carry_out(command)
+            ok = True
+        except (PolicyError, TunableError, KeyError, TypeError, ValueError) as error:
+            ok, detail = False, f"{command.name}: {error}"
+        if command.name != "watch":
+            self._report.tell(
+                CommandReceived(
+                    t_ns=now_ns(), id=command.id, name=command.name, by=command.by, ok=ok, detail=detail,
+                    arguments=command.arguments,
+                )
+            )  # fmt: skip
+        return Reply(id=command.id, state="done" if ok else "refused", detail=detail)
+
+    def _carry_out(self, command: Command) -> str:
+        """What was done, in words. Raises what an argument of the wrong kind raises."""
+        told = command.arguments
+        who = {"by": command.by, "why": command.why}
+        match command.name:
+            case "watch":
+                self._publisher.watch(resync=bool(told.get("resync")))
+                return "watching"
+            case "policy" if told.get("name") == Memoization.name and isinstance(told.get("enabled"), bool):
+                self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=told["enabled"], **who))
+                return f"{Memoization.name} {'on' if told['enabled'] else 'off'}"
+            case "tune":
+                policy, name, value = str(told["policy"]), str(told["name"]), float(told["value"])
+                self._host.check_tune(policy, name, value)
+                self._tell(TunableChanged(t_ns=now_ns(), policy=policy, name=name, value=value, **who))
+                return f"{policy}.{name} = {value:g}"
+            case _:
+                raise ValueError(NO_ENGINE)

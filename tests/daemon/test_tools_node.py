@@ -1,0 +1,81 @@
+"""A process that calls tools, as others see it on a real broker: its facts, its recording, and orders to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from brokers import Raw, open_raw
+
+from radixdeck.daemon.paths import home_of
+from radixdeck.daemon.tools.keeper import Keeper
+from radixdeck.daemon.tools.node import Node
+from radixdeck.daemon.tools.report import Report
+from radixdeck.daemon.wire import ROOT, BrokerAddress, EventBatch, Reply, Status
+from radixdeck.policies.events import CommandReceived, PolicySwitched, ToolMemoized, decode
+from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.storage.session import open_session
+
+HERE = f"{ROOT}/mcp-coder"
+RULES = "[tools.get]\nread_only = true\nttl_s = 60\n"
+
+
+async def order(raw: Raw, number: int, order_name: str, /, **arguments: Any) -> Reply:
+    told = {"id": f"c{number}", "client": "me", "name": order_name, "arguments": arguments}
+    await raw.publish(f"{HERE}/command", msgspec.json.encode(told))
+    return msgspec.json.decode((await raw.next()).payload, type=Reply)
+
+
+async def test_it_is_a_node_like_any_other(broker: BrokerAddress, tmp_path: Path) -> None:
+    report = Report(lambda words: None)
+    keeper = Keeper(RULES, report.tell, {"trials": 0})
+    node = Node("mcp-coder", broker, home_of(str(tmp_path)), keeper, report)
+    async with open_raw(broker, f"{HERE}/events") as events:
+        async with node.running(), open_raw(broker, f"{HERE}/status") as status:
+            while not (told := msgspec.json.decode((await status.next()).payload, type=Status)).run:
+                pass
+            assert (told.online, told.detail) == (True, "MCP proxy, no engine")
+            async with open_raw(broker, f"{HERE}/reply/me") as raw:
+                call = ToolCall(tool="get", agent="coder")
+                for _ in range(2):
+                    asked = keeper.ask(call)
+                    if asked.ticket is not None:
+                        keeper.goes(call, asked)
+                        keeper.answered(call, asked.ticket, b"1")
+                tuned = await order(raw, 1, "tune", policy="memoization", name="trials", value=5)
+                assert (tuned.state, keeper.policy.tunables["trials"]) == ("done", 5)
+                assert (await order(raw, 2, "tune", policy="memoization", name="trials", value=-5)).state == "refused"
+                off = await order(raw, 3, "policy", name="memoization", enabled=False)
+                assert (off.state, keeper.on) == ("done", False)
+                for number, (name, told_too) in enumerate([("flush", {}), ("tune", {}), ("policy", {"name": "lru"})]):
+                    assert (await order(raw, 10 + number, name, **told_too)).state == "refused"
+        seen = [event async for event in all_until_off(events)]
+    assert [event.what for event in seen if isinstance(event, ToolMemoized)] == ["asked", "stored", "answered"]
+    (recording,) = (tmp_path / "runs").glob("*.db")
+    with open_session(recording) as session:
+        kept = [event for _, event in session.events(0, 100)]
+    assert [type(event) for event in kept[: len(seen)]] == [type(event) for event in seen]
+    assert sum(isinstance(event, CommandReceived) for event in kept) == 6
+
+
+async def all_until_off(raw: Raw) -> Any:
+    """The node's events in order, up to its being switched off."""
+    while True:
+        for event in msgspec.json.decode((await raw.next()).payload, type=EventBatch).events:
+            known = decode(event)
+            yield known
+            if isinstance(known, PolicySwitched) and not known.enabled:
+                return
+
+
+async def test_what_a_proxy_says_at_the_end() -> None:
+    said: list[str] = []
+    report = Report(said.append)
+    for what in ("asked", "stored", "answered", "joined", "off"):
+        report.tell(ToolMemoized(t_ns=1, tool="get", what=what, why="so", saved_s=0.25 * (what == "answered")))
+    assert said == ["tool get off: so"]
+    assert report.summary() == (
+        "2 of 3 tool calls answered from memory, 0.2 s of tools saved; 1 results kept, 0 times something changed, "
+        "1 tools off"
+    )
