@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from random import Random
 
+import msgspec
+
+from .drive import Outcome
 from .policy_case import PolicyCase
-from .policy_measures import LATENCY_P50, REQUESTS_PER_S, TTFT_P50, Floor
-from .prompts import remark
-from .workloads import Turn
+from .policy_measures import (
+    HIT_RATE,
+    LATENCY_P50,
+    REQUESTS_PER_S,
+    TTFT_MEAN,
+    TTFT_P50,
+    TTFT_P99,
+    Floor,
+    Measure,
+    ttft_percentile,
+)
+from .prompts import material, remark, system_prompt
+from .workloads import Turn, WorkloadSpec, generate
+
+# ---- safety ----------------------------------------------------------------------------------------------------------
 
 SAFETY_RULES = """
 [everybody]
@@ -44,4 +60,114 @@ SAFETY = (
     ),
 )
 
-CASES: dict[str, tuple[PolicyCase, ...]] = {"safety": SAFETY}
+# ---- fairness --------------------------------------------------------------------------------------------------------
+
+POLITE = 3
+GREEDY_SESSIONS = 12
+
+
+def one_greedy(seed: int, requests: int) -> list[Turn]:
+    """One agent with twelve requests under way at any time, each with a page of its own, beside three agents that ask
+    one short thing after the other. A seventh of the requests are theirs, so that they are through first."""
+    rng = Random(f"greedy {seed}")
+    turns: list[Turn] = []
+    for number in range(POLITE):
+        agent = f"polite-{number}"
+        system = {"role": "system", "content": system_prompt(rng, agent, 300)}
+        for _ in range(max(2, requests // 7 // POLITE)):
+            messages = [system, {"role": "user", "content": remark(rng, 60)}]
+            turns.append(Turn(session=agent, agent=agent, messages=messages, think_s=0.3))
+    for number in range(requests - len(turns)):
+        page = {"role": "user", "content": f"Read this:\n{material(rng, 700)}"}
+        turns.append(Turn(session=f"greedy-{number % GREEDY_SESSIONS}", agent="greedy", messages=[page]))
+    return turns
+
+
+def _share_while_others_ask(whose: str) -> Callable[[Sequence[Outcome], float], float]:
+    """Percent of the tokens computed until everybody else was through."""
+
+    def read(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+        ends = [(o.start_s + o.latency_s, o) for o in outcomes]
+        until_s = max((end for end, o in ends if not o.agent.startswith(whose)), default=0.0)
+        work = [(o.agent, o.prompt_tokens - o.cached_tokens + o.output_tokens) for end, o in ends if end <= until_s]
+        return 100 * sum(tokens for agent, tokens in work if agent.startswith(whose)) / max(1, sum(n for _, n in work))
+
+    return read
+
+
+POLITE_P50 = Measure("polite TTFT p50", "ms", ttft_percentile(50), whose="polite")
+POLITE_P95 = Measure("polite TTFT p95", "ms", ttft_percentile(95), whose="polite")
+GREEDY_P50 = Measure("greedy TTFT p50", "ms", ttft_percentile(50), whose="greedy")
+GREEDY_SHARE = Measure("greedy's share", "points", _share_while_others_ask("greedy"))
+
+FAIRNESS = (
+    PolicyCase(
+        name="one greedy agent",
+        says="who asks one thing at a time does not wait behind twelve of another, and nobody computes less",
+        turns=one_greedy,
+        requests=120,
+        sessions=POLITE + GREEDY_SESSIONS,
+        kv_tokens=32_768,
+        tunables={"places": 2.0},
+        measures=(POLITE_P50, POLITE_P95, GREEDY_P50, GREEDY_SHARE, REQUESTS_PER_S),
+        floors=(Floor(measure=POLITE_P95.name, most=-50.0), Floor(measure=REQUESTS_PER_S.name, least=-5.0)),
+        holds=True,
+    ),
+)
+
+# ---- admission -------------------------------------------------------------------------------------------------------
+
+ADMISSION_KV_TOKENS = 10_000
+MANY, FEW = 8, 3
+"""Sessions whose histories, when they are at their longest, fill ADMISSION_KV_TOKENS beside both anchors."""
+SMALL = WorkloadSpec(
+    agents=2, topology="random", style="private", think_s=(0.2, 1.0), anchor_tokens=(250, 400),
+    task_tokens=(20, 60), remark_tokens=(15, 40), material_tokens=(60, 140),
+)  # fmt: skip
+LARGE = msgspec.structs.replace(
+    SMALL, anchor_tokens=(500, 900), task_tokens=(40, 120), remark_tokens=(30, 90), material_tokens=(150, 350)
+)
+"""Two agents that take turns, each with a history of its own that grows by a tool's result each time."""
+MORE_HITS = Floor(measure=HIT_RATE.name, change="difference", least=10.0)
+"""Floors were set on the tuning seeds."""
+
+
+def _open_at_once(spec: WorkloadSpec, sessions: int) -> Callable[[int, int], list[Turn]]:
+    return lambda seed, requests: generate(
+        msgspec.structs.replace(spec, seed=seed, requests=requests, sessions=sessions)
+    )
+
+
+def _overload(
+    times: int, says: str, *floors: Floor, spec: WorkloadSpec = SMALL, fit: int = MANY, requests: int = 200
+) -> PolicyCase:
+    return PolicyCase(
+        name=f"{times}x" + (", few and large" if spec is LARGE else ""),
+        says=says,
+        turns=_open_at_once(spec, times * fit),
+        requests=requests,
+        sessions=times * fit,
+        kv_tokens=ADMISSION_KV_TOKENS,
+        measures=(HIT_RATE, REQUESTS_PER_S, TTFT_MEAN, TTFT_P50, TTFT_P99),
+        floors=floors,
+    )
+
+
+ADMISSION = (
+    _overload(1, "where everything just fits it costs nothing", Floor(measure=REQUESTS_PER_S.name, least=-5.0)),
+    _overload(
+        2, "sessions find what they left, and more are served", MORE_HITS,
+        Floor(measure=REQUESTS_PER_S.name, least=15.0),
+    ),
+    _overload(
+        4, "the same, at the price of a wait before a session's first answer, 60 s at most", MORE_HITS,
+        Floor(measure=REQUESTS_PER_S.name, least=15.0),
+        Floor(measure=TTFT_P99.name, change="difference", most=60_000.0),
+    ),
+    _overload(
+        2, "the same where the cache has room for three sessions only", MORE_HITS,
+        Floor(measure=REQUESTS_PER_S.name, least=10.0), spec=LARGE, fit=FEW, requests=100,
+    ),
+)  # fmt: skip
+
+CASES: dict[str, tuple[PolicyCase, ...]] = {"admission": ADMISSION, "fairness": FAIRNESS, "safety": SAFETY}
