@@ -117,57 +117,57 @@ FAIRNESS = (
 
 # ---- admission -------------------------------------------------------------------------------------------------------
 
-ADMISSION_KV_TOKENS = 10_000
-MANY, FEW = 8, 3
-"""Sessions whose histories, when they are at their longest, fill ADMISSION_KV_TOKENS beside both anchors."""
-SMALL = WorkloadSpec(
-    agents=2, topology="random", style="private", think_s=(0.2, 1.0), anchor_tokens=(250, 400),
-    task_tokens=(20, 60), remark_tokens=(15, 40), material_tokens=(60, 140),
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """So many `sessions`, when they are at their longest, fill the cache beside both anchors."""
+
+    spec: WorkloadSpec
+    sessions: int
+    kv_tokens: int
+
+
+LARGE = WorkloadSpec(
+    agents=2, topology="random", style="private", think_s=(0.2, 1.0), anchor_tokens=(500, 900), task_tokens=(40, 120),
+    remark_tokens=(30, 90), material_tokens=(150, 350),
 )  # fmt: skip
-LARGE = msgspec.structs.replace(
-    SMALL, anchor_tokens=(500, 900), task_tokens=(40, 120), remark_tokens=(30, 90), material_tokens=(150, 350)
-)
 """Two agents that take turns, each with a history of its own that grows by a tool's result each time."""
+SMALL = msgspec.structs.replace(
+    LARGE, anchor_tokens=(250, 400), task_tokens=(20, 60), remark_tokens=(15, 40), material_tokens=(60, 140)
+)
+MANY = Room(spec=LARGE, sessions=6, kv_tokens=20_000)
+FEW = Room(spec=LARGE, sessions=3, kv_tokens=10_000)
+SHORT = Room(spec=SMALL, sessions=8, kv_tokens=10_000)
 MORE_HITS = Floor(measure=HIT_RATE.name, change="difference", least=10.0)
+BOUNDED = Floor(measure=TTFT_P99.name, change="difference", most=60_000.0)
 """Floors were set on the tuning seeds."""
 
 
-def _open_at_once(spec: WorkloadSpec, sessions: int) -> Callable[[int, int], list[Turn]]:
-    return lambda seed, requests: generate(
-        msgspec.structs.replace(spec, seed=seed, requests=requests, sessions=sessions)
-    )
-
-
-def _overload(
-    times: int, says: str, *floors: Floor, spec: WorkloadSpec = SMALL, fit: int = MANY, requests: int = 200
-) -> PolicyCase:
+def _overload(times: int, room: Room, requests: int, says: str, *floors: Floor) -> PolicyCase:
+    sessions = times * room.sessions
+    spec = msgspec.structs.replace(room.spec, sessions=sessions)
+    note = ", short prompts" if room is SHORT else ", few sessions" if room is FEW else ""
     return PolicyCase(
-        name=f"{times}x" + (", few and large" if spec is LARGE else ""),
+        name=f"{times}x{note}",
         says=says,
-        turns=_open_at_once(spec, times * fit),
+        turns=lambda seed, requests: generate(msgspec.structs.replace(spec, seed=seed, requests=requests)),
         requests=requests,
-        sessions=times * fit,
-        kv_tokens=ADMISSION_KV_TOKENS,
+        sessions=sessions,
+        kv_tokens=room.kv_tokens,
         measures=(HIT_RATE, REQUESTS_PER_S, TTFT_MEAN, TTFT_P50, TTFT_P99),
         floors=floors,
     )
 
 
+def _faster(percent: float) -> Floor:
+    return Floor(measure=REQUESTS_PER_S.name, least=percent)
+
+
 ADMISSION = (
-    _overload(1, "where everything just fits it costs nothing", Floor(measure=REQUESTS_PER_S.name, least=-5.0)),
-    _overload(
-        2, "sessions find what they left, and more are served", MORE_HITS,
-        Floor(measure=REQUESTS_PER_S.name, least=15.0),
-    ),
-    _overload(
-        4, "the same, at the price of a wait before a session's first answer, 60 s at most", MORE_HITS,
-        Floor(measure=REQUESTS_PER_S.name, least=15.0),
-        Floor(measure=TTFT_P99.name, change="difference", most=60_000.0),
-    ),
-    _overload(
-        2, "the same where the cache has room for three sessions only", MORE_HITS,
-        Floor(measure=REQUESTS_PER_S.name, least=10.0), spec=LARGE, fit=FEW, requests=100,
-    ),
-)  # fmt: skip
+    _overload(1, MANY, 160, "where everything just fits it costs nothing", _faster(-5)),
+    _overload(2, MANY, 160, "sessions find what they left, and more are served", MORE_HITS, _faster(15), BOUNDED),
+    _overload(4, MANY, 160, "the same, at the price of a wait of 60 s at most", MORE_HITS, _faster(15), BOUNDED),
+    _overload(2, FEW, 100, "the same where the cache has room for three", MORE_HITS, _faster(10), BOUNDED),
+    _overload(4, SHORT, 200, "it does no harm where a hit saves little", MORE_HITS, _faster(-5), BOUNDED),
+)
 
 CASES: dict[str, tuple[PolicyCase, ...]] = {"admission": ADMISSION, "fairness": FAIRNESS, "safety": SAFETY}

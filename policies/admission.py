@@ -3,7 +3,8 @@
 When more sessions take turns than the KV cache has room for, each finds its history evicted when it comes back, and
 the engine computes nearly all of it again. So a session is let in when what it is expected to take in the end fits
 beside what those take that are in, or when the engine would have nothing to do; and once it is in, its requests pass.
-Who waits longest goes next. A session gives up its place when it ends, or is silent for longer than is usual after a
+Who waits longest goes next. What room there is, is learned: it grows while sessions find again what they left, and
+shrinks when they do not. A session gives up its place when it ends, or is silent for longer than is usual after a
 request of that agent. If those that are in outgrow the room, the youngest of them that pause wait at the door when
 they come back, ahead of the others.
 
@@ -31,6 +32,10 @@ MAX_REMEMBERED = 4_096
 """Sessions without a place that are remembered, so that their return teaches how long pauses are."""
 TOO_FULL = 1.1
 """Share of the room beyond which sessions that are in are asked to wait after all."""
+GROWTH, SHRINKING = 0.02, 0.8
+LEAST_SHARE, MOST_SHARE = 0.5, 3.0
+"""The room grows by so much of itself with each session that finds what it left, and shrinks to so much with each that
+finds less than half of it, as TCP does with its window: how much fits depends on what else goes on in the cache."""
 
 
 class Admission(BaseDoorkeeper, BasePolicy):
@@ -40,7 +45,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
     doc: ClassVar[str] = "Whole sessions wait at the door while those that are in fill the cache."
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("kv_tokens", 0.0, 0.0, 1e9, "tokens", "Size of the cache; 0: as the engine says"),
-        Tunable("fill", 0.8, 0.1, 10.0, "", "Share of the cache that sessions may fill"),
+        Tunable("fill", 0.8, 0.1, 10.0, "", "Share of the cache that sessions may fill at first"),
         Tunable("foresight", 1.0, 0.0, 1.0, "", "Share of the growth to come for which room is kept"),
         Tunable("busy", 1.0, 0.0, 4096.0, "requests", "While fewer are under way the next comes in, room or not"),
         Tunable("pause_s", 30.0, 0.0, 3600.0, "s", "A session that is silent for this long has lost its place"),
@@ -56,12 +61,13 @@ class Admission(BaseDoorkeeper, BasePolicy):
         self._first: Session | None = None
         self._gone: Bounded[str, Session] = Bounded(MAX_REMEMBERED)
         self._came = 0
+        self.share = 1.0
         self._under_way: set[str] = set()
 
     @property
     def room_tokens(self) -> float:
-        """What sessions may fill; 0 while nobody knows."""
-        return self.tunables["fill"] * (self.tunables["kv_tokens"] or self.capacity_tokens)
+        """What sessions may fill as things are; 0 while nobody knows."""
+        return self.tunables["fill"] * self.share * (self.tunables["kv_tokens"] or self.capacity_tokens)
 
     def observe(self, event: EngineEvent) -> None:
         match event:
@@ -169,7 +175,17 @@ class Admission(BaseDoorkeeper, BasePolicy):
         self.inside.anchored(asked.agent, fact.anchor_tokens)
         session = self.inside.sessions.get(asked.session)
         if session is not None and asked.rid in session.under_way:
+            self._adapt(session, fact)
             self.inside.take(session, asked.agent, fact.prompt_tokens, self._foresight)
+
+    def _adapt(self, session: Session, fact: Matched) -> None:
+        """More room for all while sessions that kept their place find what they left, less when they do not."""
+        left = session.paths.get(fact.asked.agent, 0)
+        if not left or not session.stayed:
+            return
+        found = fact.cached_tokens - self.inside.anchor(fact.asked.agent)
+        share = self.share + GROWTH if 2 * found >= left else self.share * SHRINKING
+        self.share = min(MOST_SHARE, max(LEAST_SHARE, share))
 
     def _leave(self, fact: Left) -> None:
         asked = fact.asked

@@ -10,6 +10,8 @@ MAX_AGENTS = 1_024
 GAP_GAIN, SPREAD_GAIN, RETURN_GAIN = 1 / 8, 1 / 4, 1 / 4
 SPREADS = 4.0
 """Patience is the mean pause and so many mean deviations, as TCP waits for an acknowledgement."""
+LEAST_S = 0.1
+"""Patience with an agent whose sessions come back at all."""
 ENOUGH = 4
 """Pauses seen before they are believed."""
 HARDLY_EVER = 0.1
@@ -65,7 +67,7 @@ class Returns:
             habit = self._all
         if habit.seen < ENOUGH:
             return most_s
-        return min(most_s, habit.gap_s + SPREADS * habit.spread_s)
+        return min(most_s, max(LEAST_S, habit.gap_s + SPREADS * habit.spread_s))
 
     def _of(self, agent: str) -> _Habit:
         return self._habits.get(agent) or self._habits.put(agent, _Habit())

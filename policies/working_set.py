@@ -18,7 +18,8 @@ Rank = tuple[float, int]
 class Session(msgspec.Struct, eq=False):
     """`agent`: who asked first. `paths`: tokens that each of its agents' last request held, without the anchor.
     `waiting`, `under_way`: its requests at the door and in the engine. `rank`: its place among those who wait, lowest
-    first; `since_s`: when it began to wait. `silent_s`: when it has been silent for too long."""
+    first; `since_s`: when it began to wait. `stayed`: it has had its place since its last answer. `silent_s`: when it
+    has been silent for too long. `reserved`, `counted`: what the working set has it down for."""
 
     name: str
     agent: str
@@ -33,6 +34,7 @@ class Session(msgspec.Struct, eq=False):
     reserved: float = 0.0
     counted: int = 0
     placed: bool = False
+    stayed: bool = False
     pushed_out: bool = False
     ended: bool = False
 
@@ -103,7 +105,7 @@ class WorkingSet:
 
     def drop(self, session: Session) -> None:
         """It has none any more."""
-        session.placed = False
+        session.placed = session.stayed = False
         del self.sessions[session.name]
         self._counted -= session.counted
         self._reserved -= session.reserved
@@ -157,7 +159,7 @@ class WorkingSet:
 
     def silent_from(self, session: Session, at_s: float) -> None:
         """An idle session has lost its place at `at_s`, if it is still idle then."""
-        session.silent_s = at_s
+        session.silent_s, session.stayed = at_s, True
         self._pushes += 1
         heapq.heappush(self._silent, (at_s, self._pushes, session))
 

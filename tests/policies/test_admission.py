@@ -266,6 +266,40 @@ def test_a_session_that_said_it_was_over_begins_anew(agent: str) -> None:
     assert b.policy.inside.tokens == 50
 
 
+def find_again(b: Bench, session: str, cached: int) -> None:
+    """A request of 100 tokens, of which the engine finds so many in its cache."""
+    asked = b.enter(b.come(session, 100))
+    b.policy.notice(Matched(t_s=b.now_s, asked=asked, prompt_tokens=100, cached_tokens=cached))
+    b.leave(asked, 100)
+
+
+def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they_do_not() -> None:
+    b = Bench()
+    find_again(b, "one", 0)
+    assert b.policy.room_tokens == 1_000  # nobody left anything there yet
+    for _ in range(5):
+        find_again(b, "one", 90)
+    assert b.policy.room_tokens == pytest.approx(1_100)
+    find_again(b, "one", 30)
+    assert b.policy.room_tokens == pytest.approx(880)
+    for _ in range(20):
+        find_again(b, "one", 0)
+    assert b.policy.room_tokens == 500
+    for _ in range(500):
+        find_again(b, "one", 100)
+    assert b.policy.room_tokens == 3_000
+
+
+def test_who_had_no_place_meanwhile_says_nothing_about_the_room() -> None:
+    b = Bench(pause_s=1.0)
+    find_again(b, "one", 0)
+    b.now_s = 50.0
+    find_again(b, "other", 0)
+    assert b.inside == {"other"}
+    find_again(b, "one", 0)
+    assert b.policy.room_tokens == 1_000
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["come", "enter", "leave", "go away", "end", "match", "wait"]), st.integers(0, 7)),
     max_size=120,
