@@ -29,7 +29,3 @@ class PolicyCase:
     rules: str = ""
     beside: tuple[str, ...] = ("kv_caching",)
     holds: bool | None = None
-
-    def measure(self, name: str) -> Measure:
-        """The measure of this name. Raises KeyError."""
-        return {measure.name: measure for measure in self.measures}[name]
