@@ -32,10 +32,11 @@ MAX_REMEMBERED = 4_096
 """Sessions without a place that are remembered, so that their return teaches how long pauses are."""
 TOO_FULL = 1.1
 """Share of the room beyond which sessions that are in are asked to wait after all."""
-GROWTH, SHRINKING = 0.02, 0.8
+GROWTH, SHRINKING = 0.01, 0.8
 LEAST_SHARE, MOST_SHARE = 0.5, 3.0
-"""The room grows by so much of itself with each session that finds what it left, and shrinks to so much with each that
-finds less than half of it, as TCP does with its window: how much fits depends on what else goes on in the cache."""
+NEARLY_ALL = 0.9
+"""The room grows by so much with each session that finds nearly all of what it left, and shrinks to so much of itself
+with each that does not, as TCP does with its window: what fits depends on what else goes on in the cache."""
 
 
 class Admission(BaseDoorkeeper, BasePolicy):
@@ -45,7 +46,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
     doc: ClassVar[str] = "Whole sessions wait at the door while those that are in fill the cache."
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("kv_tokens", 0.0, 0.0, 1e9, "tokens", "Size of the cache; 0: as the engine says"),
-        Tunable("fill", 0.8, 0.1, 10.0, "", "Share of the cache that sessions may fill at first"),
+        Tunable("fill", 0.6, 0.1, 10.0, "", "Share of the cache that sessions may fill at first"),
         Tunable("foresight", 1.0, 0.0, 1.0, "", "Share of the growth to come for which room is kept"),
         Tunable("busy", 1.0, 0.0, 4096.0, "requests", "While fewer are under way the next comes in, room or not"),
         Tunable("pause_s", 30.0, 0.0, 3600.0, "s", "A session that is silent for this long has lost its place"),
@@ -181,10 +182,10 @@ class Admission(BaseDoorkeeper, BasePolicy):
     def _adapt(self, session: Session, fact: Matched) -> None:
         """More room for all while sessions that kept their place find what they left, less when they do not."""
         left = session.paths.get(fact.asked.agent, 0)
-        if not left or not session.stayed:
+        if not left or not session.stayed or fact.asked.agent not in session.answered:
             return
         found = fact.cached_tokens - self.inside.anchor(fact.asked.agent)
-        share = self.share + GROWTH if 2 * found >= left else self.share * SHRINKING
+        share = self.share + GROWTH if found >= NEARLY_ALL * left else self.share * SHRINKING
         self.share = min(MOST_SHARE, max(LEAST_SHARE, share))
 
     def _leave(self, fact: Left) -> None:
@@ -196,6 +197,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
         session.under_way.discard(asked.rid)
         if fact.entered:
             session.last_agent, session.last_s = asked.agent, fact.t_s
+            session.answered.add(asked.agent)
             if fact.prompt_tokens:
                 tokens = fact.prompt_tokens + fact.output_tokens
                 self.inside.take(session, asked.agent, tokens, self._foresight)

@@ -277,10 +277,10 @@ def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they
     b = Bench()
     find_again(b, "one", 0)
     assert b.policy.room_tokens == 1_000  # nobody left anything there yet
-    for _ in range(5):
+    for _ in range(10):
         find_again(b, "one", 90)
     assert b.policy.room_tokens == pytest.approx(1_100)
-    find_again(b, "one", 30)
+    find_again(b, "one", 80)
     assert b.policy.room_tokens == pytest.approx(880)
     for _ in range(20):
         find_again(b, "one", 0)
@@ -288,6 +288,14 @@ def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they
     for _ in range(500):
         find_again(b, "one", 100)
     assert b.policy.room_tokens == 3_000
+
+
+def test_an_agent_that_is_new_in_a_session_left_nothing_to_find() -> None:
+    b = Bench()
+    find_again(b, "one", 0)
+    asked = b.enter(b.come("one", 100, agent="b"))
+    b.policy.notice(Matched(t_s=b.now_s, asked=asked, prompt_tokens=100, cached_tokens=0))
+    assert b.policy.room_tokens == 1_000
 
 
 def test_who_had_no_place_meanwhile_says_nothing_about_the_room() -> None:
