@@ -215,14 +215,17 @@ def test_those_that_outgrow_the_room_wait_youngest_first_and_come_back_at_the_he
         b.turn(name, 300)
     waiting = b.come("waiting", 300)
     assert not b.passes(waiting)
-    b.turn("old", 700)
-    assert b.inside == {"old", "mid"}
-    young = b.come("young", 300)
-    assert not b.passes(young)
-    b.policy.observe(SessionEnded(t_ns=1, session="mid"))
-    assert not b.passes(waiting)
+    b.turn("old", 800)
+    assert b.inside == {"old", "mid", "young"}
+    b.turn("old", 950)
+    assert b.inside == {"old"}
+    young, mid = b.come("young", 300), b.come("mid", 300)
+    assert not b.passes(mid)
+    b.policy.observe(SessionEnded(t_ns=1, session="old"))
+    assert [b.passes(asked) for asked in (waiting, young, mid)] == [False, False, True]
+    b.enter(mid)
     b.enter(young)
-    assert b.inside == {"old", "young"}
+    assert b.passes(waiting)
 
 
 def test_who_goes_away_leaves_the_line() -> None:
@@ -290,12 +293,31 @@ def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they
     assert b.policy.room_tokens == 3_000
 
 
+def test_what_is_lost_with_an_engine_says_nothing_about_the_room() -> None:
+    b = Bench()
+    find_again(b, "one", 0)
+    b.policy.observe(started(1_000))
+    find_again(b, "one", 0)
+    assert b.policy.room_tokens == 1_000
+    find_again(b, "one", 0)
+    assert b.policy.room_tokens == 800
+
+
 def test_an_agent_that_is_new_in_a_session_left_nothing_to_find() -> None:
     b = Bench()
     find_again(b, "one", 0)
     asked = b.enter(b.come("one", 100, agent="b"))
     b.policy.notice(Matched(t_s=b.now_s, asked=asked, prompt_tokens=100, cached_tokens=0))
     assert b.policy.room_tokens == 1_000
+
+
+def test_an_answer_that_is_left_out_of_the_next_prompt_is_not_missed() -> None:
+    b = Bench()
+    for cached in (0, 100):
+        asked = b.enter(b.come("one", 100))
+        b.policy.notice(Matched(t_s=0.0, asked=asked, prompt_tokens=100, cached_tokens=cached))
+        b.policy.notice(Left(t_s=0.0, asked=asked, entered=True, prompt_tokens=100, output_tokens=300))
+    assert b.policy.room_tokens == pytest.approx(1_010)
 
 
 def test_who_had_no_place_meanwhile_says_nothing_about_the_room() -> None:
