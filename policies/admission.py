@@ -53,6 +53,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
         Tunable("longest_wait_s", 60.0, 0.0, 110.0, "s", "After this a session is let in, whatever that costs"),
     )
 
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted, SessionEnded)
+
     def __init__(self) -> None:
         super().__init__()
         self.inside = WorkingSet()
