@@ -80,8 +80,12 @@ class Door:
     def _matched(self, event: PrefixMatched) -> None:
         asked = self._inside.get(event.rid) or self._gone.pop(event.rid)
         if asked is not None and not event.warm:
-            counts = {"prompt_tokens": event.prompt_tokens, "cached_tokens": event.cached_tokens}
-            self._host.notice(Matched(t_s=event.t_ns / 1e9, asked=asked, **counts))
+            self._host.notice(
+                Matched(
+                    t_s=event.t_ns / 1e9, asked=asked, prompt_tokens=event.prompt_tokens,
+                    cached_tokens=event.cached_tokens, anchor_tokens=event.anchor_tokens,
+                )
+            )  # fmt: skip
 
     def hear(self, asked: Asked, body: dict[str, Any], to: Reports) -> None:
         """Let who wants to know see the tool results that a request brings."""

@@ -13,7 +13,7 @@ import msgspec
 
 from .conflicts import rank
 from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Heard, Hearer, Ruled, RulesError, Verdict
-from .events import AnyEvent, PolicyFailed, PolicySwitched, ToolMemoized, TunableChanged
+from .events import AnyEvent, EngineStarted, PolicyFailed, PolicySwitched, SessionEnded, ToolMemoized, TunableChanged
 from .parameters import TunableError
 from .primitives import Policy
 from .registry import PolicyError, create
@@ -48,6 +48,7 @@ class DoorHost:
         self._broken: dict[str, str] = {}
         self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
         self._rules: dict[str, str] = {}
+        self._engine: EngineStarted | None = None
         for name in enabled:
             self._switch(name, True)
 
@@ -135,9 +136,25 @@ class DoorHost:
                 self._tune(event)
             case PolicyFailed():
                 self._lose(event.policy, event.error)
+            case EngineStarted() | SessionEnded():
+                self._show(event)
             case _:
                 return False
         return True
+
+    def _show(self, event: EngineStarted | SessionEnded) -> None:
+        """Have every doorkeeper observe it. What the engine is, those are told too that are switched on later."""
+        if isinstance(event, EngineStarted):
+            self._engine = event
+        for name, keeper in tuple(self.on):
+            self._let_observe(name, keeper, event)
+
+    def _let_observe(self, name: str, keeper: Doorkeeper, event: EngineStarted | SessionEnded) -> None:
+        if isinstance(keeper, Policy):
+            try:
+                keeper.observe(event)
+            except Exception as error:
+                self._fail(name, keeper, "observe", error, event.t_ns / 1e9)
 
     def obey(self, name: str, rules: str) -> None:
         """Give a policy its rules, now and whenever it is switched on. Raises RulesError if it does not take them, and
@@ -165,6 +182,8 @@ class DoorHost:
         if name in self._rules and isinstance(policy, Ruled):
             policy.obey(self._rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
+        if self._engine is not None:
+            self._let_observe(name, policy, self._engine)
 
     def _lose(self, name: str, error: str) -> None:
         """A policy failed, at the door or elsewhere."""

@@ -1,7 +1,8 @@
 """The contract of a policy that stands at the door: what happens to a request before it is forwarded to the engine.
 
 Any policy may have these two methods beside its four primitives. A doorkeeper is as pure as the rest of it: time
-arrives as `now_s` and inside facts. It runs in the daemon only, and lives on when the engine is restarted.
+arrives as `now_s` and inside facts. It runs in the daemon only, and lives on when the engine is restarted. Of the
+engine's events it observes EngineStarted, also when it is switched on later, and SessionEnded, and no others.
 """
 
 from __future__ import annotations
@@ -70,10 +71,12 @@ class Entered(DoorFact, frozen=True, kw_only=True):
 
 class Matched(DoorFact, frozen=True, kw_only=True):
     """The engine found `cached_tokens` of its prompt in the cache. Comes after Entered, now and then after Left, and
-    not at all where the engine's cache is not watched."""
+    not at all where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the agent's
+    anchor, 0 if not known yet."""
 
     prompt_tokens: int
     cached_tokens: int
+    anchor_tokens: int = 0
 
 
 class Left(DoorFact, frozen=True, kw_only=True):
