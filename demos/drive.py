@@ -60,7 +60,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `session_ends`: say with a session's last request that it is over.
 
     With `concurrency` 1 the engine sees the turns exactly in list order. `session_prefix` keeps sessions of repeated
-    drives apart without changing a prompt.
+    drives apart without changing a prompt. `by_session`: every session has a caller of its own, and `concurrency` is
+    how many of them are open at once, so one that is kept waiting keeps nobody else.
     """
 
     turns: list[Turn]
@@ -68,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     declare: bool = True
     session_ends: bool = False
     session_prefix: str = ""
+    by_session: bool = False
 
 
 async def drive(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None], *, api_key: str = "none") -> None:
@@ -81,12 +83,13 @@ async def drive(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None]
 
 
 class _Driver:
-    """Workers take turns from the front of the list; a turn also waits for its session's turn before it."""
+    """Workers take turns, or whole sessions, from the front of the list; a turn also waits for its session's turn
+    before it."""
 
     def __init__(self, client: AsyncOpenAI, model: str, plan: Plan, on_outcome: Callable[[Outcome], None]) -> None:
         self.client, self.model, self.plan, self.on_outcome = client, model, plan, on_outcome
         self.begun_s = time.perf_counter()
-        self.queue = iter(enumerate(plan.turns))
+        self.queue = iter(_errands(plan))
         self.before: dict[int, int] = _turn_before(plan.turns)
         self.done = [asyncio.Event() for _ in plan.turns]
         self.ended_s = [0.0] * len(plan.turns)
@@ -97,11 +100,12 @@ class _Driver:
                 group.create_task(self._work())
 
     async def _work(self) -> None:
-        for index, turn in self.queue:
-            await self._wait_for_session(index, turn)
-            self.on_outcome(await self._ask(index, turn))
-            self.ended_s[index] = time.perf_counter()
-            self.done[index].set()
+        for errand in self.queue:
+            for index, turn in errand:
+                await self._wait_for_session(index, turn)
+                self.on_outcome(await self._ask(index, turn))
+                self.ended_s[index] = time.perf_counter()
+                self.done[index].set()
 
     async def _wait_for_session(self, index: int, turn: Turn) -> None:
         if (before := self.before.get(index)) is None:
@@ -139,6 +143,14 @@ class _Driver:
         if "ttft_s" not in facts:
             raise BrokenAnswer("the stream ended without a single chunk of an answer")
         return facts
+
+
+def _errands(plan: Plan) -> list[list[tuple[int, Turn]]]:
+    """What a worker takes at once: a turn, or all turns of a session."""
+    errands: dict[str | int, list[tuple[int, Turn]]] = {}
+    for index, turn in enumerate(plan.turns):
+        errands.setdefault(turn.session if plan.by_session else index, []).append((index, turn))
+    return list(errands.values())
 
 
 def _turn_before(turns: Sequence[Turn]) -> dict[int, int]:

@@ -183,6 +183,18 @@ async def test_a_session_waits_for_its_own_answer_and_others_do_not(server: Serv
     assert server.most_running == 2
 
 
+async def test_sessions_with_callers_of_their_own_do_not_keep_each_other_waiting(server: Server) -> None:
+    server.hold = asyncio.Event()
+    plan = Plan(turns=turns("a", "a", "b", "c", "b"), concurrency=2, by_session=True)
+    running = asyncio.create_task(driven(plan, server.url))
+    first = [(await server.arrived.get())["messages"][0]["content"] for _ in range(2)]
+    assert sorted(first) == ["0", "2"]
+    server.hold.set()
+    outcomes = await running
+    assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3, 4]
+    assert server.most_running == 2
+
+
 @pytest.mark.parametrize("fault", ["503", "500", "429", "error", "cut", "empty"])
 async def test_what_may_pass_is_tried_again(server: Server, fault: str) -> None:
     server.faults = {0: fault, 1: fault}

@@ -1,0 +1,35 @@
+"""A case for the bench of a policy: what is asked of the engine, how the policy is set, and what it must show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .policy_measures import Floor, Measure
+from .workloads import Turn
+
+
+@dataclass(frozen=True)
+class PolicyCase:
+    """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make
+    fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own. `tunables`,
+    `rules`: the policy's, from the start. `beside`: policies that are on all the time. `measures`: the numbers that
+    matter; floors are for some of them. `holds`: whether the policy must have held or refused somebody (True) or
+    nobody (False) while it was on."""
+
+    name: str
+    says: str
+    turns: Callable[[int, int], list[Turn]]
+    requests: int
+    sessions: int
+    kv_tokens: int
+    measures: tuple[Measure, ...]
+    floors: tuple[Floor, ...] = ()
+    tunables: dict[str, float] = field(default_factory=dict[str, float])
+    rules: str = ""
+    beside: tuple[str, ...] = ("kv_caching",)
+    holds: bool | None = None
+
+    def measure(self, name: str) -> Measure:
+        """The measure of this name. Raises KeyError."""
+        return {measure.name: measure for measure in self.measures}[name]

@@ -1,0 +1,87 @@
+"""What a policy may be judged by: one number of a drive each, by name; and a floor for how it may change."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from .apart import Drive
+from .drive import Outcome
+from .measure import percentile
+
+Change = Literal["percent", "difference"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`read`: the number, in `unit`, of those of a drive's answered requests that `whose` names (agents by their
+    names' beginning; '' for all), and of the drive's seconds from first request to last answer."""
+
+    name: str
+    unit: str
+    read: Callable[[Sequence[Outcome], float], float]
+    whose: str = ""
+
+    def of(self, drive: Drive) -> float:
+        """The number for this drive; 0 where nobody was answered."""
+        mine = [o for o in drive.outcomes if not o.error and o.agent.startswith(self.whose)]
+        return self.read(mine, drive.wall_s) if mine else 0.0
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What switching the policy on must do to a measure, on the mean over repetitions: change it by `least` or more,
+    and by `most` or less, in percent of what it was or, as a `difference`, in the measure's own unit."""
+
+    measure: str
+    change: Change = "percent"
+    least: float | None = None
+    most: float | None = None
+
+    def kept(self, changed: float) -> bool:
+        return (self.least is None or changed >= self.least) and (self.most is None or changed <= self.most)
+
+    def words(self, unit: str) -> str:
+        """Such as 'at least +20 %'."""
+        in_unit = "%" if self.change == "percent" else unit
+        bounds = (("at least", self.least), ("at most", self.most))
+        return " and ".join(f"{word} {bound:+g} {in_unit}" for word, bound in bounds if bound is not None)
+
+
+def changed(change: Change, off: float, on: float) -> float:
+    """How much a measure changed; 0 percent of nothing is 0."""
+    if change == "difference":
+        return on - off
+    return 100 * (on / off - 1) if off else 0.0
+
+
+def _hit_rate(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    return 100 * sum(o.cached_tokens for o in outcomes) / max(1, sum(o.prompt_tokens for o in outcomes))
+
+
+def _requests_per_s(outcomes: Sequence[Outcome], wall_s: float) -> float:
+    return len(outcomes) / wall_s if wall_s else 0.0
+
+
+def _ttft_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    return 1000 * statistics.fmean(o.ttft_s for o in outcomes)
+
+
+def ttft_percentile(percent: float) -> Callable[[Sequence[Outcome], float], float]:
+    """Milliseconds from sending to the first chunk, waiting at the door included, at this percentile."""
+    return lambda outcomes, _wall_s: 1000 * percentile([o.ttft_s for o in outcomes], percent)
+
+
+def _latency_p50(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    return 1000 * percentile([o.latency_s for o in outcomes], 50)
+
+
+HIT_RATE = Measure("hit rate", "points", _hit_rate)
+REQUESTS_PER_S = Measure("requests/s", "/s", _requests_per_s)
+TTFT_MEAN = Measure("TTFT mean", "ms", _ttft_mean)
+TTFT_P50 = Measure("TTFT p50", "ms", ttft_percentile(50))
+TTFT_P99 = Measure("TTFT p99", "ms", ttft_percentile(99))
+LATENCY_P50 = Measure("latency p50", "ms", _latency_p50)

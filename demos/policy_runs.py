@@ -1,0 +1,150 @@
+"""One case of a policy on the real engine: the same requests with the policy off and on, in turns, on one engine.
+
+The policy is switched and tuned by orders over MQTT, as an operator does it, and the cache is emptied before each
+drive. What is beneath (the order of evictions, anchors) has seen one drive that is not counted, so that the first
+counted one is not the only one without that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from radixdeck.daemon.config import DaemonConfig, PolicySection
+from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.main import log_to_file
+from radixdeck.daemon.paths import home_of
+from radixdeck.policies.residency import Rulings
+
+from .apart import Drive, drive_apart
+from .drive import Plan
+from .live import Live, open_live
+from .measure import Summary, summarise
+from .policy_case import PolicyCase
+from .progress import Counting, Progress
+from .workloads import TUNING_SEEDS
+
+SETTLE_S = 1.0
+"""For the engine's last word on the requests of a drive, before the next one begins."""
+WHY = "bench: the same requests with it and without"
+
+
+class Half(msgspec.Struct, frozen=True, kw_only=True):
+    """One drive. `measures`: the case's numbers; `held`, `refused`: by the policy; `held_s`: waited at its door by
+    those that it let in, all together; `fell`: whether the policy raised and was switched off."""
+
+    measures: dict[str, float]
+    summary: Summary
+    held: int = 0
+    refused: int = 0
+    held_s: float = 0.0
+    fell: bool = False
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests of one seed, with the policy off and on. `on_first`: which came first. `faults`: what makes this
+    pair doubtful, in words."""
+
+    seed: int
+    on_first: bool
+    off: Half
+    on: Half
+    faults: list[str] = []
+
+
+@asynccontextmanager
+async def open_for(policy: str, case: PolicyCase, model: str, home: str, progress: Progress) -> AsyncGenerator[Live]:
+    """A daemon as the case wants it, its policy off. Raises what `open_live` raises."""
+    with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
+        config = _config(policy, case, model, home, Path(folder))
+        log_to_file(config)
+        async with open_live(config, progress) as live:
+            yield live
+
+
+def _config(policy: str, case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConfig:
+    """Recordings of a bench go to a folder of their own and are not kept."""
+    (folder / "models").symlink_to(home_of(home).models)
+    rules: dict[str, str] = {}
+    if case.rules:
+        path = folder / "rules.toml"
+        path.write_text(case.rules, encoding="utf-8")
+        rules[policy] = str(path)
+    return DaemonConfig(
+        node="bench", port=0, home=str(folder), engine=EngineSpec(model=model, kv_tokens=case.kv_tokens),
+        policy=PolicySection(enabled=list(case.beside), rules=rules),
+    )  # fmt: skip
+
+
+class PolicyRuns:
+    """Runs a policy's cases on `live`."""
+
+    def __init__(self, policy: str, live: Live, progress: Progress) -> None:
+        self._policy, self._live, self._progress = policy, live, progress
+        self._drives = 0
+
+    async def prepare(self, case: PolicyCase, requests: int) -> None:
+        """Tune the policy and let what is beneath see requests like the case's, of another seed."""
+        for name, value in case.tunables.items():
+            await self._live.order("tune", {"policy": self._policy, "name": name, "value": value}, WHY)
+        await self._drive(case, TUNING_SEEDS[0], requests, on=False, label="not counted")
+
+    async def pair(self, case: PolicyCase, seed: int, requests: int, *, on_first: bool) -> Pair:
+        """Both halves. Raises LiveError or DriveError in words."""
+        halves: dict[bool, Half] = {}
+        for on in (on_first, not on_first):
+            halves[on] = await self._drive(case, seed, requests, on=on, label=f"{self._policy} {'on' if on else 'off'}")
+        off, on = halves[False], halves[True]
+        return Pair(seed=seed, on_first=on_first, off=off, on=on, faults=_faults(case, off, on))
+
+    async def _drive(self, case: PolicyCase, seed: int, requests: int, *, on: bool, label: str) -> Half:
+        self._drives += 1
+        turns = case.turns(seed, requests)
+        await self._live.order("policy", {"name": self._policy, "enabled": on}, WHY)
+        await self._live.order("flush", {}, WHY)
+        before = self._rulings()
+        plan = Plan(
+            turns=turns, concurrency=case.sessions, by_session=True, session_prefix=f"drive-{self._drives}-"
+        )  # fmt: skip
+        told = Counting(self._progress, f"{case.name}, {label}", len(turns))
+        drive = await drive_apart(plan, self._live.base_url, told)
+        await asyncio.sleep(SETTLE_S)
+        fell = on and not self._live.daemon.state.policies.get(self._policy, False)
+        return _half(case, drive, before, self._rulings(), fell)
+
+    def _rulings(self) -> Rulings:
+        told = self._live.daemon.state.rulings.get(self._policy, Rulings())
+        return msgspec.structs.replace(told, recent=[])
+
+
+def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, fell: bool) -> Half:
+    return Half(
+        measures={measure.name: measure.of(drive) for measure in case.measures},
+        summary=summarise(drive),
+        held=after.held - before.held,
+        refused=after.refused - before.refused,
+        held_s=after.held_s - before.held_s,
+        fell=fell,
+    )
+
+
+def _faults(case: PolicyCase, off: Half, on: Half) -> list[str]:
+    found: list[str] = []
+    for name, half in (("off", off), ("on", on)):
+        if half.summary.failed or half.summary.retried:
+            found.append(f"{name}: {half.summary.failed} requests failed, {half.summary.retried} needed another try")
+    if off.summary.prompt_tokens != on.summary.prompt_tokens and not off.summary.failed + on.summary.failed:
+        found.append(f"prompts differ: {off.summary.prompt_tokens} and {on.summary.prompt_tokens} tokens")
+    if off.held + off.refused:
+        found.append(f"off: {off.held} held and {off.refused} refused by a policy that is off")
+    if on.fell:
+        found.append("on: the policy raised and was switched off")
+    ruled = on.held + on.refused
+    if case.holds is not None and case.holds != (ruled > 0):
+        found.append(f"on: {on.held} held and {on.refused} refused, where {'some' if case.holds else 'none'} should be")
+    return found

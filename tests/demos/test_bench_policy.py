@@ -1,0 +1,159 @@
+"""The bench of policies without an engine: measures, floors and verdicts, the record, the command line, the cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from comparison_runs import summary
+
+from radixdeck.demos import bench_policy
+from radixdeck.demos.apart import Drive
+from radixdeck.demos.bench_policy import main, parse
+from radixdeck.demos.drive import Outcome
+from radixdeck.demos.policy_case import PolicyCase
+from radixdeck.demos.policy_cases import CASES
+from radixdeck.demos.policy_measures import HIT_RATE, REQUESTS_PER_S, TTFT_P50, Floor, Measure, changed
+from radixdeck.demos.policy_record import Told, judge, passed, text, write
+from radixdeck.demos.policy_runs import Half, Pair
+from radixdeck.demos.report import HISTORY, Record
+from radixdeck.policies.doorkeeping import Ruled
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.registry import create
+
+CASE = PolicyCase(
+    name="some", says="it is faster", turns=lambda seed, requests: [], requests=9, sessions=1, kv_tokens=1_000,
+    measures=(HIT_RATE, REQUESTS_PER_S),
+    floors=(
+        Floor(measure=HIT_RATE.name, change="difference", least=10.0),
+        Floor(measure=REQUESTS_PER_S.name, least=20.0),
+    ),
+)  # fmt: skip
+
+
+def half(hit_rate: float, requests_per_s: float, held: int = 0) -> Half:
+    numbers = {HIT_RATE.name: hit_rate, REQUESTS_PER_S.name: requests_per_s}
+    return Half(measures=numbers, summary=summary(0.5, 0.1), held=held, held_s=2.0 * held)
+
+
+def told(*pairs: tuple[Half, Half], wanted: int | None = None, faults: tuple[str, ...] = ()) -> Told:
+    made = [
+        Pair(seed=n, on_first=bool(n % 2), off=off, on=on, faults=list(faults)) for n, (off, on) in enumerate(pairs)
+    ]
+    return Told(case="some", says="it is faster", pairs_wanted=wanted or len(made), pairs=made)
+
+
+def outcome(agent: str, ttft_s: float, cached: int = 0, error: str = "") -> Outcome:
+    return Outcome(
+        index=0, agent=agent, session="s", ttft_s=ttft_s, prompt_tokens=100, cached_tokens=cached, error=error
+    )
+
+
+def test_a_measure_is_of_the_answered_requests_of_whom_it_names() -> None:
+    drive = Drive([outcome("a", 0.1, 50), outcome("b", 0.3, 100), outcome("a", 9.0, error="HTTP 500")], 2.0)
+    assert HIT_RATE.of(drive) == 75.0
+    assert REQUESTS_PER_S.of(drive) == 1.0
+    assert Measure("of b", "ms", TTFT_P50.read, whose="b").of(drive) == 300.0
+    assert Measure("of nobody", "ms", TTFT_P50.read, whose="c").of(drive) == 0.0
+
+
+def test_changes_are_in_percent_or_in_the_unit() -> None:
+    assert changed("percent", 50.0, 60.0) == pytest.approx(20.0)
+    assert changed("difference", 50.0, 60.0) == 10.0
+    assert changed("percent", 0.0, 3.0) == 0.0
+
+
+def test_floors_are_of_the_mean_over_repetitions() -> None:
+    good = told((half(10, 1.0), half(25, 1.5)), (half(10, 1.0), half(16, 1.0)))
+    assert judge(CASE, good).passed
+    verdict = judge(CASE, told((half(10, 1.0), half(15, 1.5))))
+    assert verdict.missed == ["hit rate +5.0 points, floor at least +10 points"]
+    assert not verdict.passed
+    ceiling = Floor(measure="x", most=-5.0)
+    assert (ceiling.kept(-6.0), ceiling.kept(-4.0)) == (True, False)
+    assert ceiling.words("ms") == "at most -5 %"
+
+
+@pytest.mark.parametrize(
+    "doubtful",
+    [
+        told((half(10, 1.0), half(25, 1.5)), wanted=2),
+        told((half(10, 1.0), half(25, 1.5)), faults=("on: 1 requests failed",)),
+        told(wanted=3),
+    ],
+)
+def test_what_is_missing_or_doubtful_never_passes(doubtful: Told) -> None:
+    assert judge(CASE, doubtful).faults
+    assert not passed([CASE], [doubtful])
+    assert text([CASE], [doubtful]).endswith("MISSED")
+
+
+def test_the_text_has_both_halves_the_change_and_the_verdict() -> None:
+    said = text([CASE], [told((half(10, 1.0), half(25, 1.5, held=3)))])
+    assert "some, n=1: 3 held for 2.00 s on the mean, 0 refused" in said
+    line = next(line for line in said.splitlines() if "requests/s" in line)
+    assert line.split() == ["requests/s", "/s", "1.00", "1.50", "+50.0", "%", "at", "least", "+20", "%"]
+    assert said.splitlines()[-2:] == ["some: it is faster: yes", "PASSED"]
+
+
+def test_the_record_holds_the_numbers_and_is_never_replaced(tmp_path: Path) -> None:
+    one = told((half(10, 1.0), half(12, 1.5)))
+    paths = [write("some_policy", {"seeds": [1]}, [CASE], [one], tmp_path) for _ in range(2)]
+    assert paths[0] != paths[1]
+    record = msgspec.json.decode(paths[0].read_bytes(), type=Record)
+    assert record.kind == "policy_some_policy"
+    assert msgspec.convert(record.results["cases"], list[Told]) == [one]
+    assert record.verdict["cases"]["some"]["missed"] == ["hit rate +2.0 points, floor at least +10 points"]
+    assert record.verdict["passed"] is False
+    assert record.settings["cases"]["some"]["kv_tokens"] == 1_000
+    assert len((tmp_path / HISTORY).read_bytes().splitlines()) == 2
+    assert paths[0].with_suffix(".png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "invalid choice"),
+        (["safety", "--case", "no such"], "safety has no case 'no such'"),
+        (["safety", "--repetitions", "0"], "--repetitions: 0 is not positive"),
+        (["safety", "--tune", "x"], "--tune x: not NAME=VALUE"),
+        (["safety", "--tune", "x=y"], "'y' is no number"),
+    ],
+)
+def test_a_wrong_word_is_told(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_the_command_line_changes_the_cases() -> None:
+    settings, cases, _ = parse(
+        ["safety", "--seed", "7", "--repetitions", "2", "--requests", "5", "--beside", "lru", "--tune", "a=2"]
+    )
+    assert settings.seeds == (7, 8)
+    assert {(case.requests, case.beside, case.tunables["a"]) for case in cases} == {(5, ("lru",), 2.0)}
+
+
+def test_without_an_engine_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise OSError("no engine here")
+
+    monkeypatch.setattr(bench_policy.Bench, "_on_one_engine", away)
+    assert main(["safety", "--out", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("policy", "case"), [(policy, case) for policy, cases in CASES.items() for case in cases])
+def test_every_case_can_be_run(policy: str, case: PolicyCase) -> None:
+    PolicyHost([*case.beside, policy], {policy: case.tunables})
+    made = create(policy)
+    if case.rules:
+        assert isinstance(made, Ruled)
+        made.obey(case.rules)
+    for floor in case.floors:
+        assert case.measure(floor.measure)
+    turns = case.turns(11, case.requests)
+    assert turns == case.turns(11, case.requests)
+    assert turns != case.turns(12, case.requests)
+    assert 0 < len(turns) <= 2 * case.requests
