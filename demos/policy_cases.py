@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from .policy_case import PolicyCase
+from .policy_cases_order import BATCH_SHAPING, CRITICAL_PATH
 from .policy_measures import LATENCY_P50, REQUESTS_PER_S, TTFT_P50, Floor
 from .prompts import remark
 from .workloads import Turn
@@ -44,4 +45,8 @@ SAFETY = (
     ),
 )
 
-CASES: dict[str, tuple[PolicyCase, ...]] = {"safety": SAFETY}
+CASES: dict[str, tuple[PolicyCase, ...]] = {
+    "batch_shaping": BATCH_SHAPING,
+    "critical_path": CRITICAL_PATH,
+    "safety": SAFETY,
+}

@@ -76,7 +76,8 @@ def _config(policy: str, case: PolicyCase, model: str, home: str, folder: Path) 
         path.write_text(case.rules, encoding="utf-8")
         rules[policy] = str(path)
     return DaemonConfig(
-        node="bench", port=0, home=str(folder), engine=EngineSpec(model=model, kv_tokens=case.kv_tokens),
+        node="bench", port=0, home=str(folder),
+        engine=EngineSpec(model=model, kv_tokens=case.kv_tokens, sglang_args=case.sglang_args),
         policy=PolicySection(enabled=list(case.beside), rules=rules),
     )  # fmt: skip
 

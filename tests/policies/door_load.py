@@ -37,6 +37,7 @@ class Seen:
     came_s: float
     entered_s: float = -1.0
     begun_s: float = -1.0
+    first_s: float = -1.0
     ended_s: float = -1.0
     overtaken_s: float = 0.0
 
@@ -44,7 +45,7 @@ class Seen:
 @dataclass
 class Server:
     """`anchors`: length by agent; `cached_agents`: anchors that the cache has room for; `priorities`: SGLang's queue
-    goes by them. As in SGLang, an anchor is found from when its prefill is over."""
+    goes by them. Prefills are done one after the other; an anchor is found by those that begin when its is over."""
 
     host: DoorHost
     slots: int = 2
@@ -63,6 +64,7 @@ class Server:
         self._asked: dict[str, Asked] = {}
         self._queue: list[tuple[int, int, str]] = []
         self._running = 0
+        self._prefill_free_s = 0.0
         self._cache: OrderedDict[str, bool] = OrderedDict()
 
     def add(self, at_s: float, steps: list[Step]) -> None:
@@ -92,8 +94,8 @@ class Server:
             ended[one.step.session] = max(one.ended_s, ended.get(one.step.session, 0.0))
         return {session: ended[session] - began[session] for session in began}
 
-    def waits_s(self) -> list[float]:
-        return [one.begun_s - one.came_s for one in self.seen.values()]
+    def ttfts_s(self) -> list[float]:
+        return [one.first_s - one.came_s for one in self.seen.values()]
 
     def _later(self, at_s: float, what: str, name: str) -> None:
         self._number += 1
@@ -163,7 +165,8 @@ class Server:
         self.host.notice(Matched(t_s=self.now_s, asked=asked, **counts))
         who = {"rid": rid, "agent": agent, "session": one.step.session}
         self.host.observe(PrefixMatched(t_ns=t_ns, anchor_tokens=anchor, **who, **counts))
-        prefilled_s = self.now_s + (prompt - cached) / PREFILL_TOKENS_PER_S
+        prefilled_s = max(self.now_s, self._prefill_free_s) + (prompt - cached) / PREFILL_TOKENS_PER_S
+        self._prefill_free_s = one.first_s = prefilled_s
         self._later(prefilled_s, "insert", rid)
         self._later(prefilled_s + one.step.output / DECODE_TOKENS_PER_S, "end", rid)
 
