@@ -1,8 +1,8 @@
 """Rewrites a caller's request so that its identity reaches SGLang's scheduler.
 
 SGLang hands `custom_params` of the sampling parameters to the scheduler on chat, completions and generate. Anthropic
-messages keep only headers (the routing key, a priority), responses only `session_id`; there the identity travels as JSON
-behind `radixdeck:`. The cache salt is ours: a caller can only subdivide its own tenant's cache.
+messages keep only headers (the routing key, a priority), responses only `session_id`; there the identity travels as
+JSON behind `radixdeck:`. The cache salt is ours: a caller can only subdivide its own tenant's cache.
 """
 
 from __future__ import annotations

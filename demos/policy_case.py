@@ -14,8 +14,8 @@ class PolicyCase:
     """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make
     fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own. `tunables`,
     `rules`: the policy's, from the start. `beside`: policies that are on all the time. `measures`: the numbers that
-    matter; floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or refused somebody (True) or
-    nobody (False) while it was on."""
+    matter; floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or
+    refused somebody (True) or nobody (False) while it was on."""
 
     name: str
     says: str

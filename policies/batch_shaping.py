@@ -102,7 +102,11 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         aged_s = came_s + self.tunables["patience_s"]
         if now_s >= aged_s:
             return Verdict(order=(AGED, came_s))
-        if anchor is not None and leader and now_s < (until_s := min(aged_s, anchor.since_s + self.tunables["follow_s"])):
+        if (
+            anchor is not None
+            and leader
+            and now_s < (until_s := min(aged_s, anchor.since_s + self.tunables["follow_s"]))
+        ):
             why = f"the anchor of {asked.agent} is being computed for another request; this one follows"
             return Verdict(kind="hold", why=why, until_s=until_s, whole_agent=True)
         if asked.agent in self._of_agent:
@@ -138,7 +142,9 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
 
     def _leads(self, anchor: _Anchor, now_s: float) -> bool:
         """Whether somebody computes it; a request of the daemon's own (a warm-up) is believed in for a while only."""
-        return anchor.leader in self._inside or (anchor.leader != "" and now_s < anchor.since_s + self.tunables["follow_s"])
+        return anchor.leader in self._inside or (
+            anchor.leader != "" and now_s < anchor.since_s + self.tunables["follow_s"]
+        )
 
     def _is_long(self, tokens: int) -> bool:
         return tokens >= self.tunables["least_tokens"]

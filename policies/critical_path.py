@@ -45,7 +45,9 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
     """Orders sessions by the level that what they were served has brought them to."""
 
     name: ClassVar[str] = "critical_path"
-    doc: ClassVar[str] = "When requests queue, the session that was served least goes first, so that short tasks end soon."
+    doc: ClassVar[str] = (
+        "When requests queue, the session that was served least goes first, so that short tasks end soon."
+    )
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("ahead", 4.0, 1.0, 4096.0, "requests", "Let in and not begun by the engine before anybody waits"),
         Tunable("quantum", 1_000.0, 1.0, 1e7, "tokens", "Served to a session before it sinks below the first level"),

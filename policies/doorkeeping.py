@@ -32,13 +32,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a doorkeeper says about one request.
 
     pass: nothing against it. admit: let it in, whatever policies that rank lower say. hold: not now; it is asked about
-    again when a request is begun or through, when policies change or learn, and at `until_s` at the latest. refuse: it gets an error of
-    `status` with `why`, and `retry_in_s` if it may come again.
+    again when a request is begun or through, when policies change or learn, and at `until_s` at the latest. refuse: it
+    gets an error of `status` with `why`, and `retry_in_s` if it may come again.
     `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents whose requests may come in
     now, the lowest goes first, with the request that waits longest; where several policies say one, that of the higher
     rank counts first. `everybody`: a hold that is not about this request; nobody else who waits is asked about until
-    something changes. `whole_agent`: the same for those of its agent who came later. `priority`: SGLang begins those with higher
-    ones sooner; not sent if its priority scheduling is off, nor over a caller's own.
+    something changes. `whole_agent`: the same for those of its agent who came later. `priority`: SGLang begins those
+    with higher ones sooner; not sent if its priority scheduling is off, nor over a caller's own.
     """
 
     kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
@@ -99,8 +99,8 @@ class Doorkeeper(Protocol):
     fails_closed: ClassVar[bool]
     """Whether nobody is let in once it raised, until it is switched: for a policy whose silence would be a hole."""
     orders_sessions: ClassVar[bool]
-    """Whether its `order` tells sessions of one agent apart. Then each session's longest waiting request is asked about,
-    and not only each agent's."""
+    """Whether its `order` tells sessions of one agent apart. Then each session's longest waiting request is asked
+    about, and not only each agent's."""
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         """What should happen to the request now. Must not change state; a request that is held is asked about again.

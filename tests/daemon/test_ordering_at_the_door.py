@@ -1,4 +1,4 @@
-"""Policies that order what waits, over real HTTP: who is held for whom, who goes next, and what SGLang is told of it."""
+"""Policies that order what waits, over real HTTP: who is held for whom, who goes next, and what SGLang is told."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ async def test_the_session_that_was_served_least_goes_first_of_one_agents_too() 
         ("/v1/responses", {"input": "hi"}),
     ],
 )
-@pytest.mark.parametrize(("takes", "own", "sent"), [(0, None, None), (1, None, 5), (-1, None, -5), (1, 7, 7), (0, 7, 7)])
+@pytest.mark.parametrize(
+    ("takes", "own", "sent"), [(0, None, None), (1, None, 5), (-1, None, -5), (1, 7, 7), (0, 7, 7)]
+)
 async def test_sglang_is_told_a_priority_if_it_takes_any(
     path: str, body: dict[str, Any], takes: int, own: int | None, sent: int | None
 ) -> None:

@@ -186,7 +186,10 @@ class Server:
         one = self.seen[rid]
         one.ended_s = self.now_s
         self._running -= 1
-        counts = {"prompt_tokens": self.anchors.get(one.step.agent, 0) + one.step.tail, "output_tokens": one.step.output}
+        counts = {
+            "prompt_tokens": self.anchors.get(one.step.agent, 0) + one.step.tail,
+            "output_tokens": one.step.output,
+        }
         self.host.notice(Left(t_s=self.now_s, asked=self._asked[rid], entered=True, **counts))
         if rid in self._todo:
             self._later(self.now_s, "come", rid)

@@ -1,4 +1,4 @@
-"""Batch shaping: an anchor is computed once for those who ask together, its users go first, and nobody waits for ever."""
+"""Batch shaping: an anchor is computed once for those who ask together, its users go first, nobody waits for ever."""
 
 from __future__ import annotations
 
