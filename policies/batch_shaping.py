@@ -124,11 +124,8 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         self._inside[asked.rid] = asked.agent
         self._of_agent[asked.agent] = self._of_agent.get(asked.agent, 0) + 1
         anchor = self._anchor(asked.agent)
-        if self._leads(anchor, now_s) or anchor.cached:
-            return
-        anchor.leader = ""
-        if self._is_long(anchor.tokens or asked.about_tokens):
-            anchor.leader, anchor.since_s = asked.rid, now_s
+        if not anchor.cached:
+            self._lead(anchor, asked.rid, asked.about_tokens, now_s)
 
     def _left(self, asked: Asked) -> None:
         if self._inside.pop(asked.rid, None) is None:
@@ -140,14 +137,10 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         if anchor.leader == asked.rid:  # it ended before its prompt was computed, or nobody says what is cached
             anchor.leader = ""
 
-    def _leads(self, anchor: _Anchor, now_s: float) -> bool:
-        """Whether somebody computes it; a request of the daemon's own (a warm-up) is believed in for a while only."""
-        return anchor.leader in self._inside or (
-            anchor.leader != "" and now_s < anchor.since_s + self.tunables["follow_s"]
-        )
-
-    def _is_long(self, tokens: int) -> bool:
-        return tokens >= self.tunables["least_tokens"]
+    def _lead(self, anchor: _Anchor, rid: str, prompt_tokens: int, now_s: float) -> None:
+        """Somebody inside computes this anchor, as far as is known; if nobody does already, others may follow."""
+        if not anchor.leader and (anchor.tokens or prompt_tokens) >= self.tunables["least_tokens"]:
+            anchor.leader, anchor.since_s = rid, now_s
 
     def _anchor(self, agent: str) -> _Anchor:
         return self._anchors.get(agent) or self._anchors.put(agent, _Anchor())
@@ -178,8 +171,8 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
             return
         anchor.cached = False
         self._computing.put(event.rid, _Computing(event.agent, needed))
-        if not anchor.leader and self._is_long(anchor.tokens or event.prompt_tokens):
-            anchor.leader, anchor.since_s = event.rid, event.t_ns / 1e9
+        if event.rid in self._inside:  # nobody follows a warm-up: it makes way for whoever comes
+            self._lead(anchor, event.rid, event.prompt_tokens, event.t_ns / 1e9)
 
     def _inserted(self, event: PrefixInserted) -> None:
         computing = self._computing.get(event.rid)

@@ -149,12 +149,13 @@ def test_a_prompt_without_an_anchor_is_waited_for_once() -> None:
     assert kind(policy, asked("r3")) == "pass"
 
 
-def test_a_warm_up_is_followed_too_and_not_for_ever() -> None:
+def test_nobody_follows_a_warm_up_but_what_it_leaves_is_known() -> None:
     policy = BatchShaping()
     policy.observe(matched(asked("warm"), cached=0, warm=True))
-    assert kind(policy, asked("r1")) == "hold"
-    enter(policy, asked("r1"), at_s=9.0)
-    assert kind(policy, asked("r2"), 9.1) == "hold"
+    assert kind(policy, asked("r1")) == "pass"
+    policy.observe(inserted(asked("warm"), 1_100))
+    enter(policy, asked("r1"))
+    assert kind(policy, asked("r2")) == "pass"
 
 
 def test_users_of_what_is_there_go_first_and_who_waited_for_long_before_them() -> None:
