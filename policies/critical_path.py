@@ -4,7 +4,7 @@ A session is the program of that paper: an agent's step is short, but a task is 
 goes by what its session was served so far, in tokens computed and written. Sessions sink through a few levels as they
 are served more, each some times wider than the one above: short tasks do not wait behind long ones, whose lengths
 nobody has to know. Within a level the session that began first goes first, so that equal ones end one after the other
-and not all at last. Who has waited for `patience_s` goes before everybody.
+and not all at last. Who has waited for `patience_s` goes before everybody. Long tasks pay for it: they end later.
 
 It has two means. At the door it holds what exceeds `ahead` requests that the engine has not begun, and says the order.
 If SGLang runs with its priority scheduling, each request carries its level as a priority too, which orders SGLang's own
@@ -14,6 +14,7 @@ SGLang's queue knows no patience: while somebody is stuck in it for that long, n
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import msgspec
@@ -30,6 +31,9 @@ MOST_LEVELS = 9
 """Fewer than SGLang's threshold for preemption, which is a difference of more than 10."""
 AGED = 0.0
 """Sorts before every level."""
+USUAL_REQUESTS = 2.0
+FADE = 1 / 64
+"""Per request that is over: how much it counts for what is usual."""
 ALONE = tuple(Verdict(priority=priority) for priority in range(MOST_LEVELS + 1))
 """For who waits with nobody: no order is needed."""
 
@@ -50,9 +54,9 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
     )
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("ahead", 4.0, 1.0, 4096.0, "requests", "Let in and not begun by the engine before anybody waits"),
-        Tunable("quantum", 1_000.0, 1.0, 1e7, "tokens", "Served to a session before it sinks below the first level"),
-        Tunable("growth", 4.0, 1.1, 100.0, "", "Each level is so many times as wide as the one above"),
-        Tunable("levels", 5.0, 2.0, float(MOST_LEVELS), "", "Number of levels"),
+        Tunable("quantum", 0.0, 0.0, 1e7, "tokens", "Width of the first level; 0: two requests of usual size"),
+        Tunable("growth", 2.0, 1.1, 100.0, "", "Each level is so many times as wide as the one above"),
+        Tunable("levels", 7.0, 2.0, float(MOST_LEVELS), "", "Number of levels"),
         Tunable("patience_s", 30.0, 0.1, 600.0, "s", "Who has waited so long goes before everybody"),
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
@@ -64,6 +68,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
         self._sessions: Bounded[str, _Session] = Bounded(MAX_SESSIONS)
         self._prompts: Bounded[str, int] = Bounded(MAX_REQUESTS)
         self._priorities: dict[str, int] = {}
+        self._usual = 0.0
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         line, ahead = self._line, int(self.tunables["ahead"])
@@ -112,7 +117,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
         known = self._sessions.get(session) if session else None
         if known is None:
             return 0
-        level, width = 0, self.tunables["quantum"]
+        level, width = 0, self.tunables["quantum"] or USUAL_REQUESTS * self._usual or math.inf
         while level < levels - 1 and known.served >= width:
             level, width = level + 1, width * self.tunables["growth"]
         return level
@@ -123,6 +128,8 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
             if fact.asked.rid not in self._prompts:
                 self._charge_prompt(fact.asked, fact.prompt_tokens)
             self._charge(fact.asked, fact.output_tokens)
+            served = (self._prompts.get(fact.asked.rid) or 0) + fact.output_tokens
+            self._usual += (served - self._usual) * (FADE if self._usual else 1.0)
 
     def _charge_prompt(self, asked: Asked, computed: int) -> None:
         """Charge what was computed of a prompt, or correct what was charged for it before."""

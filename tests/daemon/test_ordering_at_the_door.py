@@ -19,6 +19,7 @@ from radixdeck.policies.events import (
     RequestArrived,
     RequestFinished,
     RequestHeld,
+    TunableChanged,
 )
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
@@ -75,6 +76,7 @@ async def test_the_session_that_was_served_least_goes_first_of_one_agents_too() 
         earlier = ask(s, "coder", "long")
         begin(door, (await s.until(RequestArrived))[0], prompt=60_000)
         await earlier
+        door.follow(TunableChanged(t_ns=now_ns(), policy="critical_path", name="quantum", value=1_000.0))
         s.upstream.gate = asyncio.Event()
         tasks = [ask(s, "coder", "inside")]
         await s.until(RequestArrived, 2)
@@ -100,7 +102,7 @@ async def test_the_session_that_was_served_least_goes_first_of_one_agents_too() 
     ],
 )
 @pytest.mark.parametrize(
-    ("takes", "own", "sent"), [(0, None, None), (1, None, 5), (-1, None, -5), (1, 7, 7), (0, 7, 7)]
+    ("takes", "own", "sent"), [(0, None, None), (1, None, 7), (-1, None, -7), (1, 3, 3), (0, 3, 3)]
 )
 async def test_sglang_is_told_a_priority_if_it_takes_any(
     path: str, body: dict[str, Any], takes: int, own: int | None, sent: int | None
@@ -111,7 +113,7 @@ async def test_sglang_is_told_a_priority_if_it_takes_any(
         assert "x-override-priority" not in s.upstream.last_headers
 
 
-@pytest.mark.parametrize(("takes", "sent"), [(0, None), (1, "5"), (-1, "-5")])
+@pytest.mark.parametrize(("takes", "sent"), [(0, None), (1, "7"), (-1, "-7")])
 async def test_messages_carry_it_in_a_header(takes: int, sent: str | None) -> None:
     async with stack(door=Door(DoorHost(["critical_path"]), now_ns, priorities=takes)) as s:
         await s.post("/v1/messages", {**CHAT, "max_tokens": 9}, {"x-override-priority": "99"})

@@ -15,6 +15,14 @@ from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Lef
 NAME = "critical_path"
 
 
+def fresh(**tunables: float) -> CriticalPath:
+    """With levels of 1,000 tokens, 4,000, 16,000 and so on."""
+    policy = CriticalPath()
+    for name, value in {"quantum": 1_000.0, "growth": 4.0, "levels": 5.0, **tunables}.items():
+        policy.tunables.set(name, value)
+    return policy
+
+
 def asked(rid: str, session: str) -> Asked:
     return Asked(rid=rid, agent="a", session=session)
 
@@ -41,14 +49,14 @@ def orders(policy: CriticalPath, came: list[Asked], now_s: float) -> list[str]:
 
 
 def test_it_keeps_the_contract_and_alone_a_request_only_has_a_priority() -> None:
-    policy = CriticalPath()
+    policy = fresh()
     assert isinstance(policy, Doorkeeper)
     (one,) = waiting(policy, "s")
     assert policy.admit(one, 0.0) == Verdict(priority=5)
 
 
 def test_what_was_served_sinks_a_session_and_what_was_cached_does_not() -> None:
-    policy = CriticalPath()
+    policy = fresh()
     served(policy, "cached", prompt=50_000, cached=49_500, output=100)
     served(policy, "some", prompt=2_000, cached=1_000)
     served(policy, "more", prompt=1_000, output=3_500)
@@ -59,7 +67,7 @@ def test_what_was_served_sinks_a_session_and_what_was_cached_does_not() -> None:
 
 
 def test_within_a_level_the_session_that_began_first_goes_first() -> None:
-    policy = CriticalPath()
+    policy = fresh()
     old = waiting(policy, "old", at_s=0.0)
     served(policy, "old", prompt=10)
     came = [*waiting(policy, "young", at_s=1.0), *old]
@@ -67,8 +75,7 @@ def test_within_a_level_the_session_that_began_first_goes_first() -> None:
 
 
 def test_who_has_waited_for_long_goes_before_everybody_in_the_order_of_coming() -> None:
-    policy = CriticalPath()
-    policy.tunables.set("patience_s", 5.0)
+    policy = fresh(patience_s=5.0)
     served(policy, "a", prompt=900_000)
     served(policy, "b", prompt=900_000)
     came = [*waiting(policy, "b", at_s=1.0), *waiting(policy, "a", at_s=2.0), *waiting(policy, "new", at_s=6.0)]
@@ -79,8 +86,7 @@ def test_who_has_waited_for_long_goes_before_everybody_in_the_order_of_coming() 
 
 
 def test_it_holds_while_the_engine_has_enough_to_begin_with_and_says_so() -> None:
-    policy = CriticalPath()
-    policy.tunables.set("ahead", 2)
+    policy = fresh(ahead=2.0)
     served(policy, "known", prompt=10)
     inside = waiting(policy, "x", "y")
     (one,) = waiting(policy, "z")
@@ -95,8 +101,7 @@ def test_it_holds_while_the_engine_has_enough_to_begin_with_and_says_so() -> Non
 
 
 def test_an_engine_that_never_says_what_it_begins_holds_nobody() -> None:
-    policy = CriticalPath()
-    policy.tunables.set("ahead", 1)
+    policy = fresh(ahead=1.0)
     for number in range(20):
         (one,) = waiting(policy, f"s{number}")
         policy.notice(Entered(t_s=0.0, asked=one))
@@ -111,8 +116,23 @@ def test_an_engine_that_never_says_what_it_begins_holds_nobody() -> None:
     assert policy.admit(asked("r", "s"), 2.0).kind == "pass"
 
 
-def test_a_word_that_comes_late_corrects_what_was_charged() -> None:
+def test_without_a_quantum_the_first_level_is_two_usual_requests_wide() -> None:
     policy = CriticalPath()
+    (one,) = waiting(policy, "s")
+    assert policy.admit(one, 0.0).priority == 7
+    for session in "abcd":
+        served(policy, session, prompt=90, output=10)
+    served(policy, "a", prompt=80, output=10)
+    assert policy.admit(waiting(policy, "a")[0], 0.0).order[0] == 1.0
+    served(policy, "a", prompt=90, output=20)
+    assert policy.admit(waiting(policy, "a")[0], 0.0).order[0] == 2.0
+    for number in range(400):
+        served(policy, f"large{number}", prompt=900, output=100)
+    assert policy.admit(waiting(policy, "a")[0], 0.0).order[0] == 1.0
+
+
+def test_a_word_that_comes_late_corrects_what_was_charged() -> None:
+    policy = fresh()
     (one,) = waiting(policy, "s")
     policy.notice(Entered(t_s=0.0, asked=one))
     policy.notice(Left(t_s=1.0, asked=one, entered=True, prompt_tokens=5_000, output_tokens=10))
@@ -123,7 +143,7 @@ def test_a_word_that_comes_late_corrects_what_was_charged() -> None:
 
 
 def test_what_it_never_saw_come_does_no_harm() -> None:
-    policy = CriticalPath()
+    policy = fresh()
     policy.notice(Left(t_s=0.0, asked=asked("r1", "s"), entered=True, output_tokens=5))
     policy.notice(Matched(t_s=0.0, asked=asked("r2", "s"), prompt_tokens=5, cached_tokens=0))
     assert policy.admit(asked("r3", ""), 0.0).kind == "pass"
@@ -132,7 +152,7 @@ def test_what_it_never_saw_come_does_no_harm() -> None:
 def mixed(seed: int, policies: list[str], *, priorities: bool = False, **tunables: float) -> Server:
     """Sessions of one to three steps, and some of twenty and more."""
     rng = random.Random(seed)
-    host = DoorHost(policies, {NAME: {"quantum": 500.0, **tunables}})
+    host = DoorHost(policies, {NAME: tunables})
     server = Server(host, anchors={"a": 300, "b": 600}, priorities=priorities)
     at_s = 0.0
     for number in range(60):
