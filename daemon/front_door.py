@@ -69,9 +69,7 @@ class Door:
         """Heed an event of the run."""
         if type(event) is PrefixMatched:
             self._matched(event)
-        elif self._host.follow(event):
-            self._waiting.reconsider()
-        if self._host.observe(event):
+        if self._host.follow(event):
             self._waiting.reconsider_soon()
 
     def obey(self, policy: str, rules: str) -> None:
@@ -82,8 +80,12 @@ class Door:
     def _matched(self, event: PrefixMatched) -> None:
         asked = self._inside.get(event.rid) or self._gone.pop(event.rid)
         if asked is not None and not event.warm:
-            counts = {"prompt_tokens": event.prompt_tokens, "cached_tokens": event.cached_tokens}
-            self._host.notice(Matched(t_s=event.t_ns / 1e9, asked=asked, **counts))
+            self._host.notice(
+                Matched(
+                    t_s=event.t_ns / 1e9, asked=asked, prompt_tokens=event.prompt_tokens,
+                    cached_tokens=event.cached_tokens, anchor_tokens=event.anchor_tokens,
+                )
+            )  # fmt: skip
             self._waiting.reconsider_soon()
 
     async def enter(self, asked: Asked, to: Reports) -> Ruling:

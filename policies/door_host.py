@@ -13,7 +13,7 @@ import msgspec
 
 from .conflicts import rank
 from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Ruled, RulesError, Verdict
-from .events import AnyEvent, EngineEvent, PolicyFailed, PolicySwitched, TunableChanged
+from .events import EngineEvent, EngineStarted, PolicyFailed, PolicySwitched, TunableChanged
 from .parameters import TunableError
 from .primitives import BasePolicy, Policy
 from .registry import PolicyError, create
@@ -51,6 +51,7 @@ class DoorHost:
         self._broken: dict[str, str] = {}
         self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
         self._rules: dict[str, str] = {}
+        self._engine: EngineStarted | None = None
         for name in enabled:
             self._switch(name, True)
 
@@ -123,8 +124,8 @@ class DoorHost:
 
     # ---- switching, tuning and rules ---------------------------------------------------------------------------------
 
-    def follow(self, event: AnyEvent) -> bool:
-        """Heed an event of the run; returns whether those who are held should be asked about again."""
+    def follow(self, event: EngineEvent) -> bool:
+        """Heed an event of the run; returns whether those who are held should be asked about again. Never raises."""
         match event:
             case PolicySwitched():
                 self._switch(event.policy, event.enabled)
@@ -133,19 +134,18 @@ class DoorHost:
             case PolicyFailed():
                 self._lose(event.policy, event.error)
             case _:
-                return False
+                if isinstance(event, EngineStarted):
+                    self._engine = event
+                return self._observe(event)
         return True
 
-    def observe(self, event: EngineEvent) -> bool:
-        """Let the doorkeepers that heed such events learn from one; returns whether there are any. Never raises."""
+    def _observe(self, event: EngineEvent) -> bool:
+        """Let those that heed such events learn from one; whether there are any."""
         kind = type(event)
         if (learning := self._learning.get(kind)) is None:
             learning = self._learning[kind] = list(self._who_learns(kind))
         for name, policy in learning:
-            try:
-                policy.observe(event)
-            except Exception as error:
-                self._fail(name, "observe", error, event.t_ns / 1e9)
+            self._let_observe(name, policy, event)
         return bool(learning)
 
     def _who_learns(self, kind: type[EngineEvent]) -> Iterator[tuple[str, Policy]]:
@@ -155,6 +155,12 @@ class DoorHost:
                 heeds: tuple[type[EngineEvent], ...] = getattr(keeper, "heeds", ())
                 if not heeds or kind in heeds:
                     yield name, keeper
+
+    def _let_observe(self, name: str, policy: Policy, event: EngineEvent) -> None:
+        try:
+            policy.observe(event)
+        except Exception as error:
+            self._fail(name, "observe", error, event.t_ns / 1e9)
 
     def obey(self, name: str, rules: str) -> None:
         """Give a policy its rules, now and whenever it is switched on. Raises RulesError if it does not take them, and
@@ -183,6 +189,8 @@ class DoorHost:
             policy.obey(self._rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
         self._learning = {}
+        if self._engine is not None:
+            self._let_observe(name, policy, self._engine)
 
     def _lose(self, name: str, error: str) -> None:
         """A policy failed, at the door or elsewhere."""

@@ -2,7 +2,8 @@
 
 Any policy may have these two methods beside its four primitives. A doorkeeper is as pure as the rest of it: time
 arrives as `now_s` and inside facts. It runs in the daemon only, as an instance of its own that lives on when the engine
-is restarted. If it has an `observe`, that instance is told of the engine's events (those it `heeds`) as they come in.
+is restarted. If it has an `observe`, that instance is told of the engine's events (those it `heeds`) as they come in,
+and of the latest EngineStarted also when it is switched on later.
 """
 
 from __future__ import annotations
@@ -73,10 +74,12 @@ class Entered(DoorFact, frozen=True, kw_only=True):
 
 class Matched(DoorFact, frozen=True, kw_only=True):
     """The engine found `cached_tokens` of its prompt in the cache. Comes after Entered, now and then after Left, and
-    not at all where the engine's cache is not watched."""
+    not at all where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the agent's
+    anchor, 0 if not known yet."""
 
     prompt_tokens: int
     cached_tokens: int
+    anchor_tokens: int = 0
 
 
 class Left(DoorFact, frozen=True, kw_only=True):

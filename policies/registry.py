@@ -16,6 +16,7 @@ from .primitives import Policy
 GROUP = "radixdeck.policies"
 
 BUILT_IN: dict[str, str] = {
+    "admission": "admission:Admission",
     "batch_shaping": "batch_shaping:BatchShaping",
     "cachesage": "baselines.cachesage:CacheSage",
     "cachescout": "baselines.cachescout:CacheScout",

@@ -16,6 +16,7 @@ from radixdeck.policies.events import (
     EngineStarted,
     PolicyFailed,
     PolicySwitched,
+    SessionEnded,
     TunableChanged,
 )
 from radixdeck.policies.parameters import Tunable
@@ -119,13 +120,13 @@ def test_a_doorkeeper_is_told_of_the_events_it_heeds_until_it_fails() -> None:
     made, learns = DoorHost([], failed=failures.append), Learns()
     made.on = [("learns", learns), ("deaf", Says(PASS))]
     flushed = CacheFlushed(t_ns=1)
-    assert not made.observe(EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru"))
-    assert made.observe(flushed)
+    assert not made.follow(EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru"))
+    assert made.follow(flushed)
     assert learns.seen == [flushed]
-    made.observe(flushed)
+    made.follow(flushed)
     assert [(fact.policy, fact.call) for fact in failures] == [("learns", "observe")]
     assert [name for name, _ in made.on] == ["deaf"]
-    assert not made.observe(flushed)
+    assert not made.follow(flushed)
 
 
 def test_fairness_ranks_before_the_policies_that_order_for_speed() -> None:
@@ -186,3 +187,36 @@ def test_one_that_fails_closed_does_so_wherever_it_failed() -> None:
     assert (ruling.verdict.kind, ruling.verdict.status, ruling.by) == ("refuse", 503, "safety")
     made.follow(PolicySwitched(t_ns=2, policy="safety", enabled=True))
     assert made.judge(ASKED, 0.0).verdict.kind == "pass"
+
+
+class Onlooker(BaseDoorkeeper, BasePolicy):
+    """Remembers what it observes, and falls over a session called 'bad'."""
+
+    name = "onlooker"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+
+    def observe(self, event: object) -> None:
+        self.seen.append(event)
+        if isinstance(event, SessionEnded) and event.session == "bad":
+            raise ValueError("bad session")
+
+
+def test_doorkeepers_are_shown_the_engine_and_the_ends_of_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Onlooker] = []
+    monkeypatch.setattr("radixdeck.policies.door_host.create", lambda _: made.append(Onlooker()) or made[-1])
+    failed: list[PolicyFailed] = []
+    host = DoorHost(["onlooker"], failed=failed.append)
+    engine = EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru")
+    ended = SessionEnded(t_ns=2, session="s")
+    assert host.follow(engine)
+    assert host.follow(ended)
+    assert made[0].seen == [engine, ended]
+    host.follow(PolicySwitched(t_ns=3, policy="onlooker", enabled=False))
+    host.follow(PolicySwitched(t_ns=4, policy="onlooker", enabled=True))
+    assert made[1].seen == [engine]  # the engine still is what it was
+    host.follow(SessionEnded(t_ns=5, session="bad"))
+    assert [(fact.policy, fact.call) for fact in failed] == [("onlooker", "observe")]
+    assert not host.on
