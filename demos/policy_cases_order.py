@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import msgspec
+
 from .agents import Agent, make_agents
 from .policy_case import PolicyCase
 from .policy_measures import HIT_RATE, REQUESTS_PER_S, SESSION_MEAN, SESSION_P50, TTFT_MEAN, TTFT_P99, Floor
 from .prompts import material
 from .spec import Turn, WorkloadSpec
 
+OFFERED_PER_S = 8.0
+"""Requests, if all were answered at once: more than a CPU answers two at a time, so that they queue. What is offered
+must not depend on what is served: where a fixed number of callers wait for their answers, no order changes how long
+sessions take on the mean."""
 LONG_SHARE = 0.15
 LONG_STEPS, SHORT_STEPS = (12, 18), (1, 3)
 BURST_AGENTS, BURST = 3, 12
-FEW_RUN = ("--max-running-requests", "4")
-"""So that requests queue on a machine of any size."""
+FEW_RUN = ("--max-running-requests", "2")
 PRIORITIES = ("--enable-priority-scheduling", "--disable-priority-preemption")
 
 
@@ -27,7 +32,9 @@ def short_and_long(seed: int, requests: int) -> list[Turn]:
     while len(turns) < requests:
         steps = rng.randint(*(LONG_STEPS if rng.random() < LONG_SHARE else SHORT_STEPS))
         session = f"s{seed}-{len(turns)}"
-        turns += [_turn(rng, session, rng.choice(agents), 150, step == steps - 1) for step in range(steps)]
+        came_s = len(turns) / OFFERED_PER_S
+        of_session = [_turn(rng, session, rng.choice(agents), 150, step == steps - 1) for step in range(steps)]
+        turns += [msgspec.structs.replace(of_session[0], think_s=came_s), *of_session[1:]]
     return turns
 
 
@@ -51,8 +58,9 @@ _BY_SERVICE = PolicyCase(
     name="short and long",
     says="short tasks end sooner, at no cost of throughput",
     turns=short_and_long,
-    requests=160,
-    sessions=16,
+    requests=200,
+    sessions=200,
+    arrivals=True,
     kv_tokens=16_384,
     measures=(SESSION_MEAN, SESSION_P50, TTFT_MEAN, TTFT_P99, REQUESTS_PER_S),
     floors=(

@@ -110,7 +110,8 @@ class PolicyRuns:
         await self._live.order("flush", {}, WHY)
         before = self._rulings()
         plan = Plan(
-            turns=turns, concurrency=case.sessions, by_session=True, session_prefix=f"drive-{self._drives}-"
+            turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
+            session_prefix=f"drive-{self._drives}-",
         )  # fmt: skip
         told = Counting(self._progress, f"{case.name}, {label}", len(turns))
         drive = await drive_apart(plan, self._live.base_url, told)

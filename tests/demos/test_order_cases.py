@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.drive import Outcome
-from radixdeck.demos.policy_cases_order import BURST, BURST_AGENTS, bursts, short_and_long
+from radixdeck.demos.policy_cases_order import BURST, BURST_AGENTS, OFFERED_PER_S, bursts, short_and_long
 from radixdeck.demos.policy_measures import SESSION_MEAN, SESSION_P50
 
 
@@ -26,6 +27,9 @@ def test_most_sessions_are_short_and_some_take_many_steps() -> None:
     assert lengths[-1] >= 12
     assert [turn.last for turn in turns].count(True) == len(lengths)
     assert turns == short_and_long(101, 600)
+    firsts = [turns[0], *(turn for before, turn in pairwise(turns) if before.last)]
+    assert [turn.think_s for turn in firsts] == sorted(turn.think_s for turn in firsts)
+    assert len(turns) / OFFERED_PER_S - 4 < firsts[-1].think_s < len(turns) / OFFERED_PER_S
 
 
 def test_a_burst_asks_few_of_many_agents_several_times() -> None:
