@@ -164,7 +164,7 @@ class Server:
         t_ns, counts = round(self.now_s * 1e9), {"prompt_tokens": prompt, "cached_tokens": cached}
         self.host.notice(Matched(t_s=self.now_s, asked=asked, **counts))
         who = {"rid": rid, "agent": agent, "session": one.step.session}
-        self.host.observe(PrefixMatched(t_ns=t_ns, anchor_tokens=anchor, **who, **counts))
+        self.host.follow(PrefixMatched(t_ns=t_ns, anchor_tokens=anchor, **who, **counts))
         prefilled_s = max(self.now_s, self._prefill_free_s) + (prompt - cached) / PREFILL_TOKENS_PER_S
         self._prefill_free_s = one.first_s = prefilled_s
         self._later(prefilled_s, "insert", rid)
@@ -174,13 +174,13 @@ class Server:
         one, t_ns = self.seen[rid], round(self.now_s * 1e9)
         agent = one.step.agent
         total = self.anchors.get(agent, 0) + one.step.tail
-        self.host.observe(PrefixInserted(t_ns=t_ns, rid=rid, phase="prompt", total_tokens=total, new_tokens=total))
+        self.host.follow(PrefixInserted(t_ns=t_ns, rid=rid, phase="prompt", total_tokens=total, new_tokens=total))
         self._cache[agent] = True
         self._cache.move_to_end(agent)
         while len(self._cache) > self.cached_agents:
             gone, _ = self._cache.popitem(last=False)
             tokens = self.anchors.get(gone, 0)
-            self.host.observe(NodeEvicted(t_ns=t_ns, node=1, tokens=tokens, start=0, agents=(gone,), role="anchor"))
+            self.host.follow(NodeEvicted(t_ns=t_ns, node=1, tokens=tokens, start=0, agents=(gone,), role="anchor"))
 
     def _end(self, rid: str) -> None:
         one = self.seen[rid]
