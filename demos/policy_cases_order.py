@@ -68,6 +68,7 @@ _BY_SERVICE = PolicyCase(
         Floor(measure=SESSION_MEAN.name, most=0.0),
         Floor(measure=REQUESTS_PER_S.name, least=-5.0),
     ),
+    tunables={"ahead": 2.0},
     sglang_args=FEW_RUN,
     holds=True,
 )
