@@ -93,10 +93,6 @@ def _session_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
     return statistics.fmean(_sessions_s(outcomes))
 
 
-def _session_p50(outcomes: Sequence[Outcome], _wall_s: float) -> float:
-    return percentile(_sessions_s(outcomes), 50)
-
-
 HIT_RATE = Measure("hit rate", "points", _hit_rate)
 REQUESTS_PER_S = Measure("requests/s", "/s", _requests_per_s)
 TTFT_MEAN = Measure("TTFT mean", "ms", _ttft_mean)
@@ -104,4 +100,3 @@ TTFT_P50 = Measure("TTFT p50", "ms", ttft_percentile(50))
 TTFT_P99 = Measure("TTFT p99", "ms", ttft_percentile(99))
 LATENCY_P50 = Measure("latency p50", "ms", _latency_p50)
 SESSION_MEAN = Measure("session mean", "s", _session_mean)
-SESSION_P50 = Measure("session p50", "s", _session_p50)

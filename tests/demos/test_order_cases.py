@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import pairwise
+from itertools import groupby
 
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.drive import Outcome
-from radixdeck.demos.policy_cases_order import BURST, BURST_AGENTS, OFFERED_PER_S, bursts, short_and_long
-from radixdeck.demos.policy_measures import SESSION_MEAN, SESSION_P50
+from radixdeck.demos.policy_cases_order import BURST, BURST_AGENTS, DEEP, GAP_S, QUICK, STEPS, bursts, short_and_long
+from radixdeck.demos.policy_measures import SESSION_MEAN
 
 
 def test_a_session_takes_from_its_first_request_to_its_last_answer() -> None:
@@ -17,19 +16,20 @@ def test_a_session_takes_from_its_first_request_to_its_last_answer() -> None:
 
     drive = Drive([outcome("s", 1.0, 2.0), outcome("t", 2.0, 1.0), outcome("s", 5.0, 4.0), outcome("u", 0.0, 3.0)], 9.0)
     assert SESSION_MEAN.of(drive) == (8.0 + 1.0 + 3.0) / 3
-    assert SESSION_P50.of(drive) == 3.0
 
 
-def test_most_sessions_are_short_and_some_take_many_steps() -> None:
-    turns = short_and_long(101, 600)
-    lengths = sorted(Counter(turn.session for turn in turns).values())
-    assert lengths[len(lengths) // 2] <= 3
-    assert lengths[-1] >= 12
-    assert [turn.last for turn in turns].count(True) == len(lengths)
-    assert turns == short_and_long(101, 600)
-    firsts = [turns[0], *(turn for before, turn in pairwise(turns) if before.last)]
-    assert [turn.think_s for turn in firsts] == sorted(turn.think_s for turn in firsts)
-    assert len(turns) / OFFERED_PER_S - 4 < firsts[-1].think_s < len(turns) / OFFERED_PER_S
+def test_most_sessions_are_quick_and_some_are_deep_and_each_comes_at_its_time() -> None:
+    turns = short_and_long(101, 400)
+    assert turns == short_and_long(101, 400)
+    sessions = [list(of) for _, of in groupby(turns, key=lambda turn: turn.session)]
+    assert [of[0].think_s for of in sessions] == [number * GAP_S for number in range(len(sessions))]
+    kinds = [{turn.agent.partition("-")[0] for turn in of} for of in sessions]
+    assert 0.1 < kinds.count({DEEP}) / len(sessions) < 0.4
+    assert kinds.count({DEEP}) + kinds.count({QUICK}) == len(sessions)
+    assert all(
+        len(of) in range(STEPS[kind][0], STEPS[kind][1] + 1) for of, (kind,) in zip(sessions, kinds, strict=True)
+    )
+    assert all([turn.last for turn in of] == [False] * (len(of) - 1) + [True] for of in sessions)
 
 
 def test_a_burst_asks_few_of_many_agents_several_times() -> None:
