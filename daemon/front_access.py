@@ -95,6 +95,7 @@ class Access:
             kept.popall("Authorization", None)
             kept.popall("x-api-key", None)
         kept.popall("x-override-rid", None)
+        kept.popall("x-override-priority", None)  # what a caller may say of this, it says in the body
         if kept.get("x-smg-routing-key", "").startswith(CARRIED):
             kept.popall("x-smg-routing-key")
         if headers.get("Content-Encoding", "").lower() in _DECODED:

@@ -1,8 +1,8 @@
 """Rewrites a caller's request so that its identity reaches SGLang's scheduler.
 
 SGLang hands `custom_params` of the sampling parameters to the scheduler on chat, completions and generate. Anthropic
-messages keep only the routing key (a header), responses only `session_id`; there the identity travels as JSON behind
-`radixdeck:`. The cache salt is ours: a caller can only subdivide its own tenant's cache.
+messages keep only headers (the routing key, a priority), responses only `session_id`; there the identity travels as
+JSON behind `radixdeck:`. The cache salt is ours: a caller can only subdivide its own tenant's cache.
 """
 
 from __future__ import annotations
@@ -117,6 +117,8 @@ def prepare(route: str, body: dict[str, Any], identity: Identity, rid: str) -> P
         body["custom_params"] = _merged(body.get("custom_params"), carried, "custom_params")
     if route == MESSAGES_ROUTE:
         headers["x-override-rid"] = rid
+        if type(priority := body.pop("priority", None)) is int:
+            headers["x-override-priority"] = str(priority)
     else:
         body[_id_field(route)] = rid
     encoded = msgspec.json.encode(body)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Heard, Left, Matched
-from radixdeck.policies.events import AnyEvent, PrefixMatched, RequestAdmitted, RequestFinished
+from radixdeck.policies.events import EngineEvent, PrefixMatched, RequestAdmitted, RequestFinished
 from radixdeck.policies.identity import Who
 
 from .front_asked import limit_output, read_asked
@@ -37,11 +37,12 @@ class Usage(Protocol):
 
 
 class Door:
-    """`host` says what is done; `now_ns` is the event clock."""
+    """`host` says what is done; `now_ns` is the event clock. `priorities`: how the engine takes them (engine.args)."""
 
-    def __init__(self, host: DoorHost, now_ns: Callable[[], int]) -> None:
+    def __init__(self, host: DoorHost, now_ns: Callable[[], int], priorities: int = 0) -> None:
         self._host = host
         self._now_ns = now_ns
+        self.priorities = priorities
         self._waiting = WaitingRoom(host, lambda: self._now_s, self._let_in)
         self._inside: dict[str, Asked] = {}
         self._gone: Bounded[str, Asked] = Bounded(MAX_REMEMBERED)
@@ -65,12 +66,12 @@ class Door:
         Refusal; leaving gives its place back."""
         return Passage(self, route, body, who, rid, size_bytes, to)
 
-    def follow(self, event: AnyEvent) -> None:
+    def follow(self, event: EngineEvent) -> None:
         """Heed an event of the run."""
         if type(event) is PrefixMatched:
             self._matched(event)
-        elif self._host.follow(event):
-            self._waiting.reconsider()
+        if self._host.follow(event):
+            self._waiting.reconsider_soon()
 
     def obey(self, policy: str, rules: str) -> None:
         """Give a policy its rules. Raises RulesError or PolicyError, and then nothing has changed."""
@@ -86,6 +87,7 @@ class Door:
                     cached_tokens=event.cached_tokens, anchor_tokens=event.anchor_tokens,
                 )
             )  # fmt: skip
+            self._waiting.reconsider_soon()
 
     def hear(self, asked: Asked, body: dict[str, Any], to: Reports) -> None:
         """Let who wants to know see the tool results that a request brings."""
@@ -145,6 +147,7 @@ class Passage:
             ruling = await self._door.enter(asked, self._to)
             try:
                 self._cut(asked, ruling)
+                self._rush(ruling)
             except BaseException:  # nobody leaves what was not entered
                 self._door.leave(asked, None)
                 raise
@@ -156,6 +159,12 @@ class Passage:
             limit_output(self._route, self._body, limit)
             if asked.output_tokens is not None and asked.output_tokens > limit:
                 _say_cut(asked, ruling.limited_by, limit, self._to)
+
+    def _rush(self, ruling: Ruling) -> None:
+        """Pass on a priority if the engine takes any and the caller has none of its own."""
+        sign, priority = self._door.priorities, ruling.verdict.priority
+        if sign and priority is not None and self._body.get("priority") is None:
+            self._body["priority"] = sign * priority
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -16,6 +16,8 @@ from .front_exchange import Reports
 MAX_HELD = 2_048
 """Requests that may wait together. Beyond it the tenant that has the most of them loses the newest one of the agent
 that has the most of its."""
+MAX_CHOICE = 256
+"""Of so many that may come in, the longest waiting, one is chosen."""
 LOOK_AGAIN_S = 0.02
 """The soonest that a held request is asked about again, so that a moment that has passed cannot spin."""
 RETRY_S = 5.0
@@ -41,6 +43,7 @@ class WaitingRoom:
         self._host, self._now_s, self._let_in = host, now_s, let_in
         self._max_held = max_held
         self._held: dict[str, _Held] = {}
+        self._soon = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -68,23 +71,37 @@ class WaitingRoom:
     def reconsider(self) -> None:
         """Ask about those who wait again, and let in whoever may come, one after the other: each that goes in may
         change what is said of the next."""
-        queues: dict[str, list[_Held]] = {}
+        queues: dict[tuple[str, str], list[_Held]] = {}
+        sessions = self._host.orders_sessions
         for held in self._undecided():
-            queues.setdefault(held.asked.agent, []).append(held)
+            queues.setdefault(_queue_of(held, sessions), []).append(held)
         while passing := self._passing(queues):
-            ruling, held = min(passing, key=lambda pair: (pair[0].verdict.order, pair[1].since_s))
-            queues[held.asked.agent].remove(held)
+            ruling, held = min(passing, key=lambda pair: (pair[0].order, pair[1].since_s))
+            queues[_queue_of(held, sessions)].remove(held)
             if held.decided.done():
                 continue
             held.decided.set_result(ruling)  # first: letting in tells policies, and what they do may lead here again
             if ruling.verdict.kind != "refuse":
                 self._let_in(held.asked)
 
-    def _passing(self, queues: dict[str, list[_Held]]) -> list[tuple[Ruling, _Held]]:
-        """Of each agent the oldest request that is not held any more. A flood of one agent is not asked through."""
+    def reconsider_soon(self) -> None:
+        """The same once what happens now is over: for what comes many at a time."""
+        if self._held and not self._soon:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._reconsider_now)
+
+    def _reconsider_now(self) -> None:
+        self._soon = False
+        self.reconsider()
+
+    def _passing(self, queues: dict[tuple[str, str], list[_Held]]) -> list[tuple[Ruling, _Held]]:
+        """Of each queue the oldest request that is not held any more. A flood of one agent is not asked through."""
         passing: list[tuple[Ruling, _Held]] = []
-        for queue in queues.values():
-            for held in queue:
+        barred: set[str] = set()
+        for (agent, _), queue in queues.items():
+            if len(passing) >= MAX_CHOICE:
+                break
+            for held in queue if agent not in barred else ():
                 if held.decided.done():
                     continue
                 ruling = self._host.judge(held.asked, self._now_s())
@@ -95,6 +112,9 @@ class WaitingRoom:
                 self._set_alarm(held)
                 if ruling.verdict.everybody:
                     return passing
+                if ruling.verdict.whole_agent:
+                    barred.add(agent)
+                    break
         return passing
 
     def _undecided(self) -> list[_Held]:
@@ -135,6 +155,11 @@ def _give_up(held: _Held, why: str) -> None:
     """Have its caller told to come again."""
     verdict = Verdict(kind="refuse", status=503, why=why, retry_in_s=RETRY_S)
     held.decided.set_result(Ruling(verdict, held.ruling.by))
+
+
+def _queue_of(held: _Held, sessions: bool) -> tuple[str, str]:
+    """Who stands in one line: an agent's requests, or those of one of its sessions."""
+    return held.asked.agent, held.asked.session if sessions else ""
 
 
 def _most(names: list[str]) -> str:

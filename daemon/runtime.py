@@ -45,6 +45,7 @@ from .clock import now_ns
 from .commands import Commands
 from .config import DaemonConfig, engine_key, public
 from .discovery import announce, withdraw
+from .engine.args import priorities
 from .engine.launch import Engine, EngineStatus
 from .engine.protocol import EngineSetup, Hello, Observe, Snapshot
 from .flush import flush
@@ -95,7 +96,7 @@ class Daemon:
             upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key
         )  # fmt: skip
         guards = DoorHost(config.policy.enabled, config.policy.tunables, failed=self._hint)
-        self.door = Door(guards, now_ns)
+        self.door = Door(guards, now_ns, priorities(config.engine))
         self.rules = RulesFiles(config.policy.rules, self.door.obey, self._on_front, now_ns)
         self.rules.look()
         self.front = Front(

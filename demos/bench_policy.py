@@ -83,7 +83,7 @@ class Bench:
 
 def _engines(cases: Sequence[PolicyCase]) -> Iterator[list[PolicyCase]]:
     """Cases in a row that can share an engine and its daemon."""
-    for _, together in groupby(cases, key=lambda case: (case.kv_tokens, case.rules, case.beside)):
+    for _, together in groupby(cases, key=lambda case: (case.kv_tokens, case.rules, case.beside, case.sglang_args)):
         yield list(together)
 
 

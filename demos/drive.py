@@ -61,7 +61,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     With `concurrency` 1 the engine sees the turns exactly in list order. `session_prefix` keeps sessions of repeated
     drives apart without changing a prompt. `by_session`: every session has a caller of its own, and `concurrency` is
-    how many of them are open at once, so one that is kept waiting keeps nobody else.
+    how many of them are open at once, so one that is kept waiting keeps nobody else. `arrivals`: a session comes when
+    it comes, whoever else is being served: `think_s` of its first turn counts from the start of the drive.
     """
 
     turns: list[Turn]
@@ -70,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     session_ends: bool = False
     session_prefix: str = ""
     by_session: bool = False
+    arrivals: bool = False
 
 
 async def drive(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None], *, api_key: str = "none") -> None:
@@ -109,6 +111,8 @@ class _Driver:
 
     async def _wait_for_session(self, index: int, turn: Turn) -> None:
         if (before := self.before.get(index)) is None:
+            if self.plan.arrivals:
+                await asyncio.sleep(max(0.0, self.begun_s + turn.think_s - time.perf_counter()))
             return
         await self.done[before].wait()
         await asyncio.sleep(max(0.0, self.ended_s[before] + turn.think_s - time.perf_counter()))

@@ -12,10 +12,10 @@ from .workloads import Turn
 @dataclass(frozen=True)
 class PolicyCase:
     """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make
-    fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own. `tunables`,
-    `rules`: the policy's, from the start. `beside`: policies that are on all the time. `measures`: the numbers that
-    matter; floors are for some of them. `holds`: whether the policy must have held or refused somebody (True) or
-    nobody (False) while it was on."""
+    fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own; `arrivals`: each
+    comes at a time of its own, as Plan says. `tunables`, `rules`: the policy's, from the start. `beside`: policies that
+    are on all the time. `measures`: the numbers that matter; floors are for some of them. `sglang_args`: the engine's.
+    `holds`: whether the policy must have held or refused somebody (True) or nobody (False) while it was on."""
 
     name: str
     says: str
@@ -28,4 +28,6 @@ class PolicyCase:
     tunables: dict[str, float] = field(default_factory=dict[str, float])
     rules: str = ""
     beside: tuple[str, ...] = ("kv_caching",)
+    sglang_args: tuple[str, ...] = ()
+    arrivals: bool = False
     holds: bool | None = None

@@ -9,6 +9,7 @@ import msgspec
 
 from .drive import Outcome
 from .policy_case import PolicyCase
+from .policy_cases_order import BATCH_SHAPING, CRITICAL_PATH
 from .policy_measures import (
     HIT_RATE,
     LATENCY_P50,
@@ -170,4 +171,10 @@ ADMISSION = (
     _overload(4, SHORT, 200, "it does no harm where a hit saves little", MORE_HITS, _faster(-5), BOUNDED),
 )
 
-CASES: dict[str, tuple[PolicyCase, ...]] = {"admission": ADMISSION, "fairness": FAIRNESS, "safety": SAFETY}
+CASES: dict[str, tuple[PolicyCase, ...]] = {
+    "admission": ADMISSION,
+    "batch_shaping": BATCH_SHAPING,
+    "critical_path": CRITICAL_PATH,
+    "fairness": FAIRNESS,
+    "safety": SAFETY,
+}

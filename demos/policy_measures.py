@@ -79,9 +79,24 @@ def _latency_p50(outcomes: Sequence[Outcome], _wall_s: float) -> float:
     return 1000 * percentile([o.latency_s for o in outcomes], 50)
 
 
+def _sessions_s(outcomes: Sequence[Outcome]) -> list[float]:
+    """How long each session took from its first request to its last answer, waiting included."""
+    began: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for o in outcomes:
+        began[o.session] = min(o.start_s, began.get(o.session, o.start_s))
+        ended[o.session] = max(o.start_s + o.latency_s, ended.get(o.session, 0.0))
+    return [ended[session] - began[session] for session in began]
+
+
+def _session_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    return statistics.fmean(_sessions_s(outcomes))
+
+
 HIT_RATE = Measure("hit rate", "points", _hit_rate)
 REQUESTS_PER_S = Measure("requests/s", "/s", _requests_per_s)
 TTFT_MEAN = Measure("TTFT mean", "ms", _ttft_mean)
 TTFT_P50 = Measure("TTFT p50", "ms", ttft_percentile(50))
 TTFT_P99 = Measure("TTFT p99", "ms", ttft_percentile(99))
 LATENCY_P50 = Measure("latency p50", "ms", _latency_p50)
+SESSION_MEAN = Measure("session mean", "s", _session_mean)

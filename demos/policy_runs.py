@@ -76,7 +76,8 @@ def _config(policy: str, case: PolicyCase, model: str, home: str, folder: Path) 
         path.write_text(case.rules, encoding="utf-8")
         rules[policy] = str(path)
     return DaemonConfig(
-        node="bench", port=0, home=str(folder), engine=EngineSpec(model=model, kv_tokens=case.kv_tokens),
+        node="bench", port=0, home=str(folder),
+        engine=EngineSpec(model=model, kv_tokens=case.kv_tokens, sglang_args=case.sglang_args),
         policy=PolicySection(enabled=list(case.beside), rules=rules),
     )  # fmt: skip
 
@@ -109,7 +110,8 @@ class PolicyRuns:
         await self._live.order("flush", {}, WHY)
         before = self._rulings()
         plan = Plan(
-            turns=turns, concurrency=case.sessions, by_session=True, session_prefix=f"drive-{self._drives}-"
+            turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
+            session_prefix=f"drive-{self._drives}-",
         )  # fmt: skip
         told = Counting(self._progress, f"{case.name}, {label}", len(turns))
         drive = await drive_apart(plan, self._live.base_url, told)

@@ -1,12 +1,12 @@
-"""Settling actions that contradict each other: safety has the last word, then the operator, then the policies."""
+"""Settling what contradicts: safety has the last word, then the operator, then fairness, then the other policies."""
 
 from __future__ import annotations
 
 from .events import ActionKind
 from .primitives import Action
 
-_RANK = {"safety": 0, "operator": 1}
-_LAST = 2
+_RANK = {"safety": 0, "operator": 1, "fairness": 2}
+_LAST = 3
 
 _CLASHES: frozenset[tuple[ActionKind, ActionKind]] = frozenset(
     {

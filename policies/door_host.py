@@ -1,21 +1,21 @@
 """The host of the doorkeepers: asks those that are on about each request and settles what they say.
 
-Beside PolicyHost, because what it knows is of the callers and not of the engine: it is never fed by the engine's
-scheduler, and an engine that starts again does not forget anybody's budget.
+Beside PolicyHost, because what it knows is of the callers first: it runs in the daemon alone, and an engine that starts
+again does not forget anybody's budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import msgspec
 
 from .conflicts import rank
 from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Heard, Hearer, Ruled, RulesError, Verdict
-from .events import AnyEvent, EngineStarted, PolicyFailed, PolicySwitched, SessionEnded, ToolMemoized, TunableChanged
+from .events import EngineEvent, EngineStarted, PolicyFailed, PolicySwitched, ToolMemoized, TunableChanged
 from .parameters import TunableError
-from .primitives import Policy
+from .primitives import BasePolicy, Policy
 from .registry import PolicyError, create
 
 LONGEST_HOLD_S = 120.0
@@ -24,11 +24,13 @@ HOLD_TUNABLE = "longest_hold_s"
 
 class Ruling(msgspec.Struct, frozen=True):
     """What is done with a request. `by`: the policy whose word that is, '' if none had any; `limited_by`: the policy
-    whose limit on what is written is the lowest."""
+    whose limit on what is written is the lowest; `order`: what each policy says of it, the higher rank first. A policy
+    that says nothing of a request does not keep it back."""
 
     verdict: Verdict = PASS
     by: str = ""
     limited_by: str = ""
+    order: tuple[tuple[float, ...], ...] = ()
 
 
 UNTOUCHED = Ruling()
@@ -44,6 +46,7 @@ class DoorHost:
         failed: Callable[[PolicyFailed], None] = lambda fact: None,
     ) -> None:
         self.on: list[tuple[str, Doorkeeper]] = []
+        self._learning: dict[type[EngineEvent], list[tuple[str, Policy]]] = {}
         self._failed = failed
         self._broken: dict[str, str] = {}
         self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
@@ -59,24 +62,33 @@ class DoorHost:
         """Whether anybody wants to be asked."""
         return bool(self.on or self._broken)
 
+    @property
+    def orders_sessions(self) -> bool:
+        """Whether anybody's order tells sessions of one agent apart."""
+        return any(keeper.orders_sessions for _, keeper in self.on)
+
     def judge(self, asked: Asked, now_s: float) -> Ruling:
         """What is done with a request now. The first that does not merely pass decides; a limit on what is written
-        holds whoever set it. Never raises."""
+        holds whoever set it; of priorities the first counts. Never raises."""
         if self._broken:
             return self._closed()
-        decided, by, limit, limited_by, order = PASS, "", None, "", ()
+        decided, by, limit, limited_by, priority, order = PASS, "", None, "", None, ()
         for name, keeper in tuple(self.on):
             verdict = self._let_admit(name, keeper, asked, now_s)
+            order = (*order, verdict.order)
+            if verdict is PASS:
+                continue
             if verdict.limit_tokens is not None and (limit is None or verdict.limit_tokens < limit):
                 limit, limited_by = verdict.limit_tokens, name
-            order = order or verdict.order
+            priority = verdict.priority if priority is None else priority
             if not by and verdict.kind != "pass":
                 decided, by = verdict, name
         if self._broken:
             return self._closed()
-        if not by and limit is None and not order:
+        if not by and limit is None and priority is None and not any(order):
             return UNTOUCHED
-        return Ruling(msgspec.structs.replace(decided, limit_tokens=limit, order=order), by, limited_by)
+        verdict = msgspec.structs.replace(decided, limit_tokens=limit, priority=priority)
+        return Ruling(verdict, by, limited_by, order)
 
     def notice(self, fact: DoorFact) -> None:
         """Tell every doorkeeper what became of a request. Never raises."""
@@ -84,7 +96,7 @@ class DoorHost:
             try:
                 keeper.notice(fact)
             except Exception as error:
-                self._fail(name, keeper, "notice", error, fact.t_s)
+                self._fail(name, "notice", error, fact.t_s)
 
     @property
     def hears(self) -> bool:
@@ -98,7 +110,7 @@ class DoorHost:
             try:
                 found += keeper.hear(heard) if isinstance(keeper, Hearer) else []
             except Exception as error:
-                self._fail(name, keeper, "hear", error, heard.t_s)
+                self._fail(name, "hear", error, heard.t_s)
         return found
 
     def longest_hold_s(self, name: str) -> float:
@@ -117,18 +129,18 @@ class DoorHost:
         try:
             return keeper.admit(asked, now_s)
         except Exception as error:
-            self._fail(name, keeper, "admit", error, now_s)
+            self._fail(name, "admit", error, now_s)
             return PASS
 
-    def _fail(self, name: str, keeper: Doorkeeper, call: str, error: Exception, now_s: float) -> None:
+    def _fail(self, name: str, call: str, error: Exception, now_s: float) -> None:
         text = f"{type(error).__name__}: {error}"
         self._lose(name, text)
         self._failed(PolicyFailed(t_ns=int(now_s * 1e9), policy=name, call=call, error=text))
 
     # ---- switching, tuning and rules ---------------------------------------------------------------------------------
 
-    def follow(self, event: AnyEvent) -> bool:
-        """Heed an event of the run; returns whether those who are held should be asked about again."""
+    def follow(self, event: EngineEvent) -> bool:
+        """Heed an event of the run; returns whether those who are held should be asked about again. Never raises."""
         match event:
             case PolicySwitched():
                 self._switch(event.policy, event.enabled)
@@ -136,25 +148,34 @@ class DoorHost:
                 self._tune(event)
             case PolicyFailed():
                 self._lose(event.policy, event.error)
-            case EngineStarted() | SessionEnded():
-                self._show(event)
             case _:
-                return False
+                if isinstance(event, EngineStarted):
+                    self._engine = event
+                return self._observe(event)
         return True
 
-    def _show(self, event: EngineStarted | SessionEnded) -> None:
-        """Have every doorkeeper observe it. What the engine is, those are told too that are switched on later."""
-        if isinstance(event, EngineStarted):
-            self._engine = event
-        for name, keeper in tuple(self.on):
-            self._let_observe(name, keeper, event)
+    def _observe(self, event: EngineEvent) -> bool:
+        """Let those that heed such events learn from one; whether there are any."""
+        kind = type(event)
+        if (learning := self._learning.get(kind)) is None:
+            learning = self._learning[kind] = list(self._who_learns(kind))
+        for name, policy in learning:
+            self._let_observe(name, policy, event)
+        return bool(learning)
 
-    def _let_observe(self, name: str, keeper: Doorkeeper, event: EngineStarted | SessionEnded) -> None:
-        if isinstance(keeper, Policy):
-            try:
-                keeper.observe(event)
-            except Exception as error:
-                self._fail(name, keeper, "observe", error, event.t_ns / 1e9)
+    def _who_learns(self, kind: type[EngineEvent]) -> Iterator[tuple[str, Policy]]:
+        """Who is told of such events. A policy that keeps the default `observe` learns from none."""
+        for name, keeper in self.on:
+            if isinstance(keeper, Policy) and type(keeper).observe is not BasePolicy.observe:
+                heeds: tuple[type[EngineEvent], ...] = getattr(keeper, "heeds", ())
+                if not heeds or kind in heeds:
+                    yield name, keeper
+
+    def _let_observe(self, name: str, policy: Policy, event: EngineEvent) -> None:
+        try:
+            policy.observe(event)
+        except Exception as error:
+            self._fail(name, "observe", error, event.t_ns / 1e9)
 
     def obey(self, name: str, rules: str) -> None:
         """Give a policy its rules, now and whenever it is switched on. Raises RulesError if it does not take them, and
@@ -182,6 +203,7 @@ class DoorHost:
         if name in self._rules and isinstance(policy, Ruled):
             policy.obey(self._rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
+        self._learning = {}
         if self._engine is not None:
             self._let_observe(name, policy, self._engine)
 
@@ -194,6 +216,7 @@ class DoorHost:
 
     def _put_out(self, name: str) -> None:
         self.on = [pair for pair in self.on if pair[0] != name]
+        self._learning = {}
 
     def _tune(self, event: TunableChanged) -> None:
         self._tunables.setdefault(event.policy, {})[event.name] = event.value

@@ -1,8 +1,9 @@
 """The contract of a policy that stands at the door: what happens to a request before it is forwarded to the engine.
 
 Any policy may have these two methods beside its four primitives. A doorkeeper is as pure as the rest of it: time
-arrives as `now_s` and inside facts. It runs in the daemon only, and lives on when the engine is restarted. Of the
-engine's events it observes EngineStarted, also when it is switched on later, and SessionEnded, and no others.
+arrives as `now_s` and inside facts. It runs in the daemon only, as an instance of its own that lives on when the engine
+is restarted. If it has an `observe`, that instance is told of the engine's events (those it `heeds`) as they come in,
+and of the latest EngineStarted also when it is switched on later.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a doorkeeper says about one request.
 
     pass: nothing against it. admit: let it in, whatever policies that rank lower say. hold: not now; it is asked about
-    again when a request is through, when policies change, and at `until_s` at the latest. refuse: it gets an error of
-    `status` with `why`, and `retry_in_s` if it may come again.
-    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents
-    whose requests may come in now, the lowest goes first, with the request that waits longest. `everybody`: a hold that
-    is not about this request; nobody else who waits is asked about until something changes.
+    again when a request is begun or through, when policies change or learn, and at `until_s` at the latest. refuse: it
+    gets an error of `status` with `why`, and `retry_in_s` if it may come again.
+    `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents whose requests may come in
+    now, the lowest goes first, with the request that waits longest; where several policies say one, that of the higher
+    rank counts first. `everybody`: a hold that is not about this request; nobody else who waits is asked about until
+    something changes. `whole_agent`: the same for those of its agent who came later. `priority`: SGLang begins those
+    with higher ones sooner; not sent if its priority scheduling is off, nor over a caller's own.
     """
 
     kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
@@ -49,6 +52,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     limit_tokens: int | None = None
     order: tuple[float, ...] = ()
     everybody: bool = False
+    whole_agent: bool = False
+    priority: int | None = None
 
 
 PASS = Verdict()
@@ -115,6 +120,9 @@ class Doorkeeper(Protocol):
 
     fails_closed: ClassVar[bool]
     """Whether nobody is let in once it raised, until it is switched: for a policy whose silence would be a hole."""
+    orders_sessions: ClassVar[bool]
+    """Whether its `order` tells sessions of one agent apart. Then each session's longest waiting request is asked
+    about, and not only each agent's."""
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         """What should happen to the request now. Must not change state; a request that is held is asked about again.
@@ -150,6 +158,7 @@ class BaseDoorkeeper:
     """Default answers at the door, so that a policy writes only what it has to say."""
 
     fails_closed: ClassVar[bool] = False
+    orders_sessions: ClassVar[bool] = False
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         """See Doorkeeper.admit."""

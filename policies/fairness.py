@@ -4,10 +4,11 @@ Every tenant, and every agent within it, has a counter of weighted tokens served
 once; when more want in, the next is of the tenant with the lowest counter, and there of the agent with the lowest. A
 counter that was idle is lifted to the lowest of those at work, so that nobody saves up while away. Tokens served from
 the cache cost a tenth of computed ones: an agent does not pay for an anchor that was there already. (DLPM gives this
-credit too; that it also prefers the longest match is left out, since the door does not see the tree.)
+credit too; that it also prefers the longest match is left to `batch_shaping`.)
 
 While no more than `places` are in flight it says nothing. Output counts when it is over, so of two agents that never
-stop asking, neither gets ahead by more than twice what `places` of the heaviest requests weigh.
+stop asking, neither gets ahead by more than twice what `places` of the heaviest requests weigh, and a `quantum`: who is
+within the same one counts as served alike, and other policies order those (batch_shaping by what is cached, as DLPM).
 
 Shares need not be equal; the rules are weights, 1 where nothing is said:
 
@@ -51,6 +52,7 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         Tunable("places", 64.0, 1.0, 4096.0, "requests", "Requests in flight before anybody waits at the door"),
         Tunable("output_weight", 2.0, 0.0, 100.0, "", "Cost of a written token; one of a prompt costs 1"),
         Tunable("cached_weight", 0.1, 0.0, 1.0, "", "Cost of a token of a prompt that was in the cache"),
+        Tunable("quantum", 0.0, 0.0, 1e7, "tokens", "Differences within it are left to other policies' orders"),
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
 
@@ -72,7 +74,9 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         if len(self._inside) >= places:
             why = f"{places} requests are in flight; who was served least goes first"
             return Verdict(kind="hold", why=why, everybody=True)
-        return Verdict(order=(self.tenants[asked.tenant], self._of(asked.tenant)[asked.agent]))
+        served = self.tenants[asked.tenant], self._of(asked.tenant)[asked.agent]
+        quantum = self.tunables["quantum"]
+        return Verdict(order=(served[0] // quantum, served[1] // quantum) if quantum else served)
 
     def notice(self, fact: DoorFact) -> None:
         asked = fact.asked

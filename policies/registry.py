@@ -17,9 +17,11 @@ GROUP = "radixdeck.policies"
 
 BUILT_IN: dict[str, str] = {
     "admission": "admission:Admission",
+    "batch_shaping": "batch_shaping:BatchShaping",
     "cachesage": "baselines.cachesage:CacheSage",
     "cachescout": "baselines.cachescout:CacheScout",
     "cachescout_sessions": "baselines.cachescout:CacheScoutSessions",
+    "critical_path": "critical_path:CriticalPath",
     "fairness": "fairness:Fairness",
     "kv_caching": "kv_caching:KvCaching",
     "kvflow": "baselines.kvflow:KvFlow",

@@ -122,6 +122,18 @@ def environment(spec: EngineSpec, setup: EngineSetup, link: str) -> dict[str, st
     return env
 
 
+def priorities(spec: EngineSpec) -> int:
+    """How the engine takes a request's priority: 1 higher ones first, -1 lower ones first, 0 not at all.
+
+    Off unless `sglang_args` switch it on: with SGLang's priority scheduling a full batch is looked at again at every
+    step for somebody to preempt, which counts as a use of what is cached, so the cache would not do what stock SGLang's
+    does even if nobody sets a priority; and it runs with the orders fcfs and lof only.
+    """
+    if _given(spec.sglang_args, "--enable-priority-scheduling") is None:
+        return 0
+    return 1 if _given(spec.sglang_args, "--schedule-low-priority-values-first") is None else -1
+
+
 def address(spec: EngineSpec, port: int) -> tuple[str, int]:
     """Host and port at which this machine reaches the server, when `sglang_args` may have moved it."""
     host = _given(spec.sglang_args, "--host") or "127.0.0.1"

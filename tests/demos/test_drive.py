@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -193,6 +194,14 @@ async def test_sessions_with_callers_of_their_own_do_not_keep_each_other_waiting
     outcomes = await running
     assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3, 4]
     assert server.most_running == 2
+
+
+async def test_sessions_may_come_at_times_of_their_own(server: Server) -> None:
+    made = turns("a", "b")
+    late, soon = msgspec.structs.replace(made[0], think_s=0.3), made[1]
+    outcomes = await driven(Plan(turns=[late, soon], concurrency=2, by_session=True, arrivals=True), server.url)
+    assert [outcome.session for outcome in outcomes] == ["b", "a"]
+    assert outcomes[1].start_s >= 0.3
 
 
 @pytest.mark.parametrize("fault", ["503", "500", "429", "error", "cut", "empty"])

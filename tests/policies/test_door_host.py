@@ -1,4 +1,4 @@
-"""What the doorkeepers say, settled: safety has the last word, then the operator, then the others by name."""
+"""What the doorkeepers say, settled: safety has the last word, then the operator, then fairness, then the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from radixdeck.policies.door_host import LONGEST_HOLD_S, DoorHost
 from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, Left, RulesError, Verdict
 from radixdeck.policies.events import (
     CacheFlushed,
+    EngineEvent,
     EngineStarted,
     PolicyFailed,
     PolicySwitched,
@@ -36,6 +37,21 @@ class Says(BaseDoorkeeper, BasePolicy):
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         return self.verdict
+
+
+class Learns(Says):
+    """Learns from the events that it heeds."""
+
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (CacheFlushed,)
+
+    def __init__(self) -> None:
+        super().__init__(PASS)
+        self.seen: list[EngineEvent] = []
+
+    def observe(self, event: EngineEvent) -> None:
+        if self.seen:
+            raise ArithmeticError("twice")
+        self.seen.append(event)
 
 
 class Theirs(BaseDoorkeeper, BasePolicy):
@@ -83,6 +99,41 @@ def test_the_first_in_rank_that_does_not_merely_pass_decides(says: dict[str, Ver
 def test_the_lowest_limit_holds_whoever_decides_the_rest() -> None:
     ruling = host(a=Verdict(limit_tokens=5), b=Verdict(limit_tokens=9), safety=ADMIT).judge(ASKED, 0.0)
     assert (ruling.verdict.limit_tokens, ruling.limited_by, ruling.by) == (5, "a", "safety")
+
+
+def test_orders_count_one_after_the_other_and_silence_does_not_keep_back() -> None:
+    def order(**says: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
+        return host(**{name: Verdict(order=told) for name, told in says.items()}).judge(ASKED, 0.0).order
+
+    assert order(a=(1.0, 9.0), b=(2.0,)) < order(a=(1.0, 9.0), b=(3.0,)) < order(a=(2.0,), b=(0.0,))
+    assert order(a=(), b=(9.0,)) < order(a=(0.0,), b=(0.0,))
+    assert order(a=(), b=()) == ()
+
+
+def test_the_first_priority_in_rank_counts_whoever_decides_the_rest() -> None:
+    ruling = host(a=PASS, b=Verdict(priority=3), c=Verdict(priority=9), safety=ADMIT).judge(ASKED, 0.0)
+    assert (ruling.verdict.priority, ruling.verdict.kind, ruling.by) == (3, "admit", "safety")
+
+
+def test_a_doorkeeper_is_told_of_the_events_it_heeds_until_it_fails() -> None:
+    failures: list[PolicyFailed] = []
+    made, learns = DoorHost([], failed=failures.append), Learns()
+    made.on = [("learns", learns), ("deaf", Says(PASS))]
+    flushed = CacheFlushed(t_ns=1)
+    assert not made.follow(EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru"))
+    assert made.follow(flushed)
+    assert learns.seen == [flushed]
+    made.follow(flushed)
+    assert [(fact.policy, fact.call) for fact in failures] == [("learns", "observe")]
+    assert [name for name, _ in made.on] == ["deaf"]
+    assert not made.follow(flushed)
+
+
+def test_fairness_ranks_before_the_policies_that_order_for_speed() -> None:
+    made = DoorHost(["batch_shaping", "critical_path", "fairness", "safety"])
+    assert [name for name, _ in made.on] == ["safety", "fairness", "batch_shaping", "critical_path"]
+    assert made.orders_sessions
+    assert not DoorHost(["batch_shaping", "fairness"]).orders_sessions
 
 
 def test_the_shipped_ones_are_switched_tuned_and_ranked() -> None:

@@ -27,12 +27,14 @@ class Load:
     sizes: dict[str, tuple[int, int]]
     seed: int = 0
     rules: str = ""
+    quantum: float = 0.0
     served: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     spread: float = 0.0
 
     def run(self, requests: int) -> Fairness:
         chooser, policy = random.Random(self.seed), Fairness()
         policy.tunables.set("places", PLACES)
+        policy.tunables.set("quantum", self.quantum)
         policy.obey(self.rules)
         number, now_s = 0, 0.0
         door: list[tuple[Asked, int, int]] = []
@@ -76,6 +78,18 @@ def test_backlogged_agents_stay_within_the_bound(seed: int) -> None:
     load.run(3_000)
     assert load.spread <= BOUND
     assert min(load.served.values()) > 10 * BOUND
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_quantum_leaves_small_differences_to_others_and_widens_the_bound_by_itself(seed: int) -> None:
+    quantum = 20_000.0
+    load = Load(fair=True, waiting={"small": 30, "large": 3, "mixed": 8}, sizes=SIZES, seed=seed, quantum=quantum)
+    load.run(3_000)
+    assert load.spread <= BOUND + quantum
+    policy = Fairness()
+    policy.tunables.set("quantum", quantum)
+    full(policy, asked("r1", "a", tokens=5_000), asked("r2", "b", tokens=19_000), asked("r3", "c", tokens=21_000))
+    assert [policy.admit(asked("w", agent), 0.0).order for agent in "abc"] == [(2.0, 0.0), (2.0, 0.0), (2.0, 1.0)]
 
 
 def test_first_come_first_served_breaks_the_bound() -> None:

@@ -1,0 +1,53 @@
+"""Requests that were let in and that the engine has not begun: its own queue, as the door sees it.
+
+While that is short the door decides who goes next; beyond it, whoever came first does. It says nothing of how many the
+engine runs at once, so keeping it short costs no throughput.
+"""
+
+from __future__ import annotations
+
+from .doorkeeping import Came, DoorFact, Entered, Left, Matched
+
+
+class Unbegun:
+    """`waiting`: how many stand at the door. An engine that never says which requests it has begun, because its cache
+    is not watched, has none here, so that nobody waits for its word."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+        self._at_door: dict[str, float] = {}
+        self._watched = False
+
+    def __len__(self) -> int:
+        return len(self._since_s) if self._watched else 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._at_door)
+
+    def came_s(self, rid: str, now_s: float) -> float:
+        """When a request at the door came; now, if that was before anybody listened."""
+        return self._at_door.get(rid, now_s)
+
+    def oldest(self) -> tuple[str, float] | None:
+        """The one that was let in longest ago, and when."""
+        return next(iter(self._since_s.items()), None) if self._watched else None
+
+    def notice(self, fact: DoorFact) -> None:
+        """Follow a fact of the door."""
+        rid = fact.asked.rid
+        match fact:
+            case Came():
+                self._at_door[rid] = fact.t_s
+            case Entered():
+                self._at_door.pop(rid, None)
+                self._since_s[rid] = fact.t_s
+            case Matched():
+                self._watched = True
+                self._since_s.pop(rid, None)
+            case Left():
+                self._at_door.pop(rid, None)
+                if self._since_s.pop(rid, None) is not None and fact.output_tokens:
+                    self._watched = False  # it was served without a word
+            case _:
+                pass
