@@ -25,7 +25,7 @@ from .events import (
     TunableChanged,
 )
 from .parameters import TunableError
-from .primitives import Action, Policy, Prediction, Score, Subject
+from .primitives import Action, Prediction, Score, Subject
 from .registry import BUILT_IN, PolicyError, create
 from .seat import PolicyFacts, Seat, Stopwatch
 
@@ -148,12 +148,11 @@ class PolicyHost:
         return best
 
     def act(self, now_s: float) -> list[tuple[str, Action]]:
-        """What the enabled policies want done, as (policy, action), conflicts settled: safety, then the operator, then
-        the others in the order of their names."""
+        """What the enabled policies want done, as (policy, action), conflicts settled."""
         wanted: list[tuple[str, Action]] = []
         for seat in self._on:
             try:
-                wanted += [(seat.name, action) for action in seat.policy.act(now_s)]
+                wanted += [(seat.name, action) for action in seat.act(now_s, self.predict)]
             except Exception as error:
                 self._fail(seat, "act", error)
         return settle(wanted)
@@ -163,6 +162,11 @@ class PolicyHost:
     @property
     def splits_anchors(self) -> bool:
         return any(seat.policy.splits_anchors for seat in self._on)
+
+    @property
+    def wants_paths(self) -> bool:
+        """Whether a policy that is on asks for warm-ups of sessions."""
+        return any(getattr(seat.policy, "wants_paths", False) for seat in self._on)
 
     @property
     def scores_nodes(self) -> bool:
@@ -195,12 +199,9 @@ class PolicyHost:
     def _seat(self, name: str) -> Seat:
         """The seat of a policy, made on first use. Raises PolicyError."""
         if name not in self._seats:
-            self._take_seat(create(name), name)
+            self._seats[name] = Seat(create(name), Stopwatch(self._timer), Stopwatch(self._timer))
+            self._list_seats()
         return self._seats[name]
-
-    def _take_seat(self, policy: Policy, name: str) -> None:
-        self._seats[name] = Seat(policy, Stopwatch(self._timer), Stopwatch(self._timer))
-        self._list_seats()
 
     def _enable_at_start(self, name: str) -> None:
         seat = self._seat(name)
