@@ -1,5 +1,5 @@
-"""What each agent will most likely be asked next in each session, in tokens: how long that is, how much of it is cached,
-and what became of what was prefilled for it.
+"""What each agent will most likely be asked next in each session, in tokens: how long that is, how much of it is
+cached, and what became of what was prefilled for it.
 
 A tree loses what lies deepest first, so what is missing of a prompt is its end: one number says what is cached.
 """

@@ -130,7 +130,7 @@ class Seat:
         return keys
 
     def act(self, now_s: float, predict: Callable[[float], Prediction]) -> list[Action]:
-        """What the policy wants done, after it was told what all policies `predict` if it has something to say to it."""
+        """What the policy wants done, told before what all policies `predict` if it has something to say to it."""
         if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:
             self.policy.foresee(predict(now_s))
         return self.policy.act(now_s)

@@ -74,7 +74,8 @@ class SpareTime:
         self._running: dict[int, tuple[float, int]] = {}
         self._idle_since_s = -1.0
         self._warm: tuple[int, float, int] | None = None
-        self._asked_s = 0.0
+        self._asked_s = -1.0
+        self._computed_tokens = 0
 
     @property
     def token_s(self) -> float:
@@ -94,7 +95,7 @@ class SpareTime:
 
     def asked(self, now_s: float) -> None:
         """A warm-up is asked for."""
-        self._asked_s = now_s
+        self._asked_s, self._computed_tokens = now_s, 0
 
     def observe(self, event: EngineEvent) -> None:
         now_s = event.t_ns / 1e9
@@ -109,6 +110,9 @@ class SpareTime:
                 self._inserted(event, now_s)
             case ActionTaken(kind="warm", ok=False) if event.result == PREEMPTED:
                 self._came(now_s)
+            case ActionTaken(kind="warm", ok=True) if self._asked_s >= 0:
+                self._overhead_s.see(max(0.0, now_s - self._asked_s - self._computed_tokens * self.token_s))
+                self._asked_s = -1.0
             case EngineStarted():
                 self._left(now_s)
             case EngineLoadSampled(running=0, waiting=0) if self._running:
@@ -143,9 +147,9 @@ class SpareTime:
         computed = event.total_tokens - cached_tokens
         if event.phase == "prompt":
             self._timed(now_s - begun_s, computed)
-        elif computed > 0:
+            self._computed_tokens = computed
+        else:
             self._warm = None
-            self._overhead_s.see(max(0.0, now_s - self._asked_s - computed * self.token_s))
 
     def _timed(self, took_s: float, tokens: int) -> None:
         if tokens >= LEAST_TOKENS and took_s > 0:

@@ -72,7 +72,7 @@ class Speculation(BasePolicy):
         Tunable("least_chance", 0.3, 0.0, 1.0, "", "Least probability of what is prefilled"),
         Tunable("margin", 1.5, 0.0, 100.0, "x", "How much more a step must save than it may cost"),
         Tunable("delay_weight", 1.0, 0.0, 10.0, "x", "How much a real request's wait counts; 0: nobody waits"),
-        Tunable("longest_step", 512.0, 128.0, 2048.0, "tokens", "What a real request waits for at most"),
+        Tunable("longest_step_s", 0.1, 0.01, 10.0, "s", "What a real request waits for at most, about"),
     )
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         PrefixMatched, PrefixInserted, NodeEvicted, ActionTaken, SessionEnded, CacheFlushed, EngineStarted,
@@ -160,8 +160,9 @@ class Speculation(BasePolicy):
     ) -> Iterator[Wager]:
         """Steps of different lengths: a long one has less overhead, a short one less risk."""
         spare, missing = self._spare, tokens - cached
-        sizes = sorted({min(missing, size) for size in STEPS_TOKENS if size <= self.tunables["longest_step"]})
-        for size in sizes:
+        longest_s = self.tunables["longest_step_s"]
+        sizes = [size for size in STEPS_TOKENS if size == STEPS_TOKENS[0] or spare.step_s(size) <= longest_s]
+        for size in sorted({min(missing, size) for size in sizes}):
             step_s = spare.step_s(size)
             quiet = spare.pauses.quiet(idle_s, step_s)
             displaced = max(0, size - max(0, self._free_tokens)) * self._prompts.regret

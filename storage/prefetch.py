@@ -1,8 +1,8 @@
 """Warm-ups in the modelled engine: asked of the policy while there is time, preempted by real work, waste counted.
 
 The daemon asks when the last request or warm-up is through, and then at growing intervals while none is under way; so
-does this. A warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing behind.
-A chunk of a prefill that has begun cannot be stopped: what is left of it is charged to the request that came.
+does this. A warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing. A
+chunk of a prefill that has begun cannot be stopped: what is left of it is charged to the request that came.
 """
 
 from __future__ import annotations
