@@ -38,13 +38,12 @@ class Guard:
         self.lead_tokens = 0.0
         self.resting, self._rest, self._patience = 0, FIRST_REST, 1.0
 
-    def observe(self, event: EngineEvent, margin: float) -> None:
-        """Follow one event. `margin`: share of the window's prompt tokens by which LRU must lead to take over."""
+    def inserted(self, event: PrefixInserted) -> None:
+        self._shadow.inserted(event)
+
+    def heard(self, event: EngineEvent) -> None:
+        """Anything else than prompts."""
         match event:
-            case PrefixMatched(warm=False):
-                self._matched(event, margin)
-            case PrefixInserted():
-                self._shadow.inserted(event)
             case EngineStarted() | EngineLoadSampled():
                 self._shadow.heard(event)
             case CacheFlushed():
@@ -52,7 +51,10 @@ class Guard:
             case _:
                 pass
 
-    def _matched(self, event: PrefixMatched, margin: float) -> None:
+    def matched(self, event: PrefixMatched, margin: float) -> None:
+        """A prompt is looked up. `margin`: share of the window's prompt tokens by which LRU must lead to take over."""
+        if event.warm:
+            return
         by_lru, served = self._shadow.asked(event)
         self._prompt_tokens = self._prompt_tokens * FADE + event.prompt_tokens
         self._prompts = self._prompts * FADE + 1.0

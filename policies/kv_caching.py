@@ -7,18 +7,21 @@ known, what is shared comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
 
 from .events import (
     ActionTaken,
+    AnchorMeasured,
     AnswerGiven,
+    CacheFlushed,
     EngineEvent,
     EngineLoadSampled,
     EngineStarted,
     NextAgentHinted,
+    NodeAdded,
     NodeEvicted,
     PolicySwitched,
     PrefixInserted,
@@ -33,19 +36,15 @@ from .pairs import NOWHERE
 from .parameters import Tunable
 from .paths import Paths
 from .primitives import Action, BasePolicy, Prediction, Score, Subject
-from .reuse import Rates, ReuseModel
-from .shares import Share
-from .subjects import EVERYBODY
+from .rates import Rates
+from .reuse import ReuseModel
 from .tags import tag_of
 from .transitions import ANSWER, TOOL
 from .warmups import WarmUps
+from .worth import Worth
 
 OUTSTANDING = 512
 LEAST_PATH_TOKENS = 64
-STALE = 0.05
-"""What is left of the rate of a prefix that its agents' last dispatches passed by."""
-SUPERSEDED = 0.02
-"""What is left of the rate of a history that its agent's last prompt in the session did not repeat."""
 
 
 class KvCaching(BasePolicy):
@@ -55,6 +54,10 @@ class KvCaching(BasePolicy):
     doc: ClassVar[str] = "Keeps what is expected to be used soonest: anchors by all sessions, histories by their own."
     slot: ClassVar[str] = "eviction"
     learns_while_off: ClassVar[bool] = True
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
+        PrefixMatched, PrefixInserted, ToolCalled, AnswerGiven, SessionEnded, NextAgentHinted, NodeAdded, NodeEvicted,
+        AnchorMeasured, CacheFlushed, ActionTaken, EngineStarted, EngineLoadSampled, TunableChanged, PolicySwitched,
+    )  # fmt: skip
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
         Tunable("protect_dispatches", 20.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
@@ -81,7 +84,7 @@ class KvCaching(BasePolicy):
         super().__init__()
         self._model = ReuseModel()
         self._outstanding: dict[int, str] = {}
-        self._unowned_cached = Share(0.3)
+        self._worth = Worth(self._model, self.tunables)
         self._warm_ups = WarmUps()
         self._paths = Paths(self._model.histories.lengths)
         self._guard = Guard()
@@ -93,21 +96,38 @@ class KvCaching(BasePolicy):
     # ---- observe -----------------------------------------------------------------------------------------------------
 
     def observe(self, event: EngineEvent) -> None:
-        now_s = event.t_ns / 1e9
-        match event:
-            case PrefixMatched():
-                self._dispatched(event, now_s)
-            case PrefixInserted(phase="finish"):
-                session = self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), now_s)
+        # What happens several times per request is told apart by its very type: an isinstance of a struct is dearer.
+        if type(event) is NodeAdded:
+            if event.role == "anchor":
+                self._warm_ups.observe(event)
+        elif type(event) is NodeEvicted:
+            if event.role == "private":
+                self._path_changed(event)
+            self._warm_ups.observe(event)
+        elif type(event) is PrefixInserted:
+            if event.phase == "finish":
+                session = self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), event.t_ns / 1e9)
                 self._model.histories.responded(event, session)
-            case ToolCalled() | AnswerGiven():
-                finish = TOOL if isinstance(event, ToolCalled) else ANSWER
-                self._model.finished_with(event.session, event.agent, finish)
+                self._warm_ups.observe(event)
+            self._guard.inserted(event)
+        elif type(event) is PrefixMatched:
+            self._dispatched(event, event.t_ns / 1e9)
+            self._warm_ups.observe(event)
+            self._guard.matched(event, self.tunables["guard_margin"])
+        elif type(event) is ToolCalled or type(event) is AnswerGiven:
+            finish = TOOL if type(event) is ToolCalled else ANSWER
+            self._model.finished_with(event.session, event.agent, finish)
+        else:
+            self._heard(event)
+
+    def _heard(self, event: EngineEvent) -> None:
+        """What happens more seldom."""
+        match event:
             case SessionEnded():
-                self._ended(event, now_s)
+                self._ended(event, event.t_ns / 1e9)
             case NextAgentHinted():
                 self._model.hinted(event.session, event.agent)
-            case NodeEvicted(role="private") | ActionTaken(kind="warm"):
+            case ActionTaken(kind="warm"):
                 self._path_changed(event)
             case EngineStarted() | EngineLoadSampled():
                 self._model.turnover.capacity_tokens = event.capacity_tokens
@@ -118,13 +138,13 @@ class KvCaching(BasePolicy):
             case _:
                 pass
         self._warm_ups.observe(event)
-        self._guard.observe(event, self.tunables["guard_margin"])
+        self._guard.heard(event)
 
     def _dispatched(self, event: PrefixMatched, now_s: float) -> None:
         if event.warm:
             return
         if not event.agent:
-            self._unowned_cached.see(event.cached_tokens / max(1, event.prompt_tokens))
+            self._worth.unowned_cached.see(event.cached_tokens / max(1, event.prompt_tokens))
             return
         model = self._model
         model.turnover.horizons = self.tunables["turnover"]
@@ -169,86 +189,18 @@ class KvCaching(BasePolicy):
         rates = self._model.rates(now_s)
         if rates is None:
             return self._prior(subject)
-        if subject.role == "private":
-            return self._history(subject, rates)
-        if subject.role == "unowned":
-            key = self._unowned_cached.mean * rates.beta_per_s
-            return Score(key, {"rate_per_s": key})
-        return self._shared(subject, rates)
+        return self._worth.score(subject, rates)
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        """Histories, of which there are many, without the parts of their scores."""
+        """See Policy.scores: without their parts."""
         rates = None if self._guard.resting else self._model.rates(now_s)
         if rates is None:
             return [] if self._guard.resting else super().scores(subjects, now_s)
-        sessions = self._model.standing.by_name
-        keys: list[float] = []
-        for subject in subjects:
-            if subject.role != "private":
-                keys.append(self.score(subject, now_s).key)
-            else:
-                session = sessions.get(subject.session)
-                keys.append(0.0 if session is None else self._reuse(subject, session.place, rates)[0])
-        return keys
+        return self._worth.keys(subjects, rates)
 
     def _prior(self, subject: Subject) -> Score:
         protected = float(subject.role in ("anchor", "shared"))
         return Score(protected, {"protected": protected})
-
-    def _shared(self, subject: Subject, rates: Rates) -> Score:
-        """Anchors and shared prefixes: used by every dispatch of their agents."""
-        rate = 0.0
-        for agent in self._agents(subject):
-            rate += self._anchor_rate(agent, rates)
-        protected = self._protection()
-        if self._is_superseded(subject):
-            rate *= STALE
-            return Score(rate, {"rate_per_s": rate, "stale": 1.0})
-        return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
-
-    def _agents(self, subject: Subject) -> Iterable[str]:
-        return self._model.agents if subject.agents == EVERYBODY else subject.agents
-
-    def _anchor_rate(self, agent: str, rates: Rates) -> float:
-        slot = self._model.agents.get(agent)
-        if slot is None or slot >= len(rates.by_agent):
-            return 0.0
-        sessions = max(1, len(self._model.standing.by_name))
-        same = self._model.histories.anchors_kept[slot] if self.tunables["protect_shared"] else 0.0
-        return rates.by_agent[slot] * (same + (1.0 - same) / sessions)
-
-    def _protection(self) -> float:
-        span = self.tunables["protect_dispatches"]
-        return 10.0 * max(0.0, 1.0 - self._model.dispatches / span) if span else 0.0
-
-    def _history(self, subject: Subject, rates: Rates) -> Score:
-        """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
-        session = self._model.standing.by_name.get(subject.session)
-        if session is None:
-            return Score(0.0, {"closed": 1.0})
-        rate, soonest, repeated = self._reuse(subject, session.place, rates)
-        alive = float(rates.alive[session.place])
-        parts = {
-            "rate_per_s": rate, "alive": alive, "back_s": rates.wait_s(soonest, alive), "repeated": repeated,
-            "superseded": float(self._is_superseded(subject)),
-        }  # fmt: skip
-        return Score(rate, parts)
-
-    def _reuse(self, subject: Subject, place: int, rates: Rates) -> tuple[float, float, float]:
-        """Of a history: the rate at which it is used; the rate at which the session comes back to the soonest of its
-        agents; and the share of it that is repeated then, at most."""
-        agents, kept_of = self._model.agents, self._model.histories.kept
-        soonest = rate = repeated = 0.0
-        for agent in self._agents(subject):
-            slot = agents.get(agent)
-            if slot is not None and slot < len(rates.by_agent):
-                comes = float(rates.by_session[place, slot])
-                kept = kept_of(slot, subject.part)
-                soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
-        return rate * SUPERSEDED if self._is_superseded(subject) else rate, soonest, repeated
-
-    def _is_superseded(self, subject: Subject) -> bool:
-        return subject.part == "old" and self._is_on("supersession")
 
     # ---- predict and act ---------------------------------------------------------------------------------------------
 
@@ -265,7 +217,7 @@ class KvCaching(BasePolicy):
             return []
         action = self._path_wanted(rates) if tunables["path_prefetch"] else None
         if action is None and tunables["warm_ups"] and self._model.transitions.predictability() >= tunables["r_min"]:
-            worth = {agent: self._anchor_rate(agent, rates) for agent in self._model.agents}
+            worth = {agent: self._worth.anchor_rate(agent, rates) for agent in self._model.agents}
             action = self._warm_ups.wanted(worth, tunables["warm_gain"])
         if action is None:
             return []

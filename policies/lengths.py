@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from array import array
 
-import numpy as np
-
 from .tags import tag_of
-from .transitions import Ints
 
 ROWS = 80
 """Prompts remembered. What came back after more dispatches than that is not learned from."""
 MOST_TOKENS = 0xFFFF
 """Outputs and losses are told up to this length."""
-NOBODYS = 0xFFFF
+NOBODYS = b"\xff\xff"
+"""No agent's slot is as high."""
 
 
 class Lengths:
-    """Rows by place of a session and slot of an agent: tokens of the prompt, of the output behind it (0: not known),
+    """Rows by slot of an agent and place of a session: tokens of the prompt, of the output behind it (0: not known),
     and of the history evicted since; and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
-        self._keys: Ints = np.full(ROWS, NOBODYS, np.uint16)
+        self._keys = bytearray(b"\xff" * 2 * ROWS)
         self._tags, self._prompts = array("H", bytes(2 * ROWS)), array("I", bytes(4 * ROWS))
         self._outputs, self._lost = array("H", bytes(2 * ROWS)), array("H", bytes(2 * ROWS))
         self._next = 0
 
     def row(self, place: int, agent: int) -> int | None:
         """Where the agent's last prompt in the session at this place stands, None if that is not known (any more)."""
-        found = np.flatnonzero(self._keys == (place << 8 | agent))
-        return int(found[0]) if len(found) else None
+        keys, key = self._keys, bytes((agent, place))
+        at = keys.find(key)
+        while at & 1 and at > 0:  # the end of one and the beginning of the next
+            at = keys.find(key, at + 1)
+        return at >> 1 if at >= 0 else None
 
     def prompt_tokens(self, row: int) -> int:
         return self._prompts[row]
@@ -48,9 +49,9 @@ class Lengths:
         """The agent has a new prompt in the session."""
         before = self.row(place, agent)
         if before is not None:
-            self._keys[before] = NOBODYS
+            self._forget(before)
         row, self._next = self._next, (self._next + 1) % ROWS
-        self._keys[row] = place << 8 | agent
+        self._keys[2 * row], self._keys[2 * row + 1] = agent, place
         self._tags[row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
         self._outputs[row] = self._lost[row] = 0
 
@@ -68,8 +69,15 @@ class Lengths:
 
     def forget_place(self, place: int) -> None:
         """Another session takes the place."""
-        self._keys[self._keys >> 8 == place] = NOBODYS
+        for row, other in enumerate(self._keys[1::2]):
+            if other == place:
+                self._forget(row)
 
     def forget_agent(self, agent: int) -> None:
         """Another agent takes the slot."""
-        self._keys[self._keys & 0xFF == agent] = NOBODYS
+        for row, other in enumerate(self._keys[::2]):
+            if other == agent:
+                self._forget(row)
+
+    def _forget(self, row: int) -> None:
+        self._keys[2 * row : 2 * row + 2] = NOBODYS

@@ -3,6 +3,8 @@ request, by how the response finished and by agent, shrunk to the histogram of a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .transitions import FINISHES, GROWTH, Floats, Ints
@@ -22,7 +24,7 @@ def bin_of(gap_s: float) -> int:
     """Log-spaced bin of an idle time in seconds."""
     if gap_s <= FIRST_EDGE_S:
         return 0
-    return min(BINS - 1, 1 + int(np.log(gap_s / FIRST_EDGE_S) / np.log(RATIO)))
+    return min(BINS - 1, 1 + int(math.log(gap_s / FIRST_EDGE_S) / math.log(RATIO)))
 
 
 class Gaps:

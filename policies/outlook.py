@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .primitives import Prediction
-from .reuse import CERTAIN, ReuseModel
+from .rates import CERTAIN
+from .reuse import ReuseModel
 
 
 def outlook(model: ReuseModel, now_s: float) -> Prediction:

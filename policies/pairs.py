@@ -27,6 +27,12 @@ class Pairs:
         if len(self._rows) > MAX_PAIRS:
             del self._rows[next(iter(self._rows))]
 
+    def makes_room(self, finish: int, came_from: int, before: int) -> int:
+        """Which agent's oldest pair is forgotten when this one is counted; NOWHERE if none is."""
+        if len(self._rows) < MAX_PAIRS or _key(finish, came_from, before) in self._rows:
+            return NOWHERE
+        return _agents(next(iter(self._rows)))[1]
+
     def row(self, finish: int, came_from: int, agent: int) -> Row:
         return self._rows.get(_key(finish, came_from, agent), {})
 

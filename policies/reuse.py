@@ -8,48 +8,30 @@ have been displaced anyway is worth nothing. A discount V stands for the rate be
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from .histories import Histories
-from .liveness import Gaps, residual
+from .liveness import Gaps
 from .pairs import NOWHERE
+from .rates import Rates, coming_back, rates_of
 from .shares import Share
 from .standing import Past, Session, Standing
 from .tables import Tables
 from .transitions import Floats, Transitions
 from .turnover import Turnover
-from .turns import Turns
+from .turns import Turns, end
 
 MAX_AGENTS = 64
 REFIT_EVERY = 24
 """Dispatches between two fits of the tables, once there are some; fewer at first."""
-CERTAIN = 0.98
-"""Discounts above this are cut: their rate would grow without bound."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
-LONGEST_WAIT_S = 1e4
 TYPICAL_RUN_S = 0.3
 """What a request of an agent is taken to last before one has been seen."""
 AT_ONCE_S = 0.5
 """An end that is told so soon after the last response was told by who knew, not by who waited."""
-
-
-@dataclass(slots=True)
-class Rates:
-    """At one instant, per second: reuse of each agent by each live session `[place, agent]` and by all together; and
-    the probability that each session is not over."""
-
-    beta_per_s: float
-    by_session: Floats
-    by_agent: list[float]
-    alive: Floats
-
-    def wait_s(self, rate_per_s: float, alive: float) -> float:
-        """The wait that such a rate of a session stands for, given that the session is not over."""
-        discount = rate_per_s / (rate_per_s + self.beta_per_s) / max(alive, 1e-6)
-        return min(LONGEST_WAIT_S, -math.log(max(discount, 1e-9)) / self.beta_per_s) if discount < 1.0 else 0.0
 
 
 class ReuseModel:
@@ -91,8 +73,11 @@ class ReuseModel:
     def _free_slot(self) -> int:
         if len(self.agents) < MAX_AGENTS:
             return len(self.agents)
+        self.settle()
         slot = self.agents.pop(next(iter(self.agents)))
         self.transitions.forget(slot)
+        if self.tables is not None:
+            self.tables.all_changed()
         self.gaps.forget(slot)
         self.standing.forget_agent(slot)
         self.histories.forget(slot)
@@ -110,16 +95,16 @@ class ReuseModel:
         session, past = self.standing.touch(name), self.standing.past(name)
         if session is not None:
             self._learn_turn(session, ended=False)
-            self._move(session, slot, now_s)
+            self._move(name, session, slot, now_s)
         elif past is not None:
             session = self._reopen(name, past)
-            self._move(session, slot, now_s)
+            self._move(name, session, slot, now_s)
         else:
             session = self._begin(name, slot, now_s)
         if self.dispatches - self._fitted_at >= min(REFIT_EVERY, self.dispatches // 8 + 1):
             self._fit(now_s)
         else:
-            self._stand(session)
+            self._stand(name, session)
         return session
 
     def _begin(self, name: str, slot: int, now_s: float) -> Session:
@@ -132,14 +117,21 @@ class ReuseModel:
     def _reopen(self, name: str, past: Past) -> Session:
         session = self.standing.reopen(name, past)
         self.histories.lengths.forget_place(session.place)
+        self._settle_at(past.agent)
         self.transitions.not_ended(past.finish, past.agent)
         return session
 
-    def _move(self, session: Session, slot: int, now_s: float) -> None:
+    def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
         self.gaps.came_back(session.finish, session.agent, gap_s)
+        self.standing.behind.pop(name, None)
+        passed_by = self.transitions.pairs.makes_room(session.finish, session.came_from, session.agent)
+        if passed_by not in (NOWHERE, session.agent):
+            self._settle_at(passed_by)
+        self._settle_at(session.agent)
         self.transitions.moved(session.finish, session.came_from, session.agent, slot)
         if session.hinted != NOWHERE:
+            self.settle()
             self.hints_right.see(float(session.hinted == slot))
         if session.agent != slot:
             session.came_from = session.agent
@@ -162,7 +154,7 @@ class ReuseModel:
         if not session.running:
             self.run_s[session.agent] += 0.1 * (max(0.0, now_s - session.since_s) - self.run_s[session.agent])
             session.since_s = now_s
-            self._stand(session)
+            self._stand(name, session)
         return session
 
     def finished_with(self, name: str, agent: str, finish: int) -> None:
@@ -170,7 +162,7 @@ class ReuseModel:
         session = self.standing.by_name.get(name)
         if session is not None and self.agents.get(agent) == session.agent and session.finish != finish:
             session.finish = finish
-            self._stand(session)
+            self._stand(name, session)
 
     def ended(self, name: str, told: bool, now_s: float) -> None:
         """The session is over; `told`: somebody said so, rather than gave it up."""
@@ -186,6 +178,7 @@ class ReuseModel:
 
     def _learn_end(self, session: Session) -> None:
         self._learn_turn(session, ended=True)
+        self._settle_at(session.agent)
         self.transitions.ended(session.finish, session.agent)
 
     def hinted(self, name: str, agent: str) -> None:
@@ -193,7 +186,7 @@ class ReuseModel:
         session, slot = self.standing.by_name.get(name), self.agents.get(agent)
         if session is not None and slot is not None:
             session.hinted = slot
-            self._stand(session)
+            self._stand(name, session)
 
     # ---- tables, fitted every few dispatches -------------------------------------------------------------------------
 
@@ -205,10 +198,10 @@ class ReuseModel:
         self._fitted_at = self.dispatches
         self._close_idle(now_s)
         beta_per_s = self.turnover.beta_per_s
-        self.tables = Tables(self.transitions, self.turns, self.gaps, self.run_s, beta_per_s, self.predicts)
+        self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
         self.standing.widen(len(self.agents))
-        for session in self.standing.by_name.values():
-            self._stand(session)
+        for name, session in self.standing.by_name.items():
+            self._stand(name, session)
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
@@ -220,16 +213,45 @@ class ReuseModel:
             self.untold_ends.see(1.0)
             self._learn_end(session)
 
-    def _stand(self, session: Session) -> None:
-        """Write where a session stands into the columns that rates are made of."""
+    # ---- where sessions stand, written when it is asked for ----------------------------------------------------------
+
+    def _stand(self, name: str, session: Session) -> None:
+        """The session stands elsewhere: its columns are written when rates are asked for, or before something that they
+        follow from becomes another."""
         self._rates = None
-        tables = self.tables
-        if tables is None or self.standing.reach.shape[1] <= session.agent:
-            return
-        p_end = tables.end(session) if self.watches_ends else 0.0
-        if session.hinted != NOWHERE:
-            p_end *= 1.0 - self.hints_right.mean
-        self.standing.write(session, p_end, tables.reach(self._believed(session, tables.onward(session))))
+        if self.tables is not None and session.agent < self.standing.reach.shape[1]:
+            self.standing.behind[name] = self.turns.ratio(session.turn)
+
+    def settle(self) -> None:
+        """Write the columns of all sessions that moved."""
+        if self.standing.behind:
+            self._write(list(self.standing.behind))
+            self.standing.behind.clear()
+
+    def _settle_at(self, agent: int) -> None:
+        """What is counted of an agent is about to change."""
+        standing, sessions = self.standing, self.standing.by_name
+        names = [name for name in standing.behind if sessions[name].agent == agent]
+        if names:
+            self._write(names)
+            for name in names:
+                del standing.behind[name]
+        if self.tables is not None:
+            self.tables.changed(agent)
+
+    def _write(self, names: Sequence[str]) -> None:
+        """Put where sessions stand into the columns that rates are made of."""
+        tables, standing = self.tables, self.standing
+        assert tables is not None
+        sessions = [standing.by_name[name] for name in names]
+        tables.widen()
+        tables.prepare(session.agent for session in sessions)
+        onward = np.array([self._believed(session, tables.onward(session)) for session in sessions])
+        for name, session, reach in zip(names, sessions, tables.reach(onward), strict=True):
+            p_end = end(standing.behind[name], tables.end(session)) if self.watches_ends else 0.0
+            if session.hinted != NOWHERE:
+                p_end *= 1.0 - self.hints_right.mean
+            standing.write(session, p_end, reach)
 
     def next_agents(self, session: Session) -> Floats:
         """Which agent is next, if the session goes on; sums to 1."""
@@ -252,27 +274,16 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
+            self.settle()
             self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s
         return self._rates
 
     def _rates_now(self, tables: Tables, now_s: float) -> Rates:
-        beta = tables.beta_per_s
-        alive, rest = self.coming_back(beta, now_s)
-        value = np.minimum((alive * rest)[:, None] * self.standing.reach, CERTAIN)
-        by_session = beta * value / (1.0 - value)
-        by_agent = by_session.sum(0) + self.turnover.sessions_per_s * tables.start
-        return Rates(beta, by_session, by_agent.tolist(), alive)
-
-    def coming_back(self, beta: float, now_s: float) -> tuple[Floats, Floats]:
-        """Probability that each session is not over, and the discount until its next request if it is not."""
-        here = self.standing
-        idle_s = np.maximum(0.0, now_s - here.since_s)
-        still, rest = residual(self.gaps.shapes(here.finish, here.at), idle_s, beta)
-        if not self.watches_ends:
-            still = np.ones_like(still)
-        waiting = (1.0 - here.p_end) * still
-        over = here.p_end * np.where(here.p_end < 1.0, self.untold_ends.mean, 1.0)
-        alive = np.where(here.running, 1.0 - here.p_end, waiting / np.maximum(waiting + over, 1e-9))
-        to_run_s = np.maximum(self.run_s[here.at] - idle_s, 0.0)
-        return alive, np.where(here.running, np.exp(-beta * to_run_s), rest)
+        alive, rest = coming_back(
+            self.standing, self.gaps, self.run_s, tables.beta_per_s, now_s,
+            untold_ends=self.untold_ends.mean, watches_ends=self.watches_ends,
+        )  # fmt: skip
+        return rates_of(
+            alive, rest, self.standing.reach, tables.beta_per_s, self.turnover.sessions_per_s * tables.start
+        )

@@ -7,10 +7,11 @@ those of the whole (SHARDS, FAST 2015). Like SGLang's tree it drops whole leaves
 
 from __future__ import annotations
 
+import struct
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from .events import EngineLoadSampled, EngineStarted, PrefixInserted, PrefixMatched
 from .tags import tag_of
@@ -134,12 +135,16 @@ class Shadow:
     def _sample(self, hashes: bytes, begin: int) -> Blocks:
         """Of a run of prefix hashes, 4 bytes each, that begins at that depth."""
         first = begin // BLOCK_TOKENS + 1
-        ends = np.frombuffer(hashes, "<u4")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS]
-        numbers = np.arange(first, first + len(ends), dtype=np.uint32)
-        blocks = (numbers << 16 | ends & 0xFFFF).astype("<u4")
-        if self._every > 1:
-            blocks = blocks[(ends * np.uint32(_GOLDEN) >> 8) % self._every == 0]
-        return blocks.tobytes()
+        ends = memoryview(hashes).cast("I")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS].tolist()
+        if not ends:
+            return b""
+        every = self._every
+        blocks = [
+            (number << 16 | end & 0xFFFF) & 0xFFFFFFFF
+            for number, end in enumerate(ends, first)
+            if every == 1 or ((end * _GOLDEN & 0xFFFFFFFF) >> 8) % every == 0
+        ]
+        return struct.pack(f"<{len(blocks)}I", *blocks)
 
     def _remember(self, rid: str, path: Path) -> None:
         tag, paths = tag_of(rid), self._paths
@@ -150,10 +155,10 @@ class Shadow:
             self._remembered_bytes -= len(paths.popitem(last=False)[1].own)
 
 
-def _keys(blocks: Blocks) -> list[int]:
-    return np.frombuffer(blocks, "<u4").tolist()
+def _keys(blocks: Blocks) -> Sequence[int]:
+    return struct.unpack(f"<{len(blocks) // 4}I", blocks)
 
 
-def _within(keys: list[int], tokens: int) -> int:
+def _within(keys: Sequence[int], tokens: int) -> int:
     """How many of the blocks end within so many tokens."""
-    return sum((key >> 16) * BLOCK_TOKENS <= tokens for key in keys)
+    return bisect_right(keys, (tokens // BLOCK_TOKENS << 16) + 0xFFFF)

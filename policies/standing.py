@@ -46,10 +46,12 @@ class Past(NamedTuple):
 
 class Standing:
     """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
-    `p_end[place]`: probability that there is none. A free place has p_end 1."""
+    `p_end[place]`: probability that there is none. A free place has p_end 1. `behind`: sessions whose columns are not
+    up to date, with what else they follow from."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
+        self.behind: dict[str, float] = {}
         self._past: dict[str, Past] = {}
         self.at: Ints = np.zeros(0, np.int16)
         self.finish: Ints = np.zeros(0, np.int8)
@@ -97,6 +99,7 @@ class Standing:
     def drop(self, name: str) -> Session | None:
         session = self.by_name.pop(name, None)
         if session is not None:
+            self.behind.pop(name, None)
             self.p_end[session.place] = 1.0
             self.running[session.place] = False
             self._free.append(session.place)

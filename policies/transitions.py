@@ -81,21 +81,30 @@ class Transitions:
         end of the session. Rows sum to 1."""
         return _backed_off(self._by_agent(), self.marginal(), AGENT_WEIGHT)
 
-    def following_one(self, agent: int, marginal: Floats) -> Floats:
-        """One row of `following`, by the latest counts."""
-        counts = self._counts[:, agent + 1, : len(marginal)].astype(np.float32).sum(0)
-        return _backed_off(counts, marginal, AGENT_WEIGHT)
-
     def following_finish(self, following: Floats) -> Floats:
         """The same by finish, `[finish, from, 1 + agents]`, backed off to `following`."""
         size = len(following)
         counts = self._counts[:, 1 : size + 1, : size + 1].astype(np.float32)
         return _backed_off(counts, following[None], FINISH_WEIGHT)
 
-    def after(self, finish: int, agent: int, following: Floats) -> Floats:
-        """One row of `following_finish`, by the latest counts."""
-        counts = self._counts[finish, agent + 1, : len(following)].astype(np.float32)
-        return _backed_off(counts, following, FINISH_WEIGHT)
+    def after(self, agents: list[int], marginal: Floats) -> tuple[Floats, Floats]:
+        """Rows of `following_finish` and `following` of some agents, by the latest counts: the probability of an end
+        `[finish, agent]`, the last row however it finished; and of each next agent if there is one `[finish, agent,
+        next]`."""
+        counts = self._counts[:, [agent + 1 for agent in agents], : len(marginal)].astype(np.float32, "C")
+        following = _backed_off(counts[ANSWER] + counts[TOOL], marginal, AGENT_WEIGHT)
+        by_finish = _backed_off(counts, following, FINISH_WEIGHT)
+        moving = by_finish[:, :, 1:]
+        ends = np.concatenate((by_finish[:, :, 0], following[None, :, 0]))
+        return ends, moving / np.maximum(np.add.reduce(moving, -1, keepdims=True), 1e-9)
+
+    def end(self, finish: int, agent: int, marginal: Floats) -> float:
+        """Probability of an end after a response of one agent, as in `after`."""
+        counts = self._counts[:, agent + 1, : len(marginal)].astype(np.float32)
+        total = counts[ANSWER] + counts[TOOL]
+        following = (total[0] + AGENT_WEIGHT * marginal[0]) / (np.add.reduce(total) + AGENT_WEIGHT)
+        own = counts[finish]
+        return float((own[0] + FINISH_WEIGHT * following) / (np.add.reduce(own) + FINISH_WEIGHT))
 
     def finishes(self) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""
@@ -140,7 +149,8 @@ def first_passage(step: Floats) -> Floats:
 
 
 def _backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:
-    return (counts + weight * prior) / (counts.sum(-1, keepdims=True) + weight)
+    total = np.add.reduce(counts, -1, keepdims=True)
+    return (counts + (prior if weight == 1.0 else weight * prior)) / (total + weight)
 
 
 def _entropy(row: Floats) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 BUCKETS = (1, 2, 4, 7, 12)
 """Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
 DECAY = 0.99
@@ -9,7 +11,7 @@ PRIOR_WEIGHT = 8.0
 
 
 def bucket_of(turn: int) -> int:
-    return sum(turn >= least for least in BUCKETS)
+    return bisect_right(BUCKETS, turn)
 
 
 class Turns:
@@ -25,9 +27,13 @@ class Turns:
         self._ended[place] = self._ended[place] * DECAY + ended
         self._expected[place] = self._expected[place] * DECAY + expected
 
-    def end(self, turn: int, by_agent: float) -> float:
-        """Probability of ending after this turn, given that by the agent alone."""
+    def ratio(self, turn: int) -> float:
+        """How much more likely than by the agent alone it is to end after this turn, as odds."""
         place = bucket_of(turn)
-        ratio = (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
-        odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
-        return odds / (1.0 + odds)
+        return (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
+
+
+def end(ratio: float, by_agent: float) -> float:
+    """Probability of ending after a turn of that `ratio`, given that by the agent alone."""
+    odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
+    return odds / (1.0 + odds)

@@ -41,14 +41,14 @@ def inserted(number: int, **more: Any) -> PrefixInserted:
 def served(guard: Guard, numbers: range, cached: int, paths: int = 2) -> Guard:
     """Prompts take turns; all of them would be found under LRU, and `cached` tokens of each are."""
     for number in numbers:
-        guard.observe(matched(number, number % paths, cached), MARGIN)
-        guard.observe(inserted(number), MARGIN)
+        guard.matched(matched(number, number % paths, cached), MARGIN)
+        guard.inserted(inserted(number))
     return guard
 
 
 def new_guard() -> Guard:
     guard = Guard()
-    guard.observe(started(4 * PROMPT_TOKENS), MARGIN)
+    guard.heard(started(4 * PROMPT_TOKENS))
     return guard
 
 

@@ -1,0 +1,102 @@
+"""What a subject is worth to kv_caching: the rate at which its tokens are expected to be used, from the rates of
+sessions and agents at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .parameters import Tunables
+from .primitives import Score, Subject
+from .rates import Rates
+from .reuse import ReuseModel
+from .shares import Share
+from .subjects import EVERYBODY
+
+STALE = 0.05
+"""What is left of the rate of a prefix that its agents' last dispatches passed by."""
+SUPERSEDED = 0.02
+"""What is left of the rate of a history that its agent's last prompt in the session did not repeat."""
+
+
+class Worth:
+    """`unowned_cached`: share of nobody's prompts that was cached."""
+
+    def __init__(self, model: ReuseModel, tunables: Tunables) -> None:
+        self.unowned_cached = Share(0.3)
+        self._model, self._tunables = model, tunables
+
+    def score(self, subject: Subject, rates: Rates) -> Score:
+        if subject.role == "private":
+            return self._history(subject, rates)
+        if subject.role == "unowned":
+            key = self.unowned_cached.mean * rates.beta_per_s
+            return Score(key, {"rate_per_s": key})
+        return self._shared(subject, rates)
+
+    def keys(self, subjects: Sequence[Subject], rates: Rates) -> list[float]:
+        """Histories, of which there are many, without the parts of their scores."""
+        sessions, reuse = self._model.standing.by_name, self._reuse
+        keys: list[float] = []
+        for subject in subjects:
+            if subject.role != "private":
+                keys.append(self.score(subject, rates).key)
+            else:
+                session = sessions.get(subject.session)
+                keys.append(0.0 if session is None else reuse(subject, session.place, rates)[0])
+        return keys
+
+    def anchor_rate(self, agent: str, rates: Rates) -> float:
+        """The rate at which the agent's anchor is used, by all sessions."""
+        slot = self._model.agents.get(agent)
+        if slot is None or slot >= len(rates.by_agent):
+            return 0.0
+        sessions = max(1, len(self._model.standing.by_name))
+        same = self._model.histories.anchors_kept[slot] if self._tunables["protect_shared"] else 0.0
+        return rates.by_agent[slot] * (same + (1.0 - same) / sessions)
+
+    def _shared(self, subject: Subject, rates: Rates) -> Score:
+        """Anchors and shared prefixes: used by every dispatch of their agents."""
+        rate = 0.0
+        for agent in self._agents(subject):
+            rate += self.anchor_rate(agent, rates)
+        protected = self._protection()
+        if self._is_superseded(subject):
+            rate *= STALE
+            return Score(rate, {"rate_per_s": rate, "stale": 1.0})
+        return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
+
+    def _agents(self, subject: Subject) -> Iterable[str]:
+        return self._model.agents if subject.agents == EVERYBODY else subject.agents
+
+    def _protection(self) -> float:
+        span = self._tunables["protect_dispatches"]
+        return 10.0 * max(0.0, 1.0 - self._model.dispatches / span) if span else 0.0
+
+    def _history(self, subject: Subject, rates: Rates) -> Score:
+        """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
+        session = self._model.standing.by_name.get(subject.session)
+        if session is None:
+            return Score(0.0, {"closed": 1.0})
+        rate, soonest, repeated = self._reuse(subject, session.place, rates)
+        alive = float(rates.alive[session.place])
+        parts = {
+            "rate_per_s": rate, "alive": alive, "back_s": rates.wait_s(soonest, alive), "repeated": repeated,
+            "superseded": float(self._is_superseded(subject)),
+        }  # fmt: skip
+        return Score(rate, parts)
+
+    def _reuse(self, subject: Subject, place: int, rates: Rates) -> tuple[float, float, float]:
+        """Of a history: the rate at which it is used; the rate at which the session comes back to the soonest of its
+        agents; and the share of it that is repeated then, at most."""
+        agents, kept_of = self._model.agents, self._model.histories.kept
+        soonest = rate = repeated = 0.0
+        for agent in self._agents(subject):
+            slot = agents.get(agent)
+            if slot is not None and slot < len(rates.by_agent):
+                comes = float(rates.by_session[place, slot])
+                kept = kept_of(slot, subject.part)
+                soonest, rate, repeated = max(soonest, comes), rate + comes * kept, max(repeated, kept)
+        return rate * SUPERSEDED if self._is_superseded(subject) else rate, soonest, repeated
+
+    def _is_superseded(self, subject: Subject) -> bool:
+        return subject.part == "old" and bool(self._tunables["supersession"])
