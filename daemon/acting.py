@@ -1,4 +1,4 @@
-"""When policies are asked what they want done: once requests are through, then at growing intervals while all is idle."""
+"""When policies are asked what they want done: once requests are through, then at growing intervals while idle."""
 
 from __future__ import annotations
 

@@ -9,19 +9,19 @@ from .tags import tag_of
 ROWS = 80
 """Prompts remembered. What came back after more dispatches than that is not learned from."""
 MOST_TOKENS = 0xFFFF
-"""Outputs and losses are told up to this length."""
+"""Outputs are told up to this length."""
 NOBODYS = b"\xff\xff"
 """No agent's slot is as high."""
 
 
 class Lengths:
-    """Rows by slot of an agent and place of a session: tokens of the prompt, of the output behind it (0: not known),
-    and of the history evicted since; and a tag that tells whether a request is the one meant."""
+    """Rows by slot of an agent and place of a session: tokens of the prompt, of the output behind it (0: not known);
+    and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
         self._keys = bytearray(b"\xff" * 2 * ROWS)
         self._tags, self._prompts = array("H", bytes(2 * ROWS)), array("I", bytes(4 * ROWS))
-        self._outputs, self._lost = array("H", bytes(2 * ROWS)), array("H", bytes(2 * ROWS))
+        self._outputs = array("H", bytes(2 * ROWS))
         self._next = 0
 
     def row(self, place: int, agent: int) -> int | None:
@@ -38,9 +38,6 @@ class Lengths:
     def output_tokens(self, row: int) -> int:
         return self._outputs[row]
 
-    def lost_tokens(self, row: int) -> int:
-        return self._lost[row]
-
     def is_of(self, row: int, rid: str) -> bool:
         """Whether this is the row of that request; once in 65,536 times another one's is taken for it."""
         return self._tags[row] == tag_of(rid) & 0xFFFF
@@ -53,19 +50,11 @@ class Lengths:
         row, self._next = self._next, (self._next + 1) % ROWS
         self._keys[2 * row], self._keys[2 * row + 1] = agent, place
         self._tags[row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
-        self._outputs[row] = self._lost[row] = 0
+        self._outputs[row] = 0
 
     def responded(self, row: int, total_tokens: int) -> None:
         """Prompt and output together are that long."""
         self._outputs[row] = min(MOST_TOKENS, max(0, total_tokens - self._prompts[row]))
-
-    def lost(self, row: int, tokens: int) -> None:
-        """More of it was evicted."""
-        self._lost[row] = min(MOST_TOKENS, self._lost[row] + max(0, tokens))
-
-    def restored(self, row: int) -> None:
-        """All of it is cached again."""
-        self._lost[row] = 0
 
     def forget_place(self, place: int) -> None:
         """Another session takes the place."""

@@ -121,8 +121,8 @@ def test_garbage_is_refused():
         evaluate(stream, "best_ever", 30)
     with pytest.raises(TunableError, match="has no tunable 'sharpness'"):
         evaluate(stream, "kv_caching", 30, tunables={"sharpness": 1})
-    with pytest.raises(TunableError, match="warm_gain"):
-        evaluate(stream, "kv_caching", 30, tunables={"warm_gain": -5})
+    with pytest.raises(TunableError, match="turnover"):
+        evaluate(stream, "kv_caching", 30, tunables={"turnover": -5})
     with pytest.raises(ValueError, match=r"tokens_per_s: 0 is not above 0"):
         Prefetch(tokens_per_s=0)
 
