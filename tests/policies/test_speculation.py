@@ -44,13 +44,8 @@ def taught(pause_s: float = 20.0, lost_tokens: int = 0, **tunables: float) -> Sp
         policy.tunables.set(name, value)
     every_s = 1.0 + pause_s
     for number in range(rounds):
-        asks(
-            policy,
-            number,
-            ("planner", "coder")[number % 2],
-            (number + 1 - rounds) * every_s + 999,
-            base_tokens=lost_tokens,
-        )
+        agent, at_s = ("planner", "coder")[number % 2], (number + 1 - rounds) * every_s + 999
+        asks(policy, number, agent, at_s, prompt_tokens=1000 - 200 * (number % 2), base_tokens=lost_tokens)
     policy.foresee(Prediction(next_agent=NEXT, survival={"planner": 0.95, "coder": 0.9}, dispatches=100))
     return policy
 
@@ -74,7 +69,8 @@ def carried_out(policy: Speculation, action: Action, cached: int, *, computed: i
     end_ns = at_ns + (got - cached) * S // 1000
     who = {"agent": action.agent, "session": action.session}
     policy.observe(PrefixMatched(t_ns=at_ns, rid="w", prompt_tokens=upto, cached_tokens=cached, warm=True, **who))
-    policy.observe(PrefixInserted(t_ns=end_ns, rid="w", phase="finish", total_tokens=got, new_tokens=1))
+    for phase in ("prompt", "finish"):
+        policy.observe(PrefixInserted(t_ns=end_ns, rid="w", phase=phase, total_tokens=got, new_tokens=1))
     policy.observe(
         ActionTaken(
             t_ns=end_ns, id="w", kind="warm", amount=action.amount, ok=done, tokens=upto if done else 0,
