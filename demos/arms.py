@@ -40,8 +40,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same in all measurements. `policy`: names of those that are on, by commas; `session_ends`: callers say which request
-    of a session is its last."""
+    """What is the same in all measurements. `policy`: names of those that are on, by commas; `session_ends`:
+    callers say which request of a session is its last."""
 
     policy: str = "kv_caching"
     concurrency: int = 1
