@@ -72,7 +72,7 @@ class Speculation(BasePolicy):
         Tunable("least_chance", 0.3, 0.0, 1.0, "", "Least probability of what is prefilled"),
         Tunable("margin", 1.5, 0.0, 100.0, "x", "How much more a step must save than it may cost"),
         Tunable("delay_weight", 1.0, 0.0, 10.0, "x", "How much a real request's wait counts; 0: nobody waits"),
-        Tunable("longest_step_s", 0.1, 0.01, 10.0, "s", "What a real request waits for at most, about"),
+        Tunable("longest_step_s", 0.15, 0.01, 10.0, "s", "Prefill of one step: a real request waits so long at most"),
     )
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         PrefixMatched, PrefixInserted, NodeEvicted, ActionTaken, SessionEnded, CacheFlushed, EngineStarted,
@@ -158,10 +158,10 @@ class Speculation(BasePolicy):
     def _steps_of(
         self, chance: float, agent: str, session: str, cached: int, tokens: int, idle_s: float
     ) -> Iterator[Wager]:
-        """Steps of different lengths: a long one has less overhead, a short one less risk."""
+        """Steps of different lengths: a long one has less overhead, a short one less risk, half of it on the mean."""
         spare, missing = self._spare, tokens - cached
-        longest_s = self.tunables["longest_step_s"]
-        sizes = [size for size in STEPS_TOKENS if size == STEPS_TOKENS[0] or spare.step_s(size) <= longest_s]
+        longest_tokens = max(STEPS_TOKENS[0], self.tunables["longest_step_s"] / spare.token_s)
+        sizes = [size for size in STEPS_TOKENS if size <= longest_tokens]
         for size in sorted({min(missing, size) for size in sizes}):
             step_s = spare.step_s(size)
             quiet = spare.pauses.quiet(idle_s, step_s)
@@ -169,7 +169,7 @@ class Speculation(BasePolicy):
             yield Wager(
                 agent=agent, session=session, upto=cached + size, tokens=size, chance=chance, quiet=quiet,
                 saves_s=chance * self._prompts.useful.mean * quiet * size * spare.token_s,
-                delays_s=self.tunables["delay_weight"] * (1.0 - quiet) * (0.5 * step_s + spare.overhead_s),
+                delays_s=self.tunables["delay_weight"] * (1.0 - quiet) * 0.5 * step_s,
                 displaces_s=displaced * spare.token_s,
             )  # fmt: skip
 
