@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from radixdeck.policies.events import ActionTaken, EngineEvent
-from radixdeck.policies.primitives import Action
+from radixdeck.policies.primitives import PREEMPTED, Action
 
 from .clock import now_ns
 from .engine.protocol import Act, Observe
@@ -63,8 +63,8 @@ class Actions:
     async def _warm(self, action: Action, by: str) -> tuple[bool, str, int]:
         if self._warming is not None:
             return False, "another warm-up is running", 0
-        self._warming = asyncio.create_task(self._front.warm(action.agent, action.session))
-        ok, detail, tokens = False, "preempted by real work", 0
+        self._warming = asyncio.create_task(self._front.warm(action.agent, action.session, int(action.amount)))
+        ok, detail, tokens = False, PREEMPTED, 0
         try:
             tokens = await self._warming
             ok, detail = True, f"{tokens} tokens warm"

@@ -164,7 +164,14 @@ class AnchorBook:
         self, session: aiohttp.ClientSession, upstream: str, body: dict[str, Any], letter: str
     ) -> list[int]:
         asked = {**body, "messages": [*body["messages"], {"role": "user", "content": letter}]}
-        asking = session.post(f"{upstream}/v1/tokenize", json=asked, headers=self._headers, timeout=_TIMEOUT)
-        async with asking as response:
-            response.raise_for_status()
-            return msgspec.json.decode(await response.read(), type=_Tokenized).tokens
+        return await tokenized(session, upstream, asked, self._headers)
+
+
+async def tokenized(
+    session: aiohttp.ClientSession, upstream: str, body: Mapping[str, Any], headers: Mapping[str, str]
+) -> list[int]:
+    """Token ids of a conversation as SGLang renders it. Raises aiohttp.ClientError, TimeoutError or MsgspecError."""
+    asking = session.post(f"{upstream}/v1/tokenize", json=body, headers=headers, timeout=_TIMEOUT)
+    async with asking as response:
+        response.raise_for_status()
+        return msgspec.json.decode(await response.read(), type=_Tokenized).tokens

@@ -31,7 +31,7 @@ from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
 from .front_paths import PathBook
 from .front_relay import CallerGone, Relay, open_session
-from .front_warm import Warm, anchor_of, path_of, prefill
+from .front_warm import Warmer
 
 MAX_BODY_BYTES = 64 << 20
 _SESSIONS = "/radixdeck/sessions/"
@@ -43,7 +43,7 @@ class Front:
     """The HTTP side of the daemon. `upstream`: the engine's URL, None while it is away; `why_down`: why, and seconds
     until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
     agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty; `engine_key`: the API key that
-    the engine asks for, sent with the front's own calls only."""
+    the engine asks for, sent with the front's own calls only; `wants_paths`: whether `warm` of sessions is wanted."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Front:
         max_body_bytes: int = MAX_BODY_BYTES,
         engine_key: str | None = None,
         door: Door | None = None,
+        wants_paths: Callable[[], bool] = lambda: True,
     ) -> None:
         self.in_flight = 0
         self._door = door or open_door(now_ns)
@@ -71,10 +72,11 @@ class Front:
         self._quarantined = quarantined
         self._identities = identities
         self._anchors = anchors
-        self._paths = PathBook()
+        self._paths = PathBook(wanted=wants_paths)
         self._access = Access(api_keys)
         self._max_body_bytes = max_body_bytes
         self._own_headers = bearer(engine_key)
+        self._warmer = Warmer(anchors, self._paths, self._own_headers)
         self._ids = RequestIds()
         self._aborts: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -114,34 +116,23 @@ class Front:
             await self._session.close()
         self._runner = self._session = None
 
-    async def warm(self, agent: str, session: str = "") -> int:
-        """Prefill the agent's anchor, or with `session` what it will most likely be asked there; returns the length of
-        that in tokens. Cancelling aborts it in the engine.
+    async def warm(self, agent: str, session: str = "", most_tokens: int = 0) -> int:
+        """Prefill the agent's anchor, or with `session` what it will most likely be asked there, of which the first
+        `most_tokens` only if that is not 0; returns how many tokens that were. Cancelling aborts it in the engine.
 
         Raises FrontError if it is not known or the engine does not take it.
         """
         upstream = self._upstream()
-        wanted = self._wanted(agent, session)
         if upstream is None or self._session is None:
             raise FrontError(f"the engine is not available: {self._why_down()[0]}")
         rid = self._ids.take(None, "")
         try:
-            return await prefill(self._session, upstream, wanted, rid, self._own_headers)
+            return await self._warmer.prefill(self._session, upstream, agent, session, most_tokens, rid)
         except asyncio.CancelledError:
             self._abort(rid)
             raise
         finally:
             self._ids.release(rid)
-
-    def _wanted(self, agent: str, session: str) -> Warm:
-        anchor = self._anchors.get(agent)
-        if session:
-            if (asked := self._paths.likely(session, agent)) is None:
-                raise FrontError(f"what agent {agent!r} will be asked in session {session!r} is not known")
-            return path_of(session, asked, anchor)
-        if anchor is None:
-            raise FrontError(f"the anchor of agent {agent!r} is not known yet")
-        return anchor_of(agent, anchor)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -6,7 +6,7 @@ Kept in memory only, within a budget of bytes, and never recorded or published.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -45,10 +45,15 @@ class _Talk(msgspec.Struct):
 
 
 class PathBook:
-    """The last request of each session and agent; those unused for longest go when `max_bytes` are full."""
+    """The last request of each session and agent; those unused for longest go when `max_bytes` are full. Nothing is
+    kept while nobody `wanted` it."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, wanted: Callable[[], bool] = lambda: True) -> None:
         self._max_bytes = max_bytes
+        self._wanted = wanted
+        self._forget()
+
+    def _forget(self) -> None:
         self._bytes = 0
         self._asked: OrderedDict[tuple[str, str], Asked] = OrderedDict()
         self._latest: Bounded[str, _Talk] = Bounded(MAX_SESSIONS)
@@ -56,6 +61,10 @@ class PathBook:
 
     def note(self, who: Who, route: str, body: Mapping[str, Any], salt: str | None, size_bytes: int) -> None:
         """A request of `who` passed, `size_bytes` long. Only chat conversations can be told apart and put together."""
+        if not self._wanted():
+            if self._asked:
+                self._forget()
+            return
         if route not in CHAT_ROUTES or not who.session or not isinstance(body.get("messages"), list):
             return
         head = head_messages(body["messages"])

@@ -1,84 +1,94 @@
-"""Prefills what is likely to be asked next: a request of one output token that the engine knows for what it is."""
+"""Prefills what is likely to be asked next: a request of one output token that the engine knows for what it is.
+
+What to prefill is known as token ids, so that any beginning of it can be prefilled alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
 
+from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.prompts import GENERATE_ROUTE
 
-from .anchors import Anchor
+from .anchors import AnchorBook, tokenized
 from .engine.protocol import IN_BAND, Identity
 from .front_errors import FrontError
-from .front_paths import Asked
+from .front_paths import Asked, PathBook
 
-CHAT_ROUTE = "/v1/chat/completions"
+MAX_RENDERED = 16
+"""Paths whose token ids are kept, for the next step of the same."""
 
 
 class Warm(msgspec.Struct, frozen=True):
-    """A prompt to prefill: where it goes and what is asked there, without a request id."""
+    """Token ids to prefill for an agent, in the cache namespace of its own requests."""
 
     agent: str
-    route: str
-    body: dict[str, Any]
+    session: str
+    tenant: str
+    salt: str | None
+    anchor_tokens: int
+    ids: Sequence[int]
+
+    def body(self, rid: str) -> dict[str, Any]:
+        """What SGLang is asked."""
+        identity = Identity(
+            agent=self.agent, session=self.session, tenant=self.tenant, anchor=self.anchor_tokens, warm=True
+        )
+        params = {"max_new_tokens": 1, "temperature": 0, "custom_params": {IN_BAND: msgspec.structs.asdict(identity)}}
+        asked: dict[str, Any] = {"input_ids": list(self.ids), "sampling_params": params, "rid": rid}
+        return asked if self.salt is None else {**asked, "cache_salt": self.salt}
 
 
-class _Counted(msgspec.Struct):
-    prompt_tokens: int = 0
+class _Rendered(msgspec.Struct, frozen=True):
+    asked: Asked
+    ids: array[int]
 
 
-class _Answer(msgspec.Struct):
-    usage: _Counted | None = None
-    meta_info: _Counted | None = None
+class Warmer:
+    """Finds what an agent's anchor, or its next prompt in a session, is made of."""
 
+    def __init__(self, anchors: AnchorBook, paths: PathBook, headers: Mapping[str, str]) -> None:
+        self._anchors, self._paths, self._headers = anchors, paths, headers
+        self._rendered: Bounded[tuple[str, str], _Rendered] = Bounded(MAX_RENDERED)
 
-def anchor_of(agent: str, anchor: Anchor) -> Warm:
-    """The agent's anchor, in the cache namespace of the agent's own requests."""
-    params = {"max_new_tokens": 1, "temperature": 0, "custom_params": _carried(agent, "", anchor.tenant, anchor)}
-    body: dict[str, Any] = {"input_ids": list(anchor.ids), "sampling_params": params}
-    return Warm(agent, GENERATE_ROUTE, _salted(body, anchor.salt))
+    async def prefill(
+        self, client: aiohttp.ClientSession, upstream: str, agent: str, session: str, most_tokens: int, rid: str
+    ) -> int:
+        """Prefill it, its first `most_tokens` if that is not 0; returns how many that were. Raises FrontError if it is
+        not known, or if the engine is lost or does not take it. Cancelling closes the connection."""
+        try:
+            warm = await self._path(client, upstream, agent, session) if session else self._anchor(agent)
+            warm = msgspec.structs.replace(warm, ids=warm.ids[: most_tokens or None])
+            async with client.post(f"{upstream}{GENERATE_ROUTE}", json=warm.body(rid), headers=self._headers) as answer:
+                said = await answer.read()
+        except aiohttp.ClientError as error:
+            raise FrontError(f"the engine was lost while it warmed {agent!r}") from error
+        if answer.status != 200:
+            raise FrontError(f"the engine refused to warm {agent!r}: {said[:300].decode('utf-8', 'replace')}")
+        return len(warm.ids)
 
+    def _anchor(self, agent: str) -> Warm:
+        anchor = self._anchors.get(agent)
+        if anchor is None:
+            raise FrontError(f"the anchor of agent {agent!r} is not known yet")
+        return Warm(agent, "", anchor.tenant, anchor.salt, len(anchor.ids), anchor.ids)
 
-def path_of(session: str, asked: Asked, anchor: Anchor | None) -> Warm:
-    """A conversation of the agent in a session, rendered by SGLang as the agent's own request would be."""
-    body: dict[str, Any] = {
-        **asked.shown, "messages": [*asked.head, *asked.talk], "max_tokens": 1, "temperature": 0,
-        "custom_params": _carried(asked.agent, session, asked.tenant, anchor),
-    }  # fmt: skip
-    return Warm(asked.agent, CHAT_ROUTE, _salted(body, asked.salt))
-
-
-def _carried(agent: str, session: str, tenant: str, anchor: Anchor | None) -> dict[str, Any]:
-    tokens = len(anchor.ids) if anchor is not None else 0
-    identity = Identity(agent=agent, session=session, tenant=tenant, anchor=tokens, warm=True)
-    return {IN_BAND: msgspec.structs.asdict(identity)}
-
-
-def _salted(body: dict[str, Any], salt: str | None) -> dict[str, Any]:
-    return body if salt is None else {**body, "cache_salt": salt}
-
-
-async def prefill(
-    session: aiohttp.ClientSession, upstream: str, warm: Warm, rid: str, headers: Mapping[str, str]
-) -> int:
-    """Send it to the engine; returns the prompt's length in tokens.
-
-    Raises FrontError if the engine is lost or does not take it. Cancelling closes the connection.
-    """
-    body = {**warm.body, "rid": rid}
-    try:
-        async with session.post(f"{upstream}{warm.route}", json=body, headers=headers) as answer:
-            said = await answer.read()
-    except aiohttp.ClientError as error:
-        raise FrontError(f"the engine was lost while it warmed {warm.agent!r}") from error
-    if answer.status != 200:
-        raise FrontError(f"the engine refused to warm {warm.agent!r}: {said[:300].decode('utf-8', 'replace')}")
-    try:
-        told = msgspec.json.decode(said, type=_Answer)
-    except msgspec.DecodeError as error:
-        raise FrontError(f"the engine's answer to warming {warm.agent!r} makes no sense: {error}") from error
-    counted = told.usage or told.meta_info
-    return counted.prompt_tokens if counted is not None else 0
+    async def _path(self, client: aiohttp.ClientSession, upstream: str, agent: str, session: str) -> Warm:
+        """A conversation of the agent in a session, rendered by SGLang as the agent's own request would be."""
+        asked = self._paths.likely(session, agent)
+        if asked is None:
+            raise FrontError(f"what agent {agent!r} will be asked in session {session!r} is not known")
+        known = self._rendered.get((session, agent))
+        if known is None or known.asked != asked:
+            body = {**asked.shown, "messages": [*asked.head, *asked.talk]}
+            try:
+                ids = await tokenized(client, upstream, body, self._headers)
+            except (TimeoutError, msgspec.MsgspecError) as error:
+                raise FrontError(f"what agent {agent!r} will be asked could not be rendered: {error}") from error
+            known = self._rendered.put((session, agent), _Rendered(asked, array("q", ids)))
+        return Warm(agent, session, asked.tenant, asked.salt, self._anchors.tokens(agent), known.ids)

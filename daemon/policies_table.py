@@ -51,6 +51,7 @@ def policy_info(facts: PolicyFacts) -> PolicyInfo:
     return PolicyInfo(
         name=facts.name, doc=facts.doc, slot=facts.slot, enabled=facts.enabled, failed=facts.failed,
         tunables=tunables, observe_us=facts.observe_us, score_us=facts.score_us, decisions=facts.decisions,
+        tells=facts.tells,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from radixdeck.storage.files import run_path
 from radixdeck.storage.listing import prune
 from radixdeck.storage.recorder import Recorder, RunInfo
 
+from .acting import act_when_idle
 from .actions import Actions
 from .anchors import AnchorBook
 from .broker import open_broker
@@ -62,9 +63,6 @@ from .wire import BrokerAddress, Command, Discovery, Reply, Status
 
 log = structlog.get_logger(__name__)
 
-ACT_PERIOD_S = 1.0
-SETTLE_S = 0.01
-"""For the last chunk of an answer to be on its way, and for whoever asks again at once."""
 LOOK_AGAIN_S = 10.0
 UNSEEN = "; its cache is not watched (another kind of cache, or see the engine's log)"
 
@@ -103,7 +101,7 @@ class Daemon:
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
             anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None, engine_key=key,
-            door=self.door,
+            door=self.door, wants_paths=lambda: self.host.wants_paths,
         )  # fmt: skip
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(
@@ -178,18 +176,12 @@ class Daemon:
     # ---- decisions ---------------------------------------------------------------------------------------------------
 
     async def _act(self) -> None:
-        """When requests are through and once a second, carry out what the policies want, one action at a time. Not
-        while any is on its way: it would wait for the cores that this takes."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ACT_PERIOD_S):
-                    await self._act_soon.wait()
-            self._act_soon.clear()
-            await asyncio.sleep(SETTLE_S)
-            if not self.link.connected or self.front.in_flight:
-                continue
-            for policy, action in self.host.act(now_ns() / 1e9):
-                await self.actions.carry_out(action, policy)
+        await act_when_idle(
+            self._act_soon,
+            is_idle=lambda: self.link.connected and not self.front.in_flight,
+            wanted=lambda: self.host.act(now_ns() / 1e9),
+            carry_out=self.actions.carry_out,
+        )
 
     def _new_host(self) -> PolicyHost:
         return PolicyHost(self.setup.policies, self.setup.tunables)

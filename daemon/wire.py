@@ -63,7 +63,8 @@ class TunableInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One policy as the console shows it. `observe_us`, `score_us`: mean cost of a call, microseconds."""
+    """One policy as the console shows it. `observe_us`, `score_us`: mean cost of a call, microseconds; `tells`: what it
+    says of itself, in named numbers."""
 
     name: str
     doc: str
@@ -74,6 +75,7 @@ class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
     observe_us: float = 0.0
     score_us: float = 0.0
     decisions: int = 0
+    tells: dict[str, float] = {}
 
 
 class SubjectScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -40,7 +40,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same in all measurements. `session_ends`: callers say which request of a session is its last."""
+    """What is the same in all measurements. `policy`: names of those that are on, by commas; `session_ends`:
+    callers say which request of a session is its last."""
 
     policy: str = "kv_caching"
     concurrency: int = 1
@@ -83,7 +84,7 @@ async def _radixdeck(arms: Arms, case: Case, plan: Plan, progress: Progress) -> 
         (Path(folder) / "models").symlink_to(home_of(arms.home).models)
         config = DaemonConfig(
             node="bench", port=0, home=folder, engine=arms.engine("radixdeck", case.kv_tokens),
-            policy=PolicySection(enabled=[arms.policy]),
+            policy=PolicySection(enabled=arms.policy.split(",")),
         )  # fmt: skip
         log_to_file(config)
         async with open_live(config, progress) as live:

@@ -23,12 +23,14 @@ MOST_JOBS = 2
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy and how it is run. `prefetch`: None means that it is not asked for warm-ups; `tells_ends`,
-    `tells_next`: callers say when a session is over, and which agent comes next."""
+    """A policy and how it is run. `beside`: other policies that are on, with their tunables. `prefetch`: None if
+    nobody is asked for warm-ups; `tells_ends`, `tells_next`: callers say when a session is over, and which agent comes
+    next."""
 
     label: str
     policy: str
     tunables: dict[str, float] = {}
+    beside: dict[str, dict[str, float]] = {}
     prefetch: Prefetch | None = None
     splits_anchors: bool = True
     tells_ends: bool = False
@@ -126,7 +128,7 @@ class Task:
                     if way.hints == hints:
                         seen = evaluate(
                             stream, way.policy, kv_tokens, tunables=way.tunables, prefetch=way.prefetch,
-                            splits_anchors=way.splits_anchors,
+                            beside=way.beside, splits_anchors=way.splits_anchors,
                         )  # fmt: skip
                         cells.append(self._cell(budget, way, seen))
         return cells

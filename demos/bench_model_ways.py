@@ -26,9 +26,10 @@ NEXT = "kv_caching, next agent and ends told"
 PATHS_NEXT = "kv_caching + path prefetch while others decode, next agent told"
 PATHS_IDLE = "kv_caching + path prefetch while idle"
 PATHS_SPARE = "kv_caching + path prefetch while others decode"
-PATHS = "path_prefetch"
-"""The tunable by which our policy prefetches whole paths."""
-WHILE_DECODING = "warm_while_decoding"
+SPECULATION = "speculation"
+"""The policy that prefetches, beside ours."""
+NO_RISK: dict[str, float] = {"delay_weight": 0.0, "longest_step_s": 10.0}
+"""Where loading is no work of the engine's, nobody waits for it."""
 
 PARTS: dict[str, str] = {
     "split_anchors": "anchor splitting",
@@ -50,30 +51,18 @@ def baselines(*, quick: bool) -> list[Way]:
 
 
 def ours() -> list[Way]:
-    """Our policy by eviction alone, with the hint, and with prefetch as far as it offers that."""
-    known = {tunable.name for tunable in create(OURS).declares}
-    off = {PATHS: 0.0} if PATHS in known else {}
-    ways = [
+    """Our policy by eviction alone, with hints, and with speculation beside it."""
+    idle, spare = Prefetch(when="idle"), Prefetch(when="spare")
+    told = {"tells_ends": True, "tells_next": True}
+    return [
         Way(label=OURS, policy=OURS),
         Way(label=ENDS, policy=OURS, tells_ends=True),
-        Way(label=NEXT, policy=OURS, tells_ends=True, tells_next=True),
-        Way(label=ANCHORS, policy=OURS, tunables=off, prefetch=Prefetch(when="idle")),
+        Way(label=NEXT, policy=OURS, **told),
+        Way(label=ANCHORS, policy=OURS, beside={SPECULATION: {"paths": 0.0}}, prefetch=idle),
+        Way(label=PATHS_IDLE, policy=OURS, beside={SPECULATION: {}}, prefetch=idle),
+        Way(label=PATHS_SPARE, policy=OURS, beside={SPECULATION: NO_RISK}, prefetch=spare),
+        Way(label=PATHS_NEXT, policy=OURS, beside={SPECULATION: NO_RISK}, prefetch=spare, **told),
     ]
-    if PATHS in known:
-        spare = {PATHS: 1.0, **({WHILE_DECODING: 1.0} if WHILE_DECODING in known else {})}
-        ways += [
-            Way(label=PATHS_IDLE, policy=OURS, tunables={PATHS: 1.0}, prefetch=Prefetch(when="idle")),
-            Way(label=PATHS_SPARE, policy=OURS, tunables=spare, prefetch=Prefetch(when="spare")),
-            Way(
-                label=PATHS_NEXT,
-                policy=OURS,
-                tunables=spare,
-                prefetch=Prefetch(when="spare"),
-                tells_ends=True,
-                tells_next=True,
-            ),
-        ]
-    return ways
 
 
 def ways_on(family: str, *, quick: bool) -> list[Way]:

@@ -267,7 +267,8 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
     """A node left the device, why, for whom, and what would have gone under plain LRU instead.
 
     `by_rid`, `by_agent`: the request whose allocation needed the room. `score` and `parts`: the policy's, at that
-    moment. `instead`: the LRU victim at that moment if another one (`instead_agent` its owner), else NO_NODE.
+    moment. `instead`: the LRU victim at that moment if another one (`instead_agent` its owner), else NO_NODE. `part`:
+    'old' if it was history that later prompts passed by.
     """
 
     node: int
@@ -285,6 +286,7 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
     instead: int = NO_NODE
     instead_agent: str = ""
     to_host: bool = False
+    part: Part = ""
 
 
 class CacheFlushed(Event, frozen=True, kw_only=True, tag="cache_flushed"):

@@ -152,12 +152,11 @@ class PolicyHost:
         return best
 
     def act(self, now_s: float) -> list[tuple[str, Action]]:
-        """What the enabled policies want done, as (policy, action), conflicts settled: safety, then the operator, then
-        the others in the order of their names."""
+        """What the enabled policies want done, as (policy, action), conflicts settled."""
         wanted: list[tuple[str, Action]] = []
         for seat in self._on:
             try:
-                wanted += [(seat.name, action) for action in seat.policy.act(now_s)]
+                wanted += [(seat.name, action) for action in seat.act(now_s, self.predict)]
             except Exception as error:
                 self._fail(seat, "act", error)
         return settle(wanted)
@@ -167,6 +166,11 @@ class PolicyHost:
     @property
     def splits_anchors(self) -> bool:
         return any(seat.policy.splits_anchors for seat in self._on)
+
+    @property
+    def wants_paths(self) -> bool:
+        """Whether a policy that is on asks for warm-ups of sessions."""
+        return any(getattr(seat.policy, "wants_paths", False) for seat in self._on)
 
     @property
     def scores_nodes(self) -> bool:

@@ -10,19 +10,19 @@ from .tags import tag_of
 ROWS = 80
 """Prompts remembered. What came back after more dispatches than that is not learned from."""
 MOST_TOKENS = 0xFFFF
-"""Outputs and losses are told up to this length."""
+"""Outputs are told up to this length."""
 NOBODYS = 0xFFFF
 """No agent's slot is as high."""
 
 
 class Lengths:
-    """Rows by place of a session and slot of an agent: tokens of the prompt, of the output behind it (0: not known),
-    and of the history evicted since; and a tag that tells whether a request is the one meant."""
+    """Rows by place of a session and slot of an agent: tokens of the prompt, of the output behind it (0: not known);
+    and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
         self._keys = array("H", [NOBODYS]) * ROWS
         self._prompts = array("I", bytes(4 * ROWS))
-        self._shorts = array("H", bytes(2 * 3 * ROWS))  # of each row its tag, its output, what was lost
+        self._shorts = array("H", bytes(2 * 2 * ROWS))  # of each row its tag, its output
         self._next = 0
 
     def row(self, place: int, agent: int) -> int | None:
@@ -37,14 +37,11 @@ class Lengths:
         return self._prompts[row]
 
     def output_tokens(self, row: int) -> int:
-        return self._shorts[3 * row + 1]
-
-    def lost_tokens(self, row: int) -> int:
-        return self._shorts[3 * row + 2]
+        return self._shorts[2 * row + 1]
 
     def is_of(self, row: int, rid: str) -> bool:
         """Whether this is the row of that request; once in 65,536 times another one's is taken for it."""
-        return self._shorts[3 * row] == tag_of(rid) & 0xFFFF
+        return self._shorts[2 * row] == tag_of(rid) & 0xFFFF
 
     def prompted(self, place: int, agent: int, rid: str, prompt_tokens: int) -> None:
         """The agent has a new prompt in the session."""
@@ -53,20 +50,12 @@ class Lengths:
             self._keys[before] = NOBODYS
         row, self._next = self._next, (self._next + 1) % ROWS
         self._keys[row] = place << 8 | agent
-        self._shorts[3 * row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
-        self._shorts[3 * row + 1] = self._shorts[3 * row + 2] = 0
+        self._shorts[2 * row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
+        self._shorts[2 * row + 1] = 0
 
     def responded(self, row: int, total_tokens: int) -> None:
         """Prompt and output together are that long."""
-        self._shorts[3 * row + 1] = min(MOST_TOKENS, max(0, total_tokens - self._prompts[row]))
-
-    def lost(self, row: int, tokens: int) -> None:
-        """More of it was evicted."""
-        self._shorts[3 * row + 2] = min(MOST_TOKENS, self._shorts[3 * row + 2] + max(0, tokens))
-
-    def restored(self, row: int) -> None:
-        """All of it is cached again."""
-        self._shorts[3 * row + 2] = 0
+        self._shorts[2 * row + 1] = min(MOST_TOKENS, max(0, total_tokens - self._prompts[row]))
 
     def forget_place(self, place: int) -> None:
         """Another session takes the place."""

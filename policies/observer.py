@@ -249,6 +249,7 @@ class Observer:
                 score=score.key, parts={name: part for name, part in score.parts.items() if math.isfinite(part)},
                 idle_s=max(0.0, (now - owned.used_ns) / 1e9), instead=instead,
                 instead_agent=other.agents[0] if other is not None and other.agents else "", to_host=to_host,
+                part=owned.part,
             )
         )  # fmt: skip
 

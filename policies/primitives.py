@@ -33,6 +33,10 @@ class Subject(msgspec.Struct, frozen=True):
     part: Part = ""
 
 
+PREEMPTED = "preempted by real work"
+"""What became of a warm-up that a request cut short, as ActionTaken says it."""
+
+
 class Score(msgspec.Struct, frozen=True):
     """An ordering key with its named parts kept: the lowest key is evicted first, ties by oldest use.
 
@@ -59,6 +63,8 @@ class Prediction(msgspec.Struct, frozen=True):
 
 class Action(msgspec.Struct, frozen=True):
     """A side effect a policy or the operator wants, off the critical path. `amount` and `ttl_s` as the kind needs:
+    warm: prefill the agent's anchor, or with `session` what it will likely be asked there, of which the first `amount`
+    tokens only, if that is not 0;
     boost: amount added to the score for ttl_s; retain: bias decaying with half-life ttl_s within a budget of `amount`
     tokens; pin: never evicted while anything else can be; quarantine: requests of the agent are refused."""
 
@@ -124,6 +130,8 @@ class BasePolicy:
     slot: ClassVar[str] = ""
     scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
+    wants_paths: bool = False
+    """Whether it asks for warm-ups of a session: the daemon then remembers what each agent was last asked."""
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = ()
     """The events that `observe` does anything about; empty: it is told of all."""
 
@@ -153,6 +161,14 @@ class BasePolicy:
         """See Policy.predict."""
         return Prediction()
 
+    def foresee(self, prediction: Prediction) -> None:
+        """What the policies predict, told before each `act` to one that overrides this."""
+
     def act(self, now_s: float) -> list[Action]:
         """See Policy.act."""
         return []
+
+    def tells(self) -> dict[str, float]:
+        """Numbers that it wants shown beside its name: what it gained and lost, why it did not act. Unit in the
+        name."""
+        return {}

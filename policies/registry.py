@@ -32,6 +32,7 @@ BUILT_IN: dict[str, str] = {
     "protect_shared": "baselines.protect_shared:ProtectShared",
     "safety": "safety:Safety",
     "slru": "baselines.frequency:Slru",
+    "speculation": "speculation:Speculation",
     "ttl_pinning": "baselines.ttl_pinning:TtlPinning",
 }
 

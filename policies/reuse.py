@@ -47,7 +47,6 @@ class ReuseModel:
         self.predicts = self.watches_ends = True
         self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
         self.histories = Histories()
-        self.abandoned_paths = 0
         self.run_s: Floats = np.zeros(0, np.float32)
         self.untold_ends = Share(1.0)
         self.hints_right = Share(1.0)
@@ -216,7 +215,6 @@ class ReuseModel:
         idle = [(name, it) for name, it in self.standing.by_name.items() if now_s - it.since_s > limit_s]
         for name, session in idle:
             self.standing.close(name)
-            self.abandoned_paths += session.warmed != NOWHERE
             self.untold_ends.see(1.0)
             self._learn_end(session)
 

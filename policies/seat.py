@@ -11,7 +11,7 @@ import msgspec
 
 from .events import EngineEvent
 from .parameters import Tunable
-from .primitives import BasePolicy, Policy, Score, Subject
+from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject
 
 SAMPLE_EVERY = 64
 """One call in so many is timed, so that timing costs next to nothing."""
@@ -21,7 +21,8 @@ Answer = TypeVar("Answer")
 
 class PolicyFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What can be said about one policy. `observe_us`, `score_us`: mean cost of a call, microseconds, sampled.
-    `decisions`: evictions it ordered and actions it had carried out. `failed`: the error, while it is off for one."""
+    `decisions`: evictions it ordered and actions it had carried out. `failed`: the error, while it is off for one;
+    `tells`: what it says of itself."""
 
     name: str
     doc: str
@@ -33,6 +34,7 @@ class PolicyFacts(msgspec.Struct, frozen=True, kw_only=True):
     observe_us: float = 0.0
     score_us: float = 0.0
     decisions: int = 0
+    tells: dict[str, float] = {}
 
 
 @dataclass
@@ -127,6 +129,12 @@ class Seat:
                     raise ValueError(f"score of {subject} is {key}")
         return keys
 
+    def act(self, now_s: float, predict: Callable[[float], Prediction]) -> list[Action]:
+        """What the policy wants done, told before what all policies `predict` if it has something to say to it."""
+        if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:
+            self.policy.foresee(predict(now_s))
+        return self.policy.act(now_s)
+
     # ---- tunables and what the outside is told -----------------------------------------------------------------------
 
     def tune(self, name: str, value: float) -> None:
@@ -152,4 +160,5 @@ class Seat:
             observe_us=self.observing.mean_us(),
             score_us=self.scoring.mean_us(),
             decisions=self.decisions,
+            tells=self.policy.tells() if isinstance(self.policy, BasePolicy) and self.enabled else {},
         )

@@ -20,8 +20,7 @@ GROWTH = 8
 
 class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
-    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column;
-    `warmed`: the agent whose path was prefilled for the next step."""
+    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column."""
 
     agent: int
     since_s: float
@@ -31,7 +30,6 @@ class Session(msgspec.Struct):
     running: int = 1
     turn: int = 0
     hinted: int = NOWHERE
-    warmed: int = NOWHERE
 
 
 class Past(NamedTuple):
@@ -122,7 +120,6 @@ class Standing:
             self.drop(name)
         self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
         for session in self.by_name.values():
-            session.warmed = NOWHERE if session.warmed == agent else session.warmed
             session.hinted = NOWHERE if session.hinted == agent else session.hinted
 
     def write(self, session: Session, p_end: float, reach: Floats) -> None:

@@ -114,7 +114,7 @@ def _session_ended(_seq: int, _at_ns: int, event: ev.SessionEnded) -> list[Row]:
 
 def _evicted(seq: int, at_ns: int, event: ev.NodeEvicted) -> list[Row]:
     facts = msgspec.structs.asdict(event)
-    del facts["t_ns"]
+    del facts["t_ns"], facts["part"]  # the event has the part, as parts of the score do
     facts |= {"agents": ",".join(event.agents), "parts": _json(event.parts), "to_host": int(event.to_host)}
     return [("decisions", {"seq": seq, "at_ns": at_ns, **facts})]
 

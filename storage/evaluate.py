@@ -27,6 +27,7 @@ from .streams import NO_REQUEST, Reference, Stream
 __all__ = ["Evaluation", "ModelHost", "ModelRun", "Prefetch", "evaluate"]
 
 Tunables = Mapping[str, float]
+NONE: Mapping[str, Tunables] = {}
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,16 +67,21 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelHost(PolicyHost):
-    """A host of one policy: others do not learn beside it, and splitting at anchors can be forbidden."""
+    """A host of one policy, and of those named `beside` it: others do not learn beside them, and splitting at anchors
+    can be forbidden."""
 
-    def __init__(self, policy: str, tunables: Tunables, *, splits_anchors: bool = True) -> None:
+    def __init__(
+        self, policy: str, tunables: Tunables, *, splits_anchors: bool = True, beside: Mapping[str, Tunables] = NONE
+    ) -> None:
         """Raises PolicyError or TunableError."""
-        super().__init__([policy])
-        kept = {policy, OPERATOR, *FALLBACK.values()}
+        super().__init__([policy, *beside])
+        kept = {policy, *beside, OPERATOR, *FALLBACK.values()}
         self._seats = {name: seat for name, seat in self._seats.items() if name in kept}
-        for name, value in tunables.items():
-            self.check_tune(policy, name, value)
-            self._seats[policy].tune(name, value)
+        self._list_seats()
+        for tuned, values in {policy: tunables, **beside}.items():
+            for name, value in values.items():
+                self.check_tune(tuned, name, value)
+                self._seats[tuned].tune(name, value)
         self._may_split = splits_anchors
 
     @property
@@ -91,18 +97,19 @@ def evaluate(
     tunables: Tunables | None = None,
     prefetch: Prefetch | None = None,
     splits_anchors: bool = True,
+    beside: Mapping[str, Tunables] = NONE,
     take: Callable[[EngineEvent], None] = lambda _event: None,
 ) -> Evaluation:
     """Run a stream through `policy` in a cache of `kv_tokens`. `prefetch`: how warm-ups are carried out; None: the
-    policy is not asked for any. `splits_anchors`: False forbids it even to a policy that wants it. `take` is told every
-    event of the modelled engine.
+    policy is not asked for any. `splits_anchors`: False forbids it even to a policy that wants it. `beside`: other
+    policies that are on, with their tunables. `take` is told every event of the modelled engine.
 
     Raises PolicyError for an unknown policy, TunableError for a tunable it does not have or a value out of bounds,
     ValueError for a size that is not above 0.
     """
     reference = stream.reference(kv_tokens)
     begun_s = time.perf_counter()
-    host = ModelHost(policy, tunables or {}, splits_anchors=splits_anchors)
+    host = ModelHost(policy, tunables or {}, splits_anchors=splits_anchors, beside=beside)
     run = ModelRun(stream, host, kv_tokens, prefetch, take)
     cached_tokens = run.run()
     return _evaluation(run, policy, reference, cached_tokens, time.perf_counter() - begun_s)

@@ -1,8 +1,8 @@
 """Warm-ups in the modelled engine: asked of the policy while there is time, preempted by real work, waste counted.
 
-The daemon asks when the last request is through and about once a second while none is under way; so does this. A
-warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing behind. A chunk of
-a prefill that has begun cannot be stopped: what is left of it is charged to the request that came.
+The daemon asks when the last request or warm-up is through, and then at growing intervals while none is under way; so
+does this. A warm-up takes the time that its missing tokens take to compute; one that is preempted leaves nothing. A
+chunk of a prefill that has begun cannot be stopped: what is left of it is charged to the request that came.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from radixdeck.policies.events import ActionTaken, EngineEvent, PrefixInserted, PrefixMatched
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.primitives import Action
+from radixdeck.policies.primitives import PREEMPTED, Action
 
 from .demand import Request
 from .model_cache import CHUNK_TOKENS
@@ -27,17 +27,17 @@ from .trie import Hashes
 SETTLE_NS = 10_000_000
 """What the daemon waits after a request before it asks its policies."""
 PERIOD_NS = 1_000_000_000
-"""How often it asks while nothing happens."""
-PREEMPTED = "preempted by real work"
+"""How often it asks in the end while nothing happens; at first after SETTLE_NS, then after twice as long each time."""
 
 
 class Prefetch(msgspec.Struct, frozen=True, kw_only=True):
     """`when`: `idle`, while no request is under way, as the daemon does it; `spare`, while no prompt is being computed
     though others decode: the generous assumption that decoding leaves the time, or that a host tier has what is loaded.
-    `tokens_per_s`: speed of computing a prompt, or of loading it."""
+    `tokens_per_s`: speed of computing a prompt, or of loading it; `overhead_s`: what a warm-up takes beside that."""
 
     when: Literal["idle", "spare"] = "idle"
     tokens_per_s: float = 8_000.0
+    overhead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.tokens_per_s > 0:
@@ -89,6 +89,7 @@ class Prefetching:
         self._computing = 0
         self._running = 0
         self._next_ns = self._asked_ns = 0
+        self._wait_ns = SETTLE_NS
         self._waiting: deque[tuple[str, Action]] = deque()
         self._now: UnderWay | None = None
 
@@ -139,7 +140,7 @@ class Prefetching:
 
     def _soon(self, now_ns: int) -> None:
         if self._allowed:
-            self._next_ns = now_ns + SETTLE_NS
+            self._next_ns, self._wait_ns = now_ns + SETTLE_NS, SETTLE_NS
 
     # ---- one warm-up -------------------------------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class Prefetching:
         actions = self._host.act(self._next_ns / 1e9)
         self._waiting.extend((by, action) for by, action in actions if action.kind == "warm")
         self._asked_ns = self._next_ns
-        self._next_ns += PERIOD_NS
+        self._wait_ns = min(2 * self._wait_ns, PERIOD_NS)
+        self._next_ns += self._wait_ns
 
     def _begin(self, by: str, action: Action) -> None:
         now_ns = self._asked_ns
@@ -158,6 +160,7 @@ class Prefetching:
             self.warmed.refused += 1
             self._say(action, by, now_ns, ok=False, result="not known what to prefill")
             return
+        hashes = hashes[: int(action.amount) or None]
         number = -1 - self.warmed.asked
         rid = f"warm{self.warmed.asked}"
         self._engine.matched(
@@ -165,8 +168,8 @@ class Prefetching:
         )
         cached = self._engine.cached_tokens[number]
         missing = len(hashes) - cached
-        cost_ns = int(missing / self._how.tokens_per_s * 1e9) if missing > 1 else 0
-        self._now = UnderWay(action, by, rid, hashes, cached, now_ns, now_ns + cost_ns)
+        cost_s = self._how.overhead_s + (missing / self._how.tokens_per_s if missing > 1 else 0.0)
+        self._now = UnderWay(action, by, rid, hashes, cached, now_ns, now_ns + int(cost_s * 1e9))
 
     def _match(self, action: Action, rid: str, hashes: Hashes, now_ns: int) -> PrefixMatched:
         return PrefixMatched(
@@ -186,7 +189,7 @@ class Prefetching:
             self.warmed.tokens += missing
             self._waste.warmed(now.action.agent, now.hashes, now.cached_tokens)
         self._over(end_ns)
-        self._say(now.action, now.by, end_ns, ok=True, result=f"{missing} tokens warm", tokens=missing)
+        self._say(now.action, now.by, end_ns, ok=True, result=f"{total} tokens warm", tokens=total)
 
     def _preempt(self, now: UnderWay, t_ns: int) -> None:
         self._engine.aborted(now.rid, t_ns)
@@ -201,7 +204,7 @@ class Prefetching:
     def _over(self, t_ns: int) -> None:
         self._now = None
         self._asked_ns = t_ns
-        self._next_ns = t_ns + SETTLE_NS
+        self._next_ns, self._wait_ns = t_ns + SETTLE_NS, SETTLE_NS
 
     def _say(self, action: Action, by: str, t_ns: int, *, ok: bool, result: str, tokens: int = 0) -> None:
         self._engine.heard(

@@ -205,6 +205,10 @@ class PoliciesScreen(DeckScreen):
         if focused == "policies" and self.entry and (said := door_words(chosen, self.entry.run)):
             panel.update(said)
             return
+        told = next((policy.tells for policy in table.policies if policy.name == chosen), {})
+        if focused == "policies" and told:
+            panel.update(", ".join(f"{name} {value:.4g}" for name, value in told.items()))
+            return
         chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
         believed = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"
         panel.update(

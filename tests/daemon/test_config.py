@@ -26,9 +26,9 @@ def test_secrets_are_not_for_showing() -> None:
     [
         ("[policy]\nenabled = ['nonsense']", "no policy named 'nonsense'"),
         ("[policy]\nenabled = ['lru', 'kv_caching']", "eviction"),
-        ("[policy.tunables.kv_caching]\nr_min = 7", "r_min"),
+        ("[policy.tunables.kv_caching]\nliveness = 7", "liveness"),
         ("[policy.tunables.kv_caching]\ncolour = 7", "colour"),
-        ("[policy.tunables.nonsense]\nr_min = 0.5", "nonsense"),
+        ("[policy.tunables.nonsense]\nliveness = 0.5", "nonsense"),
         ("keep_bytes = -1", "keep_bytes"),
         ("[enigne]", "enigne"),
         ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),

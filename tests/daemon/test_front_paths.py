@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -78,11 +79,24 @@ async def test_a_path_is_warmed_as_the_agent_itself_would_ask() -> None:
         asked = body("You plan.", "first", tools=tools, temperature=0.7)
         await s.post(CHAT, asked, {"x-tenant-id": "acme", "x-session-id": "task", **WHO})
         (session,) = {arrived.session for arrived in s.of(RequestArrived)}
-        assert await s.front.warm("acme/planner", session) == 11
+        whole = await s.front.warm("acme/planner", session)
         sent = s.upstream.last
-        assert (sent["messages"], sent["tools"]) == (asked["messages"], tools)
-        assert (sent["max_tokens"], sent["temperature"], sent["cache_salt"]) == (1, 0, "acme")
-        carried = sent["custom_params"]["radixdeck"]
+        assert whole == len(sent["input_ids"]) > 0
+        assert bytes(sent["input_ids"]).decode() == json.dumps(tools) + "systemYou plan." + "userfirst"
+        assert (sent["sampling_params"]["max_new_tokens"], sent["cache_salt"]) == (1, "acme")
+        carried = sent["sampling_params"]["custom_params"]["radixdeck"]
         assert (carried["agent"], carried["session"], carried["warm"]) == ("acme/planner", session, True)
+        assert await s.front.warm("acme/planner", session, 20) == 20
+        assert s.upstream.last["input_ids"] == sent["input_ids"][:20]
         with pytest.raises(FrontError, match=r"'nobody'.*session"):
             await s.front.warm("nobody", session)
+
+
+def test_nothing_is_remembered_while_nobody_wants_it() -> None:
+    wanted = True
+    book = PathBook(wanted=lambda: wanted)
+    said(book, "a", "s", "one")
+    assert likely(book, "s", "a") is not None
+    wanted = False
+    said(book, "b", "s", "two")
+    assert likely(book, "s", "a") is likely(book, "s", "b") is None

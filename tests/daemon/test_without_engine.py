@@ -62,7 +62,7 @@ async def test_requests_are_told_to_come_back(daemon: Daemon) -> None:
         ("boost", {"agent": "x"}, "amount"),
         ("warm", {"agent": "x", "colour": 1}, "colour"),
         ("policy", {"name": "nonsense", "enabled": True}, "nonsense"),
-        ("tune", {"policy": "kv_caching", "name": "r_min", "value": 7}, "0 to 1"),
+        ("tune", {"policy": "kv_caching", "name": "liveness", "value": 7}, "0 to 1"),
         ("end_session", {"session": "s"}, "no live session 's'"),
         ("flush", {}, "engine is"),
     ],

@@ -173,10 +173,10 @@ async def test_policies_switch_and_tune_while_it_runs(daemon: Daemon) -> None:
         assert (await console.feed.command(NODE, "policy", {"name": "lru", "enabled": True})).state == "done"
         await settled(daemon, lambda s: s.policies.get("lru", False) and not s.policies.get("kv_caching", False))
         assert (await console.feed.command(NODE, "policy", {"name": "kv_caching", "enabled": True})).state == "done"
-        tuned = await console.feed.command(NODE, "tune", {"policy": "kv_caching", "name": "r_min", "value": 0.5})
+        tuned = await console.feed.command(NODE, "tune", {"policy": "kv_caching", "name": "liveness", "value": 0.5})
         assert tuned.state == "done", tuned
-        await settled(daemon, lambda s: s.tunables["kv_caching"]["r_min"] == 0.5)
-        outside = await console.feed.command(NODE, "tune", {"policy": "kv_caching", "name": "r_min", "value": 7})
+        await settled(daemon, lambda s: s.tunables["kv_caching"]["liveness"] == 0.5)
+        outside = await console.feed.command(NODE, "tune", {"policy": "kv_caching", "name": "liveness", "value": 7})
         assert outside.state == "refused"
         assert "0 to 1" in outside.detail
 

@@ -13,6 +13,7 @@ from radixdeck.policies import registry
 from radixdeck.policies.conflicts import settle
 from radixdeck.policies.events import (
     ActionTaken,
+    CacheFlushed,
     EngineEvent,
     EngineStarted,
     NodeAdded,
@@ -205,8 +206,8 @@ def test_switching_on_what_is_on_forgets_nothing():
 def test_costs_are_sampled_with_the_timer_given():
     ticks = iter(range(10_000))
     host = PolicyHost(["lru"], timer=lambda: next(ticks) * 1e-6)
-    for _ in range(200):
-        poke(host)
+    for number in range(200):
+        host.observe(CacheFlushed(t_ns=number))
     observe_us = {facts.name: facts.observe_us for facts in host.info()}
     assert [observe_us[name] for name in ("lru", "operator", "kv_caching", "lfu")] == pytest.approx(
         [0.0, 1.0, 1.0, 0.0]

@@ -1,4 +1,4 @@
-"""kv_caching: it beats LRU where there is something to win, loses nowhere, stays small, and only warms what pays."""
+"""kv_caching: it beats LRU where there is something to win, loses nowhere, stays small."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ from traffic import Shape, run
 from tree_model import TreeModel
 
 from radixdeck.policies.events import (
-    ActionTaken,
-    AnchorMeasured,
-    CacheFlushed,
-    EngineEvent,
-    EngineLoadSampled,
-    NextAgentHinted,
-    NodeEvicted,
     Part,
     PrefixInserted,
     PrefixMatched,
@@ -26,7 +19,7 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.ownership import Who
-from radixdeck.policies.primitives import Action, Subject
+from radixdeck.policies.primitives import Subject
 
 SHAPES = [
     Shape(topology, style=style, tool_share=tools, ends_told=not tools, requests=250)
@@ -127,32 +120,13 @@ def responded(number: int) -> PrefixInserted:
     )
 
 
-def prefetching() -> KvCaching:
-    policy = KvCaching()
-    policy.tunables.set("path_prefetch", 1)
-    return policy
-
-
 def taught(agents: tuple[str, ...] = ("planner", "coder", "tester"), dispatches: int = 60) -> KvCaching:
-    """A policy that has seen one session go round its agents, and may prefetch paths."""
-    policy = prefetching()
-    for agent in agents:
-        policy.observe(AnchorMeasured(t_ns=0, agent=agent, tokens=500))
+    """A policy that has seen one session go round its agents."""
+    policy = KvCaching()
     for number in range(dispatches):
         policy.observe(matched(number, agents[number % len(agents)], "s1"))
         policy.observe(responded(number))
     return policy
-
-
-def evicted(agent: str, score: float = 0.0) -> NodeEvicted:
-    return NodeEvicted(
-        t_ns=60 * 10**9, node=1, tokens=500, start=0, agents=(agent,), role="anchor", score=score)  # fmt: skip
-
-
-def asked(policy: KvCaching, *events: EngineEvent) -> list[Action]:
-    for event in events:
-        policy.observe(event)
-    return policy.act(60.3)
 
 
 def test_the_agent_that_comes_next_is_predicted_and_worth_most():
@@ -176,77 +150,6 @@ def test_one_agents_history_is_worth_less_than_its_anchor_and_a_closed_sessions_
     assert policy.score(Subject("private", ("coder",)), 59.5).key == 0
 
 
-def test_an_evicted_anchor_that_comes_next_is_warmed_once():
-    policy = taught()
-    actions = asked(policy, evicted("planner"))
-    assert [(action.kind, action.agent) for action in actions] == [("warm", "planner")]
-    assert policy.act(60.4) == []
-
-
-@pytest.mark.parametrize(
-    ("events", "why"),
-    [
-        ([], "nothing is missing"),
-        ([evicted("planner"), matched(60, "coder", "s1")], "the engine is busy"),
-        ([evicted("planner", score=1e6)], "what it displaces is worth more"),
-        ([evicted("planner"), matched(60, "planner", "s1"), responded(60)], "it came back by itself"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_nothing_is_warmed_when(events: list[EngineEvent], why: str):
-    assert asked(taught(), *events) == []
-
-
-def test_nothing_is_warmed_while_little_is_known_or_when_it_is_off():
-    assert asked(taught(dispatches=20), evicted("planner")) == []
-    off = taught()
-    off.tunables.set("warm_ups", 0)
-    assert asked(off, evicted("planner")) == []
-
-
-def evicted_history(agent: str, session: str) -> NodeEvicted:
-    return NodeEvicted(
-        t_ns=60 * 10**9, node=2, tokens=400, start=500, agents=(agent,), role="private", session=session)  # fmt: skip
-
-
-def test_the_evicted_history_of_the_likeliest_next_step_is_warmed_once_until_it_goes_again():
-    policy = taught()
-    (action,) = asked(policy, evicted_history("planner", "s1"))
-    assert (action.kind, action.agent, action.session, action.amount) == ("warm", "planner", "s1", 400)
-    done = ActionTaken(t_ns=61 * 10**9, id="w", kind="warm", agent="planner", session="s1", tokens=400)
-    assert asked(policy, done) == []
-    assert [again.session for again in asked(policy, evicted_history("planner", "s1"))] == ["s1"]
-
-
-@pytest.mark.parametrize("tunable", [("path_prefetch", 0.0), ("prefetch_theta", 1.0)])
-def test_no_path_is_warmed_that_is_not_wanted(tunable: tuple[str, float]):
-    policy = taught()
-    policy.tunables.set(*tunable)
-    assert asked(policy, evicted_history("planner", "s1")) == []
-    assert asked(taught(), evicted_history("tester", "s1")) == []
-    assert asked(taught(), evicted_history("planner", "never")) == []
-
-
-def test_no_path_is_warmed_unless_it_was_switched_on():
-    assert KvCaching().tunables["path_prefetch"] == 0
-
-
-def test_where_agents_share_a_transcript_what_others_said_is_warmed_behind_the_anchor():
-    policy = prefetching()
-    for number in range(60):
-        event = matched(number, ("planner", "coder")[number % 2], "s1")
-        policy.observe(msgspec.structs.replace(event, prompt_tokens=900 + 100 * number))
-        policy.observe(responded(number))
-    (action,) = policy.act(60.3)
-    assert (action.agent, action.session, action.amount) == ("planner", "s1", 100)
-
-
-def test_a_hint_says_what_is_warmed():
-    policy = taught()
-    policy.observe(NextAgentHinted(t_ns=60 * 10**9, session="s1", agent="tester"))
-    assert [action.agent for action in asked(policy, evicted_history("tester", "s1"))] == ["tester"]
-
-
 @pytest.mark.parametrize("part", ["prediction", "liveness", "supersession", "protect_shared", "split_anchors"])
 def test_every_part_can_be_left_out(part: str):
     style = "supervisor" if part == "supersession" else "private"
@@ -263,10 +166,3 @@ def test_outputs_and_superseded_history_are_told_apart():
     )
     assert current.key > output.key > old.key > 0
     assert old.parts["superseded"] == 1.0
-
-
-def test_a_flush_makes_every_anchor_missing_and_free_room_costs_nothing():
-    idle = EngineLoadSampled(
-        t_ns=60 * 10**9, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=9000
-    )
-    assert [action.agent for action in asked(taught(), CacheFlushed(t_ns=60 * 10**9), idle)] == ["planner"]

@@ -20,19 +20,13 @@ def test_a_prompt_is_known_with_its_output_until_the_next_one_of_the_agent():
     assert lengths.row(7, 3) is None
 
 
-def test_what_was_evicted_adds_up_within_bounds_until_it_is_restored():
+def test_an_output_is_told_within_bounds():
     lengths = Lengths()
     lengths.prompted(0, 0, "r1", 900)
     row = lengths.row(0, 0)
     assert row is not None
-    lengths.lost(row, 100)
-    lengths.lost(row, 50)
-    assert lengths.lost_tokens(row) == 150
-    lengths.lost(row, 10**9)
     lengths.responded(row, 10**9)
-    assert (lengths.lost_tokens(row), lengths.output_tokens(row)) == (MOST_TOKENS, MOST_TOKENS)
-    lengths.restored(row)
-    assert lengths.lost_tokens(row) == 0
+    assert lengths.output_tokens(row) == MOST_TOKENS
 
 
 def test_the_oldest_make_room_and_places_and_agents_are_forgotten():

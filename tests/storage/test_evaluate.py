@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixdeck.demos.stream_spec import Call
+from radixdeck.demos.stream_spec import Call, StreamSpec
 from radixdeck.demos.stream_tell import BEGIN_NS, tell
+from radixdeck.demos.streams import generate_stream
 from radixdeck.policies import host
 from radixdeck.policies.events import EngineEvent, NodeEvicted, PrefixMatched
 from radixdeck.policies.parameters import Tunable, TunableError
@@ -121,8 +122,8 @@ def test_garbage_is_refused():
         evaluate(stream, "best_ever", 30)
     with pytest.raises(TunableError, match="has no tunable 'sharpness'"):
         evaluate(stream, "kv_caching", 30, tunables={"sharpness": 1})
-    with pytest.raises(TunableError, match="warm_gain"):
-        evaluate(stream, "kv_caching", 30, tunables={"warm_gain": -5})
+    with pytest.raises(TunableError, match="turnover"):
+        evaluate(stream, "kv_caching", 30, tunables={"turnover": -5})
     with pytest.raises(ValueError, match=r"tokens_per_s: 0 is not above 0"):
         Prefetch(tokens_per_s=0)
 
@@ -146,6 +147,27 @@ def test_an_anchor_warmed_between_steps_is_found_and_counts_as_used(scripted: ty
     assert (warmed.asked, warmed.done, warmed.tokens, warmed.used_tokens, warmed.wasted_tokens) == (1, 1, 10, 10, 0)
     assert [event.cached_tokens for event in told if isinstance(event, PrefixMatched)] == [0, 0, 0, 10]
     assert [event.warm for event in told if isinstance(event, PrefixMatched)] == [False, False, True, False]
+
+
+def test_a_beginning_can_be_warmed_alone_and_takes_its_time(scripted: type[Scripted]):
+    """4 of the anchor's 10 tokens take 2 of the 4 seconds in which nothing runs; not if starting takes longer."""
+    for overhead_s, warmed in ((0.0, 4), (9.0, 0)):
+        scripted.asks = [(4, Action("warm", agent="x", amount=4))]
+        seen = evaluate(turns(), "scripted", 30, prefetch=Prefetch(tokens_per_s=2, overhead_s=overhead_s))
+        assert (seen.warmed.tokens, seen.warmed.used_tokens) == (warmed, warmed)
+
+
+def test_policies_beside_the_one_that_is_judged_act_too_and_can_be_tuned():
+    with pytest.raises(TunableError, match="speculation has no tunable 'sharpness'"):
+        evaluate(turns(), "lru", 30, beside={"speculation": {"sharpness": 1}})
+    stream = generate_stream(StreamSpec(seed=11, requests=250, topology="pipeline", agents=6, pause_s=6.0))
+    size = stream.working_set_tokens // 3
+    alone = evaluate(stream, "kv_caching", size, prefetch=Prefetch())
+    beside = evaluate(stream, "kv_caching", size, prefetch=Prefetch(), beside={"speculation": {}})
+    risk = evaluate(stream, "kv_caching", size, prefetch=Prefetch(), beside={"speculation": {"margin": 100.0}})
+    assert alone.warmed.asked == 0 < beside.warmed.paths
+    assert beside.cached_tokens > alone.cached_tokens
+    assert beside.warmed.tokens > risk.warmed.tokens
 
 
 def test_real_work_preempts_and_what_was_computed_is_lost(scripted: type[Scripted]):

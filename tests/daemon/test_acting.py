@@ -1,0 +1,66 @@
+"""When policies are asked: soon after a request, at growing intervals after that, never while one is on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from radixdeck.daemon.acting import PERIOD_S, SETTLE_S, act_when_idle
+from radixdeck.policies.primitives import Action
+
+
+class Asked:
+    """Policies that are asked, and an engine that does what they want."""
+
+    def __init__(self, wants: list[Action], *, ok: bool = True) -> None:
+        self.through, self.idle = asyncio.Event(), True
+        self.at_s: list[float] = []
+        self.done: list[tuple[Action, str]] = []
+        self._wants, self._ok = wants, ok
+
+    def wanted(self) -> list[tuple[str, Action]]:
+        self.at_s.append(time.monotonic())
+        return [("speculation", self._wants.pop())] if self._wants else []
+
+    async def carry_out(self, action: Action, by: str) -> tuple[bool, str, int]:
+        self.done.append((action, by))
+        return self._ok, "", 0
+
+    async def run(self, for_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await act_when_idle(self.through, lambda: self.idle, self.wanted, self.carry_out)
+
+
+async def test_they_are_asked_once_a_request_is_through_and_then_less_and_less_often() -> None:
+    asked = Asked([])
+    asked.through.set()
+    begun_s = time.monotonic()
+    await asked.run(0.5)
+    waits_s = [after - before for before, after in zip([begun_s, *asked.at_s], asked.at_s, strict=False)]
+    assert SETTLE_S <= waits_s[0] < PERIOD_S
+    assert all(wait_s >= 0.9 * 2**n * SETTLE_S for n, wait_s in enumerate(waits_s[1:]))
+    assert 3 <= len(asked.at_s) <= 6
+
+
+async def test_who_had_something_warmed_is_asked_again_at_once_and_who_was_refused_is_not() -> None:
+    warm = Action("warm", agent="a")
+    for ok, fewest, most in ((True, 5, 12), (False, 0, 4)):
+        asked = Asked([warm] * 5, ok=ok)
+        asked.through.set()
+        await asked.run(0.12 if not ok else 0.3)
+        assert fewest <= len(asked.done) <= most
+        assert all(done == (warm, "speculation") for done in asked.done)
+
+
+async def test_nobody_is_asked_while_a_request_is_on_its_way() -> None:
+    asked = Asked([Action("warm", agent="a")])
+    asked.idle = False
+    asked.through.set()
+    await asked.run(0.1)
+    assert asked.at_s == []
+    asked.idle = True
+    asked.through.set()
+    await asked.run(0.1)
+    assert len(asked.done) == 1
