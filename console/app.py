@@ -49,6 +49,8 @@ REST = 5.0
 """After a frame so many times what it took passes before the next: drawing takes no more than a sixth of a core."""
 CREDIT_S = 0.05
 """So much of it may be owed for a while: a frame with tables, which is costly, does not hold up the cheap ones."""
+MOST_OWED_S = 0.15
+"""The rest is forgotten: opening a screen takes long, and must not leave it standing still for seconds."""
 
 
 class FeedArrived(Message):
@@ -143,7 +145,8 @@ class ConsoleApp(App[None]):
     def _rest(self, began_s: float, spent_s: float) -> None:
         """The frame is on the terminal; the more of the processor it took, the longer nothing is drawn."""
         now_s = time.monotonic()
-        self._owed_s = max(0.0, self._owed_s - (now_s - self._rested_s) / REST) + time.process_time() - spent_s
+        left_s = max(0.0, self._owed_s - (now_s - self._rested_s) / REST)
+        self._owed_s = min(MOST_OWED_S, left_s + time.process_time() - spent_s)
         self._rested_s = now_s
         self._ready_s = max(began_s + FRAME_S, now_s + REST * (self._owed_s - CREDIT_S))
 

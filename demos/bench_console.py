@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress.say(_picture(path.with_suffix(".png"), results, rss_mb))
     print(report(results))
     print(judgement(record.verdict))
-    print(load_words(results))
+    if _screens(results):
+        print(load_words(results))
     return 0 if all(record.verdict.values()) else 1
 
 
