@@ -23,7 +23,7 @@ def test_every_built_in_policy_keeps_the_contract(name: str):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(registry.PolicyError, match=r"'lruu'.*kv_caching, .*lru, operator"):
+    with pytest.raises(registry.PolicyError, match=r"'lruu'.*kv_caching, .*lru, .*operator"):
         registry.create("lruu")
 
 
