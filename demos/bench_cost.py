@@ -33,7 +33,7 @@ class CostError(RuntimeError):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds`: how long one measurement may repeat. Trees of fewer nodes than twice the agents are left out, and of
-    large trees, which take minutes to grow, all but those of the fewest and the most agents."""
+    large trees, which take long to grow, all but those of the fewest and the most agents."""
 
     sizes: list[int] = msgspec.field(default_factory=lambda: [1_000, 10_000, 100_000, 1_000_000])
     agents: list[int] = msgspec.field(default_factory=lambda: [6, 24, 240, 1_000])

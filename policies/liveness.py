@@ -46,10 +46,11 @@ class Gaps:
     def came_back(self, finish: int, agent: int, gap_s: float) -> None:
         """A session sent its next request this long after a response of the agent."""
         column = bin_of(gap_s)
-        self._counts[finish, agent] *= DECAY
-        self._counts[finish, agent, column] += 1.0
-        self._all[finish] *= DECAY
-        self._all[finish, column] += 1.0
+        own, overall = self._counts[finish, agent], self._all[finish]
+        own *= DECAY
+        own[column] += 1.0
+        overall *= DECAY
+        overall[column] += 1.0
 
     def shapes(self, finish: Ints, agents: Ints) -> Floats:
         """Probability of each bin after responses of these agents that finished so, `[pair, bin]`."""

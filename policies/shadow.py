@@ -42,6 +42,8 @@ class Path(NamedTuple):
 
     def blocks(self) -> Blocks:
         """From the root on, the base's first."""
+        if self.base is None:
+            return self.own
         chain = [self.own]
         path, kept = self.base, self.kept
         while path is not None:
@@ -80,11 +82,10 @@ class Shadow:
     def asked(self, event: PrefixMatched) -> tuple[int, int]:
         """A prompt is looked up: tokens of sampled blocks that LRU would have found and that were really found, both
         scaled up to all blocks. (0, 0) if some blocks of the prompt are unknown: it tells nothing."""
-        path = self._path(event)
+        path, keys = self._path(event)
         self._remember(event.rid, path)
         if not path.whole:
             return 0, 0
-        keys = _keys(path.blocks())
         found = 0
         for key in keys:
             if key not in self._held:
@@ -107,10 +108,10 @@ class Shadow:
         self._inserts += 1
         held = self._held
         for key in reversed(_keys(path.blocks())):
-            if key in held:
-                held.move_to_end(key)
-            else:
+            if key not in held:
                 held[key] = self._inserts
+            else:
+                held.move_to_end(key)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -120,17 +121,19 @@ class Shadow:
             while held and held[oldest := next(iter(held))] == added_by:
                 del held[oldest]
 
-    def _path(self, event: PrefixMatched) -> Path:
-        """The sampled blocks of a prompt; those it repeats of a request that is forgotten stay unknown."""
+    def _path(self, event: PrefixMatched) -> tuple[Path, Sequence[int]]:
+        """The sampled blocks of a prompt, and all of them one by one; those it repeats of a request that is forgotten
+        stay unknown."""
         own = self._sample(event.tail, event.base_tokens)
-        base = self._paths.get(tag_of(event.base_rid))
+        base = self._paths.get(tag_of(event.base_rid)) if event.base_rid else None
         if base is None:
-            return Path(None, 0, own, 0, not event.base_tokens)
+            return Path(None, 0, own, 0, not event.base_tokens), _keys(own)
         blocks = base.blocks()
         kept = _within(_keys(blocks), event.base_tokens)
+        whole = blocks[: 4 * kept] + own
         if base.links < MAX_LINKS:
-            return Path(base, kept, own, base.links + 1, base.whole)
-        return Path(None, 0, blocks[: 4 * kept] + own, 0, base.whole)
+            return Path(base, kept, own, base.links + 1, base.whole), _keys(whole)
+        return Path(None, 0, whole, 0, base.whole), _keys(whole)
 
     def _sample(self, hashes: bytes, begin: int) -> Blocks:
         """Of a run of prefix hashes, 4 bytes each, that begins at that depth."""

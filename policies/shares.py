@@ -40,9 +40,8 @@ class Shares:
         while len(self._means) <= agent:
             self._means.append(self.prior)
             self._weights.append(PRIOR_WEIGHT)
-        share = Share(self._means[agent], self._weights[agent])
-        share.see(value)
-        self._means[agent], self._weights[agent] = share.mean, share.weight
+        self._weights[agent] = weight = min(self._weights[agent] + 1, LONGEST_WEIGHT)
+        self._means[agent] += (value - self._means[agent]) / weight
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""

@@ -32,7 +32,8 @@ class Tables:
         self.beta_per_s = beta_per_s
         self._transitions = transitions
         self._onward: dict[int, Onward] = {}
-        following, first = transitions.following(), transitions.first()
+        self._marginal = marginal = transitions.marginal()
+        following, first = transitions.following(marginal), transitions.first(marginal)
         by_finish = transitions.following_finish(following)
         self._overall: Floats | None = None
         if not predicts:
@@ -41,7 +42,6 @@ class Tables:
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
         self._passage = first_passage(np.exp(-beta_per_s * run_s[:count])[:, None] * step).astype(np.float16)
         self._paused = finishes.astype(np.float16) * pause.astype(np.float16)
-        self._marginal = transitions.marginal()
         self.start = self.reach(first[None])[0]
 
     def reach(self, following: Floats) -> Floats:

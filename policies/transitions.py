@@ -76,10 +76,10 @@ class Transitions:
         counts *= DECAY
         counts[column] += 1.0
 
-    def following(self) -> Floats:
+    def following(self, marginal: Floats | None = None) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
-        return _backed_off(self._by_agent(), self.marginal(), AGENT_WEIGHT)
+        return _backed_off(self._by_agent(), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
 
     def following_finish(self, following: Floats) -> Floats:
         """The same by finish, `[finish, from, 1 + agents]`, backed off to `following`."""
@@ -91,12 +91,14 @@ class Transitions:
         """Rows of `following_finish` and `following` of some agents, by the latest counts: the probability of an end
         `[finish, agent]`, the last row however it finished; and of each next agent if there is one `[finish, agent,
         next]`."""
-        counts = self._counts[:, [agent + 1 for agent in agents], : len(marginal)].astype(np.float32, "C")
-        following = _backed_off(counts[ANSWER] + counts[TOOL], marginal, AGENT_WEIGHT)
-        by_finish = _backed_off(counts, following, FINISH_WEIGHT)
-        moving = by_finish[:, :, 1:]
-        ends = np.concatenate((by_finish[:, :, 0], following[None, :, 0]))
-        return ends, moving / np.maximum(np.add.reduce(moving, -1, keepdims=True), 1e-9)
+        first = agents[0] + 1
+        rows = slice(first, first + 1) if len(agents) == 1 else [agent + 1 for agent in agents]
+        counts = self._counts[:, rows, : len(marginal)].astype(np.float32, "C")
+        after = np.empty((FINISHES + 1, *counts.shape[1:]), np.float32)
+        after[FINISHES] = following = _backed_off(counts[ANSWER] + counts[TOOL], marginal, AGENT_WEIGHT)
+        after[:FINISHES] = _backed_off(counts, following, FINISH_WEIGHT)
+        moving = after[:FINISHES, :, 1:]
+        return after[:, :, 0], moving / np.maximum(np.add.reduce(moving, -1, keepdims=True), 1e-9)
 
     def end(self, finish: int, agent: int, marginal: Floats) -> float:
         """Probability of an end after a response of one agent, as in `after`."""
@@ -112,10 +114,10 @@ class Transitions:
         overall = (counts.sum(1, keepdims=True) + 0.5) / (counts.sum() + 0.5 * FINISHES)
         return (counts + AGENT_WEIGHT * overall) / (counts.sum(0) + AGENT_WEIGHT)
 
-    def first(self) -> Floats:
+    def first(self, marginal: Floats | None = None) -> Floats:
         """Probability of each agent to begin a session."""
         counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
-        marginal = self.marginal()[1:]
+        marginal = (self.marginal() if marginal is None else marginal)[1:]
         return _backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
 
     def _by_agent(self) -> Floats:
