@@ -20,8 +20,9 @@ from radixdeck.daemon.loop import run
 from .live import EXPECTED
 from .policy_case import PolicyCase
 from .policy_cases import CASES
-from .policy_record import Told, passed, text, write
+from .policy_record import write
 from .policy_runs import Pair, PolicyRuns, open_for
+from .policy_verdict import Told, passed, text
 from .progress import Progress
 from .report import RESULTS
 from .workloads import REPORT_SEEDS
@@ -70,10 +71,10 @@ class Bench:
 
     def told(self) -> list[Told]:
         """All cases, in order, with what was measured of them."""
-        wanted = len(self.settings.seeds)
         return [
             Told(
-                case=case.name, says=case.says, pairs_wanted=wanted, pairs=self._done.get(case.name, []),
+                case=case.name, says=case.says, units={measure.name: measure.unit for measure in case.measures},
+                floors=case.floors, wanted=len(self.settings.seeds), pairs=self._done.get(case.name, []),
                 lost=self._lost.get(case.name, []),
             )
             for case in self.cases
@@ -155,8 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130 if stopped else 2
     shown = {"seeds": list(settings.seeds), "model": Path(settings.model).name}
     progress.say(f"record: {write(settings.policy, shown, cases, told, out)}")
-    print(text(cases, told))
-    return 130 if stopped else 0 if passed(cases, told) else 1
+    print(text(told))
+    return 130 if stopped else 0 if passed(told) else 1
 
 
 if __name__ == "__main__":

@@ -31,7 +31,3 @@ class PolicyCase:
     sglang_args: tuple[str, ...] = ()
     arrivals: bool = False
     holds: bool | None = None
-
-    def measure(self, name: str) -> Measure:
-        """The measure of this name. Raises KeyError."""
-        return {measure.name: measure for measure in self.measures}[name]

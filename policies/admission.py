@@ -9,8 +9,8 @@ request of that agent. If those that are in outgrow the room, the youngest of th
 they come back, ahead of the others.
 
 What a session takes is what its agents' last requests held, prompt and output, without the anchors, which sessions
-share and which count once. (ThunderAgent looks at its engines' memory every few seconds and pauses
-the shortest sessions first; here the door counts for itself, with each request.)
+share and which count once. (ThunderAgent looks at its engines' memory every few seconds and pauses the shortest
+sessions first; here the door counts for itself, with each request.)
 
 It costs the first request of a session its wait, `longest_wait_s` at most: then it is let in all the same. Where
 sessions come faster than they are over for that long, the cache thrashes as it would without this policy.
@@ -30,22 +30,23 @@ from .working_set import Session, WorkingSet
 
 MAX_REMEMBERED = 4_096
 """Sessions without a place that are remembered, so that their return teaches how long pauses are."""
-TOO_FULL = 1.1
+TOO_FULL = 1.5
 """Share of the room beyond which sessions that are in are asked to wait after all."""
-GROWTH, SHRINKING = 0.02, 0.8
+GROWTH, SHRINKING = 0.01, 0.8
 LEAST_SHARE, MOST_SHARE = 0.5, 3.0
-"""The room grows by so much of itself with each session that finds what it left, and shrinks to so much with each that
-finds less than half of it, as TCP does with its window: how much fits depends on what else goes on in the cache."""
+NEARLY_ALL = 0.9
+"""The room grows by so much with each session that finds nearly all of what it left, and shrinks to so much of itself
+with each that does not, as TCP does with its window: what fits depends on what else goes on in the cache."""
 
 
 class Admission(BaseDoorkeeper, BasePolicy):
-    """Lets in whole sessions, as many as the cache has room for."""
+    """Lets in whole sessions, as many as there is room for. `share`: how much of the room at first there is now."""
 
     name: ClassVar[str] = "admission"
     doc: ClassVar[str] = "Whole sessions wait at the door while those that are in fill the cache."
     declares: ClassVar[tuple[Tunable, ...]] = (
         Tunable("kv_tokens", 0.0, 0.0, 1e9, "tokens", "Size of the cache; 0: as the engine says"),
-        Tunable("fill", 0.8, 0.1, 10.0, "", "Share of the cache that sessions may fill at first"),
+        Tunable("fill", 0.6, 0.1, 10.0, "", "Share of the cache that sessions may fill at first"),
         Tunable("foresight", 1.0, 0.0, 1.0, "", "Share of the growth to come for which room is kept"),
         Tunable("busy", 1.0, 0.0, 4096.0, "requests", "While fewer are under way the next comes in, room or not"),
         Tunable("pause_s", 30.0, 0.0, 3600.0, "s", "A session that is silent for this long has lost its place"),
@@ -59,11 +60,11 @@ class Admission(BaseDoorkeeper, BasePolicy):
         self.inside = WorkingSet()
         self.returns = Returns()
         self.capacity_tokens = 0
+        self.share = 1.0
         self._line: dict[str, Session] = {}
         self._first: Session | None = None
         self._gone: Bounded[str, Session] = Bounded(MAX_REMEMBERED)
         self._came = 0
-        self.share = 1.0
         self._under_way: set[str] = set()
 
     @property
@@ -75,6 +76,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
         match event:
             case EngineStarted():
                 self.capacity_tokens = event.capacity_tokens
+                for session in self.inside.sessions.values():
+                    session.stayed = False  # its cache is empty, whoever comes back
             case SessionEnded() if (session := self.inside.sessions.get(event.session)) is not None:
                 session.ended = True
                 self._settle(session)
@@ -182,11 +185,11 @@ class Admission(BaseDoorkeeper, BasePolicy):
 
     def _adapt(self, session: Session, fact: Matched) -> None:
         """More room for all while sessions that kept their place find what they left, less when they do not."""
-        left = session.paths.get(fact.asked.agent, 0)
+        left = session.prompts.get(fact.asked.agent, 0)
         if not left or not session.stayed:
             return
         found = fact.cached_tokens - self.inside.anchor(fact.asked.agent)
-        share = self.share + GROWTH if 2 * found >= left else self.share * SHRINKING
+        share = self.share + GROWTH if found >= NEARLY_ALL * left else self.share * SHRINKING
         self.share = min(MOST_SHARE, max(LEAST_SHARE, share))
 
     def _leave(self, fact: Left) -> None:
@@ -201,6 +204,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
             if fact.prompt_tokens:
                 tokens = fact.prompt_tokens + fact.output_tokens
                 self.inside.take(session, asked.agent, tokens, self._foresight)
+                session.prompts[asked.agent] = max(0, session.paths[asked.agent] - fact.output_tokens)
         self._settle(session)
 
     def _settle(self, session: Session) -> None:

@@ -16,16 +16,18 @@ Rank = tuple[float, int]
 
 
 class Session(msgspec.Struct, eq=False):
-    """`agent`: who asked first. `paths`: tokens that each of its agents' last request held, without the anchor.
-    `waiting`, `under_way`: its requests at the door and in the engine. `rank`: its place among those who wait, lowest
-    first; `since_s`: when it began to wait. `stayed`: it has had its place since its last answer. `silent_s`: when it
-    has been silent for too long. `reserved`, `counted`: what the working set has it down for."""
+    """`agent`: who asked first. `paths`: tokens that each of its agents' last request held, without the anchor;
+    `prompts`: of those that had an answer, the part before it. `waiting`, `under_way`: its requests at the door and in
+    the engine. `rank`: its place among those who wait, lowest first; `since_s`: when it began to wait. `stayed`: it has
+    had its place since its last answer. `silent_s`: when it has been silent for too long. `reserved`, `counted`: what
+    the working set has it down for."""
 
     name: str
     agent: str
     rank: Rank
     since_s: float = 0.0
     paths: dict[str, int] = {}
+    prompts: dict[str, int] = {}
     waiting: set[str] = set()
     under_way: set[str] = set()
     last_agent: str = ""

@@ -11,12 +11,14 @@ from comparison_runs import summary
 from radixdeck.demos import bench_policy
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.bench_policy import main, parse
+from radixdeck.demos.bench_record import RecordError
 from radixdeck.demos.drive import Outcome
 from radixdeck.demos.policy_case import PolicyCase
 from radixdeck.demos.policy_cases import CASES
 from radixdeck.demos.policy_measures import HIT_RATE, REQUESTS_PER_S, TTFT_P50, Floor, Measure, changed
-from radixdeck.demos.policy_record import Told, judge, passed, text, write
+from radixdeck.demos.policy_record import read, write
 from radixdeck.demos.policy_runs import Half, Pair
+from radixdeck.demos.policy_verdict import Told, judge, passed, text
 from radixdeck.demos.report import HISTORY, Record
 from radixdeck.policies.doorkeeping import Ruled
 from radixdeck.policies.host import PolicyHost
@@ -41,7 +43,10 @@ def told(*pairs: tuple[Half, Half], wanted: int | None = None, faults: tuple[str
     made = [
         Pair(seed=n, on_first=bool(n % 2), off=off, on=on, faults=list(faults)) for n, (off, on) in enumerate(pairs)
     ]
-    return Told(case="some", says="it is faster", pairs_wanted=wanted or len(made), pairs=made)
+    units = {measure.name: measure.unit for measure in CASE.measures}
+    return Told(
+        case="some", says="it is faster", units=units, floors=CASE.floors, wanted=wanted or len(made), pairs=made
+    )
 
 
 def outcome(agent: str, ttft_s: float, cached: int = 0, error: str = "") -> Outcome:
@@ -66,8 +71,8 @@ def test_changes_are_in_percent_or_in_the_unit() -> None:
 
 def test_floors_are_of_the_mean_over_repetitions() -> None:
     good = told((half(10, 1.0), half(25, 1.5)), (half(10, 1.0), half(16, 1.0)))
-    assert judge(CASE, good).passed
-    verdict = judge(CASE, told((half(10, 1.0), half(15, 1.5))))
+    assert judge(good).passed
+    verdict = judge(told((half(10, 1.0), half(15, 1.5))))
     assert verdict.missed == ["hit rate +5.0 points, floor at least +10 points"]
     assert not verdict.passed
     ceiling = Floor(measure="x", most=-5.0)
@@ -84,14 +89,14 @@ def test_floors_are_of_the_mean_over_repetitions() -> None:
     ],
 )
 def test_what_is_missing_or_doubtful_never_passes(doubtful: Told) -> None:
-    assert judge(CASE, doubtful).faults
-    assert not passed([CASE], [doubtful])
-    assert text([CASE], [doubtful]).endswith("MISSED")
+    assert judge(doubtful).faults
+    assert not passed([doubtful])
+    assert text([doubtful]).endswith("MISSED")
 
 
 def test_the_text_has_both_halves_the_change_and_the_verdict() -> None:
-    said = text([CASE], [told((half(10, 1.0), half(25, 1.5, held=3)))])
-    assert "some, n=1: 3 held for 2.00 s on the mean, 0 refused" in said
+    said = text([told((half(10, 1.0), half(25, 1.5, held=3)))])
+    assert "some, n=1: 3 held for 2.00 s on the mean" in said
     line = next(line for line in said.splitlines() if "requests/s" in line)
     assert line.split() == ["requests/s", "/s", "1.00", "1.50", "+50.0", "%", "at", "least", "+20", "%"]
     assert said.splitlines()[-2:] == ["some: it is faster: yes", "PASSED"]
@@ -103,12 +108,20 @@ def test_the_record_holds_the_numbers_and_is_never_replaced(tmp_path: Path) -> N
     assert paths[0] != paths[1]
     record = msgspec.json.decode(paths[0].read_bytes(), type=Record)
     assert record.kind == "policy_some_policy"
-    assert msgspec.convert(record.results["cases"], list[Told]) == [one]
+    assert read(paths[0]) == (record, [one])
     assert record.verdict["cases"]["some"]["missed"] == ["hit rate +2.0 points, floor at least +10 points"]
     assert record.verdict["passed"] is False
     assert record.settings["cases"]["some"]["kv_tokens"] == 1_000
     assert len((tmp_path / HISTORY).read_bytes().splitlines()) == 2
     assert paths[0].with_suffix(".png").is_file()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"kind": "bench"}'])
+def test_what_is_no_record_is_told(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(content)
+    with pytest.raises(RecordError, match=r"odd\.json: not a record of a policy's bench"):
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +164,7 @@ def test_every_case_can_be_run(policy: str, case: PolicyCase) -> None:
     if case.rules:
         assert isinstance(made, Ruled)
         made.obey(case.rules)
-    for floor in case.floors:
-        assert case.measure(floor.measure)
+    assert {floor.measure for floor in case.floors} <= {measure.name for measure in case.measures}
     turns = case.turns(11, case.requests)
     assert turns == case.turns(11, case.requests)
     assert turns != case.turns(12, case.requests)

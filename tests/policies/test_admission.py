@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from crowd import Crowd, started
 
 from radixdeck.policies.admission import Admission
-from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Left, Matched
-from radixdeck.policies.events import EngineStarted, SessionEnded
+from radixdeck.policies.doorkeeping import Asked, Doorkeeper, Matched
+from radixdeck.policies.events import SessionEnded
 from radixdeck.policies.primitives import Policy
-
-
-class Bench:
-    """A policy, a clock, and callers. The cache has 1,000 tokens; agents have no anchors unless a test says so. No
-    room is kept for growth, and an idle engine is nobody's reason, unless a test says so."""
-
-    def __init__(self, capacity: int = 1_000, **tunables: float) -> None:
-        self.policy, self.now_s, self._ids = Admission(), 0.0, count()
-        self.policy.observe(started(capacity))
-        for name, value in ({"foresight": 0.0, "fill": 1.0, "busy": 0.0} | tunables).items():
-            self.policy.tunables.set(name, value)
-
-    def come(self, session: str, about: int = 100, agent: str = "a") -> Asked:
-        asked = Asked(rid=f"r{next(self._ids)}", agent=agent, session=session, about_tokens=about)
-        self.policy.notice(Came(t_s=self.now_s, asked=asked))
-        return asked
-
-    def passes(self, asked: Asked) -> bool:
-        return self.policy.admit(asked, self.now_s).kind == "pass"
-
-    def enter(self, asked: Asked) -> Asked:
-        assert self.passes(asked)
-        self.policy.notice(Entered(t_s=self.now_s, asked=asked))
-        return asked
-
-    def leave(self, asked: Asked, tokens: int, *, entered: bool = True) -> None:
-        self.policy.notice(Left(t_s=self.now_s, asked=asked, entered=entered, prompt_tokens=tokens, output_tokens=0))
-
-    def turn(self, session: str, tokens: int, agent: str = "a") -> None:
-        """A whole request that held so many tokens in the end."""
-        self.leave(self.enter(self.come(session, tokens, agent)), tokens)
-
-    @property
-    def inside(self) -> set[str]:
-        return set(self.policy.inside.sessions)
-
-
-def started(capacity: int) -> EngineStarted:
-    return EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=capacity, page_size=1, policy="lru")
 
 
 def test_it_keeps_the_contract() -> None:
@@ -61,7 +19,7 @@ def test_it_keeps_the_contract() -> None:
 
 
 def test_sessions_come_in_until_they_fill_the_cache_and_then_wait_whole() -> None:
-    b = Bench()
+    b = Crowd()
     for name in ("one", "two"):
         b.turn(name, 400)
     third = b.come("three", 400)
@@ -73,7 +31,7 @@ def test_sessions_come_in_until_they_fill_the_cache_and_then_wait_whole() -> Non
 
 
 def test_who_waits_longest_goes_next_and_nobody_overtakes() -> None:
-    b = Bench()
+    b = Crowd()
     b.turn("one", 900)
     large, small = b.come("large", 800), b.come("small", 50)
     assert not b.passes(large)
@@ -85,7 +43,7 @@ def test_who_waits_longest_goes_next_and_nobody_overtakes() -> None:
 
 
 def test_one_session_is_always_in_however_large_it_is() -> None:
-    b = Bench()
+    b = Crowd()
     b.turn("huge", 5_000)
     assert not b.passes(b.come("next"))
     b.policy.observe(SessionEnded(t_ns=1, session="huge"))
@@ -95,10 +53,10 @@ def test_one_session_is_always_in_however_large_it_is() -> None:
 
 
 def test_without_a_size_or_a_session_it_says_nothing() -> None:
-    b = Bench(capacity=0)
+    b = Crowd(capacity=0)
     for n in range(50):
         b.turn(f"s{n}", 10_000)
-    b = Bench()
+    b = Crowd()
     b.turn("one", 999)
     for n in range(50):
         b.enter(Asked(rid=f"x{n}", agent="a", session="", about_tokens=10_000))
@@ -106,7 +64,7 @@ def test_without_a_size_or_a_session_it_says_nothing() -> None:
 
 
 def test_an_engine_with_nothing_to_do_takes_the_next_one_whatever_the_room() -> None:
-    b = Bench(busy=1.0)
+    b = Crowd(busy=1.0)
     b.turn("one", 900)
     second, third = b.come("two", 900), b.come("three", 900)
     assert not b.passes(third)  # not its turn
@@ -117,7 +75,7 @@ def test_an_engine_with_nothing_to_do_takes_the_next_one_whatever_the_room() -> 
 
 
 def test_the_size_may_be_told_instead() -> None:
-    b = Bench(kv_tokens=200.0)
+    b = Crowd(kv_tokens=200.0)
     b.turn("one", 150)
     assert not b.passes(b.come("two"))
     b.policy.tunables.set("kv_tokens", 0.0)
@@ -127,7 +85,7 @@ def test_the_size_may_be_told_instead() -> None:
 
 
 def test_anchors_count_once() -> None:
-    b = Bench()
+    b = Crowd()
     for name in ("one", "two"):
         asked = b.enter(b.come(name, 500))
         b.policy.notice(Matched(t_s=0.0, asked=asked, prompt_tokens=500, cached_tokens=0, anchor_tokens=400))
@@ -139,7 +97,7 @@ def test_anchors_count_once() -> None:
 
 
 def test_a_session_takes_what_all_its_agents_hold() -> None:
-    b = Bench()
+    b = Crowd()
     b.turn("one", 300, agent="a")
     b.turn("one", 250, agent="b")
     b.turn("one", 350, agent="a")
@@ -147,7 +105,7 @@ def test_a_session_takes_what_all_its_agents_hold() -> None:
 
 
 def test_what_sessions_came_to_is_expected_of_new_ones() -> None:
-    b = Bench(foresight=1.0)
+    b = Crowd(foresight=1.0)
     for tokens in (100, 300, 600):
         b.turn("first", tokens)
     b.policy.observe(SessionEnded(t_ns=1, session="first"))
@@ -159,7 +117,7 @@ def test_what_sessions_came_to_is_expected_of_new_ones() -> None:
 
 
 def test_who_is_silent_for_too_long_loses_its_place() -> None:
-    b = Bench(pause_s=10.0)
+    b = Crowd(pause_s=10.0)
     b.turn("one", 600)
     b.now_s = 5.0
     b.turn("two", 300)
@@ -177,7 +135,7 @@ def test_who_is_silent_for_too_long_loses_its_place() -> None:
 
 
 def test_pauses_are_learned_and_a_session_is_not_waited_for_any_longer() -> None:
-    b = Bench(pause_s=100.0)
+    b = Crowd(pause_s=100.0)
     for tokens in range(100, 112):
         b.turn("one", tokens)
         b.now_s += 1.0
@@ -187,7 +145,7 @@ def test_pauses_are_learned_and_a_session_is_not_waited_for_any_longer() -> None
 
 
 def test_agents_whose_sessions_never_come_back_keep_no_place() -> None:
-    b = Bench(pause_s=1.0)
+    b = Crowd(pause_s=1.0)
     for n in range(20):
         b.turn(f"single-{n}", 300)
         b.now_s += 5.0
@@ -196,7 +154,7 @@ def test_agents_whose_sessions_never_come_back_keep_no_place() -> None:
 
 
 def test_nobody_waits_for_longer_than_the_bound() -> None:
-    b = Bench(longest_wait_s=20.0, pause_s=1_000.0)
+    b = Crowd(longest_wait_s=20.0, pause_s=1_000.0)
     b.turn("one", 900)
     second, third = b.come("two", 900), b.come("three", 900)
     b.now_s = 19.9
@@ -209,24 +167,27 @@ def test_nobody_waits_for_longer_than_the_bound() -> None:
 
 
 def test_those_that_outgrow_the_room_wait_youngest_first_and_come_back_at_the_head() -> None:
-    b = Bench()
+    b = Crowd()
     for n, name in enumerate(("old", "mid", "young")):
         b.now_s = float(n)
         b.turn(name, 300)
     waiting = b.come("waiting", 300)
     assert not b.passes(waiting)
-    b.turn("old", 700)
-    assert b.inside == {"old", "mid"}
-    young = b.come("young", 300)
-    assert not b.passes(young)
-    b.policy.observe(SessionEnded(t_ns=1, session="mid"))
-    assert not b.passes(waiting)
+    b.turn("old", 800)
+    assert b.inside == {"old", "mid", "young"}
+    b.turn("old", 950)
+    assert b.inside == {"old"}
+    young, mid = b.come("young", 300), b.come("mid", 300)
+    assert not b.passes(mid)
+    b.policy.observe(SessionEnded(t_ns=1, session="old"))
+    assert [b.passes(asked) for asked in (waiting, young, mid)] == [False, False, True]
+    b.enter(mid)
     b.enter(young)
-    assert b.inside == {"old", "young"}
+    assert b.passes(waiting)
 
 
 def test_who_goes_away_leaves_the_line() -> None:
-    b = Bench()
+    b = Crowd()
     b.turn("one", 900)
     first, second = b.come("two", 900), b.come("three", 50)
     b.leave(first, 0, entered=False)
@@ -235,7 +196,7 @@ def test_who_goes_away_leaves_the_line() -> None:
 
 
 def test_requests_from_before_it_was_on_do_no_harm() -> None:
-    b = Bench()
+    b = Crowd()
     unknown = Asked(rid="old", agent="a", session="s")
     b.policy.notice(Matched(t_s=1.0, asked=unknown, prompt_tokens=5, cached_tokens=0))
     b.leave(unknown, 700)
@@ -247,7 +208,7 @@ def test_requests_from_before_it_was_on_do_no_harm() -> None:
 
 
 def test_a_late_word_of_the_engine_does_not_undo_the_answer() -> None:
-    b = Bench()
+    b = Crowd()
     asked = b.enter(b.come("one"))
     b.leave(asked, 500)
     b.policy.notice(Matched(t_s=1.0, asked=asked, prompt_tokens=300, cached_tokens=0))
@@ -256,7 +217,7 @@ def test_a_late_word_of_the_engine_does_not_undo_the_answer() -> None:
 
 @pytest.mark.parametrize("agent", ["a", "b"])
 def test_a_session_that_said_it_was_over_begins_anew(agent: str) -> None:
-    b = Bench()
+    b = Crowd()
     asked = b.enter(b.come("one", 400))
     b.policy.observe(SessionEnded(t_ns=1, session="one"))
     assert b.inside == {"one"}  # until its request is through
@@ -264,89 +225,3 @@ def test_a_session_that_said_it_was_over_begins_anew(agent: str) -> None:
     assert b.inside == set()
     b.turn("one", 50, agent=agent)
     assert b.policy.inside.tokens == 50
-
-
-def find_again(b: Bench, session: str, cached: int) -> None:
-    """A request of 100 tokens, of which the engine finds so many in its cache."""
-    asked = b.enter(b.come(session, 100))
-    b.policy.notice(Matched(t_s=b.now_s, asked=asked, prompt_tokens=100, cached_tokens=cached))
-    b.leave(asked, 100)
-
-
-def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they_do_not() -> None:
-    b = Bench()
-    find_again(b, "one", 0)
-    assert b.policy.room_tokens == 1_000  # nobody left anything there yet
-    for _ in range(5):
-        find_again(b, "one", 90)
-    assert b.policy.room_tokens == pytest.approx(1_100)
-    find_again(b, "one", 30)
-    assert b.policy.room_tokens == pytest.approx(880)
-    for _ in range(20):
-        find_again(b, "one", 0)
-    assert b.policy.room_tokens == 500
-    for _ in range(500):
-        find_again(b, "one", 100)
-    assert b.policy.room_tokens == 3_000
-
-
-def test_who_had_no_place_meanwhile_says_nothing_about_the_room() -> None:
-    b = Bench(pause_s=1.0)
-    find_again(b, "one", 0)
-    b.now_s = 50.0
-    find_again(b, "other", 0)
-    assert b.inside == {"other"}
-    find_again(b, "one", 0)
-    assert b.policy.room_tokens == 1_000
-
-
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["come", "enter", "leave", "go away", "end", "match", "wait"]), st.integers(0, 7)),
-    max_size=120,
-)
-
-
-@given(steps=STEPS, sizes=st.lists(st.integers(0, 700), min_size=8, max_size=8))
-def test_whatever_happens_who_is_in_passes_what_is_counted_is_there_and_somebody_goes_next(
-    steps: list[tuple[str, int]], sizes: list[int]
-) -> None:
-    b = Bench(foresight=0.5, pause_s=20.0)
-    door: list[Asked] = []
-    engine: list[Asked] = []
-    for kind, n in steps:
-        session, agent = f"s{n}", "ab"[n % 2]
-        match kind:
-            case "come":
-                door.append(b.come(session, sizes[n], agent))
-            case "enter":
-                for asked in [asked for asked in door if b.passes(asked)][:1]:
-                    door.remove(asked)
-                    engine.append(b.enter(asked))
-            case "leave" if engine:
-                b.leave(engine.pop(n % len(engine)), sizes[n] + 50)
-            case "go away" if door:
-                b.leave(door.pop(n % len(door)), 0, entered=False)
-            case "match" if engine:
-                told = {"prompt_tokens": sizes[n] + 40, "cached_tokens": 0, "anchor_tokens": 10 * n}
-                b.policy.notice(Matched(t_s=b.now_s, asked=engine[n % len(engine)], **told))
-            case "end":
-                b.policy.observe(SessionEnded(t_ns=1, session=session))
-            case _:
-                b.now_s += 2.0 * n
-        check(b, door, engine)
-    for asked in engine:
-        b.leave(asked, 100)
-    b.now_s += 1_000.0
-    assert not door or any(b.passes(asked) for asked in door)
-
-
-def check(b: Bench, door: list[Asked], engine: list[Asked]) -> None:
-    inside = b.policy.inside
-    assert all(b.passes(asked) for asked in door if asked.session in b.inside)
-    assert b.inside >= {asked.session for asked in engine}
-    assert inside.reserved >= inside.tokens - 1e-6
-    agents = {agent for session in inside.sessions.values() for agent in session.paths}
-    own = sum(session.tokens for session in inside.sessions.values())
-    assert inside.tokens == own + sum(inside.anchor(agent) for agent in agents)
-    if door and not b.inside:
-        assert any(b.passes(asked) for asked in door)

@@ -1,0 +1,54 @@
+"""The table of policies says what the newest records say, and is written between its markers only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_bench_policy import CASE, half, told
+
+from radixdeck.demos.policy_record import write
+from radixdeck.demos.policy_table import main, newest, render
+
+
+def record(folder: Path, policy: str, hit_rate: float) -> Path:
+    return write(policy, {"seeds": [1]}, [CASE], [told((half(10, 1.0), half(hit_rate, 1.5)))], folder)
+
+
+def test_each_policy_is_shown_by_its_newest_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, other = record(tmp_path, "zeal", 11), record(tmp_path, "calm", 30)
+    new = record(tmp_path, "zeal", 12)
+    assert newest(tmp_path) == [other, new]
+    lines = render([other, new]).splitlines()
+    assert lines[2] == "| `calm` | some, n=1 | hit rate, points | 10 | 30 | +20.0 points | at least +10 points |"
+    assert lines[3] == "|  |  | requests/s, /s | 1 | 1.5 | +50.0 % | at least +20 % |"
+    assert lines[4].startswith("| `zeal` | some, n=1 | hit rate, points | 10 | 12 | +2.0 points **missed** |")
+    assert main(["--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == render([other, new]) + "\n"
+    assert render([old]) != render([new])
+
+
+def test_it_is_written_between_the_markers_and_can_be_checked(tmp_path: Path) -> None:
+    record(tmp_path, "calm", 30)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- policies of nothing -->\n<!-- end of policies -->\nafter\n")
+    into = ["--results", str(tmp_path), "--into", str(page)]
+    assert main(into) == 0
+    text = page.read_text()
+    assert text.startswith("before\n<!-- policies of policy_calm-")
+    assert text.endswith("\n<!-- end of policies -->\nafter\n")
+    assert main([*into, "--check"]) == 0
+    page.write_text(text.replace("+20.0 points", "+21.0 points"))
+    assert main([*into, "--check"]) == 1
+    record(tmp_path, "calm", 20)
+    assert main(into) == 0
+    assert "+10.0 points" in page.read_text()
+
+
+def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--results", str(tmp_path)]) == 2
+    record(tmp_path, "calm", 30)
+    page = tmp_path / "page.md"
+    page.write_text("no markers here")
+    assert main(["--results", str(tmp_path), "--into", str(page)]) == 2
+    assert "'<!-- end of policies -->'" in capsys.readouterr().err
