@@ -4,8 +4,7 @@ none has anything to do nothing changes."""
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from itertools import combinations
+from itertools import combinations, count
 
 from front_harness import Stack, stack
 
@@ -53,9 +52,12 @@ async def engine(s: Stack, door: Door) -> None:
         await asyncio.sleep(0.005)
 
 
-async def worker(s: Stack, number: int) -> list[int]:
-    headers = {"x-agent-id": f"agent{number % 3}"}
-    return [(await s.chat("hi", headers=headers, rid=f"w{number}-{turn}"))[0] for turn in range(REQUESTS)]
+async def worker(s: Stack, number: int, over: asyncio.Event) -> list[int]:
+    """Asks again and again until it is over."""
+    headers, statuses = {"x-agent-id": f"agent{number % 3}"}, list[int]()
+    while len(statuses) < REQUESTS or not over.is_set():
+        statuses.append((await s.chat("hi", headers=headers, rid=f"w{number}-{len(statuses)}"))[0])
+    return statuses
 
 
 async def test_switching_under_load_loses_nobody() -> None:
@@ -66,17 +68,20 @@ async def test_switching_under_load_loses_nobody() -> None:
     door.obey("safety", "[everybody]\nmax_output_tokens = 50\nrequests_per_minute = 100000")
     async with stack(door=door) as s:
         telling = asyncio.create_task(engine(s, door))
-        workers = [asyncio.create_task(worker(s, number)) for number in range(WORKERS)]
-        turns = 0
-        while not all(task.done() for task in workers):
+        over = asyncio.Event()
+        workers = [asyncio.create_task(worker(s, number, over)) for number in range(WORKERS)]
+        for turns in count():
+            if turns > len(SUBSETS):
+                over.set()
+            if all(task.done() for task in workers):
+                break
             switch(door, SUBSETS[turns % len(SUBSETS)])
-            turns += 1
             await asyncio.sleep(0.01)
         telling.cancel()
-        assert turns > len(SUBSETS)
+        asked = [status for task in workers for status in task.result()]
         assert {fact.by for fact in s.of(RequestHeld)} >= {"batch_shaping", "critical_path", "fairness"}
-        assert Counter(status for task in workers for status in task.result()) == {200: WORKERS * REQUESTS}
-        assert len(s.of(RequestArrived)) == len(s.of(RequestFinished)) == WORKERS * REQUESTS
+        assert set(asked) == {200}
+        assert len(s.of(RequestArrived)) == len(s.of(RequestFinished)) == len(asked) >= WORKERS * REQUESTS
         assert (door.held, failures) == (0, [])
 
 
