@@ -53,15 +53,21 @@ def baselines(*, quick: bool) -> list[Way]:
 def ours() -> list[Way]:
     """Our policy by eviction alone, with hints, and with speculation beside it."""
     idle, spare = Prefetch(when="idle"), Prefetch(when="spare")
-    told = {"tells_ends": True, "tells_next": True}
     return [
         Way(label=OURS, policy=OURS),
         Way(label=ENDS, policy=OURS, tells_ends=True),
-        Way(label=NEXT, policy=OURS, **told),
+        Way(label=NEXT, policy=OURS, tells_ends=True, tells_next=True),
         Way(label=ANCHORS, policy=OURS, beside={SPECULATION: {"paths": 0.0}}, prefetch=idle),
         Way(label=PATHS_IDLE, policy=OURS, beside={SPECULATION: {}}, prefetch=idle),
         Way(label=PATHS_SPARE, policy=OURS, beside={SPECULATION: NO_RISK}, prefetch=spare),
-        Way(label=PATHS_NEXT, policy=OURS, beside={SPECULATION: NO_RISK}, prefetch=spare, **told),
+        Way(
+            label=PATHS_NEXT,
+            policy=OURS,
+            beside={SPECULATION: NO_RISK},
+            prefetch=spare,
+            tells_ends=True,
+            tells_next=True,
+        ),
     ]
 
 

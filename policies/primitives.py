@@ -130,8 +130,6 @@ class BasePolicy:
     slot: ClassVar[str] = ""
     scores_nodes: ClassVar[bool] = False
     learns_while_off: ClassVar[bool] = False
-    wants_paths: bool = False
-    """Whether it asks for warm-ups of a session: the daemon then remembers what each agent was last asked."""
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = ()
     """The events that `observe` does anything about; empty: it is told of all."""
 
@@ -141,6 +139,11 @@ class BasePolicy:
     @property
     def splits_anchors(self) -> bool:
         """See Policy.splits_anchors."""
+        return False
+
+    @property
+    def wants_paths(self) -> bool:
+        """Whether it asks for warm-ups of a session: the daemon then remembers what each agent was last asked."""
         return False
 
     def observe(self, event: EngineEvent) -> None:

@@ -28,7 +28,7 @@ NEXT = {"s1": {"planner": 0.9, "coder": 0.05}}
 
 def asks(policy: Speculation, number: int, agent: str, at_s: float, session: str = "s1", **more: Any) -> None:
     """One request: 1,000 tokens of which 500 are the anchor, none cached, computed at 1,000 a second; 10 of output."""
-    told = {"prompt_tokens": 1000, "cached_tokens": 0, "anchor_tokens": 500, **more}
+    told: dict[str, Any] = {"prompt_tokens": 1000, "cached_tokens": 0, "anchor_tokens": 500, **more}
     rid = f"r{number}"
     policy.observe(PrefixMatched(t_ns=int(at_s * S), rid=rid, agent=agent, session=session, **told))
     end_ns = int((at_s + (told["prompt_tokens"] - told["cached_tokens"]) / 1000) * S)
@@ -57,7 +57,7 @@ def wanted(policy: Speculation, *events: EngineEvent, after_s: float = 0.05) -> 
 
 
 def evicted(agent: str = "planner", start: int = 500, **more: Any) -> NodeEvicted:
-    told = {"tokens": 510, "role": "private", "session": "s1", **more}
+    told: dict[str, Any] = {"tokens": 510, "role": "private", "session": "s1", **more}
     return NodeEvicted(t_ns=1000 * S, node=1, start=start, agents=(agent,), **told)
 
 
@@ -67,7 +67,7 @@ def carried_out(policy: Speculation, action: Action, cached: int, *, computed: i
     got = upto if computed is None else cached + computed
     done = computed is None
     end_ns = at_ns + (got - cached) * S // 1000
-    who = {"agent": action.agent, "session": action.session}
+    who: dict[str, Any] = {"agent": action.agent, "session": action.session}
     policy.observe(PrefixMatched(t_ns=at_ns, rid="w", prompt_tokens=upto, cached_tokens=cached, warm=True, **who))
     for phase in ("prompt", "finish"):
         policy.observe(PrefixInserted(t_ns=end_ns, rid="w", phase=phase, total_tokens=got, new_tokens=1))
@@ -262,7 +262,7 @@ def test_the_host_tells_it_what_the_others_predict_and_whether_paths_are_wanted(
     assert host.wants_paths
     assert not PolicyHost(["kv_caching"]).wants_paths
     assert not PolicyHost(["kv_caching", "speculation"], {"speculation": {"paths": 0.0}}).wants_paths
-    rid = 0
+    rid = at_ns = 0
     for number in range(80):
         for agent in ("planner", "coder"):
             rid, at_ns = rid + 1, (1000 + 40 * number + 20 * (agent == "coder")) * S
