@@ -46,9 +46,8 @@ CLOCK = frozenset((EngineStarted, PrefixMatched, PrefixInserted, EngineLoadSampl
 class PolicyHost:
     """Observe, score, predict and act over the enabled policies.
 
-    A policy that is off observes only if it `learns_while_off`; any other starts afresh when it is switched on, because
-    what it knew is out of date. A third party's policy is loaded when it is first switched on. `timer` counts seconds
-    and only serves to say what calls cost.
+    A policy that is off observes only if it `learns_while_off`; any other starts afresh when it is switched on. A third
+    party's policy is loaded when it is first switched on. `timer` counts seconds and only says what calls cost.
 
     `now_ns`: the event clock, which only CLOCK's facts move: scores are asked for at this time, so that they follow
     from the stream alone. Something is dispatched before anything is evicted, and the load is sampled every second.
@@ -90,11 +89,11 @@ class PolicyHost:
         Returns the facts that follow from it (a policy failed, a slot changed hands). They belong into the engine
         stream behind the event; observing them again, here or in a twin, changes nothing.
         """
-        if isinstance(event, EngineStarted) and self._t_ns:
+        kind = type(event)
+        if kind is EngineStarted and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
         self.tick(event)
-        kind = type(event)
         for seat in self._who_heeds(kind) if (heeding := self._heeding.get(kind)) is None else heeding:
             try:
                 seat.observe(event)
@@ -102,10 +101,8 @@ class PolicyHost:
                 self._fail(seat, "observe", error)
         if kind in OBEYED:
             self._obey(event)
-        if not self._pending:
-            return []
-        follow_ups, self._pending = self._pending, []
-        return follow_ups
+        told, self._pending = self._pending, []
+        return told
 
     def score(self, subject: Subject, now_s: float) -> Score:
         """Sum of the enabled policies' keys; parts are named `policy.part` if more than one had something to say. A
@@ -144,8 +141,7 @@ class PolicyHost:
         one that only learns."""
         best = Prediction()
         for seats in (self._on, [seat for seat in self._seats.values() if not seat.failed and not seat.enabled]):
-            for seat in seats:
-                prediction = self._let_predict(seat, now_s)
+            for prediction in [self._let_predict(seat, now_s) for seat in seats]:
                 best = prediction if prediction.dispatches > best.dispatches else best
             if best.dispatches:
                 break
@@ -169,7 +165,6 @@ class PolicyHost:
 
     @property
     def wants_paths(self) -> bool:
-        """Whether a policy that is on asks for warm-ups of sessions."""
         return any(getattr(seat.policy, "wants_paths", False) for seat in self._on)
 
     @property
