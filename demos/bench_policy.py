@@ -59,7 +59,7 @@ class Bench:
 
     async def _on_one_engine(self, cases: Sequence[PolicyCase]) -> None:
         settings = self.settings
-        async with open_for(settings.policy, cases[0], settings.model, settings.home, self._progress) as live:
+        async with open_for(cases[0], settings.model, settings.home, self._progress) as live:
             for case in cases:
                 runs = PolicyRuns(settings.policy, live, self._progress)
                 self._progress.say(f"{settings.policy}, {case.name}: {case.says}?")
@@ -83,8 +83,13 @@ class Bench:
 
 def _engines(cases: Sequence[PolicyCase]) -> Iterator[list[PolicyCase]]:
     """Cases in a row that can share an engine and its daemon."""
-    for _, together in groupby(cases, key=lambda case: (case.kv_tokens, case.rules, case.beside, case.sglang_args)):
+    for _, together in groupby(cases, key=_engine):
         yield list(together)
+
+
+def _engine(case: PolicyCase) -> tuple[Any, ...]:
+    """What has to be the same. A tunable that one case sets would stay for the next."""
+    return case.kv_tokens, case.rules, case.beside, case.sglang_args, case.tunables
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], Path]:
@@ -92,7 +97,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], 
     parser.add_argument("policy", choices=sorted(CASES))
     parser.add_argument("--case", action="append", help="this case only; may be given several times [all]")
     parser.add_argument("--seed", type=int, default=REPORT_SEEDS[0], help="of the first repetition [%(default)s]")
-    parser.add_argument("--repetitions", type=int, default=3, help="each with the next seed [%(default)s]")
+    parser.add_argument("--repetitions", type=int, default=4, help="each with the next seed; even, so that off and on "
+                        "come first equally often [%(default)s]")  # fmt: skip
     parser.add_argument("--requests", type=int, help="per drive [what the case says]")
     parser.add_argument("--beside", action="append", help="policies that are on all the time [what the case says]")
     parser.add_argument("--tune", action="append", default=[], metavar="NAME=VALUE", help="over the case's tunables")
@@ -103,6 +109,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], 
     for name in ("repetitions", "requests"):
         if (value := getattr(told, name)) is not None and value <= 0:
             parser.error(f"--{name}: {value} is not positive")
+    if told.repetitions % 2:
+        parser.error(f"--repetitions: {told.repetitions} is odd: off or on would come first more often")
     try:
         cases = [_changed(case, told) for case in _picked(told.policy, told.case)]
     except ValueError as error:

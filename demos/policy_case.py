@@ -13,9 +13,10 @@ from .workloads import Turn
 class PolicyCase:
     """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make
     fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own; `arrivals`: each
-    comes at a time of its own, as Plan says. `tunables`, `rules`: the policy's, from the start. `beside`: policies that
-    are on all the time. `measures`: the numbers that matter; floors are for some of them. `sglang_args`: the engine's.
-    `holds`: whether the policy must have held or refused somebody (True) or nobody (False) while it was on."""
+    comes at a time of its own, as Plan says. `tunables`: the policy's; `rules`: of policies by name. `together`: what
+    is switched, if not just the policy. `beside`: policies that are on all the time. `measures`: the numbers that
+    matter; floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or
+    refused somebody (True) or nobody (False) while it was on."""
 
     name: str
     says: str
@@ -26,7 +27,8 @@ class PolicyCase:
     measures: tuple[Measure, ...]
     floors: tuple[Floor, ...] = ()
     tunables: dict[str, float] = field(default_factory=dict[str, float])
-    rules: str = ""
+    rules: dict[str, str] = field(default_factory=dict[str, str])
+    together: tuple[str, ...] = ()
     beside: tuple[str, ...] = ("kv_caching",)
     sglang_args: tuple[str, ...] = ()
     arrivals: bool = False

@@ -24,7 +24,7 @@ def write(
     """Record, history and picture. Returns the record's path."""
     record = Record(
         kind=KIND + policy, at=now_utc(), machine=machine(),
-        settings=settings | {"policy": policy, "cases": {case.name: _settings(case) for case in cases}},
+        settings=settings | {"policy": policy, "cases": {case.name: settings_of(case) for case in cases}},
         results={"cases": msgspec.to_builtins(list(told))},
         verdict={"cases": {one.case: msgspec.to_builtins(judge(one)) for one in told}, "passed": passed(told)},
     )  # fmt: skip
@@ -34,11 +34,12 @@ def write(
     return path
 
 
-def _settings(case: PolicyCase) -> dict[str, Any]:
+def settings_of(case: PolicyCase) -> dict[str, Any]:
     """What of a case is data and not in its results."""
     return {
         "requests": case.requests, "sessions": case.sessions, "kv_tokens": case.kv_tokens, "tunables": case.tunables,
-        "rules": case.rules, "beside": list(case.beside),
+        "rules": case.rules, "beside": list(case.beside), "together": list(case.together),
+        "sglang_args": list(case.sglang_args), "arrivals": case.arrivals,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -58,23 +58,23 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_for(policy: str, case: PolicyCase, model: str, home: str, progress: Progress) -> AsyncGenerator[Live]:
+async def open_for(case: PolicyCase, model: str, home: str, progress: Progress) -> AsyncGenerator[Live]:
     """A daemon as the case wants it, its policy off. Raises what `open_live` raises."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
-        config = _config(policy, case, model, home, Path(folder))
+        config = _config(case, model, home, Path(folder))
         log_to_file(config)
         async with open_live(config, progress) as live:
             yield live
 
 
-def _config(policy: str, case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConfig:
+def _config(case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConfig:
     """Recordings of a bench go to a folder of their own and are not kept."""
     (folder / "models").symlink_to(home_of(home).models)
     rules: dict[str, str] = {}
-    if case.rules:
-        path = folder / "rules.toml"
-        path.write_text(case.rules, encoding="utf-8")
-        rules[policy] = str(path)
+    for name, words in case.rules.items():
+        path = folder / f"{name}.toml"
+        path.write_text(words, encoding="utf-8")
+        rules[name] = str(path)
     return DaemonConfig(
         node="bench", port=0, home=str(folder),
         engine=EngineSpec(model=model, kv_tokens=case.kv_tokens, sglang_args=case.sglang_args),
@@ -106,9 +106,11 @@ class PolicyRuns:
     async def _drive(self, case: PolicyCase, seed: int, requests: int, *, on: bool, label: str) -> Half:
         self._drives += 1
         turns = case.turns(seed, requests)
-        await self._live.order("policy", {"name": self._policy, "enabled": on}, WHY)
+        switched = case.together or (self._policy,)
+        for policy in switched:
+            await self._live.order("policy", {"name": policy, "enabled": on}, WHY)
         await self._live.order("flush", {}, WHY)
-        before = self._rulings()
+        before = self._rulings(switched)
         plan = Plan(
             turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
             session_prefix=f"drive-{self._drives}-",
@@ -116,12 +118,17 @@ class PolicyRuns:
         told = Counting(self._progress, f"{case.name}, {label}", len(turns))
         drive = await drive_apart(plan, self._live.base_url, told)
         await asyncio.sleep(SETTLE_S)
-        fell = on and not self._live.daemon.state.policies.get(self._policy, False)
-        return _half(case, drive, before, self._rulings(), fell)
+        on_now = self._live.daemon.state.policies
+        fell = on and not all(on_now.get(policy, False) for policy in switched)
+        return _half(case, drive, before, self._rulings(switched), fell)
 
-    def _rulings(self) -> Rulings:
-        told = self._live.daemon.state.rulings.get(self._policy, Rulings())
-        return msgspec.structs.replace(told, recent=[])
+    def _rulings(self, policies: Sequence[str]) -> Rulings:
+        """What they have done at the door so far, together."""
+        told = [self._live.daemon.state.rulings.get(policy, Rulings()) for policy in policies]
+        return Rulings(
+            held=sum(one.held for one in told), refused=sum(one.refused for one in told),
+            held_s=sum(one.held_s for one in told),
+        )  # fmt: skip
 
 
 def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, fell: bool) -> Half:

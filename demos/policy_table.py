@@ -1,6 +1,7 @@
-"""`python -m radixdeck.demos.policy_table`: what each policy is worth, from its newest record, as a table in Markdown.
+"""`python -m radixdeck.demos.policy_table`: what each policy is worth, from its newest records, as a table in Markdown.
 
-Printed, or written into a file between two comment markers, the first of which names the records.
+A case is shown by the newest record of it as it is now: one that was run with other tunables or fewer requests is not
+taken. Printed, or written into a file between two comment markers, the first of which names the records.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 import msgspec
 
 from .bench_record import RecordError
-from .policy_record import KIND, read
+from .policy_cases import CASES
+from .policy_record import KIND, read, settings_of
 from .policy_verdict import Told, judge, shown
 from .readme_table import MarkerError
 from .report import HISTORY, RESULTS
@@ -25,27 +27,38 @@ _BLOCK = re.compile(r"<!-- policies of (.*?) -->\n(.*?)\n?<!-- end of policies -
 
 
 def newest(folder: Path) -> list[Path]:
-    """The last record of each policy in the history, by name. Raises RecordError if there is none, or OSError."""
-    found: dict[str, Path] = {}
-    for line in (folder / HISTORY).read_bytes().splitlines():
-        told: dict[str, Any] = msgspec.json.decode(line)
-        if str(told["kind"]).startswith(KIND):
-            found[told["kind"]] = folder / told["file"]
-    if not found:
-        raise RecordError(f"{folder / HISTORY}: no bench of a policy")
-    return [found[kind] for kind in sorted(found)]
+    """The records that the table needs, oldest first. Raises RecordError if there is none, or OSError."""
+    lines: list[dict[str, Any]] = [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
+    records = [folder / str(line["file"]) for line in lines if str(line["kind"]).startswith(KIND)]
+    needed = {path for path, _ in _shown(records).values()}
+    if not needed:
+        raise RecordError(f"{folder / HISTORY}: no bench of a policy's case as it is now")
+    return [path for path in records if path in needed]
+
+
+def _shown(records: Sequence[Path]) -> dict[tuple[str, str], tuple[Path, Told]]:
+    """By policy and case: the last of `records` that measured this case as it is now. Raises RecordError or OSError."""
+    found: dict[tuple[str, str], tuple[Path, Told]] = {}
+    for path in records:
+        record, told = read(path)
+        policy = str(record.settings["policy"])
+        now = {case.name: settings_of(case) for case in CASES.get(policy, ())}
+        for one in told:
+            if one.pairs and one.case in now and now[one.case] == record.settings["cases"].get(one.case):
+                found[policy, one.case] = path, one
+    return found
 
 
 def render(records: Sequence[Path]) -> str:
     """The table. Raises RecordError or OSError."""
     lines = ["| policy | case | measure | off | on | change | floor |", f"|{7 * '---|'}"]
-    for path in records:
-        record, told = read(path)
-        policy = f"`{record.settings['policy']}`"
-        for one in told:
-            if one.pairs:
-                lines += _rows(policy, one)
-                policy = ""
+    shown_of = _shown(records)
+    for policy in sorted(CASES):
+        label = f"`{policy}`"
+        for case in CASES[policy]:
+            if (found := shown_of.get((policy, case.name))) is not None:
+                lines += _rows(label, found[1])
+                label = ""
     return "\n".join(lines)
 
 

@@ -60,6 +60,10 @@ class Pump:
             self._stale = True
             if now - self._sampled_s >= SAMPLE_PERIOD_S:
                 self._sample(scheduler, now)
+
+    def answered(self) -> None:
+        """What a step computed is on its way to the callers; what happened goes out behind it, now and then."""
+        now = time.monotonic()
         if self._link.unsent and now - self._flushed_s >= FLUSH_PERIOD_S:
             self._flushed_s = now
             self._link.flush()
@@ -133,6 +137,12 @@ def before_ingest(scheduler: Any, *_: Any, **__: Any) -> None:
 
 
 @quiet
+def after_result(_result: Any, scheduler: Any, *_: Any, **__: Any) -> None:
+    if (cache := our_cache(scheduler)) is not None:
+        cache.radixdeck_pump.answered()
+
+
+@quiet
 def before_idle(scheduler: Any, *_: Any, **__: Any) -> None:
     if (cache := our_cache(scheduler)) is not None:
         cache.radixdeck_pump.rest(scheduler)
@@ -181,6 +191,7 @@ def install() -> None:
     when: Any = hook_registry.HookType
     register = registry.register
     register(f"{SCHEDULER}.ingest_requests", before_ingest, when.BEFORE)
+    register(f"{SCHEDULER}.process_batch_result", after_result, when.AFTER)
     register(f"{SCHEDULER}.on_idle", before_idle, when.BEFORE)
     register(f"{ADDER}._req_inc_lock_ref", admitted, when.AFTER)
     register(f"{BATCH}.prepare_for_extend", around_extend, when.AROUND)

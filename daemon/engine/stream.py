@@ -45,10 +45,13 @@ class Stream:
         return now_ns()
 
     def emit(self, event: EngineEvent) -> None:
+        decides = type(event) in AT_ONCE
+        if decides:
+            self.settle()  # what follows from earlier facts goes before it
         self._send(event)
         self._host.tick(event)
         self._unheard.append(event)
-        if type(event) in AT_ONCE or len(self._unheard) >= MOST_UNHEARD:
+        if decides or len(self._unheard) >= MOST_UNHEARD:
             self.settle()
 
     def settle(self) -> None:

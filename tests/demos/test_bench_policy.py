@@ -159,11 +159,11 @@ def test_without_an_engine_nothing_is_recorded(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(("policy", "case"), [(policy, case) for policy, cases in CASES.items() for case in cases])
 def test_every_case_can_be_run(policy: str, case: PolicyCase) -> None:
-    PolicyHost([*case.beside, policy], {policy: case.tunables})
-    made = create(policy)
-    if case.rules:
+    PolicyHost([*case.beside, *(case.together or (policy,))], {policy: case.tunables} if case.tunables else {})
+    for name, rules in case.rules.items():
+        made = create(name)
         assert isinstance(made, Ruled)
-        made.obey(case.rules)
+        made.obey(rules)
     assert {floor.measure for floor in case.floors} <= {measure.name for measure in case.measures}
     turns = case.turns(11, case.requests)
     assert turns == case.turns(11, case.requests)

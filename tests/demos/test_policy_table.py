@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_bench_policy import CASE, half, told
 
+from radixdeck.demos import policy_table
+from radixdeck.demos.policy_case import PolicyCase
 from radixdeck.demos.policy_record import write
 from radixdeck.demos.policy_table import main, newest, render
 
 
-def record(folder: Path, policy: str, hit_rate: float) -> Path:
-    return write(policy, {"seeds": [1]}, [CASE], [told((half(10, 1.0), half(hit_rate, 1.5)))], folder)
+@pytest.fixture(autouse=True)
+def cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_table, "CASES", {"zeal": (CASE,), "calm": (CASE,)})
+
+
+def record(folder: Path, policy: str, hit_rate: float, case: PolicyCase = CASE) -> Path:
+    return write(policy, {"seeds": [1]}, [case], [told((half(10, 1.0), half(hit_rate, 1.5)))], folder)
 
 
 def test_each_policy_is_shown_by_its_newest_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, other = record(tmp_path, "zeal", 11), record(tmp_path, "calm", 30)
     new = record(tmp_path, "zeal", 12)
-    assert newest(tmp_path) == [other, new]
+    record(tmp_path, "calm", 50, replace(CASE, requests=3))
+    record(tmp_path, "zeal", 50, replace(CASE, tunables={"more": 1.0}))
+    assert newest(tmp_path) == [other, new], "cases that were changed for a run are not what the table shows"
     lines = render([other, new]).splitlines()
     assert lines[2] == "| `calm` | some, n=1 | hit rate, points | 10 | 30 | +20.0 points | at least +10 points |"
     assert lines[3] == "|  |  | requests/s, /s | 1 | 1.5 | +50.0 % | at least +20 % |"

@@ -85,6 +85,26 @@ def test_what_a_failing_policy_leads_to_is_sent_once_it_has_learned(
     assert any(isinstance(fact, PolicyFailed) and fact.policy == "kv_caching" for fact in sent)
 
 
+def test_what_follows_from_a_fact_goes_before_a_switch_that_comes_later(
+    stream: Stream, heard: Heard, sent: list[EngineEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a follower of the stream sees the policy fail after it was switched on again, and disagrees."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("radixdeck.policies.kv_caching.KvCaching.observe", fails)
+        stream.emit(matched(1))
+        stream.emit(PolicySwitched(t_ns=2, policy="kv_caching", enabled=True, by="test", why="again"))
+    kinds = [(type(fact), getattr(fact, "policy", "")) for fact in sent]
+    assert kinds.index((PolicyFailed, "kv_caching")) < kinds.index((PolicySwitched, "kv_caching"))
+    twin = Heard()
+    for fact in sent:
+        twin.observe(fact)
+    assert twin.slot_policy("eviction") == heard.slot_policy("eviction") == "kv_caching"
+
+
 def test_policies_are_never_far_behind(stream: Stream, heard: Heard) -> None:
     for number in range(MOST_UNHEARD):
         stream.emit(added(number))
