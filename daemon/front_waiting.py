@@ -124,8 +124,10 @@ class WaitingRoom:
         """Ask again when its policy said so, and give up when it was held for long enough."""
         wanted_s = held.ruling.verdict.until_s
         at_s = held.until_s if wanted_s is None else min(wanted_s, held.until_s)
-        if at_s == held.at_s or held.decided.done():
-            return
+        if at_s != held.at_s and not held.decided.done():
+            self._arm(held, at_s)
+
+    def _arm(self, held: _Held, at_s: float) -> None:
         if held.alarm is not None:
             held.alarm.cancel()
         held.at_s = at_s
@@ -134,11 +136,12 @@ class WaitingRoom:
 
     def _alarmed(self, held: _Held) -> None:
         held.alarm, held.at_s = None, math.nan
+        if held.decided.done():
+            return
         if self._now_s() < held.until_s:
-            self.reconsider()
-            if not held.decided.done() and held.alarm is None:
-                self._set_alarm(held)
-        elif not held.decided.done():
+            self._arm(held, held.until_s)  # others may be held for it too, and it is not asked about by itself then
+            self.reconsider_soon()
+        else:
             _give_up(held, f"held for {held.until_s - held.since_s:.0f} s: {held.ruling.verdict.why}")
 
     def _turn_one_away(self) -> None:
