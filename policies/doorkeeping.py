@@ -18,7 +18,8 @@ from .events import ToolMemoized
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request at the door. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
     `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt, guessed from its
-    size in bytes, since nobody has tokenized it yet."""
+    size in bytes, since nobody has tokenized it yet. `batch`: several prompts or answers in one, which SGLang gives ids
+    of their own, so that nothing else is heard of this one until it is over."""
 
     rid: str
     agent: str
@@ -29,6 +30,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     output_tokens: int | None = None
     about_tokens: int = 0
+    batch: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,10 +15,12 @@ from radixdeck.policies.events import (
     CacheFlushed,
     EngineEvent,
     EngineStarted,
+    EventsDropped,
     NodeEvicted,
     PrefixInserted,
     PrefixMatched,
 )
+from radixdeck.policies.unbegun import ENOUGH
 
 NAME = "batch_shaping"
 ANCHOR = 1_000
@@ -185,6 +187,8 @@ def test_it_holds_while_the_engine_has_enough_to_begin_with() -> None:
     verdict = policy.admit(asked("r9", "z"), 0.0)
     assert (verdict.kind, verdict.everybody) == ("hold", True)
     assert verdict.why == "the engine has yet to begin 4 requests; users of what is cached go first"
+    policy.observe(EventsDropped(t_ns=1, count=3))  # that it has begun them may be among what is lost
+    assert kind(policy, asked("r9", "z")) == "pass"
 
 
 def test_what_it_never_saw_come_does_no_harm() -> None:
