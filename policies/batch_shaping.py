@@ -159,7 +159,10 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
                 self._evicted(event)
             case AnchorMeasured():
                 self._anchor(event.agent).tokens = event.tokens
-            case CacheFlushed() | EngineStarted():
+            case CacheFlushed():  # told too where the tree is told anew: who computes an anchor still does
+                for agent in tuple(self._anchors):
+                    self._anchor(agent).cached = False
+            case EngineStarted():
                 self._forget()
             case EventsDropped():
                 self._line.words_lost()

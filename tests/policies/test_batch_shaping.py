@@ -179,6 +179,29 @@ def test_users_of_what_is_there_go_first_and_who_waited_for_long_before_them() -
     assert first_to_last(5.5) == ["cold", "running", "cached"]
 
 
+def test_a_tree_that_is_told_anew_changes_nothing_about_who_computes_what() -> None:
+    policy, first, second = BatchShaping(), asked("r1"), asked("r2")
+    enter(policy, first)
+    policy.observe(matched(first, cached=0))
+    policy.observe(CacheFlushed(t_ns=2))
+    come(policy, second)
+    assert kind(policy, second) == "hold"
+    policy.observe(inserted(first, 950))
+    assert kind(policy, second) == "pass"
+
+
+def test_where_the_engine_says_nothing_nobody_waits_for_an_anchor() -> None:
+    policy = BatchShaping()
+    for number in range(ENOUGH):
+        enter(policy, one := asked(f"r{number}"))
+        policy.notice(Left(t_s=0.0, asked=one, entered=True, output_tokens=3))
+    enter(policy, asked("r99"))
+    assert kind(policy, asked("w")) == "pass"
+    policy.notice(Matched(t_s=0.0, asked=asked("r99"), prompt_tokens=9, cached_tokens=0))
+    enter(policy, asked("r100"))
+    assert kind(policy, asked("w")) == "hold"
+
+
 def test_it_holds_while_the_engine_has_enough_to_begin_with() -> None:
     policy = BatchShaping()
     inside = [asked(f"r{number}", f"agent{number}") for number in range(5)]
