@@ -42,8 +42,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents whose requests may come in
     now, the lowest goes first, with the request that waits longest; where several policies say one, that of the higher
     rank counts first. `everybody`: a hold that is not about this request; nobody else who waits is asked about until
-    something changes. `whole_agent`: the same for those of its agent who came later. `priority`: SGLang begins those
-    with higher ones sooner; not sent if its priority scheduling is off, nor over a caller's own.
+    something changes. `whole_agent`: the same for those of its agent who came later. `alike`: the same for those who
+    were held so before by this policy, until their `until_s`, or one of their session is let in, or anything is
+    switched, tuned or ruled. `priority`: SGLang begins those with higher ones sooner; not sent if its priority
+    scheduling is off, nor over a caller's own.
     """
 
     kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
@@ -55,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[float, ...] = ()
     everybody: bool = False
     whole_agent: bool = False
+    alike: bool = False
     priority: int | None = None
 
 
