@@ -95,6 +95,7 @@ class Door:
                 Matched(
                     t_s=event.t_ns / 1e9, asked=asked, prompt_tokens=event.prompt_tokens,
                     cached_tokens=event.cached_tokens, anchor_tokens=event.anchor_tokens,
+                    base_tokens=event.base_tokens,
                 )
             )  # fmt: skip
             self._waiting.reconsider_soon()

@@ -81,12 +81,14 @@ class Entered(DoorFact, frozen=True, kw_only=True):
 
 class Matched(DoorFact, frozen=True, kw_only=True):
     """The engine found `cached_tokens` of its prompt in the cache. Comes after Entered, now and then after Left, and
-    not at all where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the agent's
-    anchor, 0 if not known yet."""
+    not at all for a batch or where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the
+    agent's anchor, 0 if not known yet; `base_tokens`: how many it has from one of the last few dozen requests, whatever
+    is cached."""
 
     prompt_tokens: int
     cached_tokens: int
     anchor_tokens: int = 0
+    base_tokens: int = 0
 
 
 class Left(DoorFact, frozen=True, kw_only=True):
