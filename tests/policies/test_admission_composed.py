@@ -1,4 +1,4 @@
-"""Admission beside other policies at the door: nobody is kept back for a session that those hold or would have later."""
+"""Admission beside other policies at the door: nobody is kept back for a session that those hold or order later."""
 
 from __future__ import annotations
 
