@@ -12,6 +12,8 @@ from radixdeck.policies.doorkeeping import Asked
 from radixdeck.policies.identity import Who
 from radixdeck.policies.prompts import CHAT_ROUTES, COMPLETIONS_ROUTE, GENERATE_ROUTE, RESPONSES_ROUTE
 
+from .front_body import is_batch
+
 BYTES_PER_TOKEN = 4
 """A usual ratio for English; only used until the engine says how long a prompt is."""
 UNSAID = {COMPLETIONS_ROUTE: 16, GENERATE_ROUTE: 128}
@@ -25,7 +27,7 @@ def read_asked(route: str, body: Mapping[str, Any], who: Who, rid: str, size_byt
     return Asked(
         rid=rid, agent=who.agent, session=who.session, tenant=who.tenant, route=route, models=_models(body),
         tools=tuple(dict.fromkeys(_tools(body))), output_tokens=_asked_tokens(route, body),
-        about_tokens=size_bytes // BYTES_PER_TOKEN,
+        about_tokens=size_bytes // BYTES_PER_TOKEN, batch=is_batch(body),
     )  # fmt: skip
 
 

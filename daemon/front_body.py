@@ -122,7 +122,7 @@ def prepare(route: str, body: dict[str, Any], identity: Identity, rid: str) -> P
     else:
         body[_id_field(route)] = rid
     encoded = msgspec.json.encode(body)
-    return Prepared(rid, encoded, headers, _first(salt), body.get("stream") is True, _is_batch(body))
+    return Prepared(rid, encoded, headers, _first(salt), body.get("stream") is True, is_batch(body))
 
 
 def _id_field(route: str) -> str:
@@ -167,7 +167,8 @@ def _merged(custom: Any, carried: dict[str, Any], where: str) -> dict[str, Any]:
     return {**cast("dict[str, Any]", custom or {}), IN_BAND: carried}
 
 
-def _is_batch(body: Mapping[str, Any]) -> bool:
+def is_batch(body: Mapping[str, Any]) -> bool:
+    """Whether SGLang makes several requests of it, with ids of their own."""
     prompts = next((body[field] for field in ("prompt", "text", "input_ids") if body.get(field)), None)
     listed = isinstance(prompts, list) and isinstance(cast("list[Any]", prompts)[0], str | list)
     return listed or body.get("n") not in (None, 1)

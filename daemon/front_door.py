@@ -12,7 +12,14 @@ from typing import Any, Protocol
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Heard, Left, Matched
-from radixdeck.policies.events import EngineEvent, PrefixMatched, RequestAdmitted, RequestFinished
+from radixdeck.policies.events import (
+    EngineEvent,
+    PolicySwitched,
+    PrefixMatched,
+    RequestAdmitted,
+    RequestFinished,
+    TunableChanged,
+)
 from radixdeck.policies.identity import Who
 
 from .front_asked import limit_output, read_asked
@@ -70,12 +77,15 @@ class Door:
         """Heed an event of the run."""
         if type(event) is PrefixMatched:
             self._matched(event)
+        if isinstance(event, PolicySwitched | TunableChanged):
+            self._waiting.tell_apart()
         if self._host.follow(event):
             self._waiting.reconsider_soon()
 
     def obey(self, policy: str, rules: str) -> None:
         """Give a policy its rules. Raises RulesError or PolicyError, and then nothing has changed."""
         self._host.obey(policy, rules)
+        self._waiting.tell_apart()
         self._waiting.reconsider()
 
     def _matched(self, event: PrefixMatched) -> None:
@@ -85,6 +95,7 @@ class Door:
                 Matched(
                     t_s=event.t_ns / 1e9, asked=asked, prompt_tokens=event.prompt_tokens,
                     cached_tokens=event.cached_tokens, anchor_tokens=event.anchor_tokens,
+                    base_tokens=event.base_tokens,
                 )
             )  # fmt: skip
             self._waiting.reconsider_soon()
@@ -126,6 +137,7 @@ class Door:
 
     def _let_in(self, asked: Asked) -> None:
         self._inside[asked.rid] = asked
+        self._waiting.tell_apart(asked.session)
         self._host.notice(Entered(t_s=self._now_s, asked=asked))
 
 

@@ -25,12 +25,14 @@ RETRY_S = 5.0
 
 class _Held:
     """A request that waits: `ruling`, the latest that holds it; `at_s`, when it is asked about again at the latest;
-    `decided`, what is done with it at last."""
+    `alike`: until then it is held while another is that its policy holds alike; `decided`, what is done with it at
+    last."""
 
     def __init__(self, asked: Asked, ruling: Ruling, since_s: float, until_s: float) -> None:
         self.asked, self.ruling, self.since_s, self.until_s = asked, ruling, since_s, until_s
         self.decided: asyncio.Future[Ruling] = asyncio.get_running_loop().create_future()
         self.at_s = math.nan
+        self.alike = ruling.verdict.alike
         self.alarm: asyncio.TimerHandle | None = None
 
 
@@ -84,6 +86,12 @@ class WaitingRoom:
             if ruling.verdict.kind != "refuse":
                 self._let_in(held.asked)
 
+    def tell_apart(self, session: str | None = None) -> None:
+        """What is said of others goes no longer for those of this session, or for anybody who waits."""
+        for held in self._held.values():
+            if session is None or held.asked.session == session:
+                held.alike = False
+
     def reconsider_soon(self) -> None:
         """The same once what happens now is over: for what comes many at a time."""
         if self._held and not self._soon:
@@ -98,20 +106,23 @@ class WaitingRoom:
         """Of each queue the oldest request that is not held any more. A flood of one agent is not asked through."""
         passing: list[tuple[Ruling, _Held]] = []
         barred: set[str] = set()
+        alike: set[str] = set()
         for (agent, _), queue in queues.items():
             if len(passing) >= MAX_CHOICE:
                 break
             for held in queue if agent not in barred else ():
-                if held.decided.done():
+                if held.decided.done() or (held.alike and held.ruling.by in alike):
                     continue
                 ruling = self._host.judge(held.asked, self._now_s())
                 if ruling.verdict.kind != "hold":
                     passing.append((ruling, held))
                     break
-                held.ruling = ruling
+                held.ruling, held.alike = ruling, ruling.verdict.alike
                 self._set_alarm(held)
                 if ruling.verdict.everybody:
                     return passing
+                if held.alike:
+                    alike.add(ruling.by)
                 if ruling.verdict.whole_agent:
                     barred.add(agent)
                     break
@@ -124,8 +135,10 @@ class WaitingRoom:
         """Ask again when its policy said so, and give up when it was held for long enough."""
         wanted_s = held.ruling.verdict.until_s
         at_s = held.until_s if wanted_s is None else min(wanted_s, held.until_s)
-        if at_s == held.at_s or held.decided.done():
-            return
+        if at_s != held.at_s and not held.decided.done():
+            self._arm(held, at_s)
+
+    def _arm(self, held: _Held, at_s: float) -> None:
         if held.alarm is not None:
             held.alarm.cancel()
         held.at_s = at_s
@@ -133,12 +146,13 @@ class WaitingRoom:
         held.alarm = asyncio.get_running_loop().call_later(delay_s, self._alarmed, held)
 
     def _alarmed(self, held: _Held) -> None:
-        held.alarm, held.at_s = None, math.nan
+        held.alarm, held.at_s, held.alike = None, math.nan, False
+        if held.decided.done():
+            return
         if self._now_s() < held.until_s:
-            self.reconsider()
-            if not held.decided.done() and held.alarm is None:
-                self._set_alarm(held)
-        elif not held.decided.done():
+            self._arm(held, held.until_s)  # others may be held for it too, and it is not asked about by itself then
+            self.reconsider_soon()
+        else:
             _give_up(held, f"held for {held.until_s - held.since_s:.0f} s: {held.ruling.verdict.why}")
 
     def _turn_one_away(self) -> None:

@@ -3,31 +3,36 @@
 When more sessions take turns than the KV cache has room for, each finds its history evicted when it comes back, and
 the engine computes nearly all of it again. So a session is let in when what it is expected to take in the end fits
 beside what those take that are in, or when the engine would have nothing to do; and once it is in, its requests pass.
-Who waits longest goes next. What room there is, is learned: it grows while sessions find again what they left, and
-shrinks when they do not. A session gives up its place when it ends, or is silent for longer than is usual after a
-request of that agent. If those that are in outgrow the room, the youngest of them that pause wait at the door when
-they come back, ahead of the others.
+Of those that fit, who waits longest goes next, unless another policy has an order for them: none is kept back for one
+that is larger, or that somebody else holds. What room there is, is learned: it grows while sessions find again what
+they left, and shrinks when they do not, where their prompts go on from there at all. A session gives up its place when
+it ends, or is silent for longer than is usual after a request of that agent. If those that are in outgrow the room, the
+youngest of them that pause wait at the door when they come back, ahead of the others.
 
 What a session takes is what its agents' last requests held, prompt and output, without the anchors, which sessions
 share and which count once. (ThunderAgent looks at its engines' memory every few seconds and pauses the shortest
 sessions first; here the door counts for itself, with each request.)
 
-It costs the first request of a session its wait, `longest_wait_s` at most: then it is let in all the same. Where
-sessions come faster than they are over for that long, the cache thrashes as it would without this policy.
+It costs the first request of a session its wait, `longest_wait_s` at most: then it is let in all the same, as is one
+that is too large to fit while smaller ones keep coming. Where sessions come faster than they are over for that long,
+the cache thrashes as it would without this policy.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
+
 from .bounded import Bounded
 from .doorkeeping import PASS, Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
-from .events import EngineEvent, EngineStarted, SessionEnded
+from .events import CacheFlushed, EngineEvent, EngineStarted, SessionEnded
 from .parameters import Tunable
 from .primitives import BasePolicy
 from .returns import Returns
 from .working_set import Session, WorkingSet
 
+MAX_AGENTS = 1_024
 MAX_REMEMBERED = 4_096
 """Sessions without a place that are remembered, so that their return teaches how long pauses are."""
 TOO_FULL = 1.5
@@ -37,6 +42,18 @@ LEAST_SHARE, MOST_SHARE = 0.5, 3.0
 NEARLY_ALL = 0.9
 """The room grows by so much with each session that finds nearly all of what it left, and shrinks to so much of itself
 with each that does not, as TCP does with its window: what fits depends on what else goes on in the cache."""
+AFTER_RETURNING = Verdict(order=(1.0,))
+"""For who comes anew while sessions wait that had to give up their place. An empty order sorts before it."""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """What holds for all in the line, until anything changes. `least`: none of them needs less room; `why`: they wait.
+    `room`, `foresight`: for which it was worked out."""
+
+    room: float
+    foresight: float
+    least: float
+    why: str
 
 
 class Admission(BaseDoorkeeper, BasePolicy):
@@ -53,7 +70,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
         Tunable("longest_wait_s", 60.0, 0.0, 110.0, "s", "After this a session is let in, whatever that costs"),
     )
 
-    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted, SessionEnded)
+    orders_sessions: ClassVar[bool] = True
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted, CacheFlushed, SessionEnded)
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +80,9 @@ class Admission(BaseDoorkeeper, BasePolicy):
         self.capacity_tokens = 0
         self.share = 1.0
         self._line: dict[str, Session] = {}
-        self._first: Session | None = None
+        self._returning: set[str] = set()
+        self._line_now: _Line | None = None
+        self._going_on: Bounded[str, bool] = Bounded(MAX_AGENTS)
         self._gone: Bounded[str, Session] = Bounded(MAX_REMEMBERED)
         self._came = 0
         self._under_way: set[str] = set()
@@ -73,16 +93,23 @@ class Admission(BaseDoorkeeper, BasePolicy):
         return self.tunables["fill"] * self.share * (self.tunables["kv_tokens"] or self.capacity_tokens)
 
     def observe(self, event: EngineEvent) -> None:
+        self._line_now = None
         match event:
             case EngineStarted():
                 self.capacity_tokens = event.capacity_tokens
-                for session in self.inside.sessions.values():
-                    session.stayed = False  # its cache is empty, whoever comes back
+                self._nothing_stayed()
+            case CacheFlushed():
+                self._nothing_stayed()
             case SessionEnded() if (session := self.inside.sessions.get(event.session)) is not None:
                 session.ended = True
                 self._settle(session)
             case _:
                 pass
+
+    def _nothing_stayed(self) -> None:
+        """The cache is empty, whoever comes back."""
+        for session in self.inside.sessions.values():
+            session.stayed = False
 
     # ---- at the door -------------------------------------------------------------------------------------------------
 
@@ -93,25 +120,28 @@ class Admission(BaseDoorkeeper, BasePolicy):
         until_s = session.since_s + self.tunables["longest_wait_s"]
         if now_s >= until_s:
             return PASS
-        if session is self._first:
-            if self._fits(session, asked, now_s):
-                return PASS
-            until_s = min(until_s, self.inside.next_silent_s(now_s) or until_s)
-        return Verdict(kind="hold", why=self._why(), until_s=until_s)
-
-    def _fits(self, session: Session, asked: Asked, now_s: float) -> bool:
         room = self.room_tokens
         if not room or not self.inside.sessions or len(self._under_way) < self.tunables["busy"]:
-            return True
-        taken = self.inside.reserved - self.inside.silent_reserved(now_s)
-        return taken + self.inside.need(session, asked.about_tokens, self._foresight) <= room
+            return self._in_turn(session)
+        free = room - self.inside.reserved + self.inside.silent_reserved(now_s)
+        if self.inside.need(session, asked.about_tokens, self._foresight) <= free:
+            return self._in_turn(session)
+        line = self._in_line(room)
+        until_s = min(until_s, self.inside.next_silent_s(now_s) or until_s)
+        return Verdict(kind="hold", why=line.why, until_s=until_s, alike=line.least > free)
 
-    def _why(self) -> str:
-        sessions, tokens = len(self.inside.sessions), self.inside.reserved
-        return (
-            f"{sessions} sessions that are in need {tokens:,.0f} of {self.room_tokens:,.0f} tokens, "
-            f"{len(self._line)} wait"
-        )
+    def _in_turn(self, session: Session) -> Verdict:
+        return AFTER_RETURNING if self._returning and not session.pushed_out else PASS
+
+    def _in_line(self, room: float) -> _Line:
+        line, foresight = self._line_now, self._foresight
+        if line is None or (line.room, line.foresight) != (room, foresight):
+            agents = {session.agent for session in self._line.values()}
+            least = foresight * min(self.inside.expected(agent) for agent in agents)
+            sessions, tokens = len(self.inside.sessions), self.inside.reserved
+            why = f"{sessions} sessions that are in need {tokens:,.0f} of {room:,.0f} tokens, {len(self._line)} wait"
+            line = self._line_now = _Line(room, foresight, least, why)
+        return line
 
     @property
     def _foresight(self) -> float:
@@ -120,6 +150,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
     # ---- what became of requests -------------------------------------------------------------------------------------
 
     def notice(self, fact: DoorFact) -> None:
+        self._line_now = None
         if isinstance(fact, Entered):
             self._under_way.add(fact.asked.rid)
         elif isinstance(fact, Left):
@@ -163,8 +194,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
         if not session.placed and session.name not in self._line:
             session.since_s = fact.t_s
             self._line[session.name] = session
-            if self._first is None or session.rank < self._first.rank:
-                self._first = session
+            if session.pushed_out:
+                self._returning.add(session.name)
 
     def _enter(self, session: Session, asked: Asked) -> None:
         session.waiting.discard(asked.rid)
@@ -185,11 +216,16 @@ class Admission(BaseDoorkeeper, BasePolicy):
 
     def _adapt(self, session: Session, fact: Matched) -> None:
         """More room for all while sessions that kept their place find what they left, less when they do not."""
-        left = session.prompts.get(fact.asked.agent, 0)
+        agent = fact.asked.agent
+        left, anchor = session.prompts.get(agent, 0), self.inside.anchor(agent)
         if not left or not session.stayed:
             return
-        found = fact.cached_tokens - self.inside.anchor(fact.asked.agent)
-        share = self.share + GROWTH if found >= NEARLY_ALL * left else self.share * SHRINKING
+        found = fact.cached_tokens - anchor >= NEARLY_ALL * left
+        if found or fact.base_tokens - anchor >= NEARLY_ALL * left:
+            self._going_on.put(agent, True)
+        elif self._going_on.get(agent) is None or fact.prompt_tokens - anchor < left:
+            return  # this agent is given something else each time, and misses nothing
+        share = self.share + GROWTH if found else self.share * SHRINKING
         self.share = min(MOST_SHARE, max(LEAST_SHARE, share))
 
     def _leave(self, fact: Left) -> None:
@@ -224,8 +260,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
     # ---- places ------------------------------------------------------------------------------------------------------
 
     def _out_of_line(self, session: Session) -> None:
-        if self._line.pop(session.name, None) is not None and session is self._first:
-            self._first = min(self._line.values(), key=lambda other: other.rank, default=None)
+        self._line.pop(session.name, None)
+        self._returning.discard(session.name)
 
     def _put_out(self, session: Session) -> None:
         self.inside.drop(session)

@@ -26,6 +26,7 @@ from .events import (
     CacheFlushed,
     EngineEvent,
     EngineStarted,
+    EventsDropped,
     NodeEvicted,
     PrefixInserted,
     PrefixMatched,
@@ -73,6 +74,7 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
     )
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         PrefixMatched, PrefixInserted, NodeEvicted, CacheFlushed, EngineStarted, AnchorMeasured,
+        EventsDropped,
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -124,7 +126,7 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         self._inside[asked.rid] = asked.agent
         self._of_agent[asked.agent] = self._of_agent.get(asked.agent, 0) + 1
         anchor = self._anchor(asked.agent)
-        if not anchor.cached:
+        if not (anchor.cached or self._line.silent):
             self._lead(anchor, asked.rid, asked.about_tokens, now_s)
 
     def _left(self, asked: Asked) -> None:
@@ -157,8 +159,13 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
                 self._evicted(event)
             case AnchorMeasured():
                 self._anchor(event.agent).tokens = event.tokens
-            case CacheFlushed() | EngineStarted():
+            case CacheFlushed():  # told too where the tree is told anew: who computes an anchor still does
+                for agent in tuple(self._anchors):
+                    self._anchor(agent).cached = False
+            case EngineStarted():
                 self._forget()
+            case EventsDropped():
+                self._line.words_lost()
             case _:
                 pass
 

@@ -21,6 +21,7 @@ import msgspec
 
 from .bounded import Bounded
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
+from .events import EngineEvent, EventsDropped
 from .parameters import Tunable
 from .primitives import BasePolicy
 from .unbegun import Unbegun
@@ -61,6 +62,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
     orders_sessions: ClassVar[bool] = True
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,6 +102,10 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
                 self._left(fact)
             case _:
                 pass
+
+    def observe(self, event: EngineEvent) -> None:
+        if isinstance(event, EventsDropped):
+            self._line.words_lost()
 
     def _standing(self, asked: Asked, now_s: float) -> tuple[int, int, bool]:
         """The level of a request's session, its priority for SGLang, and whether it has waited for too long."""

@@ -18,7 +18,8 @@ from .events import ToolMemoized
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request at the door. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
     `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt, guessed from its
-    size in bytes, since nobody has tokenized it yet."""
+    size in bytes, since nobody has tokenized it yet. `batch`: several prompts or answers in one, which SGLang gives ids
+    of their own, so that nothing else is heard of this one until it is over."""
 
     rid: str
     agent: str
@@ -29,6 +30,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     output_tokens: int | None = None
     about_tokens: int = 0
+    batch: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +42,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `limit_tokens`: write no more than this, whoever decides the rest. `order`: of the agents whose requests may come in
     now, the lowest goes first, with the request that waits longest; where several policies say one, that of the higher
     rank counts first. `everybody`: a hold that is not about this request; nobody else who waits is asked about until
-    something changes. `whole_agent`: the same for those of its agent who came later. `priority`: SGLang begins those
-    with higher ones sooner; not sent if its priority scheduling is off, nor over a caller's own.
+    something changes. `whole_agent`: the same for those of its agent who came later. `alike`: the same for those who
+    were held so before by this policy, until their `until_s`, or one of their session is let in, or anything is
+    switched, tuned or ruled. `priority`: SGLang begins those with higher ones sooner; not sent if its priority
+    scheduling is off, nor over a caller's own.
     """
 
     kind: Literal["pass", "admit", "hold", "refuse"] = "pass"
@@ -53,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     order: tuple[float, ...] = ()
     everybody: bool = False
     whole_agent: bool = False
+    alike: bool = False
     priority: int | None = None
 
 
@@ -76,12 +81,14 @@ class Entered(DoorFact, frozen=True, kw_only=True):
 
 class Matched(DoorFact, frozen=True, kw_only=True):
     """The engine found `cached_tokens` of its prompt in the cache. Comes after Entered, now and then after Left, and
-    not at all where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the agent's
-    anchor, 0 if not known yet."""
+    not at all for a batch or where the engine's cache is not watched. `anchor_tokens`: how many leading tokens are the
+    agent's anchor, 0 if not known yet; `base_tokens`: how many it has from one of the last few dozen requests, whatever
+    is cached."""
 
     prompt_tokens: int
     cached_tokens: int
     anchor_tokens: int = 0
+    base_tokens: int = 0
 
 
 class Left(DoorFact, frozen=True, kw_only=True):

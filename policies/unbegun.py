@@ -8,22 +8,33 @@ from __future__ import annotations
 
 from .doorkeeping import Came, DoorFact, Entered, Left, Matched
 
+ENOUGH = 16
+"""Requests served one after the other without a word of the engine before it is taken for one that says nothing. One
+alone says little: its word may come late."""
+
 
 class Unbegun:
     """`waiting`: how many stand at the door. An engine that never says which requests it has begun, because its cache
-    is not watched, has none here, so that nobody waits for its word."""
+    is not watched, has none here, so that nobody waits for its word. Nor are batches counted, of which it says so under
+    other ids."""
 
     def __init__(self) -> None:
         self._since_s: dict[str, float] = {}
         self._at_door: dict[str, float] = {}
-        self._watched = False
+        self._heard = False
+        self._without_a_word = 0
 
     def __len__(self) -> int:
-        return len(self._since_s) if self._watched else 0
+        return len(self._since_s) if self._heard and not self.silent else 0
 
     @property
     def waiting(self) -> int:
         return len(self._at_door)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the engine serves and says nothing of it."""
+        return self._without_a_word >= ENOUGH
 
     def came_s(self, rid: str, now_s: float) -> float:
         """When a request at the door came; now, if that was before anybody listened."""
@@ -31,7 +42,11 @@ class Unbegun:
 
     def oldest(self) -> tuple[str, float] | None:
         """The one that was let in longest ago, and when."""
-        return next(iter(self._since_s.items()), None) if self._watched else None
+        return next(iter(self._since_s.items()), None) if len(self) else None
+
+    def words_lost(self) -> None:
+        """The engine said something that nobody heard: any of them may have begun."""
+        self._since_s.clear()
 
     def notice(self, fact: DoorFact) -> None:
         """Follow a fact of the door."""
@@ -41,13 +56,14 @@ class Unbegun:
                 self._at_door[rid] = fact.t_s
             case Entered():
                 self._at_door.pop(rid, None)
-                self._since_s[rid] = fact.t_s
+                if not fact.asked.batch:
+                    self._since_s[rid] = fact.t_s
             case Matched():
-                self._watched = True
+                self._heard, self._without_a_word = True, 0
                 self._since_s.pop(rid, None)
             case Left():
                 self._at_door.pop(rid, None)
                 if self._since_s.pop(rid, None) is not None and fact.output_tokens:
-                    self._watched = False  # it was served without a word
+                    self._without_a_word += 1
             case _:
                 pass

@@ -12,6 +12,8 @@ from .bounded import Bounded
 
 MAX_AGENTS = 1_024
 FINAL_GAIN = 1 / 8
+MOST_STALE = 64
+"""Entries on the list of those that fall silent, beyond two of each session, before it is cleared of old ones."""
 Rank = tuple[float, int]
 
 
@@ -164,6 +166,9 @@ class WorkingSet:
         session.silent_s, session.stayed = at_s, True
         self._pushes += 1
         heapq.heappush(self._silent, (at_s, self._pushes, session))
+        if len(self._silent) > MOST_STALE + 2 * len(self.sessions):
+            self._silent = [entry for entry in self._silent if _counts(entry)]
+            heapq.heapify(self._silent)
 
     def fallen_silent(self, now_s: float) -> Iterator[Session]:
         """Those that have been silent for too long, each once."""
@@ -180,6 +185,8 @@ class WorkingSet:
 
     def next_silent_s(self, now_s: float) -> float | None:
         """When the next place is free if nobody says anything."""
+        if self._silent and self._silent[0][0] > now_s and _counts(self._silent[0]):
+            return self._silent[0][0]
         return min((entry[0] for entry in self._silent if entry[0] > now_s and _counts(entry)), default=None)
 
 

@@ -253,11 +253,11 @@ async def test_a_bad_request_that_was_let_in_gives_its_place_back() -> None:
 async def test_the_engines_word_on_the_cache_is_passed_on_even_late() -> None:
     async with rig() as r:
         await r.ask(rid="r-7")
-        facts = {"rid": "r-7", "agent": "a", "session": "", "prompt_tokens": 11, "cached_tokens": 8}
+        facts = {"rid": "r-7", "agent": "a", "session": "", "prompt_tokens": 11, "cached_tokens": 8, "base_tokens": 9}
         r.door.follow(PrefixMatched(t_ns=5, **facts))  # type: ignore[arg-type]
         r.door.follow(PrefixMatched(t_ns=5, **{**facts, "rid": "r-8"}))  # type: ignore[arg-type]
         matched = [fact for fact in r.gate.facts if isinstance(fact, Matched)]
-        assert [(fact.asked.rid, fact.cached_tokens) for fact in matched] == [("r-7", 8)]
+        assert [(fact.asked.rid, fact.cached_tokens, fact.base_tokens) for fact in matched] == [("r-7", 8, 9)]
 
 
 async def test_a_full_door_turns_away_the_newest_of_who_holds_most_places() -> None:

@@ -95,6 +95,32 @@ async def test_the_session_that_was_served_least_goes_first_of_one_agents_too() 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
+        ("/v1/completions", {"prompt": ["hi", "ho"]}),
+        ("/generate", {"text": ["hi", "ho"]}),
+        ("/v1/chat/completions", {**CHAT, "n": 2}),
+    ],
+)
+async def test_batches_do_not_close_the_door(path: str, body: dict[str, Any]) -> None:
+    """The engine tells under other ids that it has begun them."""
+    door = Door(DoorHost(["critical_path"], {"critical_path": {"ahead": 2}}), now_ns)
+    async with stack(door=door) as s:
+        earlier = ask(s, "coder")
+        begin(door, (await s.until(RequestArrived))[0])
+        await earlier
+        s.upstream.gate = asyncio.Event()
+        tasks = [asyncio.create_task(s.post(path, dict(body), {"x-agent-id": f"a{n}"})) for n in range(3)]
+        await s.until(RequestArrived, 4)
+        tasks += [ask(s, "coder", "t"), ask(s, "coder", "u")]
+        await s.until(RequestArrived, 6)
+        tasks.append(ask(s, "coder", "v"))  # those two were no batches
+        await s.until(RequestHeld)
+        s.upstream.gate.set()
+        assert [(await task)[0] for task in tasks] == [200] * 6
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
         ("/v1/chat/completions", CHAT),
         ("/v1/completions", {"prompt": "hi"}),
         ("/generate", {"text": "hi"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from radixdeck.policies.admission import Admission
-from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left
+from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Verdict
 from radixdeck.policies.events import EngineStarted
 
 
@@ -24,8 +24,11 @@ class Crowd:
         self.policy.notice(Came(t_s=self.now_s, asked=asked))
         return asked
 
+    def says(self, asked: Asked) -> Verdict:
+        return self.policy.admit(asked, self.now_s)
+
     def passes(self, asked: Asked) -> bool:
-        return self.policy.admit(asked, self.now_s).kind == "pass"
+        return self.says(asked).kind == "pass"
 
     def enter(self, asked: Asked) -> Asked:
         assert self.passes(asked)

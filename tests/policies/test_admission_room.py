@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radixdeck.policies.doorkeeping import Asked, Left, Matched
-from radixdeck.policies.events import SessionEnded
+from radixdeck.policies.events import CacheFlushed, SessionEnded
 
 
-def find_again(b: Crowd, session: str, cached: int) -> None:
-    """A request of 100 tokens, of which the engine finds so many in its cache."""
-    asked = b.enter(b.come(session, 100))
-    b.policy.notice(Matched(t_s=b.now_s, asked=asked, prompt_tokens=100, cached_tokens=cached))
-    b.leave(asked, 100)
+def find_again(b: Crowd, session: str, cached: int, repeated: int = 100, prompt: int = 100) -> None:
+    """A request of 100 tokens, of which the engine finds so many in its cache; `repeated`: those it had before."""
+    asked = b.enter(b.come(session, prompt))
+    told = {"prompt_tokens": prompt, "cached_tokens": cached, "base_tokens": repeated}
+    b.policy.notice(Matched(t_s=b.now_s, asked=asked, **told))
+    b.leave(asked, prompt)
 
 
 def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they_do_not() -> None:
@@ -43,6 +44,32 @@ def test_what_is_lost_with_an_engine_says_nothing_about_the_room() -> None:
     assert b.policy.room_tokens == 1_000
     find_again(b, "one", 0)
     assert b.policy.room_tokens == 800
+
+
+def test_so_is_what_is_lost_with_a_flush() -> None:
+    b = Crowd()
+    find_again(b, "one", 0)
+    b.policy.observe(CacheFlushed(t_ns=1))
+    find_again(b, "one", 0)
+    assert b.policy.room_tokens == 1_000
+
+
+def test_an_agent_that_is_given_something_else_each_time_misses_nothing() -> None:
+    b = Crowd()
+    for _ in range(5):
+        find_again(b, "one", 0, repeated=0)
+    assert b.policy.room_tokens == 1_000
+
+
+def test_one_that_went_on_before_misses_what_it_does_not_find_even_if_nobody_knows_that_it_had_it() -> None:
+    b = Crowd()
+    for cached in (0, 100):
+        find_again(b, "one", cached, repeated=0)
+    assert b.policy.room_tokens == pytest.approx(1_010)
+    find_again(b, "one", 0, repeated=0, prompt=90)  # shorter: it begins anew
+    assert b.policy.room_tokens == pytest.approx(1_010)
+    find_again(b, "one", 0, repeated=0)
+    assert b.policy.room_tokens == pytest.approx(808)
 
 
 def test_an_agent_that_is_new_in_a_session_left_nothing_to_find() -> None:

@@ -15,10 +15,12 @@ from radixdeck.policies.events import (
     CacheFlushed,
     EngineEvent,
     EngineStarted,
+    EventsDropped,
     NodeEvicted,
     PrefixInserted,
     PrefixMatched,
 )
+from radixdeck.policies.unbegun import ENOUGH
 
 NAME = "batch_shaping"
 ANCHOR = 1_000
@@ -177,6 +179,29 @@ def test_users_of_what_is_there_go_first_and_who_waited_for_long_before_them() -
     assert first_to_last(5.5) == ["cold", "running", "cached"]
 
 
+def test_a_tree_that_is_told_anew_changes_nothing_about_who_computes_what() -> None:
+    policy, first, second = BatchShaping(), asked("r1"), asked("r2")
+    enter(policy, first)
+    policy.observe(matched(first, cached=0))
+    policy.observe(CacheFlushed(t_ns=2))
+    come(policy, second)
+    assert kind(policy, second) == "hold"
+    policy.observe(inserted(first, 950))
+    assert kind(policy, second) == "pass"
+
+
+def test_where_the_engine_says_nothing_nobody_waits_for_an_anchor() -> None:
+    policy = BatchShaping()
+    for number in range(ENOUGH):
+        enter(policy, one := asked(f"r{number}"))
+        policy.notice(Left(t_s=0.0, asked=one, entered=True, output_tokens=3))
+    enter(policy, asked("r99"))
+    assert kind(policy, asked("w")) == "pass"
+    policy.notice(Matched(t_s=0.0, asked=asked("r99"), prompt_tokens=9, cached_tokens=0))
+    enter(policy, asked("r100"))
+    assert kind(policy, asked("w")) == "hold"
+
+
 def test_it_holds_while_the_engine_has_enough_to_begin_with() -> None:
     policy = BatchShaping()
     inside = [asked(f"r{number}", f"agent{number}") for number in range(5)]
@@ -185,6 +210,8 @@ def test_it_holds_while_the_engine_has_enough_to_begin_with() -> None:
     verdict = policy.admit(asked("r9", "z"), 0.0)
     assert (verdict.kind, verdict.everybody) == ("hold", True)
     assert verdict.why == "the engine has yet to begin 4 requests; users of what is cached go first"
+    policy.observe(EventsDropped(t_ns=1, count=3))  # that it has begun them may be among what is lost
+    assert kind(policy, asked("r9", "z")) == "pass"
 
 
 def test_what_it_never_saw_come_does_no_harm() -> None:

@@ -11,6 +11,7 @@ from door_load import Server, Step
 from radixdeck.policies.critical_path import CriticalPath
 from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Left, Matched, Verdict
+from radixdeck.policies.events import EventsDropped
 
 NAME = "critical_path"
 
@@ -114,6 +115,16 @@ def test_an_engine_that_never_says_what_it_begins_holds_nobody() -> None:
     (one,) = waiting(policy, "t")
     policy.notice(Entered(t_s=2.0, asked=one))
     assert policy.admit(asked("r", "s"), 2.0).kind == "pass"
+
+
+def test_words_that_were_lost_hold_nobody() -> None:
+    policy = fresh(ahead=1.0)
+    served(policy, "said", prompt=10)
+    (one,) = waiting(policy, "x")
+    policy.notice(Entered(t_s=0.0, asked=one))
+    assert policy.admit(asked("r", "s"), 0.0).kind == "hold"
+    policy.observe(EventsDropped(t_ns=1, count=1))
+    assert policy.admit(asked("r", "s"), 0.0).kind == "pass"
 
 
 def test_without_a_quantum_the_first_level_is_two_usual_requests_wide() -> None:

@@ -1,0 +1,69 @@
+"""What the engine has not begun: counted from what it says, without believing that it says everything."""
+
+from __future__ import annotations
+
+from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
+from radixdeck.policies.unbegun import ENOUGH, Unbegun
+
+
+def enter(line: Unbegun, rid: str, *, batch: bool = False) -> Asked:
+    asked = Asked(rid=rid, agent="a", batch=batch)
+    line.notice(Came(t_s=0.0, asked=asked))
+    line.notice(Entered(t_s=1.0, asked=asked))
+    return asked
+
+
+def begin(line: Unbegun, asked: Asked) -> None:
+    line.notice(Matched(t_s=2.0, asked=asked, prompt_tokens=9, cached_tokens=0))
+
+
+def leave(line: Unbegun, asked: Asked, output: int = 5) -> None:
+    line.notice(Left(t_s=3.0, asked=asked, entered=True, output_tokens=output))
+
+
+def test_batches_are_not_waited_for_since_nobody_says_that_they_have_begun() -> None:
+    line = Unbegun()
+    begin(line, enter(line, "heard"))
+    batches = [enter(line, f"batch{n}", batch=True) for n in range(2 * ENOUGH)]
+    assert (len(line), line.waiting, line.oldest()) == (0, 0, None)
+    for batch in batches:
+        leave(line, batch)
+    enter(line, "one")
+    assert (len(line), line.silent) == (1, False)
+
+
+def test_a_word_that_comes_late_does_not_open_the_door() -> None:
+    line = Unbegun()
+    begin(line, enter(line, "heard"))
+    inside = [enter(line, f"r{n}") for n in range(4)]
+    for _ in range(3 * ENOUGH):
+        short = enter(line, "short")
+        leave(line, short)
+        assert len(line) == 4
+        begin(line, short)
+    assert line.oldest() == ("r0", 1.0)
+    leave(line, inside[0], output=0)
+    assert len(line) == 3
+
+
+def test_an_engine_that_serves_many_without_a_word_is_not_waited_for_until_it_speaks() -> None:
+    line = Unbegun()
+    begin(line, enter(line, "heard"))
+    stays = enter(line, "stays")
+    for n in range(ENOUGH):
+        assert (len(line), line.silent) == (1, False)
+        leave(line, enter(line, f"r{n}"))
+    assert (len(line), line.silent, line.oldest()) == (0, True, None)
+    begin(line, enter(line, "again"))
+    assert (len(line), line.oldest()) == (1, (stays.rid, 1.0))
+
+
+def test_what_was_lost_may_have_begun() -> None:
+    line = Unbegun()
+    begin(line, enter(line, "heard"))
+    inside = [enter(line, f"r{n}") for n in range(2 * ENOUGH)]
+    line.words_lost()
+    assert len(line) == 0
+    for asked in inside:
+        leave(line, asked)
+    assert not line.silent
