@@ -47,7 +47,7 @@ class Sides:
 
     async def call(self, tool: str = "get", agent: str = "", **more: Any) -> int:
         self.number += 1
-        params = {"name": tool, "arguments": {"k": 1}, "_meta": {"progressToken": self.number}, **more}
+        params: dict[str, Any] = {"name": tool, "arguments": {"k": 1}, "_meta": {"progressToken": self.number}, **more}
         if agent:
             params["_meta"][AGENT] = agent
         await self.relay.from_client(

@@ -88,7 +88,11 @@ async def test_what_is_wanted_is_passed_over_once_a_request_has_come() -> None:
 
 def test_whoever_wanted_what_is_passed_over_learns_so() -> None:
     told: list[EngineEvent] = []
-    link: Any = SimpleNamespace(send=lambda order: False, new_id=lambda: "1")
+
+    def is_away(_order: object) -> bool:
+        return False
+
+    link: Any = SimpleNamespace(send=is_away, new_id=lambda: "1")
     front: Any = None
     Actions(link, front, told.append).pass_over(Action("warm", agent="a", session="s"), "speculation")
     (taken,) = told

@@ -79,11 +79,13 @@ def test_nothing_is_kept_beyond_the_budget() -> None:
     said(book, "b", "s", "one", "two")
     assert likely(book, "s", "a") == ("You are a.", ["one", "two"])
     kept = weakref.WeakValueDictionary[int, Text]()
-    for number in range(50):
-        talk = Text("x" * 100)
-        kept[number] = talk
+
+    def say(number: int) -> None:
+        talk = kept[number] = Text("x" * 100)
         said(book, f"agent{number}", f"s{number}", talk)
-    del talk
+
+    for number in range(50):
+        say(number)
     gc.collect()
     assert len(kept) == 2
     assert likely(book, "s", "a") is likely(book, "s", "b") is None

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("mcp_types")
 
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest
 from relay_sides import Sides
 
 from radixdeck.policies.events import PolicySwitched

@@ -117,7 +117,8 @@ async def test_a_change_that_is_called_off_or_goes_on_leaves_what_it_changes_una
     for task in (False, True):
         s = Sides()
         await s.whole()
-        changing = await s.call("put", **({"task": {"ttl": 1}} if task else {}))
+        more: dict[str, Any] = {"task": {"ttl": 1}} if task else {}
+        changing = await s.call("put", **more)
         if task:
             await s.says(changing)
         else:

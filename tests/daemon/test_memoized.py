@@ -28,7 +28,8 @@ def box(tmp_path: Path) -> Callable[..., ToolBox]:
     def make(rules: str = RULES, **more: Any) -> ToolBox:
         path = tmp_path / "rules.toml"
         path.write_text(rules)
-        return ToolBox(path, **{"agent": "coder", "tunables": {"trials": 0}, **more})
+        options: dict[str, Any] = {"agent": "coder", "tunables": {"trials": 0}, **more}
+        return ToolBox(path, **options)
 
     return make
 
