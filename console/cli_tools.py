@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     from radixdeck.daemon.wire import BrokerAddress
 
 LOCAL = "local"
+
+
+def own_name(agent: str, command: Sequence[str]) -> str:
+    """A node's name that no other proxy has, of the same agent neither."""
+    parts = (re.sub(r"[^A-Za-z0-9_.-]+", "-", part)[:24] for part in (agent or "agent", Path(command[0]).name))
+    return "-".join(("mcp", *parts, secrets.token_hex(3)))
 
 
 def mcp_proxy(
@@ -29,7 +38,7 @@ def mcp_proxy(
             help="Tell a broker what happens: mqtt://user:password@host:port, or local for the daemon's [nobody].",
         ),
     ] = "",
-    node: Annotated[str, typer.Option("--node", "-n", help="Name on the broker [mcp-AGENT].")] = "",
+    node: Annotated[str, typer.Option("--node", "-n", help="Name on the broker [mcp-AGENT-COMMAND-xxxxxx].")] = "",
     home: Home = "",
 ) -> None:  # fmt: skip
     """Stand before the MCP server that the command after `--` starts, and answer read-only tools from memory."""
@@ -56,7 +65,7 @@ def mcp_proxy(
     try:
         code = asyncio.run(
             serve(
-                context.obj, rules, agent=agent, tenant=tenant, node=node or f"mcp-{agent or 'agent'}",
+                context.obj, rules, agent=agent, tenant=tenant, node=node or own_name(agent, context.obj),
                 broker=address if source else None, paths=home_of(home), say=say,
             )
         )  # fmt: skip

@@ -19,9 +19,11 @@ async def act_when_idle(
     is_idle: Callable[[], bool],
     wanted: Callable[[], list[tuple[str, Action]]],
     carry_out: Callable[[Action, str], Awaitable[tuple[bool, str, int]]],
+    pass_over: Callable[[Action, str], None],
 ) -> None:
     """For ever: carry out what the policies want, one action at a time. `through` is set when a request is through. Not
-    while any is on its way: it would wait for the cores that this takes. Who had something warmed is asked again."""
+    while any is on its way: it would wait for the cores that this takes. One may come while an action is carried out:
+    those after it are passed over. Who had something warmed is asked again."""
     wait_s = PERIOD_S
     while True:
         with suppress(TimeoutError):
@@ -35,6 +37,9 @@ async def act_when_idle(
         if not is_idle():
             continue
         for policy, action in wanted():
+            if not is_idle():
+                pass_over(action, policy)
+                continue
             ok, _, _ = await carry_out(action, policy)
             if ok and action.kind == "warm":
                 through.set()

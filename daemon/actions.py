@@ -48,6 +48,10 @@ class Actions:
         self._append(self._taken(action, by, ok=True, result="done"))
         return True, "done", 0
 
+    def pass_over(self, action: Action, by: str) -> None:
+        """Real work came before it: whoever wanted it learns that it is not done."""
+        self.tell(self._taken(action, by, ok=False, result=PREEMPTED))
+
     def tell(self, fact: EngineEvent) -> None:
         """Put a fact into the engine stream, or straight into the run while there is no engine to order it."""
         if not self._link.send(Observe("", [fact])):

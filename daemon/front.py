@@ -134,6 +134,10 @@ class Front:
         finally:
             self._ids.release(rid)
 
+    def session_over(self, session: str) -> None:
+        """Nobody will be asked in it any more."""
+        self._paths.ended(session)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._routed(request)

@@ -18,8 +18,11 @@ from radixdeck.policies.prompts import CHAT_ROUTES, head_messages
 from .anchors import RENDERED
 
 MAX_BYTES = 64 << 20
+MAX_PATHS = 16_384
 MAX_AGENTS = 1_024
 MAX_SESSIONS = 4_096
+NONE = ""
+"""The session of heads whose session is over."""
 
 Messages = list[dict[str, Any]]
 
@@ -37,16 +40,19 @@ class Asked(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class _Talk(msgspec.Struct):
-    """The latest conversation of a session, and whether it went on where another agent had left it."""
+class _Latest(msgspec.Struct, frozen=True):
+    """Who was asked last in a session, and whether that went on where another agent had left it."""
 
-    asked: Asked
+    agent: str
     shared: bool
 
 
 class PathBook:
     """The last request of each session and agent; those unused for longest go when `max_bytes` are full. Nothing is
-    kept while nobody `wanted` it."""
+    kept while nobody `wanted` it.
+
+    All that is said is in `_asked` and counted there; the rest only points to it.
+    """
 
     def __init__(self, max_bytes: int = MAX_BYTES, wanted: Callable[[], bool] = lambda: True) -> None:
         self._max_bytes = max_bytes
@@ -56,8 +62,8 @@ class PathBook:
     def _forget(self) -> None:
         self._bytes = 0
         self._asked: OrderedDict[tuple[str, str], Asked] = OrderedDict()
-        self._latest: Bounded[str, _Talk] = Bounded(MAX_SESSIONS)
-        self._heads: Bounded[str, Asked] = Bounded(MAX_AGENTS)
+        self._latest: Bounded[str, _Latest] = Bounded(MAX_SESSIONS)
+        self._sessions: Bounded[str, str] = Bounded(MAX_AGENTS)  # where each agent was asked last
 
     def note(self, who: Who, route: str, body: Mapping[str, Any], salt: str | None, size_bytes: int) -> None:
         """A request of `who` passed, `size_bytes` long. Only chat conversations can be told apart and put together."""
@@ -70,30 +76,52 @@ class PathBook:
         head = head_messages(body["messages"])
         talk: Messages = body["messages"][len(head) :]
         shown = {field: body[field] for field in RENDERED if field in body}
-        asked = Asked(who.agent, who.tenant, salt, head, talk, shown, size_bytes)
-        self._keep((who.session, who.agent), asked)
-        before = self._latest.get(who.session)
-        shared = before is not None and before.shared
-        if before is not None and before.asked.agent != who.agent:
-            shared = talk[: len(before.asked.talk)] == before.asked.talk
-        self._latest.put(who.session, _Talk(asked, shared))
-        self._heads.put(who.agent, msgspec.structs.replace(asked, talk=[]))
+        latest, before = self._talk_of(who.session)
+        shared = latest is not None and latest.shared
+        if before is not None and before.agent != who.agent:
+            shared = talk[: len(before.talk)] == before.talk
+        self._keep((who.session, who.agent), Asked(who.agent, who.tenant, salt, head, talk, shown, size_bytes))
+        self._latest.put(who.session, _Latest(who.agent, shared))
+        self._sessions.put(who.agent, who.session)
+
+    def ended(self, session: str) -> None:
+        """Nobody is asked in the session any more. The heads of its agents are of use in the next one."""
+        self._latest.pop(session)
+        for key in [key for key in self._asked if key[0] == session]:
+            asked = self._drop(key)
+            if self._sessions.get(asked.agent) == session:
+                size_bytes = len(msgspec.json.encode((asked.head, asked.shown)))
+                self._sessions.put(asked.agent, NONE)
+                self._keep((NONE, asked.agent), msgspec.structs.replace(asked, talk=[], size_bytes=size_bytes))
 
     def _keep(self, key: tuple[str, str], asked: Asked) -> None:
-        if (old := self._asked.pop(key, None)) is not None:
-            self._bytes -= old.size_bytes
+        if key in self._asked:
+            self._drop(key)
         self._asked[key] = asked
         self._bytes += asked.size_bytes
-        while self._bytes > self._max_bytes:
-            _, dropped = self._asked.popitem(last=False)
-            self._bytes -= dropped.size_bytes
+        while self._bytes > self._max_bytes or len(self._asked) > MAX_PATHS:
+            self._drop(next(iter(self._asked)))
+
+    def _drop(self, key: tuple[str, str]) -> Asked:
+        dropped = self._asked.pop(key)
+        self._bytes -= dropped.size_bytes
+        return dropped
+
+    def _talk_of(self, session: str) -> tuple[_Latest | None, Asked | None]:
+        """The latest conversation of a session; None, None if it is not kept."""
+        latest = self._latest.get(session)
+        asked = self._asked.get((session, latest.agent)) if latest is not None else None
+        return (latest, asked) if asked is not None else (None, None)
 
     def likely(self, session: str, agent: str) -> Asked | None:
         """What the agent will most likely be asked in the session, as far as it is known: its own last request there,
-        or its head before the latest conversation if the agents of the session share one. None: not known."""
+        or its head before the latest conversation if the agents of the session share one, which is in the cache under
+        the salt it came with. None: not known."""
         own = self._asked.get((session, agent))
-        latest = self._latest.get(session)
-        if latest is None or not latest.shared or latest.asked.agent == agent:
+        latest, talk = self._talk_of(session)
+        if latest is None or talk is None or not latest.shared or latest.agent == agent:
             return own
-        head = own or self._heads.get(agent)
-        return msgspec.structs.replace(head, talk=latest.asked.talk) if head is not None else None
+        head = own or self._asked.get((self._sessions.get(agent) or NONE, agent))
+        if head is None:
+            return None
+        return msgspec.structs.replace(head, talk=talk.talk, salt=talk.salt, tenant=talk.tenant)

@@ -29,6 +29,7 @@ from radixdeck.policies.events import (
     PolicyFailed,
     RequestArrived,
     RequestFinished,
+    SessionEnded,
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
@@ -133,6 +134,8 @@ class Daemon:
     def _on_fact(self, event: EngineEvent) -> None:
         if isinstance(event, EngineStarted):
             self.host = self._new_host()
+        elif isinstance(event, SessionEnded):
+            self.front.session_over(event.session)
         for fact in self.host.observe(event):
             # The engine's own host reports the same in the stream; a failure of the twin is only worth a log line.
             if isinstance(fact, PolicyFailed):
@@ -181,6 +184,7 @@ class Daemon:
             is_idle=lambda: self.link.connected and not self.front.in_flight,
             wanted=lambda: self.host.act(now_ns() / 1e9),
             carry_out=self.actions.carry_out,
+            pass_over=self.actions.pass_over,
         )
 
     def _new_host(self) -> PolicyHost:

@@ -110,14 +110,16 @@ class ToolMemoized(Event, frozen=True, kw_only=True, tag="tool_memoized"):
     answered: from memory (`saved_s`: what the tool took for it last); joined: it got the result of the same call that
     was under way; asked: the tool itself was asked (`why`: what kept memory from answering); stored, confirmed,
     refused: its result is kept, agrees with the one kept, is not kept; invalidated: it changes things, `results` are
-    forgotten; off: the tool is not answered any more; proposed: it would be worth declaring; worth: what answering it
-    would have saved. Arguments and results are never told.
+    forgotten; unsettled: it changes things and nobody will know when it is over; off: the tool is not answered any
+    more; proposed: it would be worth declaring; worth: what answering it would have saved. Arguments and results are
+    never told.
     """
 
     tool: str
     what: Literal[
-        "answered", "joined", "asked", "stored", "confirmed", "refused", "invalidated", "off", "proposed", "worth"
-    ]
+        "answered", "joined", "asked", "stored", "confirmed", "refused", "invalidated", "unsettled", "off", "proposed",
+        "worth",
+    ]  # fmt: skip
     agent: str = ""
     session: str = ""
     tenant: str = "default"

@@ -72,8 +72,11 @@ class Speculation(BasePolicy):
         Tunable("least_chance", 0.3, 0.0, 1.0, "", "Least probability of what is prefilled"),
         Tunable("margin", 1.5, 0.0, 100.0, "x", "How much more a step must save than it may cost"),
         Tunable("delay_weight", 1.0, 0.0, 10.0, "x", "How much a real request's wait counts; 0: nobody waits"),
-        Tunable("longest_step_s", 0.15, 0.01, 10.0, "s", "Prefill of one step: a real request waits so long at most"),
-    )
+        Tunable(
+            "longest_step_s", 0.15, 0.01, 10.0, "s",
+            "Prefill of one step: a real request waits so long at most, as far as is known what is cached",
+        ),
+    )  # fmt: skip
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         PrefixMatched, PrefixInserted, NodeEvicted, ActionTaken, SessionEnded, CacheFlushed, EngineStarted,
         EngineLoadSampled,

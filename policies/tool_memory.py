@@ -51,6 +51,11 @@ class ToolMemory:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def under_way(self) -> dict[int, Ticket]:
+        """Calls that have a ticket and are not over, by its number."""
+        return self._changes.under_way
+
     def ask(self, call: ToolCall, now_s: float) -> Asked:
         """Whether a call is answered from memory. A call that changes things takes what it changes out of it. Whoever
         gets a ticket says what became of it, once: `answered` or `called_off`."""

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
@@ -14,6 +16,8 @@ from radixdeck.policies.tool_calls import Asked, Kept, Ticket, ToolCall
 from ..clock import now_ns
 
 Emit = Callable[[ToolMemoized], None]
+
+NEVER_OVER = "it was called off or goes on as a task: what it changes is not answered until all begins anew"
 
 
 class Keeper:
@@ -42,7 +46,8 @@ class Keeper:
         """See ToolMemory.ask. A call that changes things is told to memory even while it is off."""
         asked = self.policy.memory.ask(call, self.clock())
         if not self.on and (asked.ticket is None or asked.ticket.key is not None):
-            return Asked(ticket=Ticket(tool=call.tool), why="memoization is off")
+            ticket = asked.ticket or Ticket(tool=call.tool)
+            return Asked(ticket=replace(ticket, key=None, shared=False), why="memoization is off")
         if asked.ticket is None:
             self._tell(call, "answered", saved_s=asked.took_s)
         elif asked.forgotten:
@@ -66,9 +71,20 @@ class Keeper:
             self._tell(call, "invalidated", why="it has been called", results=kept.forgotten)
         return kept
 
-    def called_off(self, ticket: Ticket) -> None:
-        """See ToolMemory.called_off."""
+    def called_off(self, call: ToolCall, ticket: Ticket) -> None:
+        """See ToolMemory.called_off. Of a call that changes things nobody will know when it is over."""
         self.policy.memory.called_off(ticket)
+        if self.policy.memory.rules.changed_by(ticket.tool):
+            self._tell(call, "unsettled", why=NEVER_OVER)
+
+    def unsettled(self, method: str) -> None:
+        """A message was called off that may change what tools read."""
+        self._tell(ToolCall(tool="*"), "unsettled", why=f"{method}: {NEVER_OVER}")
+
+    def restart(self, why: str) -> None:
+        """See ToolMemory.restart."""
+        if gone := self.policy.memory.restart():
+            self._tell(ToolCall(tool="*"), "invalidated", why=why, results=gone)
 
     def switch_off(self, tool: str, why: str) -> None:
         """Answer this tool no more."""

@@ -83,6 +83,12 @@ class ToolBox:
 
         return decorate
 
+    def restart(self) -> None:
+        """What the tools read and change has begun anew: all results go, and whatever was under way is over, calls that
+        were called off included."""
+        with self._lock:
+            self.keeper.restart("the tool box was started anew")
+
     def _call(self, tool: str, bound: inspect.BoundArguments) -> ToolCall:
         agent = self._agent if isinstance(self._agent, str) else self._agent()
         return ToolCall(tool=tool, arguments=_plain(bound), agent=agent, tenant=self._tenant)
@@ -122,6 +128,7 @@ class ToolBox:
             if ticket.key is not None and ticket.shared:
                 began_s, leader = self._under_way.get(ticket.key, (0.0, None))
                 if leader is not None and ticket.began_s - began_s < ticket.ttl_s:
+                    self.keeper.called_off(call, ticket)  # it has no way of its own
                     return leader
                 own = Future()
                 self._under_way[ticket.key] = (ticket.began_s, own)
@@ -140,7 +147,7 @@ class ToolBox:
             if key is not None and flight.own is not None and self._under_way.get(key, (0.0, None))[1] is flight.own:
                 del self._under_way[key]
             if called_off:
-                self.keeper.called_off(flight.ticket)
+                self.keeper.called_off(flight.call, flight.ticket)
             else:
                 self.keeper.answered(flight.call, flight.ticket, value, proof)
         if flight.own is not None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +32,9 @@ from .report import Report
 
 MAX_LINE_BYTES = 64 << 20
 GONE = "the MCP server behind radixdeck's proxy has ended"
-STOPPED, SERVER_LOST, CANNOT_START = 0, 1, 2
+UNREAD = "the client does not read any more"
+TOO_LONG = f"a line of the client is longer than {MAX_LINE_BYTES >> 20} MiB: radixdeck's proxy ends"
+STOPPED, SERVER_LOST, CANNOT_START, CANNOT_READ = 0, 1, 2, 3
 
 
 async def serve(
@@ -45,64 +48,94 @@ async def serve(
     paths: Paths | None = None,
     say: Callable[[str], None],
 ) -> int:
-    """Until the client hangs up (0) or the server ends (1). Raises RulesError, or OSError if the command cannot be run,
-    in words."""
+    """Until the client hangs up or a signal says so (0), the server ends (1), or a line of the client is too long (3).
+    Raises RulesError, or OSError if the command cannot be run, in words."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it quotes what it cannot read, secrets included
     report = Report(say)
     keeper = Keeper(read_rules_file(rules), report.tell)
     files = RulesFiles({keeper.policy.name: str(rules)}, lambda _, text: keeper.policy.obey(text), report.tell, now_ns)
+    address = await broker() if broker is not None else None
     async with AsyncExitStack() as stack:
-        if broker is not None and paths is not None:
+        signalled = stack.enter_context(_signals())
+        if address is not None and paths is not None:
             from .node import Node
 
             # Standard output is the client's.
             structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-            known = Node(node, await broker(), paths, keeper, report)
+            known = Node(node, address, paths, keeper, report)
             await stack.enter_async_context(known.running())
         files.look()
         looking = asyncio.create_task(files.run())
         try:
-            return await _between(command, keeper, agent=agent, tenant=tenant, say=say)
+            return await _between(command, keeper, signalled, agent=agent, tenant=tenant, say=say)
+        except* BrokenPipeError:
+            say(UNREAD)
         finally:
             looking.cancel()
             say(report.summary())
+    return STOPPED
+
+
+@contextmanager
+def _signals() -> Generator[asyncio.Event]:
+    """Set once the process is told to end. The server is in a session of its own: nobody but the proxy ends it."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, told.set)
+    try:
+        yield told
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 async def _between(
-    command: Sequence[str], keeper: Keeper, *, agent: str, tenant: str, say: Callable[[str], None]
+    command: Sequence[str],
+    keeper: Keeper,
+    signalled: asyncio.Event,
+    *,
+    agent: str,
+    tenant: str,
+    say: Callable[[str], None],
 ) -> int:
     upstream = StdioServerParameters(command=command[0], args=list(command[1:]), env=dict(os.environ))
-    async with stdio_client(upstream) as (of_server, to_server), _stdio() as (of_client, to_client):
-
-        async def tell_client(message: JSONRPCMessage) -> None:
-            await to_client.send(SessionMessage(message))
-
-        async def tell_server(message: JSONRPCMessage) -> None:
-            with suppress(
-                anyio.BrokenResourceError, anyio.ClosedResourceError
-            ):  # its other pipe ends too: that is told
-                await to_server.send(SessionMessage(message))
-
-        relay = Relay(keeper, tell_client, tell_server, agent=agent, tenant=tenant)
+    lines = _Lines()
+    async with stdio_client(upstream) as (of_server, to_server), _stdio(lines) as (of_client, to_client):
+        relay = Relay(keeper, _way(to_client), _way(to_server), agent=agent, tenant=tenant)
         hung_up = asyncio.create_task(_pump(of_client, relay.from_client, "client", say))
         lost = asyncio.create_task(_pump(of_server, relay.from_server, "server", say))
-        done, left = await asyncio.wait([hung_up, lost], return_when=asyncio.FIRST_COMPLETED)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        stop = asyncio.create_task(signalled.wait())
+        tasks = (hung_up, lost, stop)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
-        if hung_up in done:
+        if stop in done or (hung_up in done and not lines.too_long):
             return STOPPED
-        say(GONE)
-        await relay.server_gone(GONE)
-        return SERVER_LOST
+        code, why = (CANNOT_READ, TOO_LONG) if lines.too_long else (SERVER_LOST, GONE)
+        say(why)
+        await relay.server_gone(why)
+        return code
+
+
+def _way(stream: Any) -> Callable[[JSONRPCMessage], Awaitable[None]]:
+    """To one side. That it does not listen any more is told by its other pipe, or by the transport."""
+
+    async def send(message: JSONRPCMessage) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await stream.send(SessionMessage(message))
+
+    return send
 
 
 @asynccontextmanager
-async def _stdio() -> AsyncGenerator[tuple[Any, Any]]:
+async def _stdio(lines: _Lines) -> AsyncGenerator[tuple[Any, Any]]:
     """The client's messages and the way to it. The SDK's transport ends when both of its ends do."""
-    lines = _Lines()
     await lines.open()
     async with stdio_server(stdin=cast("Any", lines)) as (of_client, to_client):
         try:
@@ -125,9 +158,11 @@ async def _pump(
 
 
 class _Lines:
-    """Standard input line by line, in a way that can be left while nothing comes."""
+    """Standard input line by line, in a way that can be left while nothing comes. It ends at a line that is `too_long`:
+    what comes behind is no message."""
 
     def __init__(self) -> None:
+        self.too_long = False
         self._reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
         self._transport: asyncio.ReadTransport | None = None
 
@@ -141,5 +176,8 @@ class _Lines:
             self._transport.close()
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        while line := await self._reader.readline():
-            yield line.decode("utf-8", errors="replace")
+        try:
+            while line := await self._reader.readline():
+                yield line.decode("utf-8", errors="replace")
+        except ValueError:
+            self.too_long = True

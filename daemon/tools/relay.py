@@ -11,7 +11,15 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import (
+    INVALID_REQUEST,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
 
 from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
@@ -47,15 +55,20 @@ class _Flight:
     """A call on its way to the server. `others`: the same call, asked meanwhile; `plain`: whether its result may be
     kept; `called_off`: its caller does not wait any more; `goes_on`: its answer is not its end."""
 
-    def __init__(self, call: ToolCall, ticket: Ticket, goes_on: bool) -> None:
-        self.call, self.ticket, self.goes_on = call, ticket, goes_on
+    def __init__(self, request: JSONRPCRequest, call: ToolCall, ticket: Ticket) -> None:
+        self.request_id, self.call, self.ticket = request.id, call, ticket
+        self.goes_on = "task" in (request.params or {})
         self.others: dict[RequestId, tuple[JSONRPCRequest, ToolCall]] = {}
         self.plain = True
         self.called_off = False
 
 
 class Relay:
-    """`agent`, `tenant`: whose calls these are unless they say another agent."""
+    """`agent`, `tenant`: whose calls these are unless they say another agent.
+
+    By request id: `_open`, what the server has not answered; `_flights`, the calls among that; `_joined`, whose result
+    a call waits for that did not go to the server; `_changing`, methods that may change what tools read.
+    """
 
     def __init__(self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str) -> None:
         self._keeper = keeper
@@ -64,6 +77,8 @@ class Relay:
         self._flights: dict[RequestId, _Flight] = {}
         self._by_key: dict[Key, _Flight] = {}
         self._open: dict[RequestId, str] = {}
+        self._joined: dict[RequestId, _Flight] = {}
+        self._changing: dict[RequestId, str] = {}
         self._proposed: set[str] = set()
 
     # ---- from the client ---------------------------------------------------------------------------------------------
@@ -71,6 +86,9 @@ class Relay:
     async def from_client(self, message: JSONRPCMessage) -> None:
         """One message of the client."""
         if isinstance(message, JSONRPCRequest):
+            if message.id in self._open or message.id in self._joined:
+                await self._refuse(message.id, INVALID_REQUEST, f"request id {message.id!r} is in use")
+                return
             if message.method == "tools/call":
                 await self._called(message)
                 return
@@ -80,10 +98,14 @@ class Relay:
             return
         if isinstance(message, JSONRPCRequest | JSONRPCNotification) and message.method not in HARMLESS:
             self._keeper.forget_all(f"the client sent {message.method}")
+            if isinstance(message, JSONRPCRequest):
+                self._changing[message.id] = message.method
         await self._to_server(message)
 
     async def _called(self, request: JSONRPCRequest) -> None:
         call = self._read(request)
+        for method in self._changing.values():  # nothing is answered in between
+            self._keeper.forget_all(f"{method} is under way")
         asked = self._keeper.ask(call)
         ticket = asked.ticket
         if ticket is None:
@@ -91,19 +113,23 @@ class Relay:
             return
         leader = self._by_key.get(ticket.key) if ticket.key is not None and ticket.shared else None
         if leader is not None and ticket.began_s - leader.ticket.began_s < ticket.ttl_s:
+            self._keeper.called_off(call, ticket)  # it has no way of its own
             leader.others[request.id] = (request, call)
+            self._joined[request.id] = leader
             return
         self._keeper.goes(call, asked)
-        await self._send(request, _Flight(call, ticket, "task" in (request.params or {})))
+        await self._send(request, _Flight(request, call, ticket))
 
     async def _send(self, request: JSONRPCRequest, flight: _Flight) -> None:
-        if (other := self._flights.get(request.id)) is not None:  # a client that uses an id twice gets what comes
-            other.plain = flight.plain = False
         self._flights[request.id] = flight
         self._open[request.id] = request.method
         if flight.ticket.key is not None:
             self._by_key[flight.ticket.key] = flight
         await self._to_server(request)
+
+    async def _refuse(self, request_id: RequestId, code: int, why: str) -> None:
+        error = ErrorData(code=code, message=why)
+        await self._to_client(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
 
     def _read(self, request: JSONRPCRequest) -> ToolCall:
         """Who calls what. All that is sent along and may have a part in the result is its context."""
@@ -121,18 +147,30 @@ class Relay:
     async def _cancelled(self, notification: JSONRPCNotification) -> None:
         """A call that others wait for goes on; of a change that is called off nobody knows when it ends."""
         wanted = (notification.params or {}).get("requestId")
-        if isinstance(wanted, int | str):
-            if any(flight.others.pop(wanted, None) for flight in self._flights.values()):
-                return
-            flight = self._flights.get(wanted)
-            if flight is not None and flight.others:
-                flight.called_off = True
-                return
+        if not isinstance(wanted, int | str):
+            await self._to_server(notification)
+        elif (leader := self._joined.pop(wanted, None)) is not None:
+            leader.others.pop(wanted, None)
+            if leader.called_off and not leader.others and self._flights.get(leader.request_id) is leader:
+                await self._call_off(leader, notification)
+        elif (flight := self._flights.get(wanted)) is not None:
+            flight.called_off = True
+            if not flight.others:
+                await self._call_off(flight, notification)
+        else:
             self._open.pop(wanted, None)
-            if self._flights.pop(wanted, None) is not None and flight is not None:
-                self._land(flight)
-                self._keeper.called_off(flight.ticket)
-        await self._to_server(notification)
+            if wanted in self._changing:
+                self._keeper.unsettled(self._changing[wanted])
+            await self._to_server(notification)
+
+    async def _call_off(self, flight: _Flight, notification: JSONRPCNotification) -> None:
+        """Nobody waits for it any more."""
+        self._open.pop(flight.request_id, None)
+        self._flights.pop(flight.request_id, None)
+        self._land(flight)
+        self._keeper.called_off(flight.call, flight.ticket)
+        params = {**(notification.params or {}), "requestId": flight.request_id}
+        await self._to_server(JSONRPCNotification(jsonrpc="2.0", method=notification.method, params=params))
 
     # ---- from the server ---------------------------------------------------------------------------------------------
 
@@ -145,6 +183,8 @@ class Relay:
             self._keeper.forget_all(f"the server sent {message.method}")
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
             method = self._open.pop(message.id, "")
+            if (changed := self._changing.pop(message.id, "")) != "":
+                self._keeper.forget_all(f"the server answered {changed}")
             if (flight := self._flights.pop(message.id, None)) is not None:
                 await self._ended(flight, message)
                 return
@@ -158,29 +198,32 @@ class Relay:
         if isinstance(message, JSONRPCResponse) and flight.plain:
             value, proof = _kept_of(message.result)
         if flight.goes_on:
-            self._keeper.called_off(flight.ticket)
+            self._keeper.called_off(flight.call, flight.ticket)
         else:
             self._keeper.answered(flight.call, flight.ticket, value, proof)
         if not flight.called_off:
             await self._to_client(message)
         took_s = self._keeper.clock() - flight.ticket.began_s
-        for request, call in tuple(flight.others.values()):
+        for request_id, (request, call) in tuple(flight.others.items()):
+            if self._joined.pop(request_id, None) is None:
+                continue  # called off while the others were told
             if value is not None and isinstance(message, JSONRPCResponse):
                 self._keeper.joined(call, took_s)
-                await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request.id, result=message.result))
+                await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request_id, result=message.result))
             else:  # an error is nobody's but its caller's
                 await self._called(request)
 
     async def server_gone(self, why: str) -> None:
         """The server will not answer any more: say so to all who wait."""
-        self._keeper.policy.memory.restart()
-        waiting = [*self._open, *(rid for flight in self._flights.values() for rid in flight.others)]
+        self._keeper.restart(why)
+        waiting = [*self._open, *self._joined]
         self._open.clear()
+        self._joined.clear()
+        self._changing.clear()
         self._flights.clear()
         self._by_key.clear()
         for request_id in waiting:
-            error = ErrorData(code=SERVER_GONE, message=why)
-            await self._to_client(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
+            await self._refuse(request_id, SERVER_GONE, why)
 
     def _land(self, flight: _Flight) -> None:
         """Nobody can wait for it any more."""

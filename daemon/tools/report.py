@@ -8,7 +8,7 @@ from collections.abc import Callable
 from radixdeck.policies.events import FrontEvent, PolicySwitched, RulesRead, ToolMemoized, TunableChanged
 
 Fact = FrontEvent | PolicySwitched | TunableChanged
-WORDY = frozenset({"off", "proposed"})
+WORDY = frozenset({"off", "proposed", "unsettled"})
 
 
 class Report:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from types import SimpleNamespace
+from typing import Any
 
 from radixdeck.daemon.acting import PERIOD_S, SETTLE_S, act_when_idle
-from radixdeck.policies.primitives import Action
+from radixdeck.daemon.actions import Actions
+from radixdeck.policies.events import ActionTaken, EngineEvent
+from radixdeck.policies.primitives import PREEMPTED, Action
 
 
 class Asked:
@@ -17,20 +21,26 @@ class Asked:
         self.through, self.idle = asyncio.Event(), True
         self.at_s: list[float] = []
         self.done: list[tuple[Action, str]] = []
+        self.passed_over: list[tuple[Action, str]] = []
+        self.at_once, self.busy_after_one = 1, False
         self._wants, self._ok = wants, ok
 
     def wanted(self) -> list[tuple[str, Action]]:
         self.at_s.append(time.monotonic())
-        return [("speculation", self._wants.pop())] if self._wants else []
+        return [("speculation", self._wants.pop()) for _ in range(min(self.at_once, len(self._wants)))]
 
     async def carry_out(self, action: Action, by: str) -> tuple[bool, str, int]:
         self.done.append((action, by))
+        self.idle = not self.busy_after_one
         return self._ok, "", 0
+
+    def pass_over(self, action: Action, by: str) -> None:
+        self.passed_over.append((action, by))
 
     async def run(self, for_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):
-                await act_when_idle(self.through, lambda: self.idle, self.wanted, self.carry_out)
+                await act_when_idle(self.through, lambda: self.idle, self.wanted, self.carry_out, self.pass_over)
 
 
 async def test_they_are_asked_once_a_request_is_through_and_then_less_and_less_often() -> None:
@@ -64,3 +74,27 @@ async def test_nobody_is_asked_while_a_request_is_on_its_way() -> None:
     asked.through.set()
     await asked.run(0.1)
     assert len(asked.done) == 1
+
+
+async def test_what_is_wanted_is_passed_over_once_a_request_has_come() -> None:
+    first, second, third = (Action("warm", agent=agent) for agent in "abc")
+    asked = Asked([third, second, first])
+    asked.at_once, asked.busy_after_one = 3, True
+    asked.through.set()
+    await asked.run(0.1)
+    assert asked.done == [(first, "speculation")]
+    assert asked.passed_over == [(second, "speculation"), (third, "speculation")]
+
+
+def test_whoever_wanted_what_is_passed_over_learns_so() -> None:
+    told: list[EngineEvent] = []
+
+    def is_away(_order: object) -> bool:
+        return False
+
+    link: Any = SimpleNamespace(send=is_away, new_id=lambda: "1")
+    front: Any = None
+    Actions(link, front, told.append).pass_over(Action("warm", agent="a", session="s"), "speculation")
+    (taken,) = told
+    assert isinstance(taken, ActionTaken)
+    assert (taken.kind, taken.agent, taken.session, taken.ok, taken.result) == ("warm", "a", "s", False, PREEMPTED)

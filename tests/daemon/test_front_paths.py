@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -17,13 +19,20 @@ CHAT = "/v1/chat/completions"
 WHO = {"x-agent-id": "planner"}
 
 
+class Text(str):
+    """A string that can be seen to go."""
+
+
 def body(system: str, *talk: str, **more: Any) -> dict[str, Any]:
     messages = [{"role": "system", "content": system}, *({"role": "user", "content": text} for text in talk)]
     return {"messages": messages, "max_tokens": 50, **more}
 
 
-def said(book: PathBook, agent: str, session: str, *talk: str, size_bytes: int = 100, **more: Any) -> None:
-    book.note(Who(agent=agent, session=session), CHAT, body(f"You are {agent}.", *talk, **more), None, size_bytes)
+def said(
+    book: PathBook, agent: str, session: str, *talk: str, size_bytes: int = 100, salt: str | None = None, **more: Any
+) -> None:
+    who = Who(agent=agent, session=session, tenant=salt or "default")
+    book.note(who, CHAT, body(f"You are {agent}.", *talk, **more), salt, size_bytes)
 
 
 def likely(book: PathBook, session: str, agent: str) -> tuple[str, list[str]] | None:
@@ -52,6 +61,46 @@ def test_a_shared_transcript_is_put_behind_the_head_of_whoever_comes() -> None:
     assert likely(book, "s", "d") is None
     said(book, "a", "s", "quite another thing")
     assert likely(book, "s", "b") == ("You are b.", ["one", "two"]), "shared no longer"
+
+
+def test_a_shared_transcript_stays_under_the_salt_it_came_with() -> None:
+    book = PathBook()
+    said(book, "c", "before", "something else", salt="other")
+    said(book, "a", "s", "one", salt="acme")
+    said(book, "b", "s", "one", "two", salt="acme")
+    asked = book.likely("s", "c")
+    assert asked is not None
+    assert (asked.agent, asked.salt, asked.tenant) == ("c", "acme", "acme")
+
+
+def test_nothing_is_kept_beyond_the_budget() -> None:
+    book = PathBook(max_bytes=250)
+    said(book, "a", "s", "one")
+    said(book, "b", "s", "one", "two")
+    assert likely(book, "s", "a") == ("You are a.", ["one", "two"])
+    kept = weakref.WeakValueDictionary[int, Text]()
+
+    def say(number: int) -> None:
+        talk = kept[number] = Text("x" * 100)
+        said(book, f"agent{number}", f"s{number}", talk)
+
+    for number in range(50):
+        say(number)
+    gc.collect()
+    assert len(kept) == 2
+    assert likely(book, "s", "a") is likely(book, "s", "b") is None
+    assert likely(book, "s49", "agent0") is None, "its head went with what it was asked"
+
+
+def test_of_a_session_that_is_over_only_the_heads_are_of_use() -> None:
+    book = PathBook(max_bytes=1_000)
+    said(book, "c", "before", "something else", size_bytes=900)
+    book.ended("before")
+    book.ended("before")
+    assert likely(book, "before", "c") is None
+    said(book, "a", "s", "one", size_bytes=400)
+    said(book, "b", "s", "one", "two", size_bytes=400)
+    assert likely(book, "s", "c") == ("You are c.", ["one", "two"])
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
@@ -90,6 +139,9 @@ async def test_a_path_is_warmed_as_the_agent_itself_would_ask() -> None:
         assert s.upstream.last["input_ids"] == sent["input_ids"][:20]
         with pytest.raises(FrontError, match=r"'nobody'.*session"):
             await s.front.warm("nobody", session)
+        s.front.session_over(session)
+        with pytest.raises(FrontError, match=r"is not known"):
+            await s.front.warm("acme/planner", session)
 
 
 def test_nothing_is_remembered_while_nobody_wants_it() -> None:

@@ -8,77 +8,10 @@ import pytest
 
 pytest.importorskip("mcp_types")
 
-from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import ErrorData, JSONRPCError, JSONRPCRequest, JSONRPCResponse
+from relay_sides import Sides
 
-from radixdeck.daemon.tools.keeper import Keeper
-from radixdeck.daemon.tools.relay import AGENT, Relay
-from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
-
-RULES = """
-[tools.get]
-read_only = true
-ttl_s = 10
-[tools.team]
-read_only = true
-ttl_s = 10
-scope = "tenant"
-"""
-
-
-class Sides:
-    """Client and server. `up`: ids of what the server got to see; `down`: what the client got, by id."""
-
-    def __init__(self, trials: int = 0) -> None:
-        self.now_s = 0.0
-        self.facts: list[ToolMemoized] = []
-        self.up: list[JSONRPCMessage] = []
-        self.down: list[JSONRPCMessage] = []
-        self.keeper = Keeper(RULES, self.facts.append, {"trials": trials}, lambda: self.now_s)
-        self.relay = Relay(self.keeper, self._down, self._up, agent="coder", tenant="t")
-        self.number = 0
-
-    async def _up(self, message: JSONRPCMessage) -> None:
-        self.up.append(message)
-
-    async def _down(self, message: JSONRPCMessage) -> None:
-        self.down.append(message)
-
-    async def call(self, tool: str = "get", agent: str = "", **more: Any) -> int:
-        self.number += 1
-        params = {"name": tool, "arguments": {"k": 1}, "_meta": {"progressToken": self.number}, **more}
-        if agent:
-            params["_meta"][AGENT] = agent
-        await self.relay.from_client(
-            JSONRPCRequest(jsonrpc="2.0", id=self.number, method="tools/call", params=params)
-        )  # fmt: skip
-        return self.number
-
-    async def says(self, request_id: int, text: str = "x", **more: Any) -> None:
-        result = {"content": [{"type": "text", "text": text}], **more}
-        await self.relay.from_server(JSONRPCResponse(jsonrpc="2.0", id=request_id, result=result))
-
-    async def tells(self, method: str, *, to_server: bool = False, **params: Any) -> None:
-        message = JSONRPCNotification(jsonrpc="2.0", method=method, params=params)
-        await (self.relay.from_client(message) if to_server else self.relay.from_server(message))
-
-    async def whole(self, tool: str = "get", text: str = "x", **more: Any) -> bool:
-        """A call, and its answer if the server is asked. Returns whether it was."""
-        before = len(self.up)
-        request_id = await self.call(tool, **more)
-        if asked := len(self.up) > before:
-            await self.says(request_id, text)
-        return asked
-
-    def got(self) -> dict[Any, str]:
-        """What each request of the client got, in words."""
-        return {
-            message.id: message.result["content"][0]["text"] if isinstance(message, JSONRPCResponse) else "error"
-            for message in self.down
-            if isinstance(message, JSONRPCResponse | JSONRPCError)
-        }
-
-    def did(self) -> list[str]:
-        return [fact.what for fact in self.facts]
+from radixdeck.policies.events import PolicySwitched, TunableChanged
 
 
 async def test_a_repeat_is_answered_and_a_change_ends_that() -> None:
@@ -184,13 +117,15 @@ async def test_a_change_that_is_called_off_or_goes_on_leaves_what_it_changes_una
     for task in (False, True):
         s = Sides()
         await s.whole()
-        changing = await s.call("put", **({"task": {"ttl": 1}} if task else {}))
+        more: dict[str, Any] = {"task": {"ttl": 1}} if task else {}
+        changing = await s.call("put", **more)
         if task:
             await s.says(changing)
         else:
             await s.tells("notifications/cancelled", to_server=True, requestId=changing)
         assert [await s.whole() for _ in range(3)] == [True] * 3
         assert any("called off" in fact.why for fact in s.facts)
+        assert [fact.tool for fact in s.facts if fact.what == "unsettled"] == ["put"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def box(tmp_path: Path) -> Callable[..., ToolBox]:
     def make(rules: str = RULES, **more: Any) -> ToolBox:
         path = tmp_path / "rules.toml"
         path.write_text(rules)
-        return ToolBox(path, **{"agent": "coder", "tunables": {"trials": 0}, **more})
+        options: dict[str, Any] = {"agent": "coder", "tunables": {"trials": 0}, **more}
+        return ToolBox(path, **options)
 
     return make
 
@@ -136,9 +137,9 @@ def test_threads_that_ask_the_same_ask_once(box: Callable[..., ToolBox]) -> None
 
 
 async def test_coroutines_that_ask_the_same_ask_once_and_one_may_give_up(box: Callable[..., ToolBox]) -> None:
-    ran, go = list[int](), asyncio.Event()
+    tools, ran, go = box(), list[int](), asyncio.Event()
 
-    @box().memoized()
+    @tools.memoized()
     async def find() -> str:
         ran.append(1)
         await go.wait()
@@ -150,12 +151,14 @@ async def test_coroutines_that_ask_the_same_ask_once_and_one_may_give_up(box: Ca
     await asyncio.sleep(0.01)
     go.set()
     assert [await second, await third] == ["x", "x"]
+    assert tools.keeper.policy.memory.under_way == {}
     assert len(ran) == 2  # the second asked for itself once the first had given up
     assert first.cancelled()
 
 
 async def test_a_change_that_is_called_off_leaves_what_it_changes_unanswered(box: Callable[..., ToolBox]) -> None:
-    tools, ran = box(), list[int]()
+    facts, ran = list[ToolMemoized](), list[int]()
+    tools = box(emit=facts.append)
 
     @tools.memoized()
     async def find() -> int:
@@ -172,6 +175,10 @@ async def test_a_change_that_is_called_off_leaves_what_it_changes_unanswered(box
     await asyncio.gather(changing, return_exceptions=True)
     assert [await find(), await find()] == [1, 1]
     assert len(ran) == 2
+    assert [(fact.tool, "begins anew" in fact.why) for fact in facts if fact.what == "unsettled"] == [("store", True)]
+    tools.restart()
+    assert [await find(), await find()] == [1, 1]
+    assert len(ran) == 3
 
 
 def test_bad_rules_are_refused(box: Callable[..., ToolBox]) -> None:

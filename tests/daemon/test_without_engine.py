@@ -49,6 +49,14 @@ async def test_requests_are_told_to_come_back(daemon: Daemon) -> None:
     assert daemon.state.totals.refused == 1
 
 
+async def test_the_front_hears_of_sessions_that_are_over(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    over: list[str] = []
+    monkeypatch.setattr(daemon.front, "session_over", over.append)
+    url = f"{daemon.url}/radixdeck/sessions/one/end"
+    async with aiohttp.ClientSession() as session, session.post(url) as answer:
+        assert over == [(await answer.json())["session"]]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
