@@ -72,9 +72,9 @@ async def all_until_off(raw: Raw) -> Any:
 async def test_what_a_proxy_says_at_the_end() -> None:
     said: list[str] = []
     report = Report(said.append)
-    for what in ("asked", "stored", "answered", "joined", "off"):
+    for what in ("asked", "stored", "answered", "joined", "off", "unsettled"):
         report.tell(ToolMemoized(t_ns=1, tool="get", what=what, why="so", saved_s=0.25 * (what == "answered")))
-    assert said == ["tool get off: so"]
+    assert said == ["tool get off: so", "tool get unsettled: so"]
     assert report.summary() == (
         "2 of 3 tool calls answered from memory, 0.2 s of tools saved; 1 results kept, 0 times something changed, "
         "1 tools off"
