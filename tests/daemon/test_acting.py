@@ -49,7 +49,7 @@ async def test_they_are_asked_once_a_request_is_through_and_then_less_and_less_o
     begun_s = time.monotonic()
     await asked.run(0.5)
     waits_s = [after - before for before, after in zip([begun_s, *asked.at_s], asked.at_s, strict=False)]
-    assert SETTLE_S <= waits_s[0] < PERIOD_S
+    assert 0.9 * SETTLE_S <= waits_s[0] < PERIOD_S  # a loop may count in whole milliseconds
     assert all(wait_s >= 0.9 * 2**n * SETTLE_S for n, wait_s in enumerate(waits_s[1:]))
     assert 3 <= len(asked.at_s) <= 6
 
