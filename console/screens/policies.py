@@ -205,7 +205,7 @@ class PoliciesScreen(DeckScreen):
         if focused == "policies" and self.entry and (said := door_words(chosen, self.entry.run)):
             panel.update(said)
             return
-        told: dict[str, float] = next((policy.tells for policy in table.policies if policy.name == chosen), {})
+        told = next((policy.tells for policy in table.policies if policy.name == chosen), None)
         if focused == "policies" and told:
             panel.update(", ".join(f"{name} {value:.4g}" for name, value in told.items()))
             return

@@ -124,7 +124,9 @@ def idle(state: RunState) -> bool:
 
 async def test_every_cached_token_has_an_owner(daemon: Daemon, client: openai.AsyncOpenAI) -> None:
     await step(client)
-    state = await settled(daemon, lambda s: idle(s) and all(s.agents[a].anchor_tokens for a in ROLES))
+    state = await settled(
+        daemon, lambda s: idle(s) and all(s.agents[a].anchor_tokens and s.agents[a].dispatches >= 2 for a in ROLES)
+    )
     for agent in ROLES:
         stats = state.agents[agent]
         assert stats.dispatches == 2

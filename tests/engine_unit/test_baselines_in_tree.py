@@ -63,6 +63,7 @@ def test_hits_and_next_leaves_are_those_of_the_real_tree(policy: str, ours: Make
     for _ in range(150):
         tokens, identity, output = workload.next()
         bench.request(tokens, output, **identity)
+        bench.observer.stream.settle()
         tree, index = bench.cache.tree_core, bench.observer.index
         for subject, queue in index._queues.items():
             if (head := queue.head()) is None:

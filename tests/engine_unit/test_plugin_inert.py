@@ -22,7 +22,7 @@ print(registry.registered_radix_cache_backends(), len(ours), sorted(HookRegistry
 """
 
 
-@pytest.mark.parametrize(("link", "hooks"), [("", 0), ("ipc:///tmp/nobody-listens", 5)])
+@pytest.mark.parametrize(("link", "hooks"), [("", 0), ("ipc:///tmp/nobody-listens", 6)])
 def test_hooks_are_only_installed_when_a_daemon_asked_for_it(link: str, hooks: int) -> None:
     env = {**os.environ, ENV_LINK: link, "SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True)
