@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 32
     kv_tokens: int = 131_072
     pairs: int = 60
-    blocks: int = 6
+    blocks: int = 3
     concurrency: int = 8
     commands: int = 100
     idle_s: float = 20.0
