@@ -20,17 +20,16 @@ Shares need not be equal; the rules are weights, 1 where nothing is said:
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any, ClassVar, cast
 
 import msgspec
 
 from .bounded import Bounded
 from .counters import Counters
-from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, RulesError, Verdict
+from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .toml_lines import line_of
+from .rules_text import read_toml, wrong
 
 MAX_CHARGES = 8_192
 MAX_TENANTS = 1_024
@@ -128,16 +127,12 @@ class Fairness(BaseDoorkeeper, BasePolicy):
 
 def _read_weights(text: str) -> dict[str, dict[str, float]]:
     """Weights by 'tenants' and 'agents', then by name. Raises RulesError naming key and line."""
-    try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"not valid TOML: {error}") from error
+    told = read_toml(text)
     for kind, weights in told.items():
         if kind not in ("tenants", "agents") or not isinstance(weights, dict):
-            raise RulesError(f"line {line_of(text, [kind])}: {kind}: known are the tables [tenants] and [agents]")
+            raise wrong(text, [kind], "known are the tables [tenants] and [agents]")
         for name, weight in cast("dict[str, Any]", weights).items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not number or not 0.01 <= weight <= 100:
-                where = f"line {line_of(text, [kind, name])}: {kind}.{name}"
-                raise RulesError(f"{where}: {weight!r} is no weight, a number from 0.01 to 100")
+                raise wrong(text, [kind, name], f"{weight!r} is no weight, a number from 0.01 to 100")
     return told

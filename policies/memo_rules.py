@@ -16,18 +16,14 @@ settle_s = 30                        # what it changes goes on changing for so l
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from .doorkeeping import RulesError
-from .toml_lines import line_of
+from .rules_text import read_toml, table_as, wrong
 
-_KEY = re.compile(r"`\$?\.?(\w+)(?:\[[^\]]*\])*`$|unknown field `(\w+)`")
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 _Names = list[Annotated[str, msgspec.Meta(min_length=1)]]
 EVERYTHING = "*"
@@ -89,35 +85,21 @@ class MemoRules(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_memo_rules(text: str) -> MemoRules:
     """The rules in a TOML text. Raises RulesError naming key and line."""
-    try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"not valid TOML: {error}") from error
+    told = read_toml(text)
     for name in told:
         if name not in ("strict", "tools"):
-            raise _wrong(text, [name], "unknown key; known: strict, tools")
+            raise wrong(text, [name], "unknown key; known: strict, tools")
     strict, tables = told.get("strict", True), told.get("tools", {})
     if not isinstance(strict, bool):
-        raise _wrong(text, ["strict"], "must be true or false")
+        raise wrong(text, ["strict"], "must be true or false")
     if not isinstance(tables, dict):
-        raise _wrong(text, ["tools"], "must be tables [tools.<name>]")
-    rules = {name: _rule(text, name, table) for name, table in cast("dict[str, Any]", tables).items()}
+        raise wrong(text, ["tools"], "must be tables [tools.<name>]")
+    rules = {
+        name: table_as(text, ["tools", name], table, ToolRule) for name, table in cast("dict[str, Any]", tables).items()
+    }
     for path, what in _contradictions(rules):
-        raise _wrong(text, path, what)
+        raise wrong(text, path, what)
     return MemoRules(strict=strict, tools=rules)
-
-
-def _rule(text: str, name: str, told: Any) -> ToolRule:
-    if not isinstance(told, dict):
-        raise _wrong(text, ["tools", name], "must be a table")
-    try:
-        return msgspec.convert(told, ToolRule)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        key = _KEY.search(message)
-        inner = [key[1] or key[2]] if key else []
-        known = f"; known: {', '.join(ToolRule.__struct_fields__)}" if key and key[2] else ""
-        raise _wrong(text, ["tools", name, *inner], message.split(" - at ", maxsplit=1)[0] + known) from error
 
 
 def _contradictions(rules: dict[str, ToolRule]) -> Iterator[tuple[list[str], str]]:
@@ -138,7 +120,3 @@ def _contradictions(rules: dict[str, ToolRule]) -> Iterator[tuple[list[str], str
         for other in rule.invalidated_by or ():
             if other in rules and rules[other].read_only:
                 yield [*path, "invalidated_by"], f"names {other!r}, which is declared read-only"
-
-
-def _wrong(text: str, path: list[str], what: str) -> RulesError:
-    return RulesError(f"line {line_of(text, path)}: {'.'.join(path)}: {what}")

@@ -17,18 +17,14 @@ tenant's table. Agents of a tenant other than 'default' are called `<tenant>/<na
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from .doorkeeping import RulesError
-from .toml_lines import line_of
+from .rules_text import read_toml, table_as, wrong
 
 SECTIONS = ("everybody", "agents", "tenants")
-_KEY = re.compile(r"`\$?\.?(\w+)(?:\[[^\]]*\])*`$|unknown field `(\w+)`")
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 _Names = list[Annotated[str, msgspec.Meta(min_length=1)]]
 
@@ -61,43 +57,23 @@ class Rules(msgspec.Struct, frozen=True):
 
 def read_rules(text: str) -> Rules:
     """The rules in a TOML text. Raises RulesError naming key and line."""
-    try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"not valid TOML: {error}") from error
+    told = read_toml(text)
     for name in told:
         if name not in SECTIONS:
-            raise _wrong(text, [name], f"unknown table; known: {', '.join(SECTIONS)}")
-    everybody = _limits(text, ["everybody"], told.get("everybody", {}))
-    agents = {name: _limits(text, ["agents", name], limits) for name, limits in _tables(text, told, "agents").items()}
-    tenants = {
-        name: _limits(text, ["tenants", name], limits) for name, limits in _tables(text, told, "tenants").items()
-    }
+            raise wrong(text, [name], f"unknown table; known: {', '.join(SECTIONS)}")
+    everybody = table_as(text, ["everybody"], told.get("everybody", {}), Limits)
+    agents, tenants = (
+        {name: table_as(text, [section, name], limits, Limits) for name, limits in _tables(text, told, section).items()}
+        for section in ("agents", "tenants")
+    )
     return Rules(everybody, {name: _laid_over(everybody, limits) for name, limits in agents.items()}, tenants)
 
 
 def _tables(text: str, told: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     tables = told.get(section, {})
     if not isinstance(tables, dict):
-        raise _wrong(text, [section], f"must be tables [{section}.<name>]")
+        raise wrong(text, [section], f"must be tables [{section}.<name>]")
     return cast("dict[str, Any]", tables)
-
-
-def _limits(text: str, path: list[str], told: Any) -> Limits:
-    if not isinstance(told, dict):
-        raise _wrong(text, path, "must be a table")
-    try:
-        return msgspec.convert(told, Limits)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        key = _KEY.search(message)
-        inner = [key[1] or key[2]] if key else []
-        known = f"; known: {', '.join(Limits.__struct_fields__)}" if key and key[2] else ""
-        raise _wrong(text, [*path, *inner], message.split(" - at ", maxsplit=1)[0] + known) from error
-
-
-def _wrong(text: str, path: list[str], what: str) -> RulesError:
-    return RulesError(f"line {line_of(text, path)}: {'.'.join(path)}: {what}")
 
 
 def _laid_over(base: Limits, above: Limits) -> Limits:
