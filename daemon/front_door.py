@@ -32,6 +32,10 @@ MAX_REMEMBERED = 4_096
 """Requests that are over, for which the engine's word on their cached tokens may still come."""
 
 
+DECIDES_ANEW = frozenset((PolicySwitched, TunableChanged))
+"""After these, what was said of one who waits may no longer go for others."""
+
+
 class Usage(Protocol):
     """What an answer says of its tokens; `streamed`: what of its output passed by, of each token or more."""
 
@@ -77,7 +81,7 @@ class Door:
         """Heed an event of the run."""
         if type(event) is PrefixMatched:
             self._matched(event)
-        if isinstance(event, PolicySwitched | TunableChanged):
+        if type(event) in DECIDES_ANEW:
             self._waiting.tell_apart()
         if self._host.follow(event):
             self._waiting.reconsider_soon()
