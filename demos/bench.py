@@ -14,9 +14,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from radixdeck.daemon.loop import run
-
 from .arms import Arms, Case, measure_both
+from .bench_end import to_the_end
 from .bench_record import write
 from .live import EXPECTED
 from .named import NAMED
@@ -147,21 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings, out = parse(arguments)
     progress = Progress()
     bench = Bench(settings, progress)
-    stopped = False
-    try:
-        run(bench.run())
-    except EXPECTED as error:
-        progress.say(f"bench: {error}")
-        return 2
-    except KeyboardInterrupt:
-        stopped = True
-    told = bench.told()
-    if not any(comparison.repetitions for comparison in told):
-        progress.say("bench: nothing was measured, nothing recorded")
-        return 130 if stopped else 2
-    progress.say(f"record: {write(settings.arms, settings.seeds, told, out, quick=settings.quick)}")
-    print(text(told))
-    return 130 if stopped else 0 if passed(told) else 1
+
+    def conclude() -> bool:
+        told = bench.told()
+        progress.say(f"record: {write(settings.arms, settings.seeds, told, out, quick=settings.quick)}")
+        print(text(told))
+        return passed(told)
+
+    return to_the_end(bench.run(), lambda: any(one.repetitions for one in bench.told()), conclude, progress)
 
 
 if __name__ == "__main__":

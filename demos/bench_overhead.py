@@ -75,17 +75,17 @@ class Bench:
 
     async def run(self) -> Overhead:
         """Boot, measure, stop. Raises LiveError, DriveError or EngineNotReady in words."""
-        for number in range(1, self._settings.boots):
-            self._progress.say(f"engines, set {number} of {self._settings.boots}")
-            async with self._live() as live:
+        sets = self._settings.boots
+        for number in range(1, sets):
+            async with self._live(number) as live:
                 await self._boot(live)
-        self._progress.say(f"engines, set {self._settings.boots} of {self._settings.boots}")
-        async with self._live() as live:
+        async with self._live(sets) as live:
             await self._boot(live)
             return await self._last(live)
 
     @asynccontextmanager
-    async def _live(self) -> AsyncGenerator[Live]:
+    async def _live(self, number: int) -> AsyncGenerator[Live]:
+        self._progress.say(f"engines, set {number} of {self._settings.boots}")
         with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
             (Path(folder) / "models").symlink_to(home_of(self._settings.home).models)
             engine = self._settings.engine("radixdeck")

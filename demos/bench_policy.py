@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-from radixdeck.daemon.loop import run
-
+from .bench_end import to_the_end
 from .live import EXPECTED
 from .policy_case import PolicyCase
 from .policy_cases import CASES
@@ -150,22 +149,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings, cases, out = parse(arguments)
     progress = Progress()
     bench = Bench(settings, cases, progress)
-    stopped = False
-    try:
-        run(bench.run())
-    except EXPECTED as error:
-        progress.say(f"bench: {error}")
-        return 2
-    except KeyboardInterrupt:
-        stopped = True
-    told = bench.told()
-    if not any(one.pairs for one in told):
-        progress.say("bench: nothing was measured, nothing recorded")
-        return 130 if stopped else 2
-    shown = {"seeds": list(settings.seeds), "model": Path(settings.model).name}
-    progress.say(f"record: {write(settings.policy, shown, cases, told, out)}")
-    print(text(told))
-    return 130 if stopped else 0 if passed(told) else 1
+
+    def conclude() -> bool:
+        told, shown = bench.told(), {"seeds": list(settings.seeds), "model": Path(settings.model).name}
+        progress.say(f"record: {write(settings.policy, shown, cases, told, out)}")
+        print(text(told))
+        return passed(told)
+
+    return to_the_end(bench.run(), lambda: any(one.pairs for one in bench.told()), conclude, progress)
 
 
 if __name__ == "__main__":

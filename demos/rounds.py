@@ -20,13 +20,14 @@ from .measure import Summary, summarise
 from .probe import Probe, probe_apart
 from .progress import Counting, Progress
 from .stock import flush
-from .versus import SIDES, Side
 from .workloads import REPORT_SEEDS, Turn, WorkloadSpec, generate
 
 Leg = Literal["cached", "fresh"]
 """Blocks of many requests at a time. `cached`: every prompt is cached, so the daemon weighs most; `fresh`: no two share
 a prefix, so that every prompt is computed whole."""
 LEGS: tuple[Leg, ...] = get_args(Leg)
+Side = Literal["sglang", "other"]
+SIDES: tuple[Side, ...] = get_args(Side)
 HIT_TOLERANCE_POINTS = 0.5
 
 
@@ -137,7 +138,7 @@ class _Sides:
     """SGLang at one URL and the other side at another; which goes first alternates from pair to pair."""
 
     def __init__(self, sglang: str, other: str, amount: Amount, progress: Progress) -> None:
-        self._roots: dict[Side, str] = {"sglang": sglang, "radixdeck": other}
+        self._roots: dict[Side, str] = {"sglang": sglang, "other": other}
         self._amount, self._progress = amount, progress
         self._order: tuple[Side, ...] = SIDES
 
@@ -154,7 +155,7 @@ class _Sides:
     async def pair(self, leg: Leg, turns: list[Turn]) -> Pair:
         drives = {side: summarise(await self._block(side, leg, turns)) for side in self._order}
         self._order = (self._order[1], self._order[0])
-        return Pair(sglang=drives["sglang"], other=drives["radixdeck"])
+        return Pair(sglang=drives["sglang"], other=drives["other"])
 
     async def flush(self) -> None:
         for root in self._roots.values():
