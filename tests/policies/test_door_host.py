@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from installed import install
 
-from radixdeck.policies import registry
 from radixdeck.policies.door_host import LONGEST_HOLD_S, DoorHost
 from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, Left, RulesError, Verdict
 from radixdeck.policies.events import (
@@ -73,9 +73,8 @@ def host(**says: Verdict) -> DoorHost:
 
 
 @pytest.fixture
-def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("theirs", f"{__name__}:Theirs", registry.GROUP)
-    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, theirs=f"{__name__}:Theirs")
 
 
 @pytest.mark.parametrize(
@@ -193,10 +192,12 @@ class Onlooker(BaseDoorkeeper, BasePolicy):
     """Remembers what it observes, and falls over a session called 'bad'."""
 
     name = "onlooker"
+    made: ClassVar[list[Onlooker]] = []
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[object] = []
+        self.made.append(self)
 
     def observe(self, event: object) -> None:
         self.seen.append(event)
@@ -204,9 +205,12 @@ class Onlooker(BaseDoorkeeper, BasePolicy):
             raise ValueError("bad session")
 
 
-def test_doorkeepers_are_shown_the_engine_and_the_ends_of_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Onlooker] = []
-    monkeypatch.setattr("radixdeck.policies.door_host.create", lambda _: made.append(Onlooker()) or made[-1])
+def test_doorkeepers_are_shown_the_engine_and_the_ends_of_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, onlooker=f"{__name__}:Onlooker")
+    made = Onlooker.made
+    made.clear()
     failed: list[PolicyFailed] = []
     host = DoorHost(["onlooker"], failed=failed.append)
     engine = EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
+from installed import install
 
 from radixdeck.policies import registry
 from radixdeck.policies.primitives import Policy
@@ -31,17 +32,15 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     ("target", "word"),
     [("no_such_module:X", "no_such_module"), ("builtins:dict", "contract"), ("math:nothing", "nothing")],
 )
-def test_a_broken_third_party_policy_is_named(monkeypatch: pytest.MonkeyPatch, target: str, word: str):
-    point = EntryPoint("theirs", target, registry.GROUP)
-    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+def test_a_broken_third_party_policy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, word: str):
+    install(tmp_path, monkeypatch, theirs=target)
     assert "theirs" in registry.names()
     with pytest.raises(registry.PolicyError, match=rf"theirs.*{word}"):
         registry.create("theirs")
 
 
-def test_a_third_party_policy_must_answer_to_its_name(monkeypatch: pytest.MonkeyPatch):
-    point = EntryPoint("theirs", "radixdeck.policies.lru:Lru", registry.GROUP)
-    monkeypatch.setattr(registry, "_installed", lambda: {"theirs": point})
+def test_a_third_party_policy_must_answer_to_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install(tmp_path, monkeypatch, theirs="radixdeck.policies.lru:Lru")
     with pytest.raises(registry.PolicyError, match="calls itself 'lru'"):
         registry.create("theirs")
 
