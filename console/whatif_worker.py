@@ -12,7 +12,6 @@ from textual.worker import Worker, WorkerError
 from .fleet_state import NodeState
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
-from .words import command_line
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -87,6 +86,6 @@ def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, 
     if path is None:
         return None, "this run is not recorded: there is nothing to run again"
     if not path.is_file():
-        there = f"ssh -t MACHINE {command_line('console')} --node {entry.node}"
+        there = f"ssh -t MACHINE radixdeck console --node {entry.node}"  # where ours lies here says nothing there
         return None, f"the recording is on another machine: {path}; run the console there ({there}) or copy it here"
     return path, ""
