@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -52,9 +53,9 @@ def survival(run: RunState, now_ns: int) -> dict[str, float]:
     """
     rows = {agent: _shares(row) for agent, row in run.transitions.items()}
     absent = dict.fromkeys(run.agents, 1.0)
-    for current in _live_agents(run, now_ns):
+    for current, sessions in Counter(_live_agents(run, now_ns)).items():
         for agent in run.agents:
-            absent[agent] *= 1.0 - _within(rows, current, agent, SURVIVAL_STEPS)
+            absent[agent] *= (1.0 - _within(rows, current, agent, SURVIVAL_STEPS)) ** sessions
     return {agent: 1.0 - chance for agent, chance in absent.items()}
 
 

@@ -20,7 +20,7 @@ from ..rates import median, survival
 from ..theme import NO_AGENTS, AgentMark
 from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import plain, ratio, seconds, short
 from .agent import AgentScreen
 from .base import ActingScreen
@@ -179,7 +179,7 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
             self._show_words(self.entry)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        self.deck.push_screen(AgentScreen(str(event.row_key.value)))
+        self.deck.push_screen(AgentScreen(selected_key(event)))
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a header sorts by that column, where it can."""

@@ -80,7 +80,7 @@ class DeckScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (30, "-middle"), (45, "-tall")]
 
-    _composed = False
+    _composed = _was_live = False
 
     @property
     def shown_mode(self) -> str:
@@ -122,9 +122,14 @@ class DeckScreen(Screen[None]):
             self.draw_state(tables=tables)
 
     def draw_state(self, *, tables: bool) -> None:
-        """What every screen shows, then its own part."""
+        """What every screen shows, then its own part. Numbers that change faster than twice a second are not read; and
+        above a part that is drawn they would make a frame of everything between."""
         deck = self.deck
-        self.query_one(StatusLine).show(deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only)
+        if tables or self._live() != self._was_live or deck.replay is not None:
+            self.query_one(StatusLine).show(
+                deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only
+            )
+            self._was_live = self._live()
         self.set_class(not self._live(), "-lost")
         if self.entry is not None:
             self.show_state(self.entry, tables=tables)

@@ -25,7 +25,7 @@ from ..trends import Trouble, recent_blame, trouble, trouble_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
 from ..widgets.status_line import ENGINE_WORDS, policy_words
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import clip, command_line, count, plain, ratio, seconds, short, spark, time_of_day, tokens
 from .filtering import FilteringScreen, filter_key
 from .sorting import SortingScreen, sort_keys
@@ -205,7 +205,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
             self._show_latest(entry)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        self.deck.open_daemon(str(event.row_key.value))
+        self.deck.open_daemon(selected_key(event))
 
     def _show_verdict(self, entry: NodeState) -> None:
         """Who is worse off than usual, if anybody is, and where to read on."""

@@ -22,7 +22,7 @@ from ..fleet_state import NodeState
 from ..theme import AgentMark
 from ..trends import recent_blame, trouble, trouble_words
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import brief_id, plain, seconds, short, time_of_day, tokens
 from .agent import AgentScreen
 from .base import ActingScreen
@@ -165,7 +165,7 @@ class HarmScreen(ActingScreen):
         pair = self._pair()
         if pair is None or self.entry is None:
             return
-        chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == str(event.row_key.value)]
+        chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == selected_key(event)]
         hurt = chosen[-1] if chosen else telling(pair)
         self.deck.push_screen(ChainScreen(self.mode, chain(hurt, self.entry.run, self.entry.log), hurt.agent))
 

@@ -23,7 +23,7 @@ from ..rulings import door_words
 from ..sentences import holder
 from ..slider import stepped
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
 from ..words import parts, short
 from .base import DeckScreen
@@ -118,7 +118,7 @@ class PoliciesScreen(DeckScreen):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         if self.entry is None:
             return
-        key, table = str(event.row_key.value), policy_table(self.entry)
+        key, table = selected_key(event), policy_table(self.entry)
         if self.query_one("#policies").has_focus:
             self._toggle([policy for policy in table.policies if policy.name == key])
         else:

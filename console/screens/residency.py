@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -25,6 +25,7 @@ from ..victim_order import Queue, turn_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
+from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
 from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
@@ -129,7 +130,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="residency"):
-            with Vertical(id="map-side"):
+            with Frame(id="map-side"):
                 yield MapView(id="map")
                 yield Static(id="tree-head", markup=False)
                 yield TreeView(id="tree")

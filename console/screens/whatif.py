@@ -18,7 +18,7 @@ from ..whatif_case import AS_MODELLED, AS_RECORDED, MODELLED, Case
 from ..whatif_runs import WhatIfs
 from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import bar, clip, ratio, seconds, short, spark, tokens
 from .base import DeckScreen
 
@@ -99,7 +99,7 @@ class WhatIfScreen(DeckScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         if self.entry is not None:
-            chosen = [case for case in self._cases(self.entry) if key_of_row(case) == event.row_key.value]
+            chosen = [case for case in self._cases(self.entry) if key_of_row(case) == selected_key(event)]
             self._run(self.entry, chosen)
 
     def on_data_table_row_highlighted(self) -> None:

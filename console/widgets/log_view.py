@@ -16,6 +16,7 @@ from textual.strip import Strip
 
 from ..event_log import ROUTINE, LogLine
 from ..words import clip, time_of_day
+from .same_title import SameTitle
 
 SIGNS: dict[str, tuple[str, str]] = {
     "node_evicted": ("-", "#e8684a"),
@@ -38,7 +39,7 @@ FAINT = "#7d8894"
 CURSOR_GROUND = Color.parse("#35506b")
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(SameTitle, ScrollView, can_focus=True):
     """One line per event. Following is left by moving up or by pausing, and taken up again at the end."""
 
     BINDINGS = [

@@ -85,6 +85,7 @@ class MapView(Widget, can_focus=True):
         self._looks: dict[int, Look] = {}
         self._styles: dict[tuple[str, str, bool], Style] = {}
         self._segments: dict[tuple[Look, int], Segment] = {}
+        self._rows: dict[int, Strip] = {}
         self.node = NO_NODE
 
     @property
@@ -108,8 +109,12 @@ class MapView(Widget, can_focus=True):
         """The rows that a node is in."""
         span, width = self._map.span_of(node), self.size.width
         if span is not None and width and node >= 0:
-            top = span.first // width
-            self.refresh(Region(0, top, width, (span.end - 1) // width - top + 1))
+            self._draw_rows(span.first // width, (span.end - 1) // width + 1)
+
+    def _draw_rows(self, top: int, end: int) -> None:
+        for y in range(top, end):
+            self._rows.pop(y, None)
+        self.refresh(Region(0, top, self.size.width, end - top))
 
     def action_beside(self, places: int) -> None:
         self.select(self._map.beside(self.node, places))
@@ -128,6 +133,7 @@ class MapView(Widget, can_focus=True):
             self.action_beside(rows)
 
     def on_resize(self, event: events.Resize) -> None:
+        self._rows.clear()
         self._lay_out()
 
     def on_click(self, event: events.Click) -> None:
@@ -136,6 +142,15 @@ class MapView(Widget, can_focus=True):
             found = self._map.at(place.y * self.size.width + place.x)
             if found.node >= 0:
                 self.select(found.node)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows of the map. Without border and padding it goes past Textual's general way, which makes each of some
+        thousand segments twice more, unless it is dimmed; the app's filters (NO_COLOR) are in the styles already."""
+        if self.opacity < 1:
+            return super().render_lines(crop)
+        rows = [self._rows.get(y) or self._rows.setdefault(y, self.render_line(y)) for y in crop.line_range]
+        left, right = crop.column_span
+        return rows if (left, right) == (0, self.size.width) else [row.crop(left, right) for row in rows]
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -177,7 +192,10 @@ class MapView(Widget, can_focus=True):
     def _style(self, colour: str, ground: str, bold: bool) -> Style:
         key = (colour, ground, bold)
         if key not in self._styles:
-            self._styles[key] = Style(color=colour, bgcolor=ground, bold=bold)
+            segments = [Segment(" ", Style(color=colour, bgcolor=ground, bold=bold))]
+            for kind in self.get_line_filters():
+                segments = kind.apply(segments, self.background_colors[1])
+            self._styles[key] = segments[0].style or Style.null()
         return self._styles[key]
 
     def _lay_out(self) -> None:
@@ -193,8 +211,7 @@ class MapView(Widget, can_focus=True):
             self.select(self._map.beside(NO_NODE, 0))
         first = _first_difference(old, self._map.spans, old_looks, self._looks)
         if first is not None:
-            top = min(first // width, height - 1)
-            self.refresh(Region(0, top, width, height - top))
+            self._draw_rows(min(first // width, height - 1), height)
 
     def _looked(self) -> dict[int, Look]:
         """How every span is drawn, worked out once per kind of node and for either shade of neighbours."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from textual.visual import VisualType
 from textual.widgets import Static
 
+from .same_title import SameTitle
 
-class Panel(Static):
+
+class Panel(SameTitle, Static):
     """Same content, same look; an update that leaves its height as it is redraws this panel alone. `shrinks`: False
     keeps the height that it once had, for one that follows a cursor over things of more and of less to say."""
 

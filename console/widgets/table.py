@@ -9,6 +9,8 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.widgets import DataTable
 
+from .same_title import SameTitle
+
 Cell = str | Text
 Rows = Sequence[tuple[str, Sequence[Cell]]]
 
@@ -22,8 +24,12 @@ class Column(NamedTuple):
     least: int = 0
 
 
-class SyncTable(DataTable[Text]):
-    """Row keys are the caller's; the cursor stays on its row when rows move."""
+class SyncTable(SameTitle, DataTable[Text]):
+    """Keys are the caller's; the cursor stays on its key when rows move.
+
+    Underneath, a row is a place: to draw rows in another order is to change cells. Where they are taken out and put in,
+    Textual lays out the whole screen anew, which costs more than all drawing.
+    """
 
     BINDINGS = [
         Binding("j", "cursor_down", show=False),
@@ -42,17 +48,26 @@ class SyncTable(DataTable[Text]):
     @property
     def selected(self) -> str:
         """Key of the row under the cursor, '' if there is none."""
-        keys = [key for key, _ in self._rows]
-        return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else ""
+        return self.key_at(self.cursor_row)
+
+    def key_at(self, row: int) -> str:
+        """Key of the row at a place, '' if there is none."""
+        return self._rows[row][0] if 0 <= row < len(self._rows) else ""
 
     def sync(self, rows: Rows) -> None:
         """Show these rows in this order."""
+        kept, row, old = self.selected, self.cursor_row, self._rows
+        self._rows = rows
         if not self._laid_out:
-            self._rows = rows
-        elif [key for key, _ in rows] == [key for key, _ in self._rows]:
-            self._update_cells(rows)
-        else:
-            self._replace(rows)
+            return
+        for place in range(len(old), len(rows)):
+            self.add_row(*self._texts(rows[place][1]), key=str(place))
+        for place in range(len(rows), len(old)):
+            self.remove_row(str(place))
+        self._update_cells(old, rows)
+        keys = [key for key, _ in rows]
+        if keys:
+            self.move_cursor(row=keys.index(kept) if kept in keys else min(row, len(keys) - 1), animate=False)
 
     def content(self) -> tuple[list[str], list[list[str]]]:
         """Every column's title, the hidden ones too, and every row, as plain text."""
@@ -69,7 +84,7 @@ class SyncTable(DataTable[Text]):
             self._lay_out(width)
 
     def _lay_out(self, width: int) -> None:
-        self._laid_out = width
+        self._laid_out, cursor = width, self.cursor_row
         self._shown = tuple(place for place, column in enumerate(self._declared) if column.least <= width)
         shown = [self._declared[place] for place in self._shown]
         left = width - sum(column.width + 2 for column in shown)
@@ -77,29 +92,28 @@ class SyncTable(DataTable[Text]):
         for place, column in zip(self._shown, shown, strict=True):
             title = Text(column.title, justify="right" if column.right else "left")
             self.add_column(title, key=str(place), width=column.width or max(8, left))
-        rows, self._rows = self._rows, ()
-        self._replace(rows)
+        for row, (_, cells) in enumerate(self._rows):
+            self.add_row(*self._texts(cells), key=str(row))
+        self.move_cursor(row=min(cursor, len(self._rows) - 1), animate=False)
 
-    def _replace(self, rows: Rows) -> None:
-        kept = self.selected
-        row = self.cursor_row
-        self.clear()
-        for key, cells in rows:
-            self.add_row(*(self._text(place, cells[place]) for place in self._shown), key=key)
-        self._rows = rows
-        keys = [key for key, _ in rows]
-        if keys:
-            self.move_cursor(row=keys.index(kept) if kept in keys else min(row, len(keys) - 1), animate=False)
-
-    def _update_cells(self, rows: Rows) -> None:
-        for (key, old), (_, new) in zip(self._rows, rows, strict=True):
+    def _update_cells(self, old: Rows, new: Rows) -> None:
+        """Change what differs in the rows that both have."""
+        for row, ((_, before), (_, now)) in enumerate(zip(old, new, strict=False)):
             for place in self._shown:
-                if old[place] != new[place]:
-                    self.update_cell(key, str(place), self._text(place, new[place]))
-        self._rows = rows
+                if before[place] != now[place]:
+                    self.update_cell(str(row), str(place), self._text(place, now[place]))
+
+    def _texts(self, cells: Sequence[Cell]) -> list[Text]:
+        return [self._text(place, cells[place]) for place in self._shown]
 
     def _text(self, place: int, cell: Cell) -> Text:
         text = cell.copy() if isinstance(cell, Text) else Text(cell)
         text.no_wrap, text.overflow = True, "ellipsis"
         text.justify = "right" if self._declared[place].right else "left"
         return text
+
+
+def selected_key(event: DataTable.RowSelected) -> str:
+    """Key of the row that was selected."""
+    table = event.data_table
+    return table.key_at(event.cursor_row) if isinstance(table, SyncTable) else ""
