@@ -120,7 +120,7 @@ FAIRNESS = (
         requests=120,
         sessions=POLITE + GREEDY_SESSIONS,
         kv_tokens=32_768,
-        tunables={"places": 2.0},
+        tunables={"ahead": 2.0},
         measures=(POLITE_P50, POLITE_P95, GREEDY_P50, GREEDY_SHARE, REQUESTS_PER_S),
         floors=(Floor(measure=POLITE_P95.name, most=-50.0), Floor(measure=REQUESTS_PER_S.name, least=-5.0)),
         holds=True,

@@ -92,10 +92,9 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
     # ---- the door ----------------------------------------------------------------------------------------------------
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
-        line, ahead = self._line, int(self.tunables["ahead"])
-        if len(line) >= ahead:
-            why = f"the engine has yet to begin {ahead} requests; users of what is cached go first"
-            return Verdict(kind="hold", why=why, everybody=True)
+        line = self._line
+        if held := line.full(int(self.tunables["ahead"]), "users of what is cached go first"):
+            return held
         anchor = self._anchors.get(asked.agent)
         leader = anchor.leader if anchor is not None else ""
         if not leader and line.waiting < 2:
@@ -150,6 +149,7 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
     # ---- the cache ---------------------------------------------------------------------------------------------------
 
     def observe(self, event: EngineEvent) -> None:
+        self._line.observe(event)
         match event:
             case PrefixMatched():
                 self._matched(event)
@@ -164,8 +164,6 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
                     self._anchor(agent).cached = False
             case EngineStarted():
                 self._forget()
-            case EventsDropped():
-                self._line.words_lost()
             case _:
                 pass
 

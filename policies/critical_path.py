@@ -73,10 +73,9 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
         self._usual = 0.0
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
-        line, ahead = self._line, int(self.tunables["ahead"])
-        if len(line) >= ahead:
-            why = f"the engine has yet to begin {ahead} requests; the session that was served least goes first"
-            return Verdict(kind="hold", why=why, everybody=True)
+        line = self._line
+        if held := line.full(int(self.tunables["ahead"]), "the session that was served least goes first"):
+            return held
         level, priority, aged = self._standing(asked, now_s)
         if line.waiting < 2:
             return ALONE[priority]
@@ -104,8 +103,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
                 pass
 
     def observe(self, event: EngineEvent) -> None:
-        if isinstance(event, EventsDropped):
-            self._line.words_lost()
+        self._line.observe(event)
 
     def _standing(self, asked: Asked, now_s: float) -> tuple[int, int, bool]:
         """The level of a request's session, its priority for SGLang, and whether it has waited for too long."""

@@ -1,12 +1,13 @@
 """Fair shares of the engine: of those who wait, who was served least goes first (VTC, OSDI'24, with prefix credit).
 
-Every tenant, and every agent within it, has a counter of weighted tokens served. Only so many requests are in flight at
-once; when more want in, the next is of the tenant with the lowest counter, and there of the agent with the lowest. A
+Every tenant, and every agent within it, has a counter of weighted tokens served. When more want in than the engine has
+begun, or than may be in flight at once, the next is of the tenant with the lowest counter, and there of the agent with
+the lowest. The engine never runs short of work for it: `ahead` requests always wait in its own queue. A
 counter that was idle is lifted to the lowest of those at work, so that nobody saves up while away. Tokens served from
 the cache cost a tenth of computed ones: an agent does not pay for an anchor that was there already. (DLPM gives this
 credit too; that it also prefers the longest match is left to `batch_shaping`.)
 
-While no more than `places` are in flight it says nothing. Output counts when it is over, so of two agents that never
+Output counts when it is over, so of two agents that never
 stop asking, neither gets ahead by more than twice what `places` of the heaviest requests weigh, and a `quantum`: who is
 within the same one counts as served alike, and other policies order those (batch_shaping by what is cached, as DLPM).
 
@@ -27,9 +28,11 @@ import msgspec
 from .bounded import Bounded
 from .counters import Counters
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
+from .events import EngineEvent, EventsDropped
 from .parameters import Tunable
 from .primitives import BasePolicy
 from .rules_text import read_toml, wrong
+from .unbegun import Unbegun
 
 MAX_CHARGES = 8_192
 MAX_TENANTS = 1_024
@@ -46,8 +49,9 @@ class Fairness(BaseDoorkeeper, BasePolicy):
     """Holds what exceeds the places in flight, and lets in who was served least."""
 
     name: ClassVar[str] = "fairness"
-    doc: ClassVar[str] = "When more want in than there are places, who was served least goes first."
+    doc: ClassVar[str] = "When more want in than the engine begins, who was served least goes first."
     declares: ClassVar[tuple[Tunable, ...]] = (
+        Tunable("ahead", 4.0, 1.0, 4096.0, "requests", "Let in and not begun by the engine before anybody waits"),
         Tunable("places", 64.0, 1.0, 4096.0, "requests", "Requests in flight before anybody waits at the door"),
         Tunable("output_weight", 2.0, 0.0, 100.0, "", "Cost of a written token; one of a prompt costs 1"),
         Tunable("cached_weight", 0.1, 0.0, 1.0, "", "Cost of a token of a prompt that was in the cache"),
@@ -55,8 +59,11 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
 
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped,)
+
     def __init__(self) -> None:
         super().__init__()
+        self._line = Unbegun()
         self.tenants = Counters()
         self.agents: Bounded[str, Counters] = Bounded(MAX_TENANTS)
         self.weights: dict[str, dict[str, float]] = {}
@@ -69,6 +76,8 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         self.weights = _read_weights(rules)
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
+        if held := self._line.full(int(self.tunables["ahead"]), "who was served least goes first"):
+            return held
         places = int(self.tunables["places"])
         if len(self._inside) >= places:
             why = f"{places} requests are in flight; who was served least goes first"
@@ -79,6 +88,7 @@ class Fairness(BaseDoorkeeper, BasePolicy):
 
     def notice(self, fact: DoorFact) -> None:
         asked = fact.asked
+        self._line.notice(fact)
         match fact:
             case Came():
                 self._known.add(asked.rid)
@@ -94,6 +104,9 @@ class Fairness(BaseDoorkeeper, BasePolicy):
                 self._left(fact)
             case _:
                 pass
+
+    def observe(self, event: EngineEvent) -> None:
+        self._line.observe(event)
 
     def _left(self, fact: Left) -> None:
         asked = fact.asked

@@ -6,7 +6,8 @@ engine runs at once, so keeping it short costs no throughput.
 
 from __future__ import annotations
 
-from .doorkeeping import Came, DoorFact, Entered, Left, Matched
+from .doorkeeping import Came, DoorFact, Entered, Left, Matched, Verdict
+from .events import EngineEvent, EventsDropped
 
 ENOUGH = 16
 """Requests served one after the other without a word of the engine before it is taken for one that says nothing. One
@@ -44,9 +45,16 @@ class Unbegun:
         """The one that was let in longest ago, and when."""
         return next(iter(self._since_s.items()), None) if len(self) else None
 
-    def words_lost(self) -> None:
-        """The engine said something that nobody heard: any of them may have begun."""
-        self._since_s.clear()
+    def full(self, ahead: int, order: str) -> Verdict | None:
+        """What holds everybody while `ahead` of them are not begun; `order` says who goes next."""
+        if len(self) < ahead:
+            return None
+        return Verdict(kind="hold", why=f"the engine has yet to begin {ahead} requests; {order}", everybody=True)
+
+    def observe(self, event: EngineEvent) -> None:
+        """Where the engine said something that nobody heard, any of them may have begun."""
+        if isinstance(event, EventsDropped):
+            self._since_s.clear()
 
     def notice(self, fact: DoorFact) -> None:
         """Follow a fact of the door."""

@@ -11,6 +11,7 @@ import pytest
 
 from radixdeck.policies.counters import Counters
 from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Left, Matched, Ruled, RulesError
+from radixdeck.policies.events import EventsDropped
 from radixdeck.policies.fairness import Fairness
 
 PLACES = 4
@@ -140,6 +141,22 @@ def test_it_keeps_the_contract_and_holds_only_beyond_its_places() -> None:
     full(policy, asked("r2", "a"))
     verdict = policy.admit(asked("r3", "b"), 0.0)
     assert (verdict.kind, verdict.why) == ("hold", "2 requests are in flight; who was served least goes first")
+
+
+def test_whoever_runs_counts_not_but_who_the_engine_has_yet_to_begin() -> None:
+    policy = Fairness()
+    policy.tunables.set("ahead", 2)
+    running = [asked(f"r{n}", "greedy") for n in range(12)]
+    full(policy, *running)
+    for one in running:
+        policy.notice(Matched(t_s=1.0, asked=one, prompt_tokens=100, cached_tokens=0))
+    assert policy.admit(asked("m", "modest"), 1.0).kind == "pass"
+    full(policy, asked("w1", "greedy"), asked("w2", "greedy"))
+    verdict = policy.admit(asked("m", "modest"), 1.0)
+    assert (verdict.kind, verdict.everybody) == ("hold", True)
+    assert verdict.why == "the engine has yet to begin 2 requests; who was served least goes first"
+    policy.observe(EventsDropped(t_ns=0, count=1))
+    assert policy.admit(asked("m", "modest"), 1.0).kind == "pass"
 
 
 def test_a_flood_goes_before_a_newcomer_once_at_most() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
+from radixdeck.policies.events import EventsDropped
 from radixdeck.policies.unbegun import ENOUGH, Unbegun
 
 
@@ -62,7 +63,7 @@ def test_what_was_lost_may_have_begun() -> None:
     line = Unbegun()
     begin(line, enter(line, "heard"))
     inside = [enter(line, f"r{n}") for n in range(2 * ENOUGH)]
-    line.words_lost()
+    line.observe(EventsDropped(t_ns=0, count=3))
     assert len(line) == 0
     for asked in inside:
         leave(line, asked)
