@@ -53,9 +53,11 @@ def survival(run: RunState, now_ns: int) -> dict[str, float]:
     """
     rows = {agent: _shares(row) for agent, row in run.transitions.items()}
     absent = dict.fromkeys(run.agents, 1.0)
-    for current, sessions in Counter(_live_agents(run, now_ns)).items():
-        for agent in run.agents:
-            absent[agent] *= (1.0 - _within(rows, current, agent, SURVIVAL_STEPS)) ** sessions
+    live = Counter(_live_agents(run, now_ns))
+    for agent in run.agents:
+        chances = _within(rows, agent, SURVIVAL_STEPS)
+        for current, sessions in live.items():
+            absent[agent] *= (1.0 - chances.get(current, 0.0)) ** sessions
     return {agent: 1.0 - chance for agent, chance in absent.items()}
 
 
@@ -82,14 +84,12 @@ def _shares(row: dict[str, int]) -> dict[str, float]:
     return {agent: number / total for agent, number in row.items()} if total else {}
 
 
-def _within(rows: dict[str, dict[str, float]], current: str, wanted: str, steps: int) -> float:
-    """Probability that a chain that is at `current` visits `wanted` within `steps` steps."""
-    here, arrived = {current: 1.0}, 0.0
+def _within(rows: dict[str, dict[str, float]], wanted: str, steps: int) -> dict[str, float]:
+    """Probability that a chain visits `wanted` within `steps` steps, by where it is now."""
+    chances: dict[str, float] = {}
     for _ in range(steps):
-        ahead: dict[str, float] = {}
-        for agent, chance in here.items():
-            for following, share in rows.get(agent, {}).items():
-                ahead[following] = ahead.get(following, 0.0) + chance * share
-        arrived += ahead.pop(wanted, 0.0)
-        here = ahead
-    return min(1.0, arrived)
+        chances = {
+            agent: min(1.0, sum(p * (1.0 if to == wanted else chances.get(to, 0.0)) for to, p in row.items()))
+            for agent, row in rows.items()
+        }
+    return chances

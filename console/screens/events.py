@@ -15,7 +15,7 @@ from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.filter_bar import FilterBar
 from ..widgets.log_view import LogView
-from ..widgets.panel import Panel
+from ..widgets.panel import CursorPanel
 from ..words import plain
 from .chain import ChainScreen
 from .filtering import FilteringScreen, filter_key
@@ -52,7 +52,7 @@ class EventsScreen(FilteringScreen):
 
     def body(self) -> Iterable[Widget]:
         yield LogView(id="log")
-        yield Panel(id="event-fields", markup=False)
+        yield CursorPanel(id="event-fields", markup=False)
         yield FilterBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -37,6 +38,12 @@ OTHER_SIGN = (" ", "#9aa5b1")
 PLAIN = "#d8dee6"
 FAINT = "#7d8894"
 CURSOR_GROUND = Color.parse("#35506b")
+FOUND_GROUND = Color.parse("#f0c94c")
+
+
+@lru_cache(maxsize=256)
+def _inked(colour: str, ground: Color | None, *, bold: bool = False) -> Style:
+    return Style(color=colour or None, bgcolor=ground, bold=bold or None)
 
 
 class LogView(SameTitle, ScrollView, can_focus=True):
@@ -63,6 +70,7 @@ class LogView(SameTitle, ScrollView, can_focus=True):
         self._lines: list[LogLine] = []
         self._found: list[int] = []
         self._query = ""
+        self._style, self._width = Style.null(), 0
         self.cursor = 0
         self.following = True
 
@@ -113,29 +121,33 @@ class LogView(SameTitle, ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         self._go(event.y + self.scroll_offset.y)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # What Textual works out anew whenever it is asked, once for all lines.
+        self._style, self._width = self.rich_style, self.scrollable_content_region.width
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        number = y + self.scroll_offset.y
-        width = self.scrollable_content_region.width
+        number, width = y + self.scroll_offset.y, self._width
         if number >= len(self._lines):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._style)
         line = self._lines[number]
-        ground = CURSOR_GROUND if number == self.cursor and self.has_focus else self.rich_style.bgcolor
+        ground = CURSOR_GROUND if number == self.cursor and self.has_focus else self._style.bgcolor
         sign, colour = SIGNS.get(line.kind, OTHER_SIGN)
         segments = [
-            Segment(f"{time_of_day(line.t_ns)} ", Style(color=FAINT, bgcolor=ground)),
-            Segment(f"{sign} ", Style(color=colour, bgcolor=ground, bold=True)),
+            Segment(f"{time_of_day(line.t_ns)} ", _inked(FAINT, ground)),
+            Segment(f"{sign} ", _inked(colour, ground, bold=True)),
             *self._words(clip(line.text, max(10, width - 13)), line.kind, ground),
         ]
-        return Strip(segments).adjust_cell_length(width, Style(bgcolor=ground))
+        return Strip(segments).adjust_cell_length(width, _inked("", ground))
 
     def _words(self, text: str, kind: str, ground: Color | None) -> list[Segment]:
         """The sentence, with the query in it marked."""
-        plain = Style(color=FAINT if kind in ROUTINE else PLAIN, bgcolor=ground)
+        plain = _inked(FAINT if kind in ROUTINE else PLAIN, ground)
         place = text.lower().find(self._query) if self._query else -1
         if place < 0:
             return [Segment(text, plain)]
         end = place + len(self._query)
-        found = Style(color="#10141a", bgcolor="#f0c94c", bold=True)
+        found = _inked("#10141a", FOUND_GROUND, bold=True)
         return [Segment(text[:place], plain), Segment(text[place:end], found), Segment(text[end:], plain)]
 
     def _go(self, number: int) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.widgets import DataTable
 
+from .plain_cells import PlainCells
 from .same_title import SameTitle
 
 Cell = str | Text
@@ -24,7 +25,7 @@ class Column(NamedTuple):
     least: int = 0
 
 
-class SyncTable(SameTitle, DataTable[Text]):
+class SyncTable(SameTitle, PlainCells):
     """Keys are the caller's; the cursor stays on its key when rows move.
 
     Underneath, a row is a place: to draw rows in another order is to change cells. Where they are taken out and put in,
@@ -39,7 +40,7 @@ class SyncTable(SameTitle, DataTable[Text]):
     ]
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1, header_height=1)
+        super().__init__(id=id)
         self._declared = tuple(columns)
         self._shown: tuple[int, ...] = ()
         self._rows: Rows = ()
