@@ -4,6 +4,9 @@ Textual draws a cell as any rich renderable, and all of them anew when one chang
 table costs whose numbers move. Styles are worked out as DataTable does, and kept.
 """
 
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rich.text import Text
 from textual.binding import Binding
@@ -116,5 +116,5 @@ class SyncTable(SameTitle, PlainCells):
 
 def selected_key(event: DataTable.RowSelected) -> str:
     """Key of the row that was selected."""
-    table = event.data_table
+    table = cast("Any", event).data_table
     return table.key_at(event.cursor_row) if isinstance(table, SyncTable) else ""

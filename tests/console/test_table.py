@@ -95,7 +95,11 @@ async def test_a_title_that_says_the_same_redraws_nothing(monkeypatch: pytest.Mo
         table = page.table
         assert isinstance(table, SameTitle)
         refreshed: list[str] = []
-        monkeypatch.setattr(table, "refresh", lambda *_a, **_k: refreshed.append(str(table.border_title)))
+
+        def refresh(*_regions: object, **_how: object) -> None:
+            refreshed.append(str(table.border_title))
+
+        monkeypatch.setattr(table, "refresh", refresh)
         table.border_title = "one"
         table.border_title = "one"
         table.border_title = "two"
