@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +227,25 @@ async def test_tenants_share_no_cache(rig: Rig, client: openai.AsyncOpenAI) -> N
         cached.append(matched.cached_tokens)
     assert cached[0] == cached[2] == 0
     assert min(cached[1], cached[3]) > 50
+
+
+async def test_how_long_an_answer_takes_tells_a_tenant_nothing_of_anothers_prompts(
+    client: openai.AsyncOpenAI,
+) -> None:
+    """The probe works within a tenant, where what was asked before answers several times as fast; for another tenant's
+    prompt it takes as long as for one that nobody asked."""
+    took_s: dict[str, list[float]] = {"first": [], "guessed": [], "fresh": [], "own": []}
+    for trial in range(5):
+        secret, other = (f"{word} {trial}: " + "what we will do next year. " * 300 for word in ("Plan", "Idea"))
+        asks = ((secret, "keeper"), (secret, "prober"), (other, "prober"), (secret, "keeper"))
+        for which, (prompt, tenant) in zip(took_s, asks, strict=True):
+            asked: Any = {"model": "radixdeck-tiny", "messages": said(prompt, "Go."), "max_tokens": 1}
+            began_s = time.perf_counter()
+            await client.chat.completions.create(**asked, extra_headers={"x-tenant-id": tenant})
+            took_s[which].append(time.perf_counter() - began_s)
+    own, guessed, fresh = (statistics.median(took_s[which]) for which in ("own", "guessed", "fresh"))
+    assert own < 0.6 * fresh, took_s
+    assert guessed > 0.7 * fresh, took_s
 
 
 async def test_an_anchor_is_what_every_prompt_of_the_agent_begins_with(rig: Rig, client: openai.AsyncOpenAI) -> None:
