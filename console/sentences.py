@@ -81,8 +81,8 @@ def _request_hedged(event: e.RequestHedged, run: RunState) -> str:
 
 
 def _replica_checked(event: e.ReplicaChecked, run: RunState) -> str:
-    which = f"engine {event.url}" if event.url else "no second engine"
-    return f"{event.by}: {which} {'can' if event.ok else 'cannot'} be used{_why(event.detail)}"
+    found = f"engine {event.url} {'can' if event.ok else 'cannot'} be used" if event.url else "no second engine"
+    return f"{event.by}: {found}{_why(event.detail)}"
 
 
 def _rules_read(event: e.RulesRead, run: RunState) -> str:

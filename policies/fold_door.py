@@ -79,7 +79,7 @@ def _hedged(state: RunState, event: RequestHedged) -> None:
 
 
 def _replica(state: RunState, event: ReplicaChecked) -> None:
-    what = f"{event.url or 'no second engine'} {'can' if event.ok else 'cannot'} be used"
+    what = f"{event.url} {'can' if event.ok else 'cannot'} be used" if event.url else "no second engine"
     _note(state, event.by, Ruling(t_ns=event.t_ns, agent="", what=what, why=event.detail))
 
 

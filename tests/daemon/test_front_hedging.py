@@ -4,72 +4,15 @@ sees the error of one while the other may still answer."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
-from front_harness import Stack, Upstream, serving, stack
+from hedge_stage import CHAT, HI, LATE_MS, learn_streams, nobody, staged, until
 
-from radixdeck.daemon.clock import now_ns
-from radixdeck.daemon.front_door import Door
-from radixdeck.daemon.front_hedge import MARK
-from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.events import (
-    PolicySwitched,
-    ReplicaChecked,
     RequestArrived,
     RequestFinished,
-    RequestHedged,
-    RequestHeld,
 )
-
-CHAT = "/v1/chat/completions"
-LATE_MS = 60.0
-TUNED = {"least_samples": 5.0, "floor_ms": LATE_MS, "budget": 1.0}
-HI: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
-
-
-class Staged:
-    """A front with two engines. `first`, `second`: what they do; `door`: has hedging on."""
-
-    def __init__(self, s: Stack, second: Upstream, door: Door) -> None:
-        self.s, self.first, self.second, self.door = s, s.upstream, second, door
-
-    async def learn(self, **more: Any) -> None:
-        """Have the policy see what is usual of requests like these."""
-        for _ in range(6):
-            assert (await self.s.post(CHAT, {**HI, **more}))[0] == 200
-        self.first.requests.clear()
-        self.second.requests.clear()
-        self.s.reports.clear()
-
-    async def text(self, **more: Any) -> str:
-        """A stream to its end."""
-        async with self.s.client.post(self.s.url + CHAT, json={**HI, "stream": True, **more}) as answer:
-            assert answer.status == 200
-            return await answer.text()
-
-    async def hedged(self) -> RequestHedged:
-        return (await self.s.until(RequestHedged))[0]
-
-    def asked(self) -> tuple[int, int]:
-        """How often each engine was asked to generate."""
-        return tuple(sum(path == CHAT for path, _, _ in one.requests) for one in (self.first, self.second))  # pyright: ignore[reportReturnType] - of two
-
-
-@asynccontextmanager
-async def staged(
-    *on: str, tunables: dict[str, dict[str, float]] | None = None, **options: Any
-) -> AsyncIterator[Staged]:
-    told = {"hedging": TUNED} | (tunables or {})
-    second = options.pop("other", None) or Upstream()
-    second.words = ["Other", "wise"]
-    async with serving(second):
-        door = Door(DoorHost(["hedging", *on], told), now_ns)
-        async with stack(second, door=door, **options) as s:
-            yield Staged(s, second, door)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -104,14 +47,6 @@ async def test_a_slow_first_engine_is_given_up_for_a_fast_second(stream: bool) -
         assert two.s.front.in_flight == 0
 
 
-async def learn_streams(two: Staged) -> None:
-    for _ in range(6):
-        await two.text()
-    two.first.requests.clear()
-    two.second.requests.clear()
-    two.s.reports.clear()
-
-
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> None:
     async with staged() as two:
@@ -128,43 +63,6 @@ async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> N
         await asyncio.wait_for(two.second.abort_seen.wait(), 10)
         assert two.second.aborted == [fact.rid]
         assert two.first.aborted == []
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - of servers that tell nobody
-            await asyncio.sleep(0.005)
-
-
-async def test_what_is_not_late_is_asked_once() -> None:
-    async with staged() as two:
-        await two.learn()
-        for _ in range(5):
-            assert (await two.s.post(CHAT, HI))[0] == 200
-        assert two.asked() == (5, 0)
-        assert not two.s.of(RequestHedged)
-
-
-async def test_the_second_engine_gets_the_same_request_but_no_secrets() -> None:
-    async with staged(other=keyed("theirs")) as two:
-        secret = {"Authorization": "Bearer callers", "x-api-key": "callers", "Cookie": "c=1", "x-agent-id": "coder"}
-        for number in range(7):
-            two.first.begins = asyncio.Event() if number == 6 else None
-            await two.s.post(CHAT, {**HI, "temperature": 0.5, "rid": f"mine-{number}"}, secret)
-        assert two.first.last == two.second.last
-        assert two.second.last["rid"] == "mine-6"
-        assert two.second.last["custom_params"]["radixdeck"]["agent"] == "coder"
-        assert two.second.last_headers["Authorization"] == "Bearer theirs"
-        assert {"x-api-key", "Cookie"}.isdisjoint(two.second.last_headers)
-        assert two.second.last_headers[MARK] == "1"
-        assert MARK not in two.first.last_headers
-        assert two.first.last_headers["Authorization"] == "Bearer callers"
-
-
-def keyed(key: str) -> Upstream:
-    made = Upstream()
-    made.key = key
-    return made
 
 
 @pytest.mark.parametrize("how", ["500", "down", "error in its stream"])
@@ -189,11 +87,6 @@ async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
         (finished,) = await two.s.until(RequestFinished)
         assert (finished.status, finished.finish) == (200, "stop")
         assert (two.s.replicas.next() is None) == (how == "down")
-
-
-def nobody() -> str:
-    """A URL at which nobody listens."""
-    return "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("how", ["500", "error in its stream"])
@@ -316,100 +209,6 @@ async def test_a_caller_that_leaves_the_second_engines_stream_cancels_that() -> 
         fact = await two.hedged()
         assert fact.what == "won"
         assert two.second.aborted == [fact.rid]
-
-
-async def test_the_budget_is_kept() -> None:
-    async with staged(tunables={"hedging": {**TUNED, "budget": 0.2, "burst": 1.0}}) as two:
-        await two.learn()
-        two.first.begins = asyncio.Event()
-        asking = [asyncio.create_task(two.s.post(CHAT, HI)) for _ in range(4)]
-        await until(lambda: two.asked()[1] == 1)
-        await asyncio.sleep(4 * LATE_MS / 1e3)
-        two.first.begins.set()
-        assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 4
-        facts = await two.s.until(RequestHedged, 4)
-        assert sorted(fact.what for fact in facts) == ["kept", "kept", "kept", "won"]
-        assert {fact.why.rpartition("; ")[2] for fact in facts if fact.what == "kept"} == {
-            "the budget of 20.0% is used up"
-        }
-        assert two.asked() == (4, 1)
-
-
-@pytest.mark.parametrize(
-    ("path", "more"),
-    [
-        (CHAT, {"n": 2}),
-        ("/v1/completions", {"prompt": ["a", "b"]}),
-        ("/generate", {"text": "hi", "session_params": {"id": "s"}}),
-        ("/v1/responses", {"input": "hi"}),
-    ],
-)
-async def test_batches_and_what_is_stateful_are_never_sent_twice(path: str, more: dict[str, Any]) -> None:
-    async with staged() as two:
-        for _ in range(6):
-            await two.s.post(path, {**HI, **more})
-        two.first.begins = asyncio.Event()
-        asking = asyncio.create_task(two.s.post(path, {**HI, **more}))
-        await asyncio.sleep(4 * LATE_MS / 1e3)
-        two.first.begins.set()
-        assert (await asking)[0] == 200
-        assert all(asked in ("/v1/models",) for asked, _, _ in two.second.requests)
-
-
-async def test_what_was_sent_twice_already_is_not_sent_a_third_time() -> None:
-    async with staged() as two:
-        await two.learn()
-        two.first.begins = asyncio.Event()
-        asking = asyncio.create_task(two.s.post(CHAT, HI, {MARK: "1"}))
-        await asyncio.sleep(4 * LATE_MS / 1e3)
-        two.first.begins.set()
-        assert (await asking)[0] == 200
-        assert two.asked() == (1, 0)
-
-
-async def test_it_can_be_switched_off_live() -> None:
-    async with staged() as two:
-        await two.learn()
-        two.door.follow(PolicySwitched(t_ns=now_ns(), policy="hedging", enabled=False))
-        two.first.begins = asyncio.Event()
-        asking = asyncio.create_task(two.s.post(CHAT, HI))
-        await asyncio.sleep(4 * LATE_MS / 1e3)
-        two.first.begins.set()
-        assert (await asking)[0] == 200
-        assert two.asked() == (1, 0)
-
-
-async def test_with_one_engine_nothing_is_sent_twice_and_that_is_said() -> None:
-    async with stack(door=Door(DoorHost(["hedging"], {"hedging": TUNED}), now_ns)) as s:
-        await s.replicas.look(s.client)
-        (fact,) = s.of(ReplicaChecked)
-        assert (fact.url, fact.ok, fact.by) == ("", False, "hedging")
-        assert "only one engine is known" in fact.detail
-        assert s.replicas.words() == {"": f"not used: {fact.detail}"}
-        for _ in range(6):
-            await s.chat("hi")
-        s.upstream.begins = asyncio.Event()
-        asking = asyncio.create_task(s.chat("hi"))
-        await asyncio.sleep(4 * LATE_MS / 1e3)
-        s.upstream.begins.set()
-        assert (await asking)[0] == 200
-        assert not s.of(RequestHedged)
-
-
-async def test_places_at_the_door_are_given_back_once() -> None:
-    """Fairness has two places: as many requests as there are places are in flight, whoever answers them."""
-    async with staged("fairness", tunables={"fairness": {"places": 2}}) as two:
-        await two.learn()
-        two.first.begins = asyncio.Event()
-        asking = [asyncio.create_task(two.s.post(CHAT, HI)) for _ in range(6)]
-        assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 6
-        assert two.s.of(RequestHeld)
-        assert (two.s.front.in_flight, two.door.held) == (0, 0)
-        assert len(two.s.of(RequestFinished)) == len(two.s.of(RequestArrived)) == 6
-        asking = [asyncio.create_task(two.s.post(CHAT, HI)) for _ in range(3)]
-        await until(lambda: two.s.front.in_flight == 2 and two.door.held == 1)
-        two.first.begins.set()
-        assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 3
 
 
 async def test_front_stops_while_two_engines_are_asked() -> None:
