@@ -140,11 +140,11 @@ class PolicyRuns:
         replicas = self._live.daemon.replicas
         for _ in range(FOUND_TRIES if case.second else 0):
             if (replica := replicas.next()) is not None:
-                return await flush(replica.url)
+                await flush(replica.url)
+                return
             await asyncio.sleep(FOUND_PERIOD_S)
         if case.second:
             raise LiveError(f"the second engine cannot be used: {replicas.words()}")
-        return None
 
     def _rulings(self, policies: Sequence[str]) -> Rulings:
         """What they have done at the door so far, together."""

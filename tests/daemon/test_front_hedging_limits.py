@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from front_harness import stack
-from hedge_stage import CHAT, HI, LATE_MS, TUNED, keyed, staged, until
+from front_harness import Upstream, stack
+from hedge_stage import CHAT, HI, LATE_MS, TUNED, Staged, keyed, staged, until
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
@@ -140,3 +140,24 @@ async def test_places_at_the_door_are_given_back_once() -> None:
         await until(lambda: two.s.front.in_flight == 2 and two.door.held == 1)
         two.first.begins.set()
         assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 3
+
+
+async def test_another_daemon_is_a_second_engine_too() -> None:
+    """It knows the same agent, and tells its own engine when the request is given up."""
+    there = Upstream()
+    async with stack(door=Door(DoorHost([]), now_ns)) as other:
+        there.url = other.url
+        door = Door(DoorHost(["hedging"], {"hedging": TUNED}), now_ns)
+        async with stack(there, door=door) as s:
+            two = Staged(s, other.upstream, door)
+            await two.learn()
+            two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
+            asking = asyncio.create_task(s.post(CHAT, HI, {"x-agent-id": "unknown"}))
+            await until(lambda: two.asked() == (1, 1))
+            (here,), (arrived,) = s.of(RequestArrived), other.of(RequestArrived)
+            assert (arrived.agent, arrived.tenant) == (here.agent, here.tenant)
+            two.first.begins.set()
+            assert (await asking)[0] == 200
+            await asyncio.wait_for(two.second.gone.wait(), 10)
+            await asyncio.wait_for(two.second.abort_seen.wait(), 10)
+            assert arrived.rid in two.second.aborted
