@@ -212,6 +212,8 @@ class Race:
         saved_s = self._hedges.door.saved_s(late.by, late.asked, after_s) if second == "won" else 0.0
         if second:
             self._tell(second, answer_s=after_s, saved_s=saved_s)
+        elif self._fact is not None:
+            self._fact = msgspec.structs.replace(self._fact, answer_s=after_s)
         self._hedges.door.answered(late.asked, after_s, second)
 
     def _tell(

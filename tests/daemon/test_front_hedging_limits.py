@@ -58,6 +58,7 @@ async def test_the_budget_is_kept() -> None:
         two.first.begins.set()
         assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 4
         facts = await two.s.until(RequestHedged, 4)
+        assert all(fact.answer_s > fact.waited_s for fact in facts)
         assert sorted(fact.what for fact in facts) == ["kept", "kept", "kept", "won"]
         assert {fact.why.rpartition("; ")[2] for fact in facts if fact.what == "kept"} == {
             "the budget of 20.0% is used up"
