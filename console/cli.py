@@ -57,6 +57,9 @@ def serve(
     broker: Annotated[str | None, typer.Option(help="auto | mosquitto | amqtt | mqtt://... [auto]")] = None,
     policy: Annotated[list[str] | None, typer.Option(help="Policies to start with [kv_caching].")] = None,
     kv_tokens: Annotated[int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides].")] = None,
+    replica: Annotated[
+        list[str] | None, typer.Option(help="URL of another server with the same model, for policy hedging.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda [auto]")] = None,
     home: Home = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and start nothing.")] = False,
@@ -69,7 +72,8 @@ def serve(
     told: dict[str, Any] = {
         "host": host, "port": port, "node": node or None, "broker": broker, "home": home or None,
         "engine": _typed(
-            {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.obj or None}
+            {"model": model or None, "kv_tokens": kv_tokens, "device": device, "sglang_args": context.obj or None,
+             "replicas": replica or None}
         ),
         "policy": _typed({"enabled": policy}),
     }  # fmt: skip

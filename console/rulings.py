@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from radixdeck.policies.residency import Ruling, RunState
+from radixdeck.policies.residency import Ruling, Rulings, RunState
 
-from .words import brief_id, seconds, time_of_day
+from .words import brief_id, seconds, time_of_day, tokens
 
 SHOWN = 3
 
@@ -17,6 +17,8 @@ def door_words(policy: str, run: RunState) -> str:
     if rulings.tools:
         counts = ", ".join(f"{number:,} {what}" for what, number in rulings.tools.items())
         head = f"{policy} of tool calls: {counts}; {seconds(rulings.saved_s)} of tools saved"
+    elif rulings.hedges:
+        head = f"{policy}: {_hedges(rulings)}"
     else:
         head = f"{policy} at the door: {rulings.held:,} held, {rulings.refused:,} refused"
     if rulings.let_in:
@@ -25,6 +27,17 @@ def door_words(policy: str, run: RunState) -> str:
 
 
 def _line(ruling: Ruling) -> str:
+    whose = f"{ruling.agent} {brief_id(ruling.rid)}".strip() if ruling.agent or ruling.rid else ""
     more = f" with {ruling.status}" if ruling.status else f" after {seconds(ruling.held_s)}" if ruling.held_s else ""
-    rid = f" {brief_id(ruling.rid)}" if ruling.rid else ""
-    return f"{time_of_day(ruling.t_ns)}  {ruling.agent}{rid} {ruling.what}{more}: {ruling.why}"
+    return f"{time_of_day(ruling.t_ns)}  {whose}{' ' if whose else ''}{ruling.what}{more}: {ruling.why}"
+
+
+def _hedges(rulings: Rulings) -> str:
+    """What became of those that were late."""
+    kept = rulings.hedges.get("kept", 0)
+    sent = sum(rulings.hedges.values()) - kept
+    return (
+        f"{sent:,} sent to a second engine, {rulings.hedges.get('won', 0):,} answered there first, "
+        f"{kept:,} late and not sent; about {seconds(rulings.saved_s)} saved, "
+        f"at most {tokens(rulings.wasted_tokens)} computed twice"
+    )

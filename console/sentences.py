@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from radixdeck.policies import events as e
+from radixdeck.policies.fold_door import HEDGES
 from radixdeck.policies.residency import RunState
 
 from .words import brief_id, count, parts, ratio, seconds, signed, tokens
@@ -70,6 +71,18 @@ def _request_held(event: e.RequestHeld, run: RunState) -> str:
 def _request_admitted(event: e.RequestAdmitted, run: RunState) -> str:
     waited = f" after {seconds(event.held_s)}" if event.held_s else ""
     return f"{event.by} lets {event.agent}'s {_request(event.rid)} in{waited}{_why(event.why)}"
+
+
+def _request_hedged(event: e.RequestHedged, run: RunState) -> str:
+    saved = f", about {seconds(event.saved_s)} saved" if event.saved_s else ""
+    twice = f", at most {tokens(event.wasted_tokens)} computed twice" if event.wasted_tokens else ""
+    whose = f"{event.agent}'s {_request(event.rid)}"
+    return f"{event.by}: {whose} {HEDGES.get(event.what, event.what)}{saved}{twice}{_why(event.why)}"
+
+
+def _replica_checked(event: e.ReplicaChecked, run: RunState) -> str:
+    found = f"engine {event.url} {'can' if event.ok else 'cannot'} be used" if event.url else "no second engine"
+    return f"{event.by}: {found}{_why(event.detail)}"
 
 
 def _rules_read(event: e.RulesRead, run: RunState) -> str:
@@ -244,6 +257,8 @@ WRITERS: dict[type[e.Event], Writer] = {
     e.RequestHeld: _request_held,
     e.RequestAdmitted: _request_admitted,
     e.RulesRead: _rules_read,
+    e.RequestHedged: _request_hedged,
+    e.ReplicaChecked: _replica_checked,
     e.ToolMemoized: _tool_memoized,
     e.FirstTokenSent: _first_token_sent,
     e.RequestFinished: _request_finished,

@@ -18,6 +18,7 @@ from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 
 from .engine.args import EngineSpec
+from .replica_urls import ReplicaError, read_replicas, without_key
 from .rules_files import checked_rules
 
 CONFIG_NAME = "radixdeck.toml"
@@ -110,6 +111,10 @@ def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
         checked_rules(config.policy.rules)
     except RulesError as error:
         raise ConfigError(f"{where}: policy: {error}") from error
+    try:
+        read_replicas(config.engine.replicas)
+    except ReplicaError as error:
+        raise ConfigError(f"{where}: engine.replicas: {error}") from error
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
     return msgspec.structs.replace(config, node=node)
@@ -124,7 +129,10 @@ def engine_key(config: DaemonConfig) -> str | None:
 def public(config: DaemonConfig) -> dict[str, Any]:
     """The configuration as it may be recorded and shown: without keys, passwords and tokens."""
     broker = re.sub(r"//[^/@]*@", "//", config.broker)
-    engine = msgspec.structs.replace(config.engine, sglang_args=_without_secrets(config.engine.sglang_args))
+    engine = msgspec.structs.replace(
+        config.engine, sglang_args=_without_secrets(config.engine.sglang_args),
+        replicas=tuple(without_key(url) for url in config.engine.replicas),
+    )  # fmt: skip
     return msgspec.to_builtins(msgspec.structs.replace(config, api_keys={}, broker=broker, engine=engine))
 
 

@@ -7,7 +7,6 @@ their tenant's cache salt on the way; a caller that goes away takes its request 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -24,18 +23,20 @@ from radixdeck.policies.prompts import RESPONSES_ROUTE
 
 from .anchors import AnchorBook
 from .engine.protocol import Identity
+from .front_abort import Aborts
 from .front_access import GENERATING, Access, bearer
 from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
 from .front_door import Door, open_door
 from .front_errors import FrontError, Refusal, bad_request, named
 from .front_exchange import CLIENT_GONE, Exchange, Reports
+from .front_hedge import Hedges
 from .front_paths import PathBook
 from .front_relay import CallerGone, Relay, open_session
 from .front_warm import Warmer
+from .replicas import Replicas
 
 MAX_BODY_BYTES = 64 << 20
 _SESSIONS = "/radixdeck/sessions/"
-_ABORT_TIMEOUT = aiohttp.ClientTimeout(total=2)
 _log = logging.getLogger("radixdeck.front")
 
 
@@ -43,7 +44,8 @@ class Front:
     """The HTTP side of the daemon. `upstream`: the engine's URL, None while it is away; `why_down`: why, and seconds
     until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
     agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty; `engine_key`: the API key that
-    the engine asks for, sent with the front's own calls only; `wants_paths`: whether `warm` of sessions is wanted."""
+    the engine asks for, sent with the front's own calls only; `wants_paths`: whether `warm` of sessions is wanted;
+    `replicas`: second engines, for late requests."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Front:
         engine_key: str | None = None,
         door: Door | None = None,
         wants_paths: Callable[[], bool] = lambda: True,
+        replicas: Replicas | None = None,
     ) -> None:
         self.in_flight = 0
         self._door = door or open_door(now_ns)
@@ -78,7 +81,8 @@ class Front:
         self._own_headers = bearer(engine_key)
         self._warmer = Warmer(anchors, self._paths, self._own_headers)
         self._ids = RequestIds()
-        self._aborts: set[asyncio.Task[None]] = set()
+        self._replicas = replicas
+        self._hedges: Hedges | None = None
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -103,6 +107,9 @@ class Front:
         self._runner = runner
         self._session = open_session()
         self._relay = Relay(self._session, self._upstream, self._why_down)
+        self._aborts = Aborts(self._session)
+        if self._replicas is not None:
+            self._hedges = Hedges(self._door, self._replicas, self._aborts, self._to, self._own_headers)
         self._anchors.start(self._session)
         return _url(self._host, cast("int", runner.addresses[0][1]))
 
@@ -111,8 +118,8 @@ class Front:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._anchors.stop()
-        await asyncio.gather(*self._aborts, return_exceptions=True)
         if self._session is not None:
+            await self._aborts.told()
             await self._session.close()
         self._runner = self._session = None
 
@@ -187,6 +194,8 @@ class Front:
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
                     passage.usage, begun = exchange.watch, True
+                    if self._hedges is not None:
+                        exchange.late = self._hedges.late(passage.asked, request)
                     return await self._counted(request, prepared, exchange, who)
             finally:
                 self._ids.release(rid)
@@ -263,19 +272,9 @@ class Front:
         return refusal.response()
 
     def _abort(self, rid: str) -> None:
-        """Tell the engine at once; left alone, it looks for closed connections every few seconds only."""
+        """Have the engine give a request up."""
         if self._session is not None and (upstream := self._upstream()) is not None:
-            task = asyncio.create_task(self._post_abort(self._session, upstream, rid))
-            self._aborts.add(task)
-            task.add_done_callback(self._aborts.discard)
-
-    async def _post_abort(self, session: aiohttp.ClientSession, upstream: str, rid: str) -> None:
-        asking = session.post(
-            f"{upstream}/abort_request", json={"rid": rid}, headers=self._own_headers, timeout=_ABORT_TIMEOUT
-        )
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with asking:
-                pass
+            self._aborts.tell(upstream, rid, self._own_headers)
 
 
 def _lower(request: web.Request) -> dict[str, str]:

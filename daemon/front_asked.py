@@ -18,6 +18,9 @@ BYTES_PER_TOKEN = 4
 """A usual ratio for English; only used until the engine says how long a prompt is."""
 UNSAID = {COMPLETIONS_ROUTE: 16, GENERATE_ROUTE: 128}
 """What SGLang has written where a body of these routes does not say how much; on the others as much as fits."""
+_STATEFUL = ("session_params", "bootstrap_host", "bootstrap_room")
+"""What ties a request to one engine: its open sessions, and the other half of one that splits prefill and decode. Of
+responses, SGLang keeps each for the next to go on from."""
 DEFAULT_MODEL = "default"
 """What SGLang takes a request without a model for."""
 
@@ -27,7 +30,8 @@ def read_asked(route: str, body: Mapping[str, Any], who: Who, rid: str, size_byt
     return Asked(
         rid=rid, agent=who.agent, session=who.session, tenant=who.tenant, route=route, models=_models(body),
         tools=tuple(dict.fromkeys(_tools(body))), output_tokens=_asked_tokens(route, body),
-        about_tokens=size_bytes // BYTES_PER_TOKEN, batch=is_batch(body),
+        about_tokens=size_bytes // BYTES_PER_TOKEN, batch=is_batch(body), streamed=body.get("stream") is True,
+        stateful=route == RESPONSES_ROUTE or any(body.get(field) is not None for field in _STATEFUL),
     )  # fmt: skip
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
-from radixdeck.policies.doorkeeping import Asked, Came, Entered, Heard, Left, Matched
+from radixdeck.policies.doorkeeping import Answered, Asked, Came, Entered, Heard, Left, Matched, Second
 from radixdeck.policies.events import (
     EngineEvent,
     PolicySwitched,
@@ -110,6 +110,27 @@ class Door:
             for fact in self._host.hear(Heard(t_s=self._now_s, asked=asked, uses=uses)):
                 to.emit(fact)
 
+    @property
+    def hedges(self) -> bool:
+        """Whether anybody wants late requests sent to a second engine."""
+        return self._host.hedges
+
+    def late_s(self, asked: Asked) -> tuple[str, float] | None:
+        """See DoorHost.late_s."""
+        return self._host.late_s(asked, self._now_s)
+
+    def hedge(self, by: str, asked: Asked, waited_s: float) -> Second:
+        """See DoorHost.hedge."""
+        return self._host.hedge(by, asked, waited_s, self._now_s)
+
+    def saved_s(self, by: str, asked: Asked, after_s: float) -> float:
+        """See DoorHost.saved_s."""
+        return self._host.saved_s(by, asked, after_s, self._now_s)
+
+    def answered(self, asked: Asked, after_s: float, second: Literal["", "won", "lost", "failed"]) -> None:
+        """An answer has begun, as Answered says."""
+        self._host.notice(Answered(t_s=self._now_s, asked=asked, after_s=after_s, second=second))
+
     async def enter(self, asked: Asked, to: Reports) -> Ruling:
         """The ruling that lets the request in. Raises Refusal, or CancelledError if the caller goes away meanwhile."""
         came_s = self._now_s
@@ -155,6 +176,11 @@ class Passage:
         self._door, self._to = door, to
         self._route, self._body, self._who, self._rid, self._size_bytes = route, body, who, rid, size_bytes
         self._asked: Asked | None = None
+
+    @property
+    def asked(self) -> Asked | None:
+        """What was let in, None if nobody was asked."""
+        return self._asked
 
     async def __aenter__(self) -> Passage:
         if self._door.guarded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,9 @@ from radixdeck.policies.identity import Who
 from .front_body import Prepared
 from .front_sse import AnswerWatch
 
+if TYPE_CHECKING:
+    from .front_hedge import Late
+
 CLIENT_GONE = 499
 """Status recorded for a caller that went away before it had its answer."""
 
@@ -37,7 +41,7 @@ class Reports(msgspec.Struct, frozen=True):
 
 class Exchange:
     """Reports the arrival when made, then the first token, then the end. `next_agent`: who the caller says comes next
-    in the session, '' if it does not say."""
+    in the session, '' if it does not say. `late`: when it is sent to a second engine, None if it never is."""
 
     def __init__(
         self,
@@ -50,6 +54,8 @@ class Exchange:
         next_agent: str = "",
     ) -> None:
         self.rid = prepared.rid
+        self.route = route
+        self.late: Late | None = None
         self.batch = prepared.batch
         self.watch = AnswerWatch(route)
         self._who = who

@@ -11,11 +11,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .front_access import end_to_end
+from .front_begun import LOST, read_some
 from .front_errors import bad_request, engine_away, engine_lost
 from .front_exchange import Exchange
+from .front_hedge import Late, Race
 from .front_sse import EventCutter
 
-_LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 IDLE_CONNECTION_S = 2.0
 """SGLang closes idle connections after 5 s; a request sent at that very moment would be lost."""
@@ -67,32 +68,55 @@ class Relay:
 
         Raises Refusal if the engine was away, or was lost before the answer began.
         """
-        url = URL(self.base() + request.rel_url.raw_path_qs, encoded=True)
+        engine = self.base()
         try:
-            asked = self._session.request(
-                request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NOT_ADDED
-            )
-            async with asked as answer:
+            if exchange is not None and exchange.late is not None:
+                return await self._raced(request, engine, headers, data, exchange, exchange.late)
+            async with await self._send(request, engine, headers, data) as answer:
                 return await self._answer(request, answer, exchange)
         except aiohttp.ClientConnectorError as error:
             raise engine_away(*self._reason("it does not accept connections")) from error
-        except _LOST as error:
+        except LOST as error:
             if request.content.exception() is not None:
                 raise bad_request("the request body is broken") from error
             raise engine_lost(*self._reason("the connection broke")) from error
+
+    async def _send(
+        self, request: web.Request, engine: str, headers: CIMultiDict[str], data: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
+        """The answer of an engine to the request, when its headers are there."""
+        url = URL(engine + request.rel_url.raw_path_qs, encoded=True)
+        return await self._session.request(
+            request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NOT_ADDED
+        )
+
+    async def _raced(
+        self,
+        request: web.Request,
+        engine: str,
+        headers: CIMultiDict[str],
+        data: bytes | AsyncIterator[bytes] | None,
+        exchange: Exchange,
+        late: Late,
+    ) -> tuple[web.StreamResponse, bool]:
+        """The same for a request that may go to a second engine too."""
+        race = Race(late, exchange, lambda to, told: self._send(request, to, told, data), engine, headers)
+        async with race as begun:
+            return await self._answer(request, begun.answer, exchange, begun.head)
 
     def _reason(self, otherwise: str) -> tuple[str, float]:
         reason, retry_in_s = self._why_down()
         return (reason or otherwise, retry_in_s) if self._upstream() is None else (otherwise, 1.0)
 
     async def _answer(
-        self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange | None
+        self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange | None, head: bytes = b""
     ) -> tuple[web.StreamResponse, bool]:
+        """`head`: what was read of a stream already."""
         headers = end_to_end(answer.headers)
         if exchange is None:
             return await self._passed(request, answer, headers), True
         if answer.content_type == "text/event-stream":
-            return await self._streamed(request, answer, headers, exchange)
+            return await self._streamed(request, answer, headers, exchange, head)
         body = await answer.read()
         exchange.watch.feed(body)
         return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body), True
@@ -103,7 +127,7 @@ class Relay:
         if "Content-Length" in answer.headers:
             headers["Content-Length"] = answer.headers["Content-Length"]
         caller = await _Caller.begin(request, answer, headers)
-        while (data := await _read(answer)) is not None:
+        while (data := await read_some(answer)) is not None:
             if not data:
                 return await caller.end()
             await caller.send(data)
@@ -112,15 +136,22 @@ class Relay:
         return caller.response
 
     async def _streamed(
-        self, request: web.Request, answer: aiohttp.ClientResponse, headers: CIMultiDict[str], exchange: Exchange
+        self,
+        request: web.Request,
+        answer: aiohttp.ClientResponse,
+        headers: CIMultiDict[str],
+        exchange: Exchange,
+        head: bytes,
     ) -> tuple[web.StreamResponse, bool]:
         caller = await _Caller.begin(request, answer, headers)
         cutter = EventCutter()
-        while data := await _read(answer):
+        data: bytes | None = head or await read_some(answer)
+        while data:
             if events := cutter.feed(data):
                 exchange.watch.feed(events)
                 await caller.send(events)
                 exchange.sent()
+            data = await read_some(answer)
         lost = data is None
         await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
         return await caller.end(), not lost
@@ -156,11 +187,3 @@ def _noticing() -> Generator[None]:
         yield
     except ConnectionError as error:
         raise CallerGone from error
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
-    """The next bytes, empty at the end of the answer, None if the engine was lost before the end."""
-    try:
-        return await answer.content.readany()
-    except _LOST:
-        return None

@@ -89,6 +89,7 @@ async def _tell(daemon: Daemon, say: Say) -> None:
         status = daemon.engine.status
         news = {
             "engine": f"{status.state}{': ' + status.detail if status.detail else ''}",
+            **{f"replica   {url}".rstrip(): words for url, words in daemon.replicas.words().items()},
             "recording": f"stopped: {daemon.recorder.failed}" if daemon.recorder.failed else "goes on",
         }
         for what, words in news.items():

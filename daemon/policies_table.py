@@ -35,7 +35,7 @@ def _with_rulings(info: PolicyInfo, state: RunState) -> PolicyInfo:
     rulings = state.rulings.get(info.name)
     if rulings is None:
         return info
-    decided = rulings.held + rulings.refused + sum(rulings.tools.values())
+    decided = rulings.held + rulings.refused + sum(rulings.tools.values()) + sum(rulings.hedges.values())
     return msgspec.structs.replace(info, decisions=info.decisions + decided)
 
 

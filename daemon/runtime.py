@@ -58,6 +58,7 @@ from .link import EngineLink
 from .mqtt import MqttLink
 from .paths import Paths, home_of
 from .publishing import Publisher
+from .replicas import Replicas
 from .rules_files import RulesFiles
 from .setup import after
 from .wire import BrokerAddress, Command, Discovery, Reply, Status
@@ -91,18 +92,20 @@ class Daemon:
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
         key = engine_key(config)
-        self.anchors = AnchorBook(
-            upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key
-        )  # fmt: skip
+        self.anchors = AnchorBook(upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key)
         guards = DoorHost(config.policy.enabled, config.policy.tunables, failed=self._hint)
         self.door = Door(guards, now_ns, priorities(config.engine))
         self.rules = RulesFiles(config.policy.rules, self.door.obey, self._on_front, now_ns)
         self.rules.look()
+        self.replicas = Replicas(
+            config.engine.replicas, upstream=lambda: self.engine.url, front=lambda: self.url,
+            wanted=lambda: self.door.hedges, emit=self._on_front, now_ns=now_ns, key=key,
+        )  # fmt: skip
         self.front = Front(
             host=config.host, port=config.port, upstream=lambda: self.engine.url, why_down=self._why_down,
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
             anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None, engine_key=key,
-            door=self.door, wants_paths=lambda: self.host.wants_paths,
+            door=self.door, wants_paths=lambda: self.host.wants_paths, replicas=self.replicas,
         )  # fmt: skip
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(
@@ -243,7 +246,7 @@ class Daemon:
         """Everything that runs until the daemon stops, by name."""
         return {
             "recorder": self.recorder.run, "link": self.link.run, "engine": self.engine.run, "mqtt": self.mqtt.run,
-            "act": self._act, "rules": self.rules.run, **self.publisher.loops(),
+            "act": self._act, "rules": self.rules.run, "replicas": self.replicas.run, **self.publisher.loops(),
         }  # fmt: skip
 
     async def stop(self) -> None:

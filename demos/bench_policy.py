@@ -88,7 +88,7 @@ def _engines(cases: Sequence[PolicyCase]) -> Iterator[list[PolicyCase]]:
 
 def _engine(case: PolicyCase) -> tuple[Any, ...]:
     """What has to be the same. A tunable that one case sets would stay for the next."""
-    return case.kv_tokens, case.rules, case.beside, case.sglang_args, case.tunables
+    return case.kv_tokens, case.rules, case.beside, case.sglang_args, case.tunables, case.second
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], Path]:

@@ -16,7 +16,8 @@ class PolicyCase:
     comes at a time of its own, as Plan says. `tunables`: the policy's; `rules`: of policies by name. `together`: what
     is switched, if not just the policy. `beside`: policies that are on all the time. `measures`: the numbers that
     matter; floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or
-    refused somebody (True) or nobody (False) while it was on."""
+    refused somebody (True) or nobody (False) while it was on. `second`: SGLang as it comes runs beside, as the second
+    engine of policies that use one, and they must have used it."""
 
     name: str
     says: str
@@ -33,3 +34,4 @@ class PolicyCase:
     sglang_args: tuple[str, ...] = ()
     arrivals: bool = False
     holds: bool | None = None
+    second: bool = False

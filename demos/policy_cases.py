@@ -10,6 +10,7 @@ import msgspec
 
 from .drive import Outcome
 from .policy_case import PolicyCase
+from .policy_cases_hedging import HEDGING
 from .policy_cases_order import BATCH_SHAPING, CRITICAL_PATH
 from .policy_measures import (
     HIT_RATE,
@@ -189,5 +190,6 @@ CASES: dict[str, tuple[PolicyCase, ...]] = {
     "batch_shaping": BATCH_SHAPING,
     "critical_path": CRITICAL_PATH,
     "fairness": FAIRNESS,
+    "hedging": HEDGING,
     "safety": SAFETY,
 }

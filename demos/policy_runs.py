@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,12 +24,15 @@ from radixdeck.policies.residency import Rulings
 
 from .apart import Drive, drive_apart
 from .drive import Plan
-from .live import Live, open_live
+from .live import Live, LiveError, open_live
 from .measure import Summary, summarise
 from .policy_case import PolicyCase
 from .progress import Counting, Progress
+from .stock import flush, open_stock
 from .workloads import TUNING_SEEDS
 
+FOUND_TRIES, FOUND_PERIOD_S = 40, 0.25
+"""For the daemon to see that the second engine serves what its own does."""
 SETTLE_S = 1.0
 """For the engine's last word on the requests of a drive, before the next one begins."""
 WHY = "bench: the same requests with it and without"
@@ -36,7 +40,8 @@ WHY = "bench: the same requests with it and without"
 
 class Half(msgspec.Struct, frozen=True, kw_only=True):
     """One drive. `measures`: the case's numbers; `held`, `refused`: by the policy; `held_s`: waited at its door by
-    those that it let in, all together; `fell`: whether the policy raised and was switched off."""
+    those that it let in, all together; `fell`: whether the policy raised and was switched off; `twice`: sent to a
+    second engine too, `elsewhere`: answered there first, `wasted_tokens`: computed twice for that, at most."""
 
     measures: dict[str, float]
     summary: Summary
@@ -44,6 +49,9 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     held_s: float = 0.0
     fell: bool = False
+    twice: int = 0
+    elsewhere: int = 0
+    wasted_tokens: int = 0
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +67,16 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_for(case: PolicyCase, model: str, home: str, progress: Progress) -> AsyncGenerator[Live]:
-    """A daemon as the case wants it, its policy off. Raises what `open_live` raises."""
+    """A daemon as the case wants it, its policy off. Raises what `open_live` and `open_stock` raise."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
         config = _config(case, model, home, Path(folder))
         log_to_file(config)
-        async with open_live(config, progress) as live:
-            yield live
+        async with AsyncExitStack() as stack:
+            if case.second:
+                stock = msgspec.structs.replace(config.engine, cache="sglang")
+                url = await stack.enter_async_context(open_stock(stock, folder, progress))
+                config = msgspec.structs.replace(config, engine=msgspec.structs.replace(config.engine, replicas=(url,)))
+            yield await stack.enter_async_context(open_live(config, progress))
 
 
 def _config(case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConfig:
@@ -110,6 +122,7 @@ class PolicyRuns:
         for policy in switched:
             await self._live.order("policy", {"name": policy, "enabled": on}, WHY)
         await self._live.order("flush", {}, WHY)
+        await self._flush_second(case)
         before = self._rulings(switched)
         plan = Plan(
             turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
@@ -122,12 +135,24 @@ class PolicyRuns:
         fell = on and not all(on_now.get(policy, False) for policy in switched)
         return _half(case, drive, before, self._rulings(switched), fell)
 
+    async def _flush_second(self, case: PolicyCase) -> None:
+        """Empty the second engine's cache too. Raises LiveError if it cannot be used."""
+        replicas = self._live.daemon.replicas
+        for _ in range(FOUND_TRIES if case.second else 0):
+            if (replica := replicas.next()) is not None:
+                await flush(replica.url)
+                return
+            await asyncio.sleep(FOUND_PERIOD_S)
+        if case.second:
+            raise LiveError(f"the second engine cannot be used: {replicas.words()}")
+
     def _rulings(self, policies: Sequence[str]) -> Rulings:
         """What they have done at the door so far, together."""
         told = [self._live.daemon.state.rulings.get(policy, Rulings()) for policy in policies]
         return Rulings(
             held=sum(one.held for one in told), refused=sum(one.refused for one in told),
-            held_s=sum(one.held_s for one in told),
+            held_s=sum(one.held_s for one in told), wasted_tokens=sum(one.wasted_tokens for one in told),
+            hedges=dict(sum((Counter(one.hedges) for one in told), Counter[str]())),
         )  # fmt: skip
 
 
@@ -139,7 +164,15 @@ def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, fell:
         refused=after.refused - before.refused,
         held_s=after.held_s - before.held_s,
         fell=fell,
+        twice=_sent(after) - _sent(before),
+        elsewhere=after.hedges.get("won", 0) - before.hedges.get("won", 0),
+        wasted_tokens=after.wasted_tokens - before.wasted_tokens,
     )
+
+
+def _sent(rulings: Rulings) -> int:
+    """Requests that went to a second engine too."""
+    return sum(number for what, number in rulings.hedges.items() if what != "kept")
 
 
 def _faults(case: PolicyCase, off: Half, on: Half) -> list[str]:
@@ -151,6 +184,8 @@ def _faults(case: PolicyCase, off: Half, on: Half) -> list[str]:
         found.append(f"prompts differ: {off.summary.prompt_tokens} and {on.summary.prompt_tokens} tokens")
     if off.held + off.refused:
         found.append(f"off: {off.held} held and {off.refused} refused by a policy that is off")
+    if off.twice or (case.second and not on.twice):
+        found.append(f"sent to the second engine too: {off.twice} while it was off, {on.twice} while it was on")
     if on.fell:
         found.append("on: the policy raised and was switched off")
     ruled = on.held + on.refused

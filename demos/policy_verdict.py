@@ -52,7 +52,17 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         held, refused = (sum(getattr(pair.on, what) for pair in self.pairs) for what in ("held", "refused"))
         waited_s = sum(pair.on.held_s for pair in self.pairs) / max(1, held)
         words = f"{held} held for {waited_s:.2f} s on the mean" if held else ""
-        return ", ".join(filter(None, (words, f"{refused} refused" if refused else "")))
+        return ", ".join(filter(None, (words, f"{refused} refused" if refused else "", self._second)))
+
+    @property
+    def _second(self) -> str:
+        """How the second engine was used, '' if it was not."""
+        twice, elsewhere, wasted = (
+            sum(getattr(pair.on, what) for pair in self.pairs) for what in ("twice", "elsewhere", "wasted_tokens")
+        )
+        share = 100 * wasted / max(1, sum(pair.on.summary.prompt_tokens for pair in self.pairs))
+        words = f"{twice} sent twice, {elsewhere} of them answered elsewhere first"
+        return f"{words}, at most {wasted:,} tokens ({share:.1f} %) computed twice" if twice else ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

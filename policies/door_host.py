@@ -12,7 +12,19 @@ from contextlib import suppress
 import msgspec
 
 from .conflicts import rank
-from .doorkeeping import PASS, Asked, DoorFact, Doorkeeper, Heard, Hearer, Ruled, RulesError, Verdict
+from .doorkeeping import (
+    PASS,
+    Asked,
+    DoorFact,
+    Doorkeeper,
+    Heard,
+    Hearer,
+    Hedger,
+    Ruled,
+    RulesError,
+    Second,
+    Verdict,
+)
 from .events import EngineEvent, EngineStarted, PolicyFailed, PolicySwitched, ToolMemoized, TunableChanged
 from .parameters import TunableError
 from .primitives import BasePolicy, Policy
@@ -112,6 +124,42 @@ class DoorHost:
             except Exception as error:
                 self._fail(name, "hear", error, heard.t_s)
         return found
+
+    @property
+    def hedges(self) -> bool:
+        """Whether anybody wants late requests sent to a second engine."""
+        return any(hasattr(keeper, "hedge") for _, keeper in self.on)
+
+    def late_s(self, asked: Asked, now_s: float) -> tuple[str, float] | None:
+        """Who has it sent to a second engine and after how many seconds; None: nobody ever, or it must not be. Never
+        raises."""
+        for name, keeper in self._hedgers() if not (asked.batch or asked.stateful) else ():
+            try:
+                return name, keeper.late_s(asked)
+            except Exception as error:
+                self._fail(name, "late_s", error, now_s)
+        return None
+
+    def hedge(self, name: str, asked: Asked, waited_s: float, now_s: float) -> Second:
+        """Whether that policy has it sent to a second engine now. Never raises."""
+        for hedger in [keeper for other, keeper in self._hedgers() if other == name]:
+            try:
+                return hedger.hedge(asked, waited_s)
+            except Exception as error:
+                self._fail(name, "hedge", error, now_s)
+        return Second(send=False, why=f"{name} is off")
+
+    def saved_s(self, name: str, asked: Asked, after_s: float, now_s: float) -> float:
+        """What that policy believes to have gained. Never raises."""
+        for hedger in [keeper for other, keeper in self._hedgers() if other == name]:
+            try:
+                return hedger.saved_s(asked, after_s)
+            except Exception as error:
+                self._fail(name, "saved_s", error, now_s)
+        return 0.0
+
+    def _hedgers(self) -> list[tuple[str, Hedger]]:
+        return [(name, keeper) for name, keeper in self.on if hasattr(keeper, "hedge") and isinstance(keeper, Hedger)]
 
     def longest_hold_s(self, name: str) -> float:
         """How long this policy may hold one request."""

@@ -19,7 +19,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request at the door. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
     `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt, guessed from its
     size in bytes, since nobody has tokenized it yet. `batch`: several prompts or answers in one, which SGLang gives ids
-    of their own, so that nothing else is heard of this one until it is over."""
+    of their own, so that nothing else is heard of this one until it is over. `streamed`: its answer comes as it is
+    written. `stateful`: it leaves something in the engine, or goes on from something there, that no other one has."""
 
     rid: str
     agent: str
@@ -31,6 +32,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     about_tokens: int = 0
     batch: bool = False
+    streamed: bool = False
+    stateful: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +103,15 @@ class Left(DoorFact, frozen=True, kw_only=True):
     output_tokens: int = 0
 
 
+class Answered(DoorFact, frozen=True, kw_only=True):
+    """Its answer began `after_s` after it was sent to the engine; of one that is not streamed, all of it was there.
+    Told only while there is a Hedger and a second engine, and not of errors. `second`: it was sent to a second engine
+    too, whose answer began first (won) or did not (lost), or which gave an error (failed); '' if it was not."""
+
+    after_s: float
+    second: Literal["", "won", "lost", "failed"] = ""
+
+
 class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call in a transcript with its result. `arguments`: as JSON has them, None if they were none; `result`: a
     digest; `failed`: the transcript says that it is an error."""
@@ -158,6 +170,33 @@ class Hearer(Protocol):
     def hear(self, heard: Heard) -> list[ToolMemoized]:
         """Learn from them; returns what it found out, to be published. May change the policy's own state, nothing else.
         Budget: 20 microseconds a result."""
+        ...
+
+
+class Second(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a late request is sent to a second engine too, and why or why not."""
+
+    send: bool
+    why: str
+
+
+@runtime_checkable
+class Hedger(Protocol):
+    """A policy that has late requests sent a second time, to another engine. It is asked only while one is known, and
+    neither about batches nor about what is stateful."""
+
+    def late_s(self, asked: Asked) -> float:
+        """How long its answer may take to begin before `hedge` is asked; infinite while that is not known. Must not
+        change state. Budget: 10 microseconds."""
+        ...
+
+    def hedge(self, asked: Asked, waited_s: float) -> Second:
+        """Its answer has not begun after `waited_s`. May change the policy's own state: what it says is done."""
+        ...
+
+    def saved_s(self, asked: Asked, after_s: float) -> float:
+        """The second engine's answer began `after_s` after the request was sent to the first: about how much longer
+        that one would have taken. Must not change state."""
         ...
 
 

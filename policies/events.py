@@ -94,6 +94,38 @@ class RequestAdmitted(Event, frozen=True, kw_only=True, tag="request_admitted"):
     held_s: float = 0.0
 
 
+class RequestHedged(Event, frozen=True, kw_only=True, tag="request_hedged"):
+    """A request's answer had not begun after `waited_s`, and policy `by` had it sent to a second `engine` (its URL).
+
+    won: that one's answer began first, the first engine's was cancelled; lost: the other way round; failed: the second
+    gave an error; left: the caller went away before either began; kept: it was not sent after all (`why`). `answer_s`:
+    from sending it first until an answer began; `saved_s`: about how much longer the first engine would have taken;
+    `wasted_tokens`: computed twice, at most (the whole prompt, if the one that was cancelled had done with it).
+    """
+
+    rid: str
+    agent: str
+    session: str
+    by: str
+    why: str
+    what: Literal["won", "lost", "failed", "left", "kept"]
+    waited_s: float
+    engine: str = ""
+    answer_s: float = 0.0
+    saved_s: float = 0.0
+    wasted_tokens: int = 0
+
+
+class ReplicaChecked(Event, frozen=True, kw_only=True, tag="replica_checked"):
+    """Whether a second engine can be used, whenever that changes. `url`: '' if none is configured; `detail`: what it
+    serves, or what is wrong with it; `by`: the policy that would use it."""
+
+    url: str
+    ok: bool
+    detail: str
+    by: str = "hedging"
+
+
 class RulesRead(Event, frozen=True, kw_only=True, tag="rules_read"):
     """A policy's file of rules was read. `ok`: they hold from now on, else the former ones still do; `detail`: what is
     wrong with them, with key and line."""
@@ -438,6 +470,8 @@ FrontEvent = (
     | RequestRefused
     | RequestHeld
     | RequestAdmitted
+    | RequestHedged
+    | ReplicaChecked
     | RulesRead
     | ToolMemoized
     | FirstTokenSent

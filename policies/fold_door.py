@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .events import Event, RequestAdmitted, RequestHeld, RequestRefused, ToolMemoized
+from .events import (
+    Event,
+    ReplicaChecked,
+    RequestAdmitted,
+    RequestHedged,
+    RequestHeld,
+    RequestRefused,
+    ToolMemoized,
+)
 from .run_state import Ruling, Rulings, RunState
 
 KEPT = 20
@@ -52,6 +60,29 @@ def _about(event: ToolMemoized) -> str:
     return f"{event.tool}: {event.why}" if event.why else event.tool
 
 
+HEDGES = {
+    "won": "sent to a second engine, which answered first",
+    "lost": "sent to a second engine in vain",
+    "failed": "sent to a second engine, which failed",
+    "left": "sent to a second engine, and its caller went away",
+    "kept": "late, not sent to a second engine",
+}
+
+
+def _hedged(state: RunState, event: RequestHedged) -> None:
+    rulings = state.rulings.setdefault(event.by, Rulings())
+    rulings.hedges[event.what] = rulings.hedges.get(event.what, 0) + 1
+    rulings.saved_s += event.saved_s
+    rulings.wasted_tokens += event.wasted_tokens
+    what = HEDGES.get(event.what, event.what)
+    _note(state, event.by, Ruling(t_ns=event.t_ns, agent=event.agent, what=what, why=event.why, rid=event.rid))
+
+
+def _replica(state: RunState, event: ReplicaChecked) -> None:
+    what = f"{event.url} {'can' if event.ok else 'cannot'} be used" if event.url else "no second engine"
+    _note(state, event.by, Ruling(t_ns=event.t_ns, agent="", what=what, why=event.detail))
+
+
 def _note(state: RunState, policy: str, ruling: Ruling) -> Rulings:
     rulings = state.rulings.setdefault(policy, Rulings())
     rulings.recent = [*rulings.recent[1 - KEPT :], ruling]
@@ -61,5 +92,7 @@ def _note(state: RunState, policy: str, ruling: Ruling) -> Rulings:
 HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     RequestHeld: _held,
     RequestAdmitted: _let_in,
+    RequestHedged: _hedged,
+    ReplicaChecked: _replica,
     ToolMemoized: _tool,
 }

@@ -23,6 +23,7 @@ BUILT_IN: dict[str, str] = {
     "cachescout_sessions": "baselines.cachescout:CacheScoutSessions",
     "critical_path": "critical_path:CriticalPath",
     "fairness": "fairness:Fairness",
+    "hedging": "hedging:Hedging",
     "kv_caching": "kv_caching:KvCaching",
     "kvflow": "baselines.kvflow:KvFlow",
     "lfu": "baselines.frequency:Lfu",

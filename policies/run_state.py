@@ -161,7 +161,8 @@ class Ruling(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class Rulings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one policy did at the door: counts, seconds that those it let in again had waited, and the last few.
-    `tools`: what it did about tool calls, by what it was; `saved_s`: seconds that tools would have taken."""
+    `tools`: what it did about tool calls, by what it was; `saved_s`: seconds that tools, or the engine, would have
+    taken. `hedges`: what became of late requests, by RequestHedged's words; `wasted_tokens`: computed twice."""
 
     held: int = 0
     refused: int = 0
@@ -170,6 +171,8 @@ class Rulings(msgspec.Struct, kw_only=True, omit_defaults=True):
     recent: list[Ruling] = []
     tools: dict[str, int] = {}
     saved_s: float = 0.0
+    hedges: dict[str, int] = {}
+    wasted_tokens: int = 0
 
 
 class Totals(msgspec.Struct, kw_only=True, omit_defaults=True):

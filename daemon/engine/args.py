@@ -35,6 +35,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kv_tokens: int | None = None
     # radixdeck: agent-aware radix cache; sglang: SGLang's own, with no plug-in of ours, for baselines.
     cache: Literal["radixdeck", "sglang"] = "radixdeck"
+    # URLs of other servers with the same model, for policy `hedging`; a key is the password: http://:key@host:port
+    replicas: tuple[str, ...] = ()
     # Port of SGLang's server on loopback; 0 picks a free one at each start.
     port: int = 0
 

@@ -62,6 +62,14 @@ def test_a_bad_config_is_refused_by_file_and_key(tmp_path: Path, text: str, name
     assert "Traceback" not in ran.stderr
 
 
+def test_second_engines_may_be_typed(tmp_path: Path) -> None:
+    two = ("--replica", "http://127.0.0.1:9000", "--replica", "http://:secret@other:9000/v1")
+    assert radixdeck(tmp_path, "serve", "--dry-run", *two).returncode == 0
+    ran = radixdeck(tmp_path, "serve", "--dry-run", "--replica", "user:secret@other")
+    assert (ran.returncode, "engine.replicas: 'other' is no URL" in ran.stderr) == (2, True)
+    assert "secret" not in ran.stderr
+
+
 def test_typed_values_win_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "radixdeck.toml").write_text("[engine]\nkv_tokens = 5000\ndevice = 'cpu'\n")
     assert "5000" in radixdeck(tmp_path, "serve", "--dry-run").stdout

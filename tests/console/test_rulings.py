@@ -43,6 +43,24 @@ def test_what_was_done_about_tool_calls() -> None:
     ]
 
 
+def test_what_became_of_late_requests_and_of_second_engines() -> None:
+    run = RunState()
+    fold(run, e.ReplicaChecked(t_ns=10**9, url="", ok=False, detail="only one engine is known", by="theirs"))
+    assert door_words("theirs", run).splitlines()[1:] == ["00:00:01.0  no second engine: only one engine is known"]
+    late = {"rid": "r1", "why": "no answer after 300 ms", "waited_s": 0.3, **WHO}
+    fold(run, e.ReplicaChecked(t_ns=10**9, url="http://h:1", ok=True, detail="it serves 'm'", by="theirs"))
+    fold(run, e.RequestHedged(t_ns=2 * 10**9, what="won", saved_s=1.5, wasted_tokens=900, **late))
+    fold(run, e.RequestHedged(t_ns=3 * 10**9, what="lost", wasted_tokens=100, **late))
+    fold(run, e.RequestHedged(t_ns=4 * 10**9, what="kept", **late))
+    assert door_words("theirs", run).splitlines() == [
+        "theirs: 2 sent to a second engine, 1 answered there first, 1 late and not sent; about 1.5 s saved, "
+        "at most 1,000 tok computed twice",
+        "00:00:04.0  coder r1 late, not sent to a second engine: no answer after 300 ms",
+        "00:00:03.0  coder r1 sent to a second engine in vain: no answer after 300 ms",
+        "00:00:02.0  coder r1 sent to a second engine, which answered first: no answer after 300 ms",
+    ]
+
+
 def test_only_the_last_few_are_kept() -> None:
     run = RunState()
     for number in range(3 * KEPT):

@@ -106,6 +106,26 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         e.RulesRead(t_ns=1, policy="safety", path="safety.toml", ok=False, detail="line 3: tools: no list"),
         "rules of safety in safety.toml cannot be used, the former ones hold: line 3: tools: no list",
     ),
+    "request_hedged": (
+        e.RequestHedged(
+            t_ns=1,
+            rid="r1",
+            agent="coder",
+            session="s1",
+            by="hedging",
+            why="no answer after 300 ms",
+            what="won",
+            waited_s=0.3,
+            saved_s=2.0,
+            wasted_tokens=900,
+        ),
+        "hedging: coder's request r1 sent to a second engine, which answered first, about 2.0 s saved, "
+        "at most 900 tok computed twice: no answer after 300 ms",
+    ),
+    "replica_checked": (
+        e.ReplicaChecked(t_ns=1, url="http://h:1", ok=False, detail="it serves 'a', not 'b'"),
+        "hedging: engine http://h:1 cannot be used: it serves 'a', not 'b'",
+    ),
     "tool_memoized": (
         e.ToolMemoized(t_ns=1, tool="search", what="answered", agent="coder", saved_s=2.0),
         "memoization: tool search of coder answered, 2.0 s saved",

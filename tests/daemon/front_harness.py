@@ -14,6 +14,7 @@ from aiohttp import web
 from radixdeck.daemon.anchors import AnchorBook
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front import Front
+from radixdeck.daemon.replicas import Replicas
 from radixdeck.policies.identity import Identities
 
 TOOL_CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "search", "arguments": '{"q":"a"}'}}
@@ -34,13 +35,16 @@ def chat_chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) ->
 class Upstream:
     """Records what it gets. `words`: what it streams; `gate`: it waits for this before the second word;
     `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
-    `tells_usage`: its streams end with the token counts; `key`: the API key it insists on."""
+    `tells_usage`: its streams end with the token counts; `key`: the API key it insists on; `begins`: it waits for this
+    before it answers at all; `model`: what it serves; `status`: what it answers with; `fails_in_stream`: its streams
+    begin with an error."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
         self.aborted: list[str] = []
         self.words = ["Hel", "lo"]
         self.gate: asyncio.Event | None = None
+        self.begins: asyncio.Event | None = None
         self.reached = asyncio.Event()
         self.gone = asyncio.Event()
         self.abort_seen = asyncio.Event()
@@ -50,6 +54,9 @@ class Upstream:
         self.tells_usage = True
         self.tokenize_failures = 0
         self.key = ""
+        self.model = "m"
+        self.status = 200
+        self.fails_in_stream = False
         self.url = ""
 
     @property
@@ -77,11 +84,17 @@ class Upstream:
         if request.path == "/v1/tokenize":
             return self._tokenize(body)
         if request.path == "/v1/models":
-            return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
+            return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
         if body is None and request.path != "/echo":
             return web.Response()
         if request.path == "/echo":
             return web.Response(body=data, headers={"X-Method": request.method, "X-Path": request.raw_path})
+        return await self._generated(request, body)
+
+    async def _generated(self, request: web.Request, body: Any) -> web.StreamResponse:
+        await self._wait(self.begins)
+        if self.status != 200:
+            return web.json_response({"error": {"message": f"HTTP {self.status} of {self.model}"}}, status=self.status)
         if isinstance(body, dict) and body.get("model") == "missing":
             return web.json_response({"object": "error", "message": "no such model", "code": 404}, status=404)
         if isinstance(body, dict) and body.get("stream"):
@@ -121,6 +134,9 @@ class Upstream:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        if self.fails_in_stream:
+            await response.write(event(error={"message": "no memory", "code": 500}))
+            return response
         await response.write(chat_chunk({"role": "assistant", "content": ""}))
         for count, word in enumerate(self.words):
             if count == 1:
@@ -134,14 +150,17 @@ class Upstream:
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async def _pause(self, request: web.Request, response: web.StreamResponse | None = None) -> None:
-        self.reached.set()
+    async def _wait(self, gate: asyncio.Event | None) -> None:
         try:
-            if self.gate is not None:
-                await self.gate.wait()
+            if gate is not None:
+                await gate.wait()
         except asyncio.CancelledError:
             self.gone.set()
             raise
+
+    async def _pause(self, request: web.Request, response: web.StreamResponse | None = None) -> None:
+        self.reached.set()
+        await self._wait(self.gate)
         if self.die:
             if response is not None and self.cut:
                 await response.write(self.cut)
@@ -160,6 +179,7 @@ class Stack:
         self.banned: dict[str, str] = {}
         self.url = ""
         self.front: Front
+        self.replicas: Replicas
         self.anchors = AnchorBook(upstream=self.up, hint=self.report, now_ns=now_ns, engine_key=engine_key)
         self.client: aiohttp.ClientSession
 
@@ -195,15 +215,30 @@ class Stack:
 
 
 @asynccontextmanager
-async def stack(**options: Any) -> AsyncIterator[Stack]:
-    made = Stack(options.get("engine_key"))
+async def serving(upstream: Upstream) -> AsyncIterator[Upstream]:
+    """An upstream on a socket of its own."""
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", "/{path:.*}", made.upstream.handle)
+    app.router.add_route("*", "/{path:.*}", upstream.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield upstream
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def stack(second: Upstream | None = None, **options: Any) -> AsyncIterator[Stack]:
+    """`second`: a second engine, which serves already."""
+    made = Stack(options.get("engine_key"))
     keys = options.get("api_keys") or {}
+    made.replicas = Replicas(
+        [second.url.replace("://", f"://:{second.key}@") if second.key else second.url] if second else [],
+        upstream=made.up, front=lambda: made.url, wanted=lambda: True, emit=made.report, now_ns=now_ns,
+        key=options.get("engine_key"),
+    )  # fmt: skip
     made.front = Front(
         host="127.0.0.1",
         port=0,
@@ -215,13 +250,16 @@ async def stack(**options: Any) -> AsyncIterator[Stack]:
         identities=Identities(tenants=frozenset(keys.values())),
         anchors=made.anchors,
         now_ns=now_ns,
+        replicas=made.replicas,
         **options,
     )
-    made.url = await made.front.start()
-    made.client = aiohttp.ClientSession()
-    try:
-        yield made
-    finally:
-        await made.client.close()
-        await made.front.stop()
-        await runner.cleanup()
+    async with serving(made.upstream):
+        made.url = await made.front.start()
+        made.client = aiohttp.ClientSession()
+        if second is not None:
+            await made.replicas.look(made.client)
+        try:
+            yield made
+        finally:
+            await made.client.close()
+            await made.front.stop()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from itertools import combinations, count
 
-from front_harness import Stack, stack
+from front_harness import Stack, Upstream, serving, stack
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
@@ -21,6 +21,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
     RequestArrived,
     RequestFinished,
+    RequestHedged,
     RequestHeld,
     TunableChanged,
 )
@@ -52,6 +53,15 @@ async def engine(s: Stack, door: Door) -> None:
         await asyncio.sleep(0.005)
 
 
+async def stutter(s: Stack) -> None:
+    """Now and then the engine does not begin anything for a moment."""
+    while True:
+        s.upstream.begins = asyncio.Event()
+        await asyncio.sleep(0.005)
+        s.upstream.begins.set()
+        await asyncio.sleep(0.01)
+
+
 async def worker(s: Stack, number: int, over: asyncio.Event) -> list[int]:
     """Asks again and again until it is over."""
     headers, statuses = {"x-agent-id": f"agent{number % 3}"}, list[int]()
@@ -64,10 +74,12 @@ async def test_switching_under_load_loses_nobody() -> None:
     assert len(SUBSETS) >= 4
     failures: list[PolicyFailed] = []
     few = {"fairness": {"places": 2}, "critical_path": {"ahead": 2}, "batch_shaping": {"ahead": 2, "least_tokens": 1}}
+    few["hedging"] = {"floor_ms": 0, "quantile": 0.5, "budget": 1, "least_samples": 5}
     door = Door(DoorHost([], few, failed=failures.append), now_ns, priorities=1)
     door.obey("safety", "[everybody]\nmax_output_tokens = 50\nrequests_per_minute = 100000")
-    async with stack(door=door) as s:
+    async with serving(Upstream()) as second, stack(second, door=door) as s:
         telling = asyncio.create_task(engine(s, door))
+        stuttering = asyncio.create_task(stutter(s))
         over = asyncio.Event()
         workers = [asyncio.create_task(worker(s, number, over)) for number in range(WORKERS)]
         for turns in count():
@@ -78,8 +90,10 @@ async def test_switching_under_load_loses_nobody() -> None:
             switch(door, SUBSETS[turns % len(SUBSETS)])
             await asyncio.sleep(0.01)
         telling.cancel()
+        stuttering.cancel()
         asked = [status for task in workers for status in task.result()]
         assert {fact.by for fact in s.of(RequestHeld)} >= {"batch_shaping", "critical_path", "fairness"}
+        assert {fact.what for fact in s.of(RequestHedged)} >= {"lost", "won"}
         assert set(asked) == {200}
         assert len(s.of(RequestArrived)) == len(s.of(RequestFinished)) == len(asked) >= WORKERS * REQUESTS
         assert (door.held, failures) == (0, [])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from comparison_runs import summary
 
-from radixdeck.demos import bench_policy
+from radixdeck.demos import bench_policy, policy_runs
 from radixdeck.demos.apart import Drive
 from radixdeck.demos.bench_policy import main, parse
 from radixdeck.demos.bench_record import RecordError
@@ -100,6 +101,21 @@ def test_the_text_has_both_halves_the_change_and_the_verdict() -> None:
     line = next(line for line in said.splitlines() if "requests/s" in line)
     assert line.split() == ["requests/s", "/s", "1.00", "1.50", "+50.0", "%", "at", "least", "+20", "%"]
     assert said.splitlines()[-2:] == ["some: it is faster: yes", "PASSED"]
+
+
+def test_what_was_sent_twice_is_told_with_what_it_cost() -> None:
+    hedged = msgspec.structs.replace(half(25, 1.5), twice=5, elsewhere=3, wasted_tokens=900)
+    assert "5 sent twice, 3 of them answered elsewhere first, at most 900 tokens (" in text(
+        [told((half(10, 1.0), hedged))]
+    )
+    assert "sent twice" not in text([told((half(10, 1.0), half(25, 1.5)))])
+
+
+@pytest.mark.parametrize(("off", "on", "sound"), [(0, 4, True), (0, 0, False), (1, 4, False)])
+def test_a_second_engine_has_to_be_used_and_only_while_the_policy_is_on(off: int, on: int, sound: bool) -> None:
+    halves = [msgspec.structs.replace(half(1, 1), twice=number) for number in (off, on)]
+    assert (policy_runs._faults(replace(CASE, second=True), *halves) == []) == sound
+    assert (policy_runs._faults(CASE, *halves) == []) == (not off)
 
 
 def test_the_record_holds_the_numbers_and_is_never_replaced(tmp_path: Path) -> None:
