@@ -8,7 +8,8 @@ from typing import Any
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from radixdeck.daemon.tools.keeper import Keeper
-from radixdeck.daemon.tools.relay import AGENT, Relay
+from radixdeck.daemon.tools.messages import AGENT
+from radixdeck.daemon.tools.relay import Relay
 from radixdeck.policies.events import ToolMemoized
 from radixdeck.policies.tool_calls import Ticket
 
