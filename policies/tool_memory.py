@@ -130,8 +130,10 @@ class ToolMemory:
         if self._contradicted(ticket, proof, now_s):
             age = "less than ttl_s later, with nothing called in between that is said to change it"
             return self.switch_off(ticket.tool, f"the same call gave another result {age}")
-        self._agreed[ticket.tool] += ticket.expected is not None
-        return self._store(ticket, value, proof, now_s)
+        agrees = ticket.expected is not None or self._is_kept(ticket.key, proof)
+        self._agreed[ticket.tool] += agrees
+        kept = self._store(ticket, value, proof, now_s)
+        return Kept(what="confirmed") if agrees and kept.what == "stored" else kept
 
     def called_off(self, ticket: Ticket) -> None:
         """The caller does not wait for the call any more. One that changes things may go on doing so: what it changes
@@ -194,6 +196,11 @@ class ToolMemory:
         entry = self._entries.get(ticket.key) if ticket.key is not None else None
         return entry is not None and entry.proof != proof and abs(now_s - entry.began_s) < ticket.ttl_s
 
+    def _is_kept(self, key: Key, proof: bytes) -> bool:
+        """Whether another call of the same, which was under way with this one, has said so."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.proof == proof
+
     def _store(self, ticket: Ticket, value: bytes, proof: bytes, now_s: float) -> Kept:
         key = ticket.key
         assert key is not None
@@ -208,7 +215,7 @@ class ToolMemory:
             len(self._entries) > self._limit("max_entries") or self.bytes > self._limit("max_bytes")
         ):
             self._drop(next(iter(self._entries)))
-        return Kept(what="stored" if ticket.expected is None else "confirmed")
+        return Kept(what="stored")
 
     def _drop_about(self, tool: str, subject: bytes | None) -> int:
         """What a tool said about a subject, or may have; all that it said if `subject` is None."""

@@ -123,6 +123,8 @@ class Keeper:
 
     def came(self, call: ToolCall) -> None:
         """Somebody makes a call: said of every one, before it is asked about."""
+        for outcome in self.policy.early.lapsed(self.clock()):
+            self._tell(outcome.call, "early_wasted", why=outcome.wasted)
         if self.on:
             self.policy.early.began(call)
 
@@ -135,8 +137,6 @@ class Keeper:
     def next_early(self, can: Callable[[str], bool] = lambda tool: True) -> EarlyCall | None:
         """A call of a tool that `can` be called to make now, though nobody has. What became of it is said once, by
         `early_over`."""
-        for outcome in self.policy.early.lapsed(self.clock()):
-            self._tell(outcome.call, "early_wasted", why=outcome.wasted)
         early = self.policy.early.next(self.clock(), can) if self.on else None
         if early is not None:
             self._tell(early.call, "early", why=early.why)

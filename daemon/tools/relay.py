@@ -25,6 +25,7 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
+from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
@@ -36,6 +37,7 @@ Send = Callable[[JSONRPCMessage], Awaitable[None]]
 RequestId = int | str
 
 SERVER_GONE = -32000
+MAX_UNASKED = 1024
 EARLY_ID = "radixdeck-early-{}"
 STOOD_BACK = "a call that somebody waits for goes first"
 ASKS = "the server asked its client something during a call of it"
@@ -60,7 +62,8 @@ class Relay:
     """`agent`, `tenant`: whose calls these are unless they say another agent.
 
     By request id: `_open`, what the server has not answered; `_flights`, the calls among that; `_joined`, whose result
-    a call waits for that did not go to the server; `_changing`, methods that may change what tools read.
+    a call waits for that did not go to the server; `_changing`, methods that may change what tools read; `_unasked`,
+    early calls that were called off.
     """
 
     def __init__(self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str) -> None:
@@ -74,13 +77,14 @@ class Relay:
         self._changing: dict[RequestId, str] = {}
         self._hints = Hints(keeper)
         self._early_ids = count(1)
+        self._unasked: Bounded[RequestId, bool] = Bounded(MAX_UNASKED)
 
     # ---- from the client ---------------------------------------------------------------------------------------------
 
     async def from_client(self, message: JSONRPCMessage) -> None:
         """One message of the client."""
         if isinstance(message, JSONRPCRequest):
-            if message.id in self._open or message.id in self._joined:
+            if any(message.id in known for known in (self._open, self._joined, self._unasked)):
                 await self._refuse(message.id, INVALID_REQUEST, f"request id {message.id!r} is in use")
                 return
             if message.method == "tools/call":
@@ -115,7 +119,7 @@ class Relay:
             self._joined[request.id] = leader
             return
         self._keeper.goes(call, asked)
-        await self._stand_back()
+        await self._stand_back(ticket)
         await self._send(request, _Flight(request, call, ticket))
 
     async def _answer(self, request: JSONRPCRequest, call: ToolCall, result: dict[str, Any]) -> None:
@@ -159,6 +163,7 @@ class Relay:
         self._flights.pop(flight.request_id, None)
         self._land(flight)
         if flight.early is not None:
+            self._unasked.put(flight.request_id, True)
             self._keeper.early_over(flight.early, None, called_off="it was called off")
         else:
             self._keeper.called_off(flight.call, flight.ticket)
@@ -181,6 +186,8 @@ class Relay:
         if isinstance(message, JSONRPCNotification) and message.method in NEWS:
             self._keeper.forget_all(f"the server sent {message.method}")
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            if self._unasked.pop(message.id):
+                return
             method = self._open.pop(message.id, "")
             if (changed := self._changing.pop(message.id, "")) != "":
                 self._keeper.forget_all(f"the server answered {changed}")
@@ -246,10 +253,11 @@ class Relay:
             request = request_of(early.call, EARLY_ID.format(next(self._early_ids)))
             await self._send(request, _Flight(request, early.call, early.ticket, early))
 
-    async def _stand_back(self) -> None:
-        """A server that does one thing at a time is to do first what somebody waits for."""
+    async def _stand_back(self, ticket: Ticket) -> None:
+        """A server that does one thing at a time is to do first what somebody waits for; the same call made early goes
+        on, since what both say is compared."""
         for flight in [*self._flights.values()] if self._serial() else []:
-            if flight.early is not None and not flight.others:
+            if flight.early is not None and not flight.others and flight.ticket.key != ticket.key:
                 params = {"reason": STOOD_BACK}
                 told = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
                 await self._call_off(flight, told)
