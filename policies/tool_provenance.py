@@ -13,6 +13,7 @@ Scalar = str | int | float
 Place = tuple[str | int, ...]
 MAX_LEAVES, MAX_DEPTH, MAX_TEXT, MAX_KEY = 128, 6, 256, 64
 MAX_NUMBER = 1 << 63
+MAX_FIELD = 24
 ANY = "*"
 """In a place: all items of one list."""
 
@@ -99,9 +100,15 @@ def next_in(columns: Columns, leaves: Leaves) -> Leaves:
 
 
 def in_words(place: Place) -> str:
-    """A place as one writes it: result[0].path"""
-    steps = (f"[{step}]" if type(step) is int or step == ANY else f".{step}" for step in place[1:])
-    return str(place[0]) + "".join(steps)
+    """A place as one writes it: result[0].path. A key that does not look like the name of a field may be a value, and
+    is not told."""
+    return str(place[0]) + "".join(map(_step, place[1:]))
+
+
+def _step(step: str | int) -> str:
+    if type(step) is int or step == ANY:
+        return f"[{step}]"
+    return f".{step}" if str(step).isidentifier() and len(str(step)) <= MAX_FIELD else ".…"
 
 
 def _parts(value: Any) -> Iterator[tuple[str | int, Any]]:

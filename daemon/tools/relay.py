@@ -16,7 +16,9 @@ from itertools import count
 from typing import Any
 
 from mcp_types import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -37,6 +39,8 @@ Send = Callable[[JSONRPCMessage], Awaitable[None]]
 RequestId = int | str
 
 SERVER_GONE = -32000
+REFUSED = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND})
+"""Errors of a call that was never begun."""
 MAX_UNASKED = 1024
 EARLY_ID = "radixdeck-early-{}"
 STOOD_BACK = "a call that somebody waits for goes first"
@@ -59,14 +63,18 @@ class _Flight:
 
 
 class Relay:
-    """`agent`, `tenant`: whose calls these are unless they say another agent.
+    """`agent`, `tenant`: whose calls these are unless they say another agent. `may_go_on`: a call may still be carried
+    out when an error comes in the place of its answer.
 
     By request id: `_open`, what the server has not answered; `_flights`, the calls among that; `_joined`, whose result
     a call waits for that did not go to the server; `_changing`, methods that may change what tools read; `_unasked`,
     early calls that were called off.
     """
 
-    def __init__(self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str) -> None:
+    def __init__(
+        self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str, may_go_on: bool = False
+    ) -> None:
+        self._may_go_on = may_go_on
         self._keeper = keeper
         self._to_client, self._to_server = to_client, to_server
         self._agent, self._tenant = agent, tenant
@@ -206,7 +214,7 @@ class Relay:
         took_s = self._keeper.clock() - flight.ticket.began_s
         if flight.early is not None:
             self._keeper.early_over(flight.early, value, proof)
-        elif flight.goes_on:
+        elif flight.goes_on or (self._may_go_on and _is_lost(message)):
             self._keeper.called_off(flight.call, flight.ticket)
         else:
             self._keeper.answered(flight.call, flight.ticket, value, proof)
@@ -272,3 +280,8 @@ class Relay:
         """Nobody can wait for it any more."""
         if flight.ticket.key is not None and self._by_key.get(flight.ticket.key) is flight:
             del self._by_key[flight.ticket.key]
+
+
+def _is_lost(message: JSONRPCResponse | JSONRPCError) -> bool:
+    """Whether this may be no answer of the tool, but what the way to it says."""
+    return isinstance(message, JSONRPCError) and message.error.code not in REFUSED

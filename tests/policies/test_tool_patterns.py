@@ -143,6 +143,16 @@ def test_several_at_once_all_follow() -> None:
     assert all(guess.chance > 0.5 for guess in s.guesses)
 
 
+def test_keys_that_may_be_values_are_not_told() -> None:
+    s = Stream()
+    for n in range(4):
+        s.does("list", {"dir": "x"}, {"me@example.org": {"id": n}})
+        s.does("read", {"id": n}, "text")
+    (guess,) = s.does("list", {"dir": "x"}, {"me@example.org": {"id": 9}})
+    assert guess.call.arguments == {"id": 9}
+    assert guess.why.endswith("id = result.….id")
+
+
 def test_a_guess_stands_until_something_comes() -> None:
     s = Stream()
     for n in range(4):
