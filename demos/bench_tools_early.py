@@ -33,8 +33,8 @@ ttl_s = 300
 scope = "tenant"
 invalidated_by = ["edit"]
 """
-MEMO = "serial = false\n" + "".join(READS.format(tool) for tool in ("list_dir", "search", "blame"))
-MEMO += READS.format("read_file") + 'per = "path"\n'
+BY_TOOL = "serial = false\n" + "".join(READS.format(tool) for tool in ("list_dir", "search", "blame"))
+MEMO = BY_TOOL + READS.format("read_file") + 'per = "path"\n'
 EARLY = MEMO.replace("read_only = true", "read_only = true\nspeculate = true")
 ARMS = {"memory alone": MEMO, "with early calls": EARLY}
 OFF, ON = ARMS

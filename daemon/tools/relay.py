@@ -182,22 +182,19 @@ class Relay:
 
     async def from_server(self, message: JSONRPCMessage) -> None:
         """One message of the server."""
-        if isinstance(message, JSONRPCRequest) and message.method != "ping":
-            for flight in self._flights.values():
-                flight.plain = False
-                self._keeper.never_early(flight.call.tool, ASKS)
-            early = self._early()
-            if early and len(early) == len(self._open) and not any(flight.others for flight in early):
-                error = ErrorData(code=INVALID_REQUEST, message=UNASKED)
-                await self._to_server(JSONRPCError(jsonrpc="2.0", id=message.id, error=error))
-                return
+        if isinstance(message, JSONRPCRequest) and message.method != "ping" and self._is_asked_for_nobody():
+            error = ErrorData(code=INVALID_REQUEST, message=UNASKED)
+            await self._to_server(JSONRPCError(jsonrpc="2.0", id=message.id, error=error))
+            return
         if isinstance(message, JSONRPCNotification) and message.method in NEWS:
             self._keeper.forget_all(f"the server sent {message.method}")
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
             if self._unasked.pop(message.id):
                 return
             method = self._open.pop(message.id, "")
-            if (changed := self._changing.pop(message.id, "")) != "":
+            if message.id in self._changing and self._may_go_on and _is_lost(message):
+                self._keeper.unsettled(self._changing[message.id])
+            elif (changed := self._changing.pop(message.id, "")) != "":
                 self._keeper.forget_all(f"the server answered {changed}")
             if (flight := self._flights.pop(message.id, None)) is not None:
                 await self._ended(flight, message)
@@ -205,6 +202,15 @@ class Relay:
             if method == "tools/list" and isinstance(message, JSONRPCResponse):
                 self._hints.listed(message.result)
         await self._to_client(message)
+
+    def _is_asked_for_nobody(self) -> bool:
+        """What the server asks its client makes results no tool's alone. Whether all that is under way is early."""
+        for flight in self._flights.values():
+            flight.plain = False
+            if flight.early is not None or len(self._flights) == 1:
+                self._keeper.never_early(flight.call.tool, ASKS)
+        early = self._early()
+        return 0 < len(early) == len(self._open) and not any(flight.others for flight in early)
 
     async def _ended(self, flight: _Flight, message: JSONRPCResponse | JSONRPCError) -> None:
         self._land(flight)
@@ -258,7 +264,8 @@ class Relay:
             early = self._keeper.next_early()
             if early is None:
                 return
-            request = request_of(early.call, EARLY_ID.format(next(self._early_ids)))
+            free = (name for n in self._early_ids if (name := EARLY_ID.format(n)) not in self._open)
+            request = request_of(early.call, next(free))
             await self._send(request, _Flight(request, early.call, early.ticket, early))
 
     async def _stand_back(self, ticket: Ticket) -> None:

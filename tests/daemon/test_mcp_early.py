@@ -107,7 +107,7 @@ async def test_one_that_fails_is_nobodys_and_the_real_call_is_made(how: str) -> 
     for waits in (True, False):
         s = Ahead()
         early = await s.learns()
-        waiting = await s.gets() if waits else None
+        waiting = await s.gets() if waits else 0
         before = len(s.down)
         if how == "error":
             await s.relay.from_server(
@@ -228,6 +228,33 @@ async def test_what_the_server_asks_for_a_call_that_nobody_made_reaches_nobody()
     before = len(s.early())
     await s.lists_up()
     assert len(s.early()) == before, "such a tool is not called early any more"
+
+
+async def test_what_asks_for_another_call_is_still_called_early() -> None:
+    s = Ahead(serial=False)
+    await s.says(await s.learns(), "value 7")
+    asking, other = await s.call("put"), await s.gets("another")
+    await s.relay.from_server(JSONRPCRequest(jsonrpc="2.0", id="q", method="elicitation/create", params={}))
+    assert isinstance(s.down[-1], JSONRPCRequest)
+    await s.says(asking)
+    await s.says(other)
+    before = len(s.early())
+    await s.lists_up()
+    assert len(s.early()) == before + 1
+
+
+async def test_an_id_that_the_client_uses_is_not_used_for_an_early_call() -> None:
+    s = Ahead(serial=False)
+    await s.relay.from_client(JSONRPCRequest(jsonrpc="2.0", id="radixdeck-early-1", method="tools/list"))
+    await s.lists_up()
+    for _ in range(8):
+        got = await s.gets()
+        s.now_s += 1
+        await s.says(got, "value")
+        await s.lists_up()
+        if len(s.early()) > 1:
+            break
+    assert s.early() == ["radixdeck-early-1", "radixdeck-early-2"]
 
 
 async def test_if_somebody_waits_for_it_they_are_asked() -> None:

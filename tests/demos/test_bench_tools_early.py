@@ -52,7 +52,8 @@ def test_a_seed_says_what_is_called() -> None:
 
 def arm(kind: str, name: str, **more: Any) -> Arm:
     begun = 10 if kind == "loops" and name != OFF else 0
-    told = {"seed": 1, "ran": 20, "begun": begun, "used": begun, "wrong": 0, "waits": [0.1 if begun else 0.2] * 20}
+    told: dict[str, Any] = {"seed": 1, "ran": 20, "begun": begun, "used": begun, "wrong": 0}
+    told["waits"] = [0.1 if begun else 0.2] * 20
     return Arm(kind=kind, name=name, **{**told, **more})
 
 

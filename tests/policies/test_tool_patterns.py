@@ -95,7 +95,7 @@ def test_a_chance_is_how_often_it_came_just_so() -> None:
             s.does("read", {"path": f"{n}/a.py"}, "text")
         else:
             s.does("stat", {"of": f"s{n}"}, "text")
-    assert sum(right) / len(right) == pytest.approx(0.6, abs=0.08)
+    assert 0.52 < sum(right) / len(right) < 0.68
 
 
 def test_a_change_of_habit_is_learned() -> None:
