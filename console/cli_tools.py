@@ -20,12 +20,27 @@ if TYPE_CHECKING:
     from radixdeck.daemon.wire import BrokerAddress
 
 LOCAL = "local"
+Told = Annotated[
+    str,
+    typer.Option(
+        "--broker", "-b", envvar="RADIXDECK_BROKER",
+        help="Tell a broker what happens: mqtt://user:password@host:port, or local for the daemon's [nobody].",
+    ),
+]  # fmt: skip
+Header = Annotated[
+    list[str] | None,
+    typer.Option(help="For --url, a header and the environment variable that holds it: Authorization=MY_TOKEN."),
+]
 
 
 def own_name(agent: str, command: Sequence[str]) -> str:
     """A node's name that no other proxy has, of the same agent neither."""
     parts = (re.sub(r"[^A-Za-z0-9_.-]+", "-", part)[:24] for part in (agent or "agent", Path(command[0]).name))
     return "-".join(("mcp", *parts, secrets.token_hex(3)))
+
+
+def _say(words: str) -> None:
+    typer.echo(f"radixdeck mcp-proxy: {words}", err=True)
 
 
 def _http(url: str) -> str:
@@ -57,21 +72,12 @@ def mcp_proxy(
     rules: Annotated[Path, typer.Option(help="TOML file: which tools are read-only, and what changes what they say.")],
     agent: Annotated[str, typer.Option(envvar="RADIXDECK_AGENT", help="Whose calls these are.")] = "",
     tenant: Annotated[str, typer.Option(envvar="RADIXDECK_TENANT", help="The agent's tenant.")] = "default",
-    broker: Annotated[
-        str,
-        typer.Option(
-            "--broker", "-b", envvar="RADIXDECK_BROKER",
-            help="Tell a broker what happens: mqtt://user:password@host:port, or local for the daemon's [nobody].",
-        ),
-    ] = "",
+    broker: Told = "",
     node: Annotated[str, typer.Option("--node", "-n", help="Name on the broker [mcp-AGENT-COMMAND-xxxxxx].")] = "",
     url: Annotated[str, typer.Option(help="The server's, if it is one over HTTP; nothing after `--` then.")] = "",
-    header: Annotated[
-        list[str] | None,
-        typer.Option(help="For --url, a header and the environment variable that holds it: Authorization=MY_TOKEN."),
-    ] = None,
+    header: Header = None,
     home: Home = "",
-) -> None:  # fmt: skip
+) -> None:
     """Stand before an MCP server, which the command after `--` starts or --url names, and answer read-only tools from
     memory."""
     try:
@@ -93,14 +99,11 @@ def mcp_proxy(
         found = source()
         return await found if inspect.isawaitable(found) else found
 
-    def say(words: str) -> None:
-        typer.echo(f"radixdeck mcp-proxy: {words}", err=True)
-
     try:
         code = asyncio.run(
             serve(
                 upstream, rules, agent=agent, tenant=tenant, node=node or own_name(agent, context.obj or [_host(url)]),
-                broker=address if source else None, paths=home_of(home), say=say,
+                broker=address if source else None, paths=home_of(home), say=_say,
             )
         )  # fmt: skip
     except RulesError as error:
