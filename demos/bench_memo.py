@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from statistics import mean, median, quantiles
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .mcp_behind import behind, said_by_proxy
 from .memo_trace import Seen, Shape, Step, steps, wrong_answers
 from .picture import draw_repetitions
 from .progress import Progress
@@ -97,26 +97,13 @@ async def _arm(name: str, seed: int, settings: Settings) -> Arm:
         return Arm(
             name=name, seed=seed, calls=len(seen), ran=len((folder / "log").read_text().split()),
             wrong=len(wrong_answers(seen)), whole_s=whole_s, mean_s=mean(times), p50_s=cuts[9], p95_s=cuts[18],
-            said=[line for line in (folder / "said").read_text().splitlines() if line.startswith("radixdeck")],
+            said=said_by_proxy(folder),
         )  # fmt: skip
 
 
-@asynccontextmanager
-async def connected(rules: str | None, tool_s: float, folder: Path) -> AsyncGenerator[Client]:
+def connected(rules: str | None, tool_s: float, folder: Path) -> AbstractAsyncContextManager[Client]:
     """A client of a fresh store, straight or behind the proxy with these rules."""
-    from mcp import Client, StdioServerParameters
-    from mcp.client.stdio import stdio_client
-
-    words = ["-m", "radixdeck.demos.mcp_store", str(folder / "log"), str(tool_s)]
-    if rules is not None:
-        (folder / "rules.toml").write_text(rules, encoding="utf-8")
-        proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(folder / "rules.toml"), "--"]
-        words = [*proxy, sys.executable, *words]
-    server = StdioServerParameters(command=sys.executable, args=words, env=dict(os.environ))
-    with (folder / "said").open("w", encoding="utf-8") as said:
-        async with Client(stdio_client(server, errlog=said)) as client:
-            await client.list_tools()
-            yield client
+    return behind(rules, folder, "radixdeck.demos.mcp_store", str(folder / "log"), str(tool_s))
 
 
 async def _agent(client: Client, agent: str, calls: Sequence[Step]) -> list[Seen]:

@@ -143,14 +143,16 @@ class ToolMemoized(Event, frozen=True, kw_only=True, tag="tool_memoized"):
     was under way; asked: the tool itself was asked (`why`: what kept memory from answering); stored, confirmed,
     refused: its result is kept, agrees with the one kept, is not kept; invalidated: it changes things, `results` are
     forgotten; unsettled: it changes things and nobody will know when it is over; off: the tool is not answered any
-    more; proposed: it would be worth declaring; worth: what answering it would have saved. Arguments and results are
-    never told.
+    more; proposed: it would be worth declaring; worth: what answering it would have saved. early: the tool is asked
+    before anybody asks, since the call will likely come (`why`); early_used: it came and got that result (`saved_s`:
+    that much less of a wait); early_checked: it came and went to the tool all the same; early_wasted: it did not come,
+    or there was no result. Arguments and results are never told.
     """
 
     tool: str
     what: Literal[
         "answered", "joined", "asked", "stored", "confirmed", "refused", "invalidated", "unsettled", "off", "proposed",
-        "worth",
+        "worth", "early", "early_used", "early_checked", "early_wasted",
     ]  # fmt: skip
     agent: str = ""
     session: str = ""

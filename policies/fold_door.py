@@ -44,7 +44,7 @@ def note_refused(state: RunState, event: RequestRefused) -> None:
         _note(state, event.by, ruling).refused += 1
 
 
-UNTOLD = frozenset({"asked", "stored", "confirmed", "refused"})
+UNTOLD = frozenset({"asked", "stored", "confirmed", "refused", "early_checked"})
 """What is done about tool calls all the time: counted only."""
 
 

@@ -1,6 +1,7 @@
 """The rules of the memoization policy: a TOML file, checked key by key.
 
 strict = true                        # a tool that is named nowhere here changes everything (the default)
+serial = true                        # no call is made early while another is under way (the default)
 
 [tools.read_file]
 read_only = true                     # without this no result is ever answered from memory
@@ -9,6 +10,8 @@ scope = "tenant"                     # whose calls may share it: agent (the defa
 ignore = ["reason"]                  # arguments that have no part in the result
 invalidated_by = ["write_*"]         # what changes it, shell patterns; unsaid: every tool that is not read-only
 per = "path"                         # those change only what has their own path; for names with one spelling only
+speculate = true                     # a call of it that will likely come may be made before it comes (early_calls)
+cost_s = 0.5                         # what such a call in vain costs, in seconds of waiting; unsaid: what it takes
 
 [tools.start_build]
 settle_s = 30                        # what it changes goes on changing for so long after it returned
@@ -25,9 +28,11 @@ import msgspec
 from .rules_text import read_toml, table_as, wrong
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
+_Cost = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 _Names = list[Annotated[str, msgspec.Meta(min_length=1)]]
 EVERYTHING = "*"
-_OF_READERS = ("ttl_s", "scope", "ignore", "invalidated_by", "per")
+_OF_READERS = ("ttl_s", "scope", "ignore", "invalidated_by", "per", "speculate", "cost_s")
+_KEYS = ("strict", "serial", "tools")
 
 
 class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +45,8 @@ class ToolRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     invalidated_by: _Names | None = None
     per: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     settle_s: _Seconds | None = None
+    speculate: bool | None = None
+    cost_s: _Cost | None = None
 
     @property
     def patterns(self) -> list[str]:
@@ -51,7 +58,13 @@ class MemoRules(msgspec.Struct, frozen=True, kw_only=True):
     """All that is declared."""
 
     strict: bool = True
+    serial: bool = True
     tools: dict[str, ToolRule] = {}
+
+    @property
+    def speculates(self) -> bool:
+        """Whether any tool may be called early."""
+        return any(rule.speculate for rule in self.tools.values())
 
     def reader(self, tool: str) -> ToolRule | None:
         """The rule of a tool that is declared read-only, None of any other."""
@@ -87,11 +100,12 @@ def read_memo_rules(text: str) -> MemoRules:
     """The rules in a TOML text. Raises RulesError naming key and line."""
     told = read_toml(text)
     for name in told:
-        if name not in ("strict", "tools"):
-            raise wrong(text, [name], "unknown key; known: strict, tools")
-    strict, tables = told.get("strict", True), told.get("tools", {})
-    if not isinstance(strict, bool):
-        raise wrong(text, ["strict"], "must be true or false")
+        if name not in _KEYS:
+            raise wrong(text, [name], f"unknown key; known: {', '.join(_KEYS)}")
+    strict, serial, tables = told.get("strict", True), told.get("serial", True), told.get("tools", {})
+    for name, value in (("strict", strict), ("serial", serial)):
+        if not isinstance(value, bool):
+            raise wrong(text, [name], "must be true or false")
     if not isinstance(tables, dict):
         raise wrong(text, ["tools"], "must be tables [tools.<name>]")
     rules = {
@@ -99,24 +113,32 @@ def read_memo_rules(text: str) -> MemoRules:
     }
     for path, what in _contradictions(rules):
         raise wrong(text, path, what)
-    return MemoRules(strict=strict, tools=rules)
+    return MemoRules(strict=strict, serial=serial, tools=rules)
+
+
+def _of_the_other_kind(rule: ToolRule) -> Iterator[tuple[list[str], str]]:
+    """What a tool that reads has to have, or must not, and what only such a tool may have."""
+    if rule.read_only and rule.ttl_s is None:
+        yield [], "a read-only tool needs ttl_s: for how long the same call gives the same result"
+    if rule.read_only and rule.settle_s is not None:
+        yield ["settle_s"], "is for tools that change things, and this one is read-only"
+    for key in _OF_READERS:
+        if not rule.read_only and getattr(rule, key) is not None:
+            yield [key], "has no meaning without read_only = true"
 
 
 def _contradictions(rules: dict[str, ToolRule]) -> Iterator[tuple[list[str], str]]:
     """What is well-formed but cannot be meant, as (path, words)."""
     for name, rule in rules.items():
         path = ["tools", name]
-        if rule.read_only and rule.ttl_s is None:
-            yield path, "a read-only tool needs ttl_s: for how long the same call gives the same result"
-        if rule.read_only and rule.settle_s is not None:
-            yield [*path, "settle_s"], "is for tools that change things, and this one is read-only"
-        for key in _OF_READERS:
-            if not rule.read_only and getattr(rule, key) is not None:
-                yield [*path, key], "has no meaning without read_only = true"
+        for key, what in _of_the_other_kind(rule):
+            yield [*path, *key], what
         if rule.per is not None and not rule.invalidated_by:
             yield [*path, "per"], "has no meaning without invalidated_by, whose tools it is about"
         if rule.per is not None and rule.per in (rule.ignore or ()):
             yield [*path, "per"], f"{rule.per!r} cannot be ignored as well"
+        if rule.cost_s is not None and not rule.speculate:
+            yield [*path, "cost_s"], "has no meaning without speculate = true"
         for other in rule.invalidated_by or ():
             if other in rules and rules[other].read_only:
                 yield [*path, "invalidated_by"], f"names {other!r}, which is declared read-only"

@@ -1,9 +1,9 @@
 """Results of read-only tools answered from memory, per agent, tool and arguments, as its rules declare (memo_rules).
 
-Where tools are called (an MCP proxy, a decorator) its `memory` says what may be answered. In the daemon it watches the
-transcripts: with the same memory, in which only digests are, it says what answering would have saved, and a declared
-tool that gave two results for one call within `ttl_s` is off. A tool that is not declared is never answered, only
-proposed.
+Where tools are called (an MCP proxy, a decorator) its `memory` says what may be answered, and `early` which call to
+make before it comes. In the daemon it watches the transcripts: with the same memory, in which only digests are, it says
+what answering would have saved, and a declared tool that gave two results for one call within `ttl_s` is off. A tool
+that is not declared is never answered, only proposed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .bounded import Bounded
 from .doorkeeping import BaseDoorkeeper, DoorFact, Heard, Left, ToolUse
+from .early_calls import EarlyCalls
 from .events import EngineEvent, EngineStarted, ToolMemoized
 from .memo_rules import MemoRules, read_memo_rules
 from .memo_watch import Watch, Watched
@@ -39,6 +40,10 @@ class Memoization(BaseDoorkeeper, BasePolicy):
         Tunable("trials", 2, 0, 1000, "calls", "Repeats of a tool that have to agree before the first answer"),
         Tunable("audit_every", 20, 1, 1e9, "answers", "One in so many answers is asked of the tool all the same"),
         Tunable("propose_window_s", 60, 1, 86_400, "s", "Repeats within this time make a tool worth declaring"),
+        Tunable("early_at_once", 2, 0, 64, "calls", "So many calls are on their way early at a time; 0: none"),
+        Tunable("early_waste", 0.2, 0, 1, "calls per call", "So many early calls may be in vain for each that comes"),
+        Tunable("early_worth", 1, 0, 100, "", "What an early call is expected to save, over what it may cost"),
+        Tunable("early_least_s", 0.01, 0, 60, "s", "Early calls that are expected to save less are not made"),
     )
 
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted,)
@@ -47,6 +52,7 @@ class Memoization(BaseDoorkeeper, BasePolicy):
     def __init__(self) -> None:
         super().__init__()
         self.memory = ToolMemory(MemoRules(), self.tunables.__getitem__)
+        self.early = EarlyCalls(self.memory, self.tunables.__getitem__)
         self.watch = Watch()
         self._saved: dict[str, int] = {}
         self._answered_s: Bounded[str, float] = Bounded(MAX_SESSIONS)

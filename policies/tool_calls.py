@@ -40,11 +40,12 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with a call. `value` is the result if there is no ticket. `took_s`: how long the tool took for it;
-    `forgotten`: results that went since this call changes them; `why`: why the tool is asked."""
+    """What to do with a call. `value` is the result if there is no ticket, kept under `key`. `took_s`: how long the
+    tool took for it; `forgotten`: results that went since this call changes them; `why`: why the tool is asked."""
 
     ticket: Ticket | None = None
     value: bytes = b""
+    key: Key | None = None
     took_s: float = 0.0
     forgotten: int = 0
     why: str = ""

@@ -62,16 +62,36 @@ class ToolMemory:
         asked = self._asked(call, now_s)
         if asked.ticket is None:
             return asked
+        return msgspec.structs.replace(asked, ticket=self._numbered(asked.ticket))
+
+    def ask_early(self, call: ToolCall, now_s: float) -> Ticket | None:
+        """A ticket for a call that nobody has made yet; None if it may not be made, or its result is there or on its
+        way."""
+        rule = self.rules.reader(call.tool)
+        if rule is None or not rule.speculate:
+            return None
+        ticket = self._readers(call, rule, now_s).ticket
+        if ticket is None or ticket.key is None or ticket.expected is not None:
+            return None
+        if any(ticket.key == other.key for other in self.under_way.values()):
+            return None
+        return self._numbered(ticket)
+
+    def _numbered(self, ticket: Ticket) -> Ticket:
         self._number += 1
-        ticket = msgspec.structs.replace(asked.ticket, number=self._number)
-        self._changes.under_way[ticket.number] = ticket
-        return msgspec.structs.replace(asked, ticket=ticket)
+        numbered = msgspec.structs.replace(ticket, number=self._number)
+        self._changes.under_way[numbered.number] = numbered
+        return numbered
 
     def _asked(self, call: ToolCall, now_s: float) -> Asked:
         rule = self.rules.reader(call.tool)
         if rule is None:
             ticket = Ticket(tool=call.tool, arguments=call.arguments)
             return Asked(ticket=ticket, forgotten=self._forget_changed(ticket), why="it is not declared read-only")
+        return self._readers(call, rule, now_s)
+
+    def _readers(self, call: ToolCall, rule: ToolRule, now_s: float) -> Asked:
+        """Of a tool that is declared read-only."""
         subject = subject_of(call.arguments, rule.per)
         why = self.off.get(call.tool) or self._changes.unsettled(call.tool, subject, now_s)
         if why:
@@ -83,7 +103,7 @@ class ToolMemory:
         proven = self._agreed[call.tool] >= self._limit("trials")
         entry = self._fresh(key, rule, now_s)
         if entry is not None and proven and not self._audit_due(call.tool):
-            return Asked(value=entry.value, took_s=entry.took_s)
+            return Asked(value=entry.value, key=key, took_s=entry.took_s)
         ticket = Ticket(
             tool=call.tool, key=key, began_s=now_s, ttl_s=rule.ttl_s or 0.0, shared=proven, subject=subject,
             expected=entry.proof if entry else None,
@@ -110,8 +130,10 @@ class ToolMemory:
         if self._contradicted(ticket, proof, now_s):
             age = "less than ttl_s later, with nothing called in between that is said to change it"
             return self.switch_off(ticket.tool, f"the same call gave another result {age}")
-        self._agreed[ticket.tool] += ticket.expected is not None
-        return self._store(ticket, value, proof, now_s)
+        agrees = ticket.expected is not None or self._is_kept(ticket.key, proof)
+        self._agreed[ticket.tool] += agrees
+        kept = self._store(ticket, value, proof, now_s)
+        return Kept(what="confirmed") if agrees and kept.what == "stored" else kept
 
     def called_off(self, ticket: Ticket) -> None:
         """The caller does not wait for the call any more. One that changes things may go on doing so: what it changes
@@ -174,6 +196,11 @@ class ToolMemory:
         entry = self._entries.get(ticket.key) if ticket.key is not None else None
         return entry is not None and entry.proof != proof and abs(now_s - entry.began_s) < ticket.ttl_s
 
+    def _is_kept(self, key: Key, proof: bytes) -> bool:
+        """Whether another call of the same, which was under way with this one, has said so."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.proof == proof
+
     def _store(self, ticket: Ticket, value: bytes, proof: bytes, now_s: float) -> Kept:
         key = ticket.key
         assert key is not None
@@ -188,7 +215,7 @@ class ToolMemory:
             len(self._entries) > self._limit("max_entries") or self.bytes > self._limit("max_bytes")
         ):
             self._drop(next(iter(self._entries)))
-        return Kept(what="stored" if ticket.expected is None else "confirmed")
+        return Kept(what="stored")
 
     def _drop_about(self, tool: str, subject: bytes | None) -> int:
         """What a tool said about a subject, or may have; all that it said if `subject` is None."""

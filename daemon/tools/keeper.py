@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
-from radixdeck.policies.tool_calls import Asked, Kept, Ticket, ToolCall
+from radixdeck.policies.tool_calls import Asked, Kept, Key, Ticket, ToolCall
 
 from ..clock import now_ns
 
@@ -49,7 +50,8 @@ class Keeper:
             ticket = asked.ticket or Ticket(tool=call.tool)
             return Asked(ticket=replace(ticket, key=None, shared=False), why="memoization is off")
         if asked.ticket is None:
-            self._tell(call, "answered", saved_s=asked.took_s)
+            early = self.policy.early.used(asked.key)
+            self._tell(call, "early_used" if early else "answered", saved_s=asked.took_s)
         elif asked.forgotten:
             self._tell(call, "invalidated", why="it is called", results=asked.forgotten)
         return asked
@@ -57,6 +59,8 @@ class Keeper:
     def goes(self, call: ToolCall, asked: Asked) -> None:
         """The call goes to its tool."""
         self._tell(call, "asked", why=asked.why)
+        if asked.ticket is not None and self.policy.early.checked(asked.ticket.key):
+            self._tell(call, "early_checked", why=asked.why)
 
     def joined(self, call: ToolCall, took_s: float) -> None:
         """The call got the result of the same one that was under way."""
@@ -108,11 +112,64 @@ class Keeper:
         if isinstance(event, PolicySwitched):
             self.on = event.enabled
             self.policy.memory.forget_all()
+            self.policy.early.forget()
             return
         try:
             self.policy.tunables.set(event.name, event.value)
         except TunableError:
             return
+
+    # ---- calls made before they come ---------------------------------------------------------------------------------
+
+    def came(self, call: ToolCall) -> None:
+        """Somebody makes a call: said of every one, before it is asked about."""
+        for outcome in self.policy.early.lapsed(self.clock()):
+            self._tell(outcome.call, "early_wasted", why=outcome.wasted)
+        if self.on:
+            self.policy.early.began(call)
+
+    def over(self, call: ToolCall, said: object, ticket: Ticket | None = None) -> None:
+        """The caller has what the call said, as JSON, or an error (None). `ticket`: its own, if the tool itself ran."""
+        if self.on:
+            took_s = self.clock() - ticket.began_s if ticket is not None and ticket.key is not None else None
+            self.policy.early.ended(call, said, took_s)
+
+    def next_early(self, can: Callable[[str], bool] = lambda tool: True) -> EarlyCall | None:
+        """A call of a tool that `can` be called to make now, though nobody has. What became of it is said once, by
+        `early_over`."""
+        early = self.policy.early.next(self.clock(), can) if self.on else None
+        if early is not None:
+            self._tell(early.call, "early", why=early.why)
+        return early
+
+    def wanted(self, key: Key | None) -> bool:
+        """A call waits for one that is under way. Whether that was made early, and this is the first to wait: it is not
+        said to have `joined`."""
+        return self.policy.early.wanted(key, self.clock())
+
+    def early_over(
+        self, early: EarlyCall, value: bytes | None, proof: bytes | None = None, *, called_off: str = ""
+    ) -> None:
+        """An early call is over, with a result to keep or none (None); `called_off`: why it was not waited for."""
+        now_s, failed = self.clock(), called_off or ("" if self.on else "memoization is off")
+        if failed:
+            self.policy.memory.called_off(early.ticket)
+        else:
+            kept = self.policy.memory.answered(early.ticket, value, now_s, proof)
+            failed = "" if kept.what in ("stored", "confirmed") else kept.why
+            if kept.what == "off":
+                self._tell(early.call, "off", why=kept.why, results=kept.forgotten)
+        took_s = None if failed and called_off else now_s - early.ticket.began_s
+        outcome = self.policy.early.over(early, took_s, failed)
+        if outcome.wasted:
+            self._tell(early.call, "early_wasted", why=outcome.wasted)
+        elif outcome.ahead_s is not None:
+            self._tell(early.call, "early_used", saved_s=outcome.ahead_s)
+
+    def never_early(self, tool: str, why: str) -> None:
+        """Do not call this tool early any more."""
+        if tool not in self.policy.early.never:
+            self.policy.early.never.put(tool, why)
 
     def _tell(self, call: ToolCall, what: Any, **more: Any) -> None:
         who = {"agent": call.agent, "session": call.session, "tenant": call.tenant}

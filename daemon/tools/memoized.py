@@ -7,24 +7,26 @@
 
 Every tool that changes something belongs into the box too: it is never answered, and what it changes is forgotten.
 Only what is JSON is remembered, arguments and results; each caller has a copy, so that nobody's change of it is another
-one's result.
+one's result. A function whose rule says `speculate` may be called before anybody does (functions.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import json
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from radixdeck.policies.canonical import NotCanonical, canonical
+from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
+from .functions import Function, can_run
 from .keeper import Emit, Keeper
 
 P = ParamSpec("P")
@@ -33,9 +35,17 @@ Result = Future[bytes | None]
 """What a call under way will have said; None if that is for nobody else."""
 
 
+@dataclass(frozen=True)
+class _Leader:
+    """The same call, under way. `early`: it was made early, and this is the first to wait for it."""
+
+    result: Result
+    early: bool
+
+
 class ToolBox:
-    """The tools of a program that share one memory. `agent`: whose calls they are, or what tells. Safe in threads; the
-    same call twice at a time is one call.
+    """The tools of a program that share one memory. `agent`, `session`: whose calls they are, or what tells. Safe in
+    threads; the same call twice at a time is one call.
 
     Raises RulesError if the rules cannot be used, OSError if the file cannot be read.
     """
@@ -45,12 +55,14 @@ class ToolBox:
         rules: Path | str,
         *,
         agent: str | Callable[[], str] = "",
+        session: str | Callable[[], str] = "",
         tenant: str = "default",
         emit: Emit = lambda fact: None,
         tunables: dict[str, float] | None = None,
     ) -> None:
         self.keeper = Keeper(Path(rules).read_text(encoding="utf-8"), emit, tunables)
-        self._agent, self._tenant = agent, tenant
+        self._agent, self._session, self._tenant = agent, session, tenant
+        self._functions: dict[str, Function] = {}
         self._lock = threading.RLock()
         self._under_way: dict[Key, tuple[float, Result]] = {}
 
@@ -59,14 +71,15 @@ class ToolBox:
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             name = tool or function.__name__
-            signature = inspect.signature(function)
+            known = self._functions[name] = Function(function)
 
             def call_of(*given: P.args, **named: P.kwargs) -> ToolCall:
-                bound = signature.bind(*given, **named)
-                bound.apply_defaults()
-                return self._call(name, bound)
+                call = self._call(name, known.arguments(*given, **named))
+                with self._lock:
+                    self.keeper.came(call)
+                return call
 
-            if inspect.iscoroutinefunction(function):
+            if known.waits:
                 waits = cast("Callable[P, Awaitable[Any]]", function)
 
                 @functools.wraps(function)
@@ -89,35 +102,36 @@ class ToolBox:
         with self._lock:
             self.keeper.restart("the tool box was started anew")
 
-    def _call(self, tool: str, bound: inspect.BoundArguments) -> ToolCall:
+    def _call(self, tool: str, arguments: dict[str, Any]) -> ToolCall:
         agent = self._agent if isinstance(self._agent, str) else self._agent()
-        return ToolCall(tool=tool, arguments=_plain(bound), agent=agent, tenant=self._tenant)
+        session = self._session if isinstance(self._session, str) else self._session()
+        return ToolCall(tool=tool, arguments=arguments, agent=agent, session=session, tenant=self._tenant)
 
     def _called(self, call: ToolCall, ask: Callable[[], Any]) -> Any:
         while True:
             begun = self._begin(call)
             if isinstance(begun, bytes):
-                return json.loads(begun)
+                return self._answered(call, begun)
             if isinstance(begun, _Flight):
                 with begun:
                     begun.value = ask()
                 return begun.value
-            if (kept := begun.result()) is not None:
-                return self._joined(call, kept)
+            if (kept := begun.result.result()) is not None:
+                return self._joined(call, begun, kept)
 
     async def _awaited(self, call: ToolCall, ask: Callable[[], Awaitable[Any]]) -> Any:
         while True:
             begun = self._begin(call)
             if isinstance(begun, bytes):
-                return json.loads(begun)
+                return self._answered(call, begun)
             if isinstance(begun, _Flight):
                 with begun:
                     begun.value = await ask()
                 return begun.value
-            if (kept := await asyncio.shield(asyncio.wrap_future(begun))) is not None:
-                return self._joined(call, kept)
+            if (kept := await asyncio.shield(asyncio.wrap_future(begun.result))) is not None:
+                return self._joined(call, begun, kept)
 
-    def _begin(self, call: ToolCall) -> bytes | Result | _Flight:
+    def _begin(self, call: ToolCall) -> bytes | _Leader | _Flight:
         """The result from memory, that of the same call under way, or a call of the tool's own."""
         with self._lock:
             asked = self.keeper.ask(call)
@@ -129,16 +143,37 @@ class ToolBox:
                 began_s, leader = self._under_way.get(ticket.key, (0.0, None))
                 if leader is not None and ticket.began_s - began_s < ticket.ttl_s:
                     self.keeper.called_off(call, ticket)  # it has no way of its own
-                    return leader
+                    return _Leader(leader, self.keeper.wanted(ticket.key))
                 own = Future()
                 self._under_way[ticket.key] = (ticket.began_s, own)
             self.keeper.goes(call, asked)
             return _Flight(self, call, ticket, own)
 
-    def _joined(self, call: ToolCall, kept: bytes) -> Any:
+    def _joined(self, call: ToolCall, leader: _Leader, kept: bytes) -> Any:
+        if not leader.early:
+            with self._lock:
+                self.keeper.joined(call, 0.0)
+        return self._answered(call, kept)
+
+    def _answered(self, call: ToolCall, kept: bytes) -> Any:
+        value = json.loads(kept)
         with self._lock:
-            self.keeper.joined(call, 0.0)
-        return json.loads(kept)
+            self.keeper.over(call, value)
+        self._go_ahead()
+        return value
+
+    def _go_ahead(self) -> None:
+        """Make the calls that will likely come, as far as nothing stands in their way."""
+        while True:
+            with self._lock:
+                early = self.keeper.next_early(lambda tool: can_run(self._functions.get(tool)))
+                if early is None:
+                    return
+                own, ticket = Future[bytes | None](), early.ticket
+                if ticket.key is not None:
+                    self._under_way[ticket.key] = (ticket.began_s, own)
+                flight = _Flight(self, early.call, ticket, own, early)
+            self._functions[early.call.tool].start(early.call.arguments, flight)
 
     def end(self, flight: _Flight, value: bytes | None, proof: bytes | None, *, called_off: bool) -> None:
         """A call is over: remember it, and tell those who wait."""
@@ -146,20 +181,28 @@ class ToolBox:
             key = flight.ticket.key
             if key is not None and flight.own is not None and self._under_way.get(key, (0.0, None))[1] is flight.own:
                 del self._under_way[key]
-            if called_off:
+            if flight.early is not None:
+                self.keeper.early_over(flight.early, value, proof, called_off="it was called off" * called_off)
+            elif called_off:
                 self.keeper.called_off(flight.call, flight.ticket)
             else:
                 self.keeper.answered(flight.call, flight.ticket, value, proof)
+                self.keeper.over(flight.call, flight.value, flight.ticket)
         if flight.own is not None:
             flight.own.set_result(value)
+        self._go_ahead()
 
 
 class _Flight:
-    """A call while the function runs; its result, once it is there, is `value`. `own`: what others wait for."""
+    """A call while the function runs; its result, once it is there, is `value`. `own`: what others wait for; `early`:
+    nobody has made it."""
 
-    def __init__(self, box: ToolBox, call: ToolCall, ticket: Ticket, own: Result | None) -> None:
-        self.call, self.ticket, self.own = call, ticket, own
+    def __init__(
+        self, box: ToolBox, call: ToolCall, ticket: Ticket, own: Result | None, early: EarlyCall | None = None
+    ) -> None:
+        self.call, self.ticket, self.own, self.early = call, ticket, own, early
         self.value: Any = None
+        self.ended = False
         self._box = box
 
     def __enter__(self) -> _Flight:
@@ -167,18 +210,10 @@ class _Flight:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         value, proof = (None, None)
+        self.ended = True
         if error is None and self.ticket.key is not None:
             value, proof = _copies(self.value)
         self._box.end(self, value, proof, called_off=isinstance(error, asyncio.CancelledError))
-
-
-def _plain(bound: inspect.BoundArguments) -> dict[str, Any]:
-    """Arguments by name; extra positional ones are a list, extra named ones an object."""
-    kinds = inspect.Parameter
-    return {
-        name: list(value) if bound.signature.parameters[name].kind is kinds.VAR_POSITIONAL else value
-        for name, value in bound.arguments.items()
-    }
 
 
 def _copies(value: Any) -> tuple[bytes | None, bytes | None]:

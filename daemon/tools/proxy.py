@@ -1,4 +1,5 @@
-"""`radixdeck mcp-proxy`: an MCP server on stdio that is another one, a command, with a memory of its read-only tools.
+"""`radixdeck mcp-proxy`: an MCP server on stdio that is another one, a command or a URL, with a memory of its read-only
+tools.
 
 Both ends are the MCP SDK's own transports; between them the relay.
 """
@@ -7,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
 import structlog
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
@@ -29,6 +28,7 @@ from ..wire import BrokerAddress
 from .keeper import Keeper
 from .relay import Relay
 from .report import Report
+from .upstream import Upstream, streams_of
 
 MAX_LINE_BYTES = 64 << 20
 GONE = "the MCP server behind radixdeck's proxy has ended"
@@ -38,7 +38,7 @@ STOPPED, SERVER_LOST, CANNOT_START, CANNOT_READ = 0, 1, 2, 3
 
 
 async def serve(
-    command: Sequence[str],
+    upstream: Upstream,
     rules: Path,
     *,
     agent: str = "",
@@ -67,7 +67,7 @@ async def serve(
         files.look()
         looking = asyncio.create_task(files.run())
         try:
-            return await _between(command, keeper, signalled, agent=agent, tenant=tenant, say=say)
+            return await _between(upstream, keeper, signalled, agent=agent, tenant=tenant, say=say)
         except* BrokenPipeError:
             say(UNREAD)
         finally:
@@ -91,7 +91,7 @@ def _signals() -> Generator[asyncio.Event]:
 
 
 async def _between(
-    command: Sequence[str],
+    upstream: Upstream,
     keeper: Keeper,
     signalled: asyncio.Event,
     *,
@@ -99,10 +99,10 @@ async def _between(
     tenant: str,
     say: Callable[[str], None],
 ) -> int:
-    upstream = StdioServerParameters(command=command[0], args=list(command[1:]), env=dict(os.environ))
     lines = _Lines()
-    async with stdio_client(upstream) as (of_server, to_server), _stdio(lines) as (of_client, to_client):
-        relay = Relay(keeper, _way(to_client), _way(to_server), agent=agent, tenant=tenant)
+    async with streams_of(upstream) as (of_server, to_server, envelope), _stdio(lines) as (of_client, to_client):
+        ways = _way(to_client), _way(to_server, envelope)
+        relay = Relay(keeper, *ways, agent=agent, tenant=tenant, may_go_on=upstream.may_go_on)
         hung_up = asyncio.create_task(_pump(of_client, relay.from_client, "client", say))
         lost = asyncio.create_task(_pump(of_server, relay.from_server, "server", say))
         stop = asyncio.create_task(signalled.wait())
@@ -123,12 +123,14 @@ async def _between(
         return code
 
 
-def _way(stream: Any) -> Callable[[JSONRPCMessage], Awaitable[None]]:
+def _way(
+    stream: Any, envelope: Callable[[JSONRPCMessage], SessionMessage] = SessionMessage
+) -> Callable[[JSONRPCMessage], Awaitable[None]]:
     """To one side. That it does not listen any more is told by its other pipe, or by the transport."""
 
     async def send(message: JSONRPCMessage) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await stream.send(SessionMessage(message))
+            await stream.send(envelope(message))
 
     return send
 

@@ -3,16 +3,22 @@ answered from memory. No kind of message needs to be known to pass, so neither s
 
 The same call twice at a time is one call (single flight). A result is kept only if it is plain and complete, and if the
 server asked the client nothing while it was made: what a person or a model said for it is not the tool's alone.
+
+A call that is made early (early_calls) is a flight for which nobody waits; neither side sees anything of it but the
+server its request, and the client, should it make that call, the result.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from itertools import count
+from typing import Any
 
 from mcp_types import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -21,56 +27,54 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from radixdeck.policies.canonical import NotCanonical, canonical
+from radixdeck.policies.bounded import Bounded
+from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
+from .hints import Hints
 from .keeper import Keeper
+from .messages import HARMLESS, NEWS, call_of, kept_of, request_of, said_of
 
 Send = Callable[[JSONRPCMessage], Awaitable[None]]
 RequestId = int | str
 
-AGENT, SESSION = "radixdeck/agent", "radixdeck/session"
-"""Where in `_meta` a client that runs several agents says whose call it is."""
-TRANSPORT_META = frozenset({"progressToken", "traceparent", "tracestate", "baggage", AGENT, SESSION})
-"""What a caller sends along that has no part in a result."""
-HARMLESS = frozenset(
-    {
-        "initialize", "server/discover", "ping", "tools/list", "resources/list", "resources/templates/list",
-        "resources/read", "resources/subscribe", "resources/unsubscribe", "prompts/list", "prompts/get",
-        "completion/complete", "logging/setLevel", "subscriptions/listen", "tasks/get", "tasks/list", "tasks/result",
-        "notifications/initialized", "notifications/progress",
-    }
-)  # fmt: skip
-"""What a client may ask or tell without changing anything that tools read."""
-NEWS = frozenset(
-    {
-        "notifications/tools/list_changed", "notifications/resources/list_changed", "notifications/resources/updated",
-    }
-)  # fmt: skip
-"""How a server tells that something changed."""
 SERVER_GONE = -32000
+REFUSED = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND})
+"""Errors of a call that was never begun."""
+MAX_UNASKED = 1024
+EARLY_ID = "radixdeck-early-{}"
+STOOD_BACK = "a call that somebody waits for goes first"
+ASKS = "the server asked its client something during a call of it"
+UNASKED = "no call of a tool is under way that anybody has made"
 
 
 class _Flight:
     """A call on its way to the server. `others`: the same call, asked meanwhile; `plain`: whether its result may be
-    kept; `called_off`: its caller does not wait any more; `goes_on`: its answer is not its end."""
+    kept; `called_off`: nobody waits but those others; `goes_on`: its answer is not its end; `early`: nobody has made
+    it."""
 
-    def __init__(self, request: JSONRPCRequest, call: ToolCall, ticket: Ticket) -> None:
+    def __init__(self, request: JSONRPCRequest, call: ToolCall, ticket: Ticket, early: EarlyCall | None = None) -> None:
         self.request_id, self.call, self.ticket = request.id, call, ticket
         self.goes_on = "task" in (request.params or {})
         self.others: dict[RequestId, tuple[JSONRPCRequest, ToolCall]] = {}
         self.plain = True
-        self.called_off = False
+        self.early, self.told_early = early, False
+        self.called_off = early is not None
 
 
 class Relay:
-    """`agent`, `tenant`: whose calls these are unless they say another agent.
+    """`agent`, `tenant`: whose calls these are unless they say another agent. `may_go_on`: a call may still be carried
+    out when an error comes in the place of its answer.
 
     By request id: `_open`, what the server has not answered; `_flights`, the calls among that; `_joined`, whose result
-    a call waits for that did not go to the server; `_changing`, methods that may change what tools read.
+    a call waits for that did not go to the server; `_changing`, methods that may change what tools read; `_unasked`,
+    early calls that were called off.
     """
 
-    def __init__(self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str) -> None:
+    def __init__(
+        self, keeper: Keeper, to_client: Send, to_server: Send, *, agent: str, tenant: str, may_go_on: bool = False
+    ) -> None:
+        self._may_go_on = may_go_on
         self._keeper = keeper
         self._to_client, self._to_server = to_client, to_server
         self._agent, self._tenant = agent, tenant
@@ -79,18 +83,22 @@ class Relay:
         self._open: dict[RequestId, str] = {}
         self._joined: dict[RequestId, _Flight] = {}
         self._changing: dict[RequestId, str] = {}
-        self._proposed: set[str] = set()
+        self._hints = Hints(keeper)
+        self._early_ids = count(1)
+        self._unasked: Bounded[RequestId, bool] = Bounded(MAX_UNASKED)
 
     # ---- from the client ---------------------------------------------------------------------------------------------
 
     async def from_client(self, message: JSONRPCMessage) -> None:
         """One message of the client."""
         if isinstance(message, JSONRPCRequest):
-            if message.id in self._open or message.id in self._joined:
+            if any(message.id in known for known in (self._open, self._joined, self._unasked)):
                 await self._refuse(message.id, INVALID_REQUEST, f"request id {message.id!r} is in use")
                 return
             if message.method == "tools/call":
-                await self._called(message)
+                call = call_of(message, self._agent, self._tenant)
+                self._keeper.came(call)
+                await self._called(message, call)
                 return
             self._open[message.id] = message.method
         if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
@@ -102,23 +110,30 @@ class Relay:
                 self._changing[message.id] = message.method
         await self._to_server(message)
 
-    async def _called(self, request: JSONRPCRequest) -> None:
-        call = self._read(request)
+    async def _called(self, request: JSONRPCRequest, call: ToolCall) -> None:
         for method in self._changing.values():  # nothing is answered in between
             self._keeper.forget_all(f"{method} is under way")
         asked = self._keeper.ask(call)
         ticket = asked.ticket
         if ticket is None:
-            await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request.id, result=json.loads(asked.value)))
+            await self._answer(request, call, json.loads(asked.value))
+            await self._go_ahead()
             return
         leader = self._by_key.get(ticket.key) if ticket.key is not None and ticket.shared else None
         if leader is not None and ticket.began_s - leader.ticket.began_s < ticket.ttl_s:
             self._keeper.called_off(call, ticket)  # it has no way of its own
             leader.others[request.id] = (request, call)
+            leader.told_early = self._keeper.wanted(ticket.key) or leader.told_early
             self._joined[request.id] = leader
             return
         self._keeper.goes(call, asked)
+        await self._stand_back(ticket)
         await self._send(request, _Flight(request, call, ticket))
+
+    async def _answer(self, request: JSONRPCRequest, call: ToolCall, result: dict[str, Any]) -> None:
+        """With a result that the tool was not asked for."""
+        await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request.id, result=result))
+        self._keeper.over(call, said_of(result))
 
     async def _send(self, request: JSONRPCRequest, flight: _Flight) -> None:
         self._flights[request.id] = flight
@@ -130,19 +145,6 @@ class Relay:
     async def _refuse(self, request_id: RequestId, code: int, why: str) -> None:
         error = ErrorData(code=code, message=why)
         await self._to_client(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
-
-    def _read(self, request: JSONRPCRequest) -> ToolCall:
-        """Who calls what. All that is sent along and may have a part in the result is its context."""
-        params = request.params or {}
-        meta = params.get("_meta")
-        told = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
-        name, arguments = params.get("name"), params.get("arguments")
-        more = {key: value for key, value in params.items() if key not in ("name", "arguments", "_meta")}
-        return ToolCall(
-            tool=_text(name), arguments={} if arguments is None else arguments,
-            agent=_text(told.get(AGENT)) or self._agent, session=_text(told.get(SESSION)), tenant=self._tenant,
-            context=[{key: value for key, value in told.items() if key not in TRANSPORT_META}, more],
-        )  # fmt: skip
 
     async def _cancelled(self, notification: JSONRPCNotification) -> None:
         """A call that others wait for goes on; of a change that is called off nobody knows when it ends."""
@@ -168,7 +170,11 @@ class Relay:
         self._open.pop(flight.request_id, None)
         self._flights.pop(flight.request_id, None)
         self._land(flight)
-        self._keeper.called_off(flight.call, flight.ticket)
+        if flight.early is not None:
+            self._unasked.put(flight.request_id, True)
+            self._keeper.early_over(flight.early, None, called_off="it was called off")
+        else:
+            self._keeper.called_off(flight.call, flight.ticket)
         params = {**(notification.params or {}), "requestId": flight.request_id}
         await self._to_server(JSONRPCNotification(jsonrpc="2.0", method=notification.method, params=params))
 
@@ -176,46 +182,71 @@ class Relay:
 
     async def from_server(self, message: JSONRPCMessage) -> None:
         """One message of the server."""
-        if isinstance(message, JSONRPCRequest) and message.method != "ping":
-            for flight in self._flights.values():
-                flight.plain = False
+        if isinstance(message, JSONRPCRequest) and message.method != "ping" and self._is_asked_for_nobody():
+            error = ErrorData(code=INVALID_REQUEST, message=UNASKED)
+            await self._to_server(JSONRPCError(jsonrpc="2.0", id=message.id, error=error))
+            return
         if isinstance(message, JSONRPCNotification) and message.method in NEWS:
             self._keeper.forget_all(f"the server sent {message.method}")
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            if self._unasked.pop(message.id):
+                return
             method = self._open.pop(message.id, "")
-            if (changed := self._changing.pop(message.id, "")) != "":
+            if message.id in self._changing and self._may_go_on and _is_lost(message):
+                self._keeper.unsettled(self._changing[message.id])
+            elif (changed := self._changing.pop(message.id, "")) != "":
                 self._keeper.forget_all(f"the server answered {changed}")
             if (flight := self._flights.pop(message.id, None)) is not None:
                 await self._ended(flight, message)
                 return
             if method == "tools/list" and isinstance(message, JSONRPCResponse):
-                self._learn_tools(message.result)
+                self._hints.listed(message.result)
         await self._to_client(message)
+
+    def _is_asked_for_nobody(self) -> bool:
+        """What the server asks its client makes results no tool's alone. Whether all that is under way is early."""
+        for flight in self._flights.values():
+            flight.plain = False
+            if flight.early is not None or len(self._flights) == 1:
+                self._keeper.never_early(flight.call.tool, ASKS)
+        early = self._early()
+        return 0 < len(early) == len(self._open) and not any(flight.others for flight in early)
 
     async def _ended(self, flight: _Flight, message: JSONRPCResponse | JSONRPCError) -> None:
         self._land(flight)
         value = proof = None
         if isinstance(message, JSONRPCResponse) and flight.plain:
-            value, proof = _kept_of(message.result)
-        if flight.goes_on:
+            value, proof = kept_of(message.result)
+        took_s = self._keeper.clock() - flight.ticket.began_s
+        if flight.early is not None:
+            self._keeper.early_over(flight.early, value, proof)
+        elif flight.goes_on or (self._may_go_on and _is_lost(message)):
             self._keeper.called_off(flight.call, flight.ticket)
         else:
             self._keeper.answered(flight.call, flight.ticket, value, proof)
         if not flight.called_off:
             await self._to_client(message)
-        took_s = self._keeper.clock() - flight.ticket.began_s
+            said = said_of(message.result) if isinstance(message, JSONRPCResponse) else None
+            self._keeper.over(flight.call, said, flight.ticket)
         for request_id, (request, call) in tuple(flight.others.items()):
             if self._joined.pop(request_id, None) is None:
                 continue  # called off while the others were told
             if value is not None and isinstance(message, JSONRPCResponse):
-                self._keeper.joined(call, took_s)
-                await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request_id, result=message.result))
+                if not flight.told_early:
+                    self._keeper.joined(call, took_s)
+                flight.told_early = False
+                await self._answer(request, call, message.result)
             else:  # an error is nobody's but its caller's
-                await self._called(request)
+                await self._called(request, call)
+        await self._go_ahead()
 
     async def server_gone(self, why: str) -> None:
         """The server will not answer any more: say so to all who wait."""
         self._keeper.restart(why)
+        for flight in self._flights.values():
+            if flight.early is not None:
+                self._open.pop(flight.request_id, None)
+                self._keeper.early_over(flight.early, None, called_off=why)
         waiting = [*self._open, *self._joined]
         self._open.clear()
         self._joined.clear()
@@ -225,41 +256,39 @@ class Relay:
         for request_id in waiting:
             await self._refuse(request_id, SERVER_GONE, why)
 
+    # ---- calls that nobody has made yet ------------------------------------------------------------------------------
+
+    async def _go_ahead(self) -> None:
+        """Make the calls that will likely come, as far as nothing stands in their way."""
+        while not self._changing and not (self._serial() and len(self._open) > len(self._early())):
+            early = self._keeper.next_early()
+            if early is None:
+                return
+            free = (name for n in self._early_ids if (name := EARLY_ID.format(n)) not in self._open)
+            request = request_of(early.call, next(free))
+            await self._send(request, _Flight(request, early.call, early.ticket, early))
+
+    async def _stand_back(self, ticket: Ticket) -> None:
+        """A server that does one thing at a time is to do first what somebody waits for; the same call made early goes
+        on, since what both say is compared."""
+        for flight in [*self._flights.values()] if self._serial() else []:
+            if flight.early is not None and not flight.others and flight.ticket.key != ticket.key:
+                params = {"reason": STOOD_BACK}
+                told = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
+                await self._call_off(flight, told)
+
+    def _serial(self) -> bool:
+        return self._keeper.policy.memory.rules.serial
+
+    def _early(self) -> list[_Flight]:
+        return [flight for flight in self._flights.values() if flight.early is not None]
+
     def _land(self, flight: _Flight) -> None:
         """Nobody can wait for it any more."""
         if flight.ticket.key is not None and self._by_key.get(flight.ticket.key) is flight:
             del self._by_key[flight.ticket.key]
 
-    def _learn_tools(self, result: dict[str, Any]) -> None:
-        """What the server says of its tools: a hint may propose a rule; a rule it contradicts does not hold."""
-        tools = result.get("tools")
-        for tool in cast("list[Any]", tools) if isinstance(tools, list) else []:
-            if isinstance(tool, dict):
-                self._learn_tool(cast("dict[str, Any]", tool))
 
-    def _learn_tool(self, tool: dict[str, Any]) -> None:
-        name, told = tool.get("name"), tool.get("annotations")
-        hints = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
-        if not isinstance(name, str):
-            return
-        declared = self._keeper.policy.memory.rules.reader(name) is not None
-        if declared and (hints.get("readOnlyHint") is False or hints.get("destructiveHint") is True):
-            self._keeper.switch_off(name, "the server says that it changes things (readOnlyHint, destructiveHint)")
-        elif not declared and hints.get("readOnlyHint") is True and name not in self._proposed:
-            self._proposed.add(name)
-            self._keeper.propose(name, "the server says that it only reads (readOnlyHint = true); declare it if so")
-
-
-def _kept_of(result: dict[str, Any]) -> tuple[bytes | None, bytes | None]:
-    """A result as it is kept, and what of it has to be the same each time; None, None if it must not be kept."""
-    plain = result.get("isError", False) is False and result.get("resultType", "complete") == "complete"
-    if not plain or not isinstance(result.get("content"), list):
-        return None, None
-    try:
-        return json.dumps(result).encode(), canonical({key: part for key, part in result.items() if key != "_meta"})
-    except NotCanonical:
-        return None, None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _is_lost(message: JSONRPCResponse | JSONRPCError) -> bool:
+    """Whether this may be no answer of the tool, but what the way to it says."""
+    return isinstance(message, JSONRPCError) and message.error.code not in REFUSED

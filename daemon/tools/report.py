@@ -34,9 +34,11 @@ class Report:
 
     def summary(self) -> str:
         """The sum, in words."""
-        spared = self.counts["answered"] + self.counts["joined"]
+        spared = self.counts["answered"] + self.counts["joined"] + self.counts["early_used"]
+        begun = self.counts["early"]
+        early = f"; {self.counts['early_used']} of {begun} early calls used" if begun else ""
         return (
             f"{spared} of {spared + self.counts['asked']} tool calls answered from memory, "
             f"{self.saved_s:.1f} s of tools saved; {self.counts['stored']} results kept, "
-            f"{self.counts['invalidated']} times something changed, {self.counts['off']} tools off"
+            f"{self.counts['invalidated']} times something changed, {self.counts['off']} tools off{early}"
         )

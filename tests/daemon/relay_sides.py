@@ -8,7 +8,8 @@ from typing import Any
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from radixdeck.daemon.tools.keeper import Keeper
-from radixdeck.daemon.tools.relay import AGENT, Relay
+from radixdeck.daemon.tools.messages import AGENT
+from radixdeck.daemon.tools.relay import Relay
 from radixdeck.policies.events import ToolMemoized
 from radixdeck.policies.tool_calls import Ticket
 
@@ -26,12 +27,12 @@ scope = "tenant"
 class Sides:
     """Client and server. `up`: ids of what the server got to see; `down`: what the client got, by id."""
 
-    def __init__(self, trials: int = 0) -> None:
+    def __init__(self, trials: int = 0, rules: str = RULES) -> None:
         self.now_s = 0.0
         self.facts: list[ToolMemoized] = []
         self.up: list[JSONRPCMessage] = []
         self.down: list[JSONRPCMessage] = []
-        self.keeper = Keeper(RULES, self.facts.append, {"trials": trials}, lambda: self.now_s)
+        self.keeper = Keeper(rules, self.facts.append, {"trials": trials}, lambda: self.now_s)
         self.relay = Relay(self.keeper, self._down, self._up, agent="coder", tenant="t")
         self.number = 0
         self.while_asking: Callable[[], Awaitable[None]] | None = None

@@ -66,6 +66,11 @@ def test_nothing_is_read_only_unless_it_is_said() -> None:
         ("[tools.a]\nread_only = true\nttl_s = 3\nscope = 'us'", "line 4: tools.a.scope: Invalid enum value"),
         ("[tools.a]\nread_only = true\nttl_s = 3\nsettle_s = 3", "line 4: tools.a.settle_s: is for tools"),
         ("[tools.a]\nread_only = true\nttl_s = 3\nper = 'k'", "line 4: tools.a.per: has no meaning without"),
+        ("serial = 'no'", "line 1: serial: must be true or false"),
+        ("[tools.a]\nspeculate = true", "line 2: tools.a.speculate: has no meaning without read_only"),
+        ("[tools.a]\nread_only = true\nttl_s = 3\nspeculate = 2", "line 4: tools.a.speculate: Expected `bool"),
+        ("[tools.a]\nread_only = true\nttl_s = 3\ncost_s = 2", "line 4: tools.a.cost_s: has no meaning without spec"),
+        ("[tools.a]\nread_only = true\nttl_s = 3\nspeculate = true\ncost_s = -1", "line 5: tools.a.cost_s: Expected"),
         (
             "[tools.a]\nread_only = true\nttl_s = 3\nper = 'k'\nignore = ['k']\ninvalidated_by = ['b']",
             "line 4: tools.a.per: 'k' cannot be ignored",

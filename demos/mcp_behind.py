@@ -1,0 +1,37 @@
+"""A client of an MCP server in a process of its own, straight or behind radixdeck's proxy, over real pipes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+
+@asynccontextmanager
+async def behind(rules: str | None, folder: Path, module: str, *arguments: str) -> AsyncGenerator[Client]:
+    """A client of a fresh server, which is a Python module; behind the proxy with these rules, if there are any. Needs
+    the MCP SDK; what the processes say is kept in the folder."""
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    words = ["-m", module, *arguments]
+    if rules is not None:
+        (folder / "rules.toml").write_text(rules, encoding="utf-8")
+        proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(folder / "rules.toml"), "--"]
+        words = [*proxy, sys.executable, *words]
+    server = StdioServerParameters(command=sys.executable, args=words, env=dict(os.environ))
+    with (folder / "said").open("w", encoding="utf-8") as said:
+        async with Client(stdio_client(server, errlog=said)) as client:
+            await client.list_tools()
+            yield client
+
+
+def said_by_proxy(folder: Path) -> list[str]:
+    """What the proxy of that folder told its log."""
+    return [line for line in (folder / "said").read_text().splitlines() if line.startswith("radixdeck")]
