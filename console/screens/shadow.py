@@ -28,7 +28,7 @@ from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
 from ..words import brief, clip, parts, short
-from .base import DeckScreen
+from .following import FollowingScreen
 
 EVICTION = "eviction"
 REALLY = "really"
@@ -43,10 +43,9 @@ COLUMNS = (
 )
 
 
-class ShadowScreen(DeckScreen):
+class ShadowScreen(FollowingScreen):
     """`other`: the policy beside the one that is on; it may be the same, with values of its own."""
 
-    mode = "policies"
     help_text = (
         "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
         "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
