@@ -79,7 +79,7 @@ def sessions_of(run: RunState, agent: str, now_ns: int, most: int) -> list[str]:
             held[view.session] = held.get(view.session, 0) + view.tokens
     asked = {view.session: view.arrived_ns for view in run.requests.values()}
     return [
-        f"{clip(session, 20):<20} {short(held.get(session, 0)):>5} tok"
+        f"{clip(session, 16):<16} {short(held.get(session, 0)):>5} tok"
         f"{_asked(asked.get(session, 0), now_ns)}{_guessed(run, session, agent)}"
         for session in at_it
     ]
