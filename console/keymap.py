@@ -25,6 +25,7 @@ APP_BINDINGS: list[Binding] = [
             tooltip="the daemon after"),
     Binding("question_mark", "help", "help", key_display="?", id="app.help", tooltip="what is focused, and every key"),
     Binding("U", "orders", show=False, id="app.undo", tooltip="what operators did, and undo it"),
+    Binding("W", "why", show=False, id="app.why", tooltip="say why: recorded with every order from now on"),
     Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
     Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
     Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),
