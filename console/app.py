@@ -34,8 +34,11 @@ from .theme import DECK, THEMES
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
 from .whatif_worker import WhatIfWorker
+from .widgets.log_view import LogView
 from .widgets.status_line import replay_words
-from .writing import write_out
+from .widgets.table import SyncTable
+from .widgets.tree_view import TreeView
+from .writing import copy_out, write_out
 
 TICK_S = 0.04
 FRAME_S = 0.1
@@ -223,9 +226,11 @@ class ConsoleApp(App[None]):
         return replay_words(replay.position_ns, replay.first_ns, replay.last_ns, replay.speed, playing=replay.playing)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The keys of a replay are there only in a replay."""
+        """The keys of a replay are there only in a replay; of two that share a key one is there."""
         if action in REPLAY_ACTIONS:
             return self.replay is not None
+        if action == "ends":
+            return self.replay is None
         return super().check_action(action, parameters)
 
     def action_replay(self, control: str, *arguments: int) -> None:
@@ -240,6 +245,16 @@ class ConsoleApp(App[None]):
     def action_export(self, picture: bool = False) -> None:
         """What the screen in front lists as a file in the working folder, or its picture."""
         write_out(self, picture=picture)
+
+    def action_copy(self) -> None:
+        """What is selected on the screen in front."""
+        copy_out(self)
+
+    def action_ends(self, direction: int) -> None:
+        """To the first or the last line of what is focused."""
+        focused = self.screen.focused
+        if isinstance(focused, SyncTable | LogView | TreeView):
+            focused.action_ends(direction)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
 

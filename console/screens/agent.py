@@ -19,6 +19,7 @@ from ..agent_facts import facts, identity_lines, name_of, sessions_of
 from ..causes import chain
 from ..charts import SCALE_WIDTH, axis, chart
 from ..commands import Target
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..forecast import forecast
 from ..matrix import bars
@@ -31,6 +32,7 @@ from .chain import ChainScreen
 
 SPANS_S = (300.0, 900.0, 3600.0, 60.0)
 SHORTEST_S = 30.0
+MOMENT_TITLES = ("utc_s", "span_s", "requests", "prompt_tokens", "cached_tokens", "answers", "ttft_sum_s", "hurt")
 VIEWS = 3
 """Panels of which one is shown beside the facts, where there is room for one."""
 
@@ -92,6 +94,18 @@ class AgentScreen(ActingScreen):
 
     def target(self) -> Target | None:
         return self.agent_target(self._agent)
+
+    def export(self) -> tuple[str, str]:
+        """Its requests over time, as the charts are drawn from them."""
+        trend = self.entry.run.trends.get(self._agent, []) if self.entry else []
+        rows = [[str(value) for value in (one.t_s, one.span_s, one.requests, one.prompt_tokens, one.cached_tokens,
+                                          one.answers, round(one.ttft_s, 4), one.hurt)] for one in trend]  # fmt: skip
+        return "csv", as_csv(MOMENT_TITLES, rows)
+
+    def copied(self) -> str:
+        """What is written of it, without the charts."""
+        panels = ("#agent-verdict", "#agent-facts", "#agent-forecast", "#agent-sessions")
+        return "\n".join(str(self.query_one(name, Static).content) for name in panels)
 
     def action_span(self) -> None:
         self._span = (self._span + 1) % len(SPANS_S)

@@ -13,15 +13,16 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import Victim, is_pinned, score_of
+from ..cache_map import Victim, score_of, sign_of
 from ..cache_tree import FOLDS
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..victim_order import Queue, turn_words
+from ..victim_order import NODE_TITLES, Queue, node_rows, turn_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
@@ -34,6 +35,9 @@ VICTIM_HEAD = {
     False: "  tok   idle  whose; only what has nothing below it can go",
     True: "  score   tok   idle  whose; lowest score first, then oldest use",
 }
+
+
+SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
 def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
@@ -52,7 +56,7 @@ def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
 def node_lines(view: NodeView, run: RunState, now_ns: int) -> list[str]:
     """What a node is, in words."""
     lines = [
-        f"node {view.node}{'  * pinned' if is_pinned(view, run) else ''}",
+        f"node {view.node}{SIGNS[sign_of(view, run)]}",
         holder(view.role, view.agents, view.session),
         f"{tokens(view.tokens)} at depth {view.start:,}, {ratio(view.tokens, run.capacity_tokens)} of the pool",
     ]
@@ -161,7 +165,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         elif tables:
             view.show(entry.run, self._shades(entry))
         cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
-        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}"
+        signs = "".join(f"; {SIGNS[sign].strip()}" for sign in view.signs)
+        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}{signs}"
 
     def _show_tree(self, entry: NodeState) -> None:
         tree = self.query_one(TreeView)
@@ -227,6 +232,15 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         return Target(
             agent, view.node, view.pinned, bool(stats and stats.quarantined), bool(stats and stats.retain_tokens)
         )
+
+    def export(self) -> tuple[str, str]:
+        """Every resident node in the order of eviction."""
+        now_ns = self.deck.fleet.now_ns(self.entry) if self.entry else 0
+        return "csv", as_csv(NODE_TITLES, node_rows(self._queue, now_ns))
+
+    def copied(self) -> str:
+        """What is said of the node under the cursor."""
+        return str(self.query_one("#node", Static).content)
 
     def _selected(self) -> NodeView | None:
         node = self.query_one(MapView).node
