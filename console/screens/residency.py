@@ -114,19 +114,21 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
         "of eviction (0: the first tenth to go). T shows the same as a tree with the same cursor: f folds each "
         "session's history or each agent's anchor, / leaves only nodes with a text in their role, agent, session or "
-        "number. e and p act on the node, w t b Q on its agent."
+        "number. Where there is no room for all, n turns between what is under the cursor, what goes next and what has "
+        "just gone. e and p act on the node, w t b Q on its agent."
     )
 
     BINDINGS = [
         Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction", id="view.shade"),
         Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes", id="view.tree"),
+        Binding("n", "side", "next", tooltip="under the cursor, next to go, or just gone", id="view.side"),
         Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing", id="view.fold"),
         filter_key("in the tree: only nodes with a text"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._shade = self._fold = 0
+        self._shade = self._fold = self._side = 0
         self._tree = False
         self._queue = Queue(RunState(), ())
         """As of the last time that what is costly was drawn: a key does not work it out anew."""
@@ -196,9 +198,17 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Folding and filtering are the tree's, shading is the map's."""
+        if action == "side":
+            return self.has_class("-narrow") or not self.has_class("-tall")
         if action in ("fold", "filter", "clear_filter"):
             return self._tree
         return not self._tree if action == "shade" else super().check_action(action, parameters)
+
+    def action_side(self) -> None:
+        self._side = (self._side + 1) % 3
+        for side in (1, 2):
+            self.set_class(side == self._side, f"-side-{side}")
+        self.call_after_refresh(self.refresh_state, tables=True)
 
     def action_shade(self) -> None:
         self._shade = (self._shade + 1) % len(SHADES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from scenario import NODE, run_events
 from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, recorded, until
@@ -101,3 +102,28 @@ async def test_policies_that_are_on_come_first() -> None:
         await drawn(pilot)
         _, rows = pilot.app.screen.query_one("#policies", SyncTable).content()
         assert [(row[0], row[1]) for row in rows] == [("[x]", "kv_caching"), ("[x]", "operator"), ("[ ]", "lru")]
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 34), (80, 50)])
+async def test_what_goes_next_and_what_has_gone_are_one_key_away(size: tuple[int, int]) -> None:
+    async with console(size) as pilot:
+        await pilot.press("2")
+        seen = [await drawn(pilot)]
+        for _ in range(2):
+            await pilot.press("n")
+            seen.append(await drawn(pilot))
+        under, following, gone = seen
+        assert "pinned: goes as number 15" in under
+        assert "history coder s0" in following
+        assert "history of tester in s3 (180" in gone
+        await pilot.press("n")
+        assert "pinned: goes as number 15" in await drawn(pilot)
+
+
+async def test_where_there_is_room_for_all_there_is_no_such_key() -> None:
+    async with console(LARGE) as pilot:
+        await pilot.press("2")
+        text = await drawn(pilot)
+        for shown in ("pinned: goes as number 15", "history coder s0", "just gone, just warmed"):
+            assert shown in text
+        assert "n next" not in text
