@@ -15,7 +15,6 @@ from radixdeck.policies.residency import Ruling, RunState
 
 from .event_log import LogLine
 from .past import Past
-from .sentences import holder
 from .words import brief_id, count, parts, seconds, short, tokens
 
 EVICTION = "eviction"
@@ -102,15 +101,20 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
 def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:
     """An eviction with what came of it. Where LRU would have done the same it is worth nothing either way."""
     missed = past.missed(event)
-    what = f"{tokens(event.tokens)} went, {holder(event.role, event.agents, event.session)}"
+    what = f"{_whose(event)}, {tokens(event.tokens)}"
     why = f"score {event.score:.3g}: {parts(event.parts)}" if event.parts else f"idle {seconds(event.idle_s)}"
-    gone = f"{short(missed)} tok again" if missed else "not missed"
+    gone = f"{short(missed)} again" if missed else "not missed"
     if event.instead == e.NO_NODE:
         return Decision(line.t_ns, line.seq, what, f"{why}; as LRU", gone)
     found = past.found(event)
     whose = f"{event.instead_agent}'s" if event.instead_agent else "nobody's"
-    came = f"{gone}; kept: {f'{short(found)} found' if found else 'not used'}"
+    came = f"{gone}; kept {f'{short(found)} found' if found else 'not used'}"
     return Decision(line.t_ns, line.seq, what, f"{why}; kept {whose} node {event.instead}", came, found - missed)
+
+
+def _whose(event: e.NodeEvicted) -> str:
+    role = "history" if event.role == "private" else event.role
+    return " ".join(part for part in (role, "+".join(event.agents), event.session) if part)
 
 
 def _acted(policy: str, lines: list[LogLine]) -> Iterable[Decision]:

@@ -51,9 +51,9 @@ def forecast(run: RunState, table: PoliciesTable | None, queue: Queue, agent: st
     goes = turn_words(turn) if turn else "shared with others, or of no part of its own" if whole else "not resident"
     return [
         verdict(found, turn, whole=whole),
-        f"comes      {_back_words(found)}",
-        f"chance     {_chance(run, table, agent, now_ns)}",
-        f"anchor     {goes}",
+        f"comes  {_back_words(found)}",
+        f"chance {_chance(run, table, agent, now_ns)}",
+        f"anchor {goes}",
         *_scored(run, table, agent),
     ]
 
@@ -97,4 +97,4 @@ def _scored(run: RunState, table: PoliciesTable | None, agent: str) -> Iterable[
     anchors = (view for view in run.nodes.values() if view.role == "anchor" and view.agents == (agent,))
     score = next((score for view in anchors if (score := score_of(view, scores)) is not None), None)
     if score is not None:
-        yield f"score      {score.key:.3g}: {parts(score.parts) or 'no parts'}"
+        yield f"score  {score.key:.3g}: {parts(score.parts) or 'no parts'}"

@@ -28,7 +28,7 @@ from .chain import ChainScreen
 COLUMNS = (
     Column("when", 10),
     Column("what it did", 0),
-    Column("what came of it", 30),
+    Column("what came of it", 25),
     Column("worth", 7, right=True),
     Column("why", 56, least=150),
 )
@@ -40,8 +40,8 @@ class DecisionsScreen(DeckScreen):
     mode = "policies"
     help_text = (
         "What this policy decided in the events this console holds, newest first: evictions with their score and what "
-        "plain LRU would have taken, actions, and what it ruled at the door. worth: tokens that were found because it "
-        "kept what LRU would have taken, less tokens of what went instead that were computed again, each decision by "
+        "plain LRU would have taken, actions, and what it ruled at the door. again: tokens computed again since; kept: "
+        "what was found since of the node that LRU would have taken. worth: the one less the other, each decision by "
         "itself; of a warm-up, what the next request found of it. enter follows an eviction to its cause, X writes all."
     )
     BINDINGS = [

@@ -47,7 +47,7 @@ def lately(events: Iterable[e.AnyEvent], policy: PolicyInfo = OURS, on: str = "k
 def test_what_was_kept_counts_once_it_is_found() -> None:
     kept = lately([added(1, 7), added(1, 8), went(2, 8, instead=7), matched(3, 7)])
     assert (kept.evictions, kept.other, kept.found_tokens, kept.missed_tokens) == (1, 1, 100, 0)
-    assert [(one.worth_tokens, one.came) for one in kept.decisions] == [(100, "not missed; kept: 100 found")]
+    assert [(one.worth_tokens, one.came) for one in kept.decisions] == [(100, "not missed; kept 100 found")]
     assert "score 0.5: rate 0.5/s; kept coder's node 7" in kept.decisions[0].why
     unused = lately([added(1, 7), added(1, 8), matched(1, 7), went(2, 8, instead=7)])
     assert (unused.found_tokens, unused.decisions[0].worth_tokens) == (0, 0)
@@ -74,7 +74,7 @@ def test_what_went_and_was_needed_again_counts_against_it() -> None:
     asked = [matched(1, 8, agent="planner"), went(2, 8, instead=7), matched(3, e.NO_NODE, cached=0, agent="planner")]
     told = lately([added(1, 7), added(1, 8), *asked])
     assert (told.missed_tokens, told.decisions[0].worth_tokens, told.decisions[0].came) == (
-        100, -100, "100 tok again; kept: not used",
+        100, -100, "100 again; kept not used",
     )  # fmt: skip
     assert lately_words(OURS, told).endswith("-100 tok against LRU")
 
@@ -126,7 +126,7 @@ async def test_the_key_lists_what_the_policy_under_the_cursor_decided() -> None:
         await pilot.press("D")
         text = await drawn(pilot)
         assert "kv_caching: 40 decisions" in text
-        assert "180 tok went, history of tester in s3" in text
+        assert "history tester s3, 180 tok" in text
         assert "kept planner's node 2" in text
         await pilot.press("enter")
         await drawn(pilot)

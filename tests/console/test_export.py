@@ -52,7 +52,7 @@ async def test_requests_are_written_whole(tmp_path: Path, monkeypatch: pytest.Mo
         (("2",), "csv", "1,60,4,584,210,private,coder,s0,"),
         (("2", "T"), "csv", "14,2,1,64,412,anchor,planner,,"),
         (("3", "enter"), "csv", "utc_s,span_s,requests,prompt_tokens,cached_tokens,answers,ttft_sum_s,hurt"),
-        (("4", "D"), "csv", "not missed; kept: not used"),
+        (("4", "D"), "csv", "not missed; kept not used"),
         (("6",), "jsonl", '"k":"engine_started"'),
         (("7", "enter"), "csv", "time,step,what,event"),
         (("9",), "csv", "planner,coder,9"),

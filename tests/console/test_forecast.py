@@ -72,9 +72,9 @@ def test_what_cannot_go_or_is_gone_is_said() -> None:
     assert "too few requests" in verdict(Back(1.0, None), turn, whole=True)
     nothing = RunState()
     assert forecast(nothing, None, Queue(nothing, ()), "planner", NOW_NS)[1:] == [
-        "comes      not among the last requests",
-        "chance     0.00 within 3 steps of a live session",
-        "anchor     not resident",
+        "comes  not among the last requests",
+        "chance 0.00 within 3 steps of a live session",
+        "anchor not resident",
     ]
 
 
