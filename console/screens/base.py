@@ -125,9 +125,7 @@ class DeckScreen(Screen[None]):
     def draw_state(self, *, tables: bool) -> None:
         """What every screen shows, then its own part."""
         deck = self.deck
-        self.query_one(StatusLine).show(
-            deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only, why=deck.reason
-        )
+        self.query_one(StatusLine).show(deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only)
         self.set_class(not self._live(), "-lost")
         if self.entry is not None:
             self.show_state(self.entry, tables=tables)
