@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from radixdeck.daemon.wire import Reply
+
 from .commands import Act, NoTarget, Order, Target, needs_confirmation, order, parse_amount
 from .dialogs import Ask, Confirm
 from .eviction import eviction_words
+from .reasons import why_of
 from .screens.base import ActingScreen
 
 if TYPE_CHECKING:
@@ -51,3 +54,25 @@ def _consequence(app: ConsoleApp, act: Act, target: Target | None) -> str:
 def _target(app: ConsoleApp) -> Target | None:
     screen = app.screen
     return screen.target() if isinstance(screen, ActingScreen) else None
+
+
+async def send(app: ConsoleApp, ordered: Order) -> Reply:
+    """Give an order to the daemon looked at, with its reason."""
+    if app.replay is not None:
+        return await app.feed.command("", ordered.name)
+    if app.read_only:
+        return Reply(id="", state="refused", detail="this console is read-only")
+    if app.entry is None:
+        return Reply(id="", state="refused", detail="no daemon heard yet")
+    why = why_of(ordered, app.reason, app.entry, app.fleet.now_ns(app.entry))
+    return await app.feed.command(app.entry.node, ordered.name, ordered.arguments, why)
+
+
+def flush(app: ConsoleApp) -> None:
+    """Empty the cache, if somebody means it."""
+
+    def answered(sure: bool | None) -> None:
+        if sure:
+            app.give(Order("flush", {}, "flush"))
+
+    app.push_screen(Confirm("Empty the whole cache?", "Every agent computes its prompt again."), answered)

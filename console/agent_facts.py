@@ -5,9 +5,10 @@ from __future__ import annotations
 from radixdeck.policies.residency import AgentStats, RunState
 
 from .rates import median
-from .words import clip, ratio, seconds, short, tokens
+from .words import brief, clip, ratio, seconds, short, tokens
 
 NEXT_NAMED = 2
+TOOLS_NAMED = 6
 
 
 def name_of(stats: AgentStats) -> str:
@@ -40,11 +41,6 @@ def facts(stats: AgentStats, run: RunState) -> list[str]:
         f"orders     {orders_in_force(stats) or 'none in force'}",
         f"next       {next_words(run, stats.agent)}",
     ]
-    if stats.tools:
-        calls = sorted(stats.tools.items(), key=lambda call: (-call[1], call[0]))
-        lines.append("tools      " + ", ".join(f"{tool} {number}" for tool, number in calls[:4]))
-    identity = "declared by callers" if stats.declared else "inferred from its prompt"
-    lines.append(f"identity   {identity}" + (f", {stats.versions} versions" if stats.versions > 1 else ""))
     return lines
 
 
@@ -61,12 +57,40 @@ def next_words(run: RunState, agent: str) -> str:
     return ", ".join(f"{clip(name, 16)} {ratio(share, 1)}" for name, share in found) or "not known yet"
 
 
-def sessions_of(run: RunState, agent: str) -> list[str]:
-    """The sessions that are at this agent now, the last one used first, and how often guesses about them were right."""
-    lines: list[str] = []
-    for session, at in reversed(run.session_agent.items()):
-        if at == agent:
-            guesses = run.guesses.get(session)
-            right = f", {guesses.right} of {guesses.made} guesses right" if guesses else ""
-            lines.append(f"{clip(session, 24)}: next {next_words(run, agent)}{right}")
-    return lines
+def identity_lines(stats: AgentStats) -> list[str]:
+    """Who it is, and the tools it called. Prompts are not recorded, only what tells them apart."""
+    calls = sorted(stats.tools.items(), key=lambda call: (-call[1], call[0]))
+    named = ", ".join(f"{tool} {number}" for tool, number in calls[:TOOLS_NAMED])
+    more = f", {len(calls) - TOOLS_NAMED} more" if len(calls) > TOOLS_NAMED else ""
+    identity = "declared by callers" if stats.declared else "inferred from its prompt"
+    lines = [
+        f"tools      {named + more or 'none seen'}",
+        f"identity   {identity}" + (f", {stats.versions} versions" if stats.versions > 1 else ""),
+    ]
+    return [*lines, f"begins     {stats.label}: no more of its text is recorded"] if stats.label else lines
+
+
+def sessions_of(run: RunState, agent: str, now_ns: int, most: int) -> list[str]:
+    """The sessions that are at this agent now, the last one used first: what they hold, and who is expected next."""
+    at_it = [session for session, at in reversed(run.session_agent.items()) if at == agent][:most]
+    held: dict[str, int] = {}
+    for view in run.nodes.values():
+        if view.role == "private":
+            held[view.session] = held.get(view.session, 0) + view.tokens
+    asked = {view.session: view.arrived_ns for view in run.requests.values()}
+    return [
+        f"{clip(session, 16):<16} {short(held.get(session, 0)):>5} tok"
+        f"{_asked(asked.get(session, 0), now_ns)}{_guessed(run, session, agent)}"
+        for session in at_it
+    ]
+
+
+def _asked(arrived_ns: int, now_ns: int) -> str:
+    return f" {brief(max(0, now_ns - arrived_ns) / 1e9):>6} ago" if arrived_ns else " " * 11
+
+
+def _guessed(run: RunState, session: str, agent: str) -> str:
+    """Nothing where nothing is expected: most agents are asked in sessions of their own."""
+    guesses = run.guesses.get(session)
+    right = f", {guesses.right}/{guesses.made} right" if guesses else ""
+    return f"  next {next_words(run, agent)}{right}" if expected_next(run, agent) else ""

@@ -13,18 +13,16 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
-from radixdeck.daemon.wire import Reply
-
 from . import palette
-from .acting import carry_out
+from .acting import carry_out, send
 from .commands import ACTS, Order, outcome
-from .dialogs import Confirm
 from .feed import Feed, ReplayFeed
 from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
 from .help import HelpScreen, help_content
 from .keymap import APP_BINDINGS, checked
 from .oddities import Oddities
+from .reasons import ask_reason
 from .replay_keys import REPLAY_ACTIONS, ask_for_time
 from .screens.base import DeckScreen
 from .screens.catalog import SCREENS
@@ -36,8 +34,11 @@ from .theme import DECK, THEMES
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
 from .whatif_worker import WhatIfWorker
+from .widgets.log_view import LogView
 from .widgets.status_line import replay_words
-from .writing import write_out
+from .widgets.table import SyncTable
+from .widgets.tree_view import TreeView
+from .writing import copy_out, write_out
 
 TICK_S = 0.04
 FRAME_S = 0.1
@@ -65,7 +66,8 @@ class ConsoleApp(App[None]):
     """Owns the FleetState. Screens read it; only `on_feed_arrived` changes it.
 
     `feed`: live or recorded. `read_only`: orders are refused here. `animate`: False leaves drawing to whoever calls
-    `draw`; with `clock` (monotonic seconds) that makes pictures that depend on nothing but the messages.
+    `draw`; with `clock` (monotonic seconds) that makes pictures that depend on nothing but the messages. `reason`: is
+    recorded with every order.
     """
 
     TITLE = "radixdeck"
@@ -94,7 +96,7 @@ class ConsoleApp(App[None]):
         self._whatifs = WhatIfWorker(replay.path if replay else None)
         self.shadows = ShadowWorker(replay.path if replay else None)
         self._oddities = Oddities()
-        self._looked_at = ""
+        self._looked_at = self.reason = ""
         self._animate = animate
         self._drawn_s = self._tabled_s = self._ready_s = self._rested_s = self._owed_s = 0.0
         self._changed = True
@@ -224,9 +226,11 @@ class ConsoleApp(App[None]):
         return replay_words(replay.position_ns, replay.first_ns, replay.last_ns, replay.speed, playing=replay.playing)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The keys of a replay are there only in a replay."""
+        """The keys of a replay are there only in a replay; of two that share a key one is there."""
         if action in REPLAY_ACTIONS:
             return self.replay is not None
+        if action == "ends":
+            return self.replay is None
         return super().check_action(action, parameters)
 
     def action_replay(self, control: str, *arguments: int) -> None:
@@ -242,6 +246,16 @@ class ConsoleApp(App[None]):
         """What the screen in front lists as a file in the working folder, or its picture."""
         write_out(self, picture=picture)
 
+    def action_copy(self) -> None:
+        """What is selected on the screen in front."""
+        copy_out(self)
+
+    def action_ends(self, direction: int) -> None:
+        """To the first or the last line of what is focused."""
+        focused = self.screen.focused
+        if isinstance(focused, SyncTable | LogView | TreeView):
+            focused.action_ends(direction)
+
     # ---- orders ------------------------------------------------------------------------------------------------------
 
     def give(self, ordered: Order, after: Callable[[], None] | None = None) -> None:
@@ -255,18 +269,9 @@ class ConsoleApp(App[None]):
 
     async def give_and_wait(self, ordered: Order) -> bool:
         """Send an order, say what became of it, and return whether it was done."""
-        words, done = outcome(ordered, await self._reply(ordered))
+        words, done = outcome(ordered, await send(self, ordered))
         self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
         return done
-
-    async def _reply(self, ordered: Order) -> Reply:
-        if self.replay is not None:
-            return await self.feed.command("", ordered.name)
-        if self.read_only:
-            return Reply(id="", state="refused", detail="this console is read-only")
-        if self.entry is None:
-            return Reply(id="", state="refused", detail="no daemon heard yet")
-        return await self.feed.command(self.entry.node, ordered.name, ordered.arguments)
 
     def action_act(self, name: str) -> None:
         """One of ACTS, about what is selected on the screen in front."""
@@ -280,14 +285,8 @@ class ConsoleApp(App[None]):
         elif isinstance(self.screen, DeckScreen):
             self.push_screen(OrdersScreen(self.screen.shown_mode))
 
-    def flush(self) -> None:
-        """Empty the cache, if somebody means it."""
-
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self.give(Order("flush", {}, "flush"))
-
-        self.push_screen(Confirm("Empty the whole cache?", "Every agent computes its prompt again."), answered)
+    def action_why(self) -> None:
+        ask_reason(self)
 
     # ---- help and palette --------------------------------------------------------------------------------------------
 

@@ -120,6 +120,17 @@ def is_pinned(view: NodeView, run: RunState) -> bool:
     return view.pinned or any(agent in run.agents and run.agents[agent].pinned for agent in view.agents)
 
 
+def is_retained(view: NodeView, run: RunState) -> bool:
+    """Whether it belongs to one agent alone whose tokens are retained now."""
+    stats = run.agents.get(view.agents[0]) if len(view.agents) == 1 else None
+    return stats is not None and stats.retain_tokens > 0
+
+
+def sign_of(view: NodeView, run: RunState) -> str:
+    """'*' pinned, '=' retained, '' neither."""
+    return "*" if is_pinned(view, run) else "=" if is_retained(view, run) else ""
+
+
 class Victim(NamedTuple):
     """A node that would go soon. `key`: its score, None where no score is known."""
 

@@ -60,11 +60,12 @@ ACTS: tuple[Act, ...] = (
 
 
 class Order(NamedTuple):
-    """A command ready to be sent, and what it is called in words."""
+    """A command ready to be sent, and what it is called in words. `why`: what the console knows of its reason."""
 
     name: CommandName
     arguments: dict[str, Any]
     words: str
+    why: str = ""
 
 
 class NoTarget(ValueError):

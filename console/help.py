@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
+
+HERE, RECORDING, EVERYWHERE = "here", "in a recording, on every screen", "on every screen"
+REPLAYED = ("go_to_time",)
 
 
 @runtime_checkable
@@ -22,18 +27,30 @@ class Helpable(Protocol):
     help_text: str
 
 
-def help_content(screen: Screen[object]) -> Content:
-    """Words about the focused widget and the screen, then every key of ours that works on it now."""
+def help_content(screen: Screen[object]) -> RenderableType:
+    """Words about the focused widget and the screen, then every key of ours that works on it now: those of what is in
+    front, those of a recording, those that work everywhere."""
     told = [thing.help_text for thing in (screen.focused, screen) if isinstance(thing, Helpable) and thing.help_text]
-    keys: dict[str, tuple[str, str]] = {}
+    keys: dict[str, tuple[str, str, str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if active.enabled and binding.tooltip:
-            keys.setdefault(binding.action, (screen.app.get_key_display(binding), binding.tooltip))
-    keys["move"] = ("tab", "the next panel; arrows, page up, page down, home and end move within one")
-    keys["palette"] = ("^p", "everything by name")
-    rows = [Content.assemble((f"{key:>8}  ", "bold $accent"), words) for key, words in keys.values()]
-    return Content("\n").join([*(Content(f"{text}\n") for text in told), *rows])
+        # Textual has a key of its own for some of what ours do.
+        if active.enabled and binding.tooltip and (binding.id or binding.action not in keys):
+            group = HERE if active.node is not screen.app else RECORDING if binding.action in REPLAYED else EVERYWHERE
+            group = RECORDING if binding.action.startswith("replay(") else group
+            keys[binding.action] = (group, screen.app.get_key_display(binding), binding.tooltip)
+    keys["move"] = (EVERYWHERE, "tab", "the next panel; arrows, page up, page down, home and end move within one")
+    keys["command_palette"] = (EVERYWHERE, "^p", "everything by name")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", style=f"bold {screen.app.theme_variables['accent']}", no_wrap=True)
+    grid.add_column()
+    for group in (HERE, RECORDING, EVERYWHERE):
+        rows = [row[1:] for row in keys.values() if row[0] == group]
+        for number, (key, words) in enumerate(rows):
+            if not number:
+                grid.add_row("", Text(f"{'' if group == HERE else chr(10)}{group}", style="italic"))
+            grid.add_row(Text(key), Text(words))
+    return Group(*(Text(f"{text}\n") for text in told), grid)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -41,7 +58,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS = [Binding("escape,q,question_mark,enter", "dismiss", "close")]
 
-    def __init__(self, content: Content, title: str) -> None:
+    def __init__(self, content: RenderableType, title: str) -> None:
         super().__init__()
         self._content, self._title = content, title
 

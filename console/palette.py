@@ -13,6 +13,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from .acting import flush
 from .commands import ACTS
 from .screens.base import MODES, DeckScreen
 from .screens.catalog import SCREENS
@@ -32,7 +33,7 @@ def commands(app: ConsoleApp, screen: Screen[Any]) -> Iterator[SystemCommand]:
         yield SystemCommand(f"Look at {node}", "show this daemon", lambda node=node: app.look_at(node))
     for act in ACTS:
         yield SystemCommand(act.name.capitalize(), act.doc, lambda act=act: app.action_act(act.name))
-    yield SystemCommand("Flush", "empty the whole cache", app.flush)
+    yield SystemCommand("Flush", "empty the whole cache", lambda: flush(app))
     yield SystemCommand("Undo", "what operators did, and undo it", app.action_orders)
     yield SystemCommand("Export", "write what is listed to a file here", app.action_export)
     yield SystemCommand("Picture", "write a picture of the screen here", lambda: app.action_export(True))

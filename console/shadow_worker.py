@@ -26,7 +26,8 @@ IDLE_S = 0.25
 @dataclass(eq=False)
 class Followed:
     """A shadow as the screens see it. `words`: how far it has come; `trouble`: why it cannot go on now, or '';
-    `settled`: it has read all there is; `pid`: of its process, 0 without one."""
+    `settled`: it has read all there is; `pid`: of its process, 0 without one; `died`: that ended before it was told
+    to."""
 
     path: Path
     choice: Choice
@@ -36,6 +37,7 @@ class Followed:
     skipped: int = 0
     settled: bool = False
     pid: int = 0
+    died: bool = False
 
     def take(self, stepped: Stepped) -> None:
         """What its process says."""
@@ -71,6 +73,13 @@ class ShadowWorker:
         self._shadow, self._node = Followed(path, choice), entry.node
         self._worker = app.run_worker(self._follow(app, self._shadow), group="shadow")
 
+    def bury(self) -> bool:
+        """Forget one whose process died, so that it can be wanted again. Returns whether there was one."""
+        dead = self._shadow is not None and self._shadow.died
+        if dead:
+            self.stop()
+        return dead
+
     def stop(self) -> None:
         """End it, and its process with it."""
         self._shadow = None
@@ -91,7 +100,8 @@ class ShadowWorker:
                     shadow.take(stepped)
                     await asyncio.sleep(0 if stepped.more else IDLE_S)
         except AsideError as error:
-            shadow.trouble = shadow.words = str(error)
+            shadow.died, shadow.trouble = True, str(error)
+            shadow.words = f"{error}; S starts it anew"
         finally:
             shadow.pid = 0
 

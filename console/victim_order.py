@@ -94,3 +94,22 @@ def turn_words(turn: Turn) -> str:
     if not turn.per_s:
         return f"{words}; nothing is computed now"
     return f"{words}, about {seconds(turn.needed_tokens / turn.per_s)} at the present {short(turn.per_s)} tok/s"
+
+
+NODE_TITLES = (
+    *("goes", "node", "parent", "depth", "tokens"),
+    *("role", "agents", "session", "idle_s", "hits", "pinned", "score"),
+)
+"""Of the columns that `node_rows` fills."""
+
+
+def node_rows(queue: Queue, now_ns: int) -> Iterator[list[str]]:
+    """Every node with its place, as it is written to a file."""
+    for place, victim in enumerate(queue.order, 1):
+        view = victim.view
+        idle_s = f"{max(0, now_ns - view.last_use_ns) / 1e9:.3f}" if view.last_use_ns else ""
+        score = "" if victim.key is None else f"{victim.key:.6g}"
+        numbers = (place, view.node, view.parent, view.start, view.tokens)
+        whose = (view.role, " ".join(view.agents), view.session)
+        pinned = "yes" if victim.pinned else ""
+        yield [*map(str, numbers), *whose, idle_s, str(view.hits), pinned, score]

@@ -12,6 +12,7 @@ from textual.worker import Worker, WorkerError
 from .fleet_state import NodeState
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
+from .words import printable
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -85,7 +86,16 @@ def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, 
     path = replayed or (Path(told) if told else None)
     if path is None:
         return None, "this run is not recorded: there is nothing to run again"
-    if not path.is_file():
-        there = f"ssh -t MACHINE radixdeck console --node {entry.node}"  # where ours lies here says nothing there
-        return None, f"the recording is on another machine: {path}; run the console there ({there}) or copy it here"
-    return path, ""
+    try:
+        here = path.is_file()
+    except OSError as error:
+        return None, printable(f"the recording cannot be read from here: {path}: {error.strerror}")
+    return (path, "") if here else (None, printable(_elsewhere(path, entry.node)))
+
+
+def _elsewhere(path: Path, node: str) -> str:
+    """What to do about a recording that is not on this machine. Where `radixdeck` lies here says nothing there."""
+    return (
+        f"the recording is on another machine, and this needs the file: run the console there (ssh -t MACHINE "
+        f"radixdeck console --node {node}), or copy it here and replay it (radixdeck replay FILE): {path}"
+    )

@@ -1,4 +1,4 @@
-"""From a key to a file: what the screen in front lists, or its picture, in the working folder."""
+"""From a key to a file or the clipboard: what the screen in front lists or has selected, or its picture."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .export import write_new
 from .screens.base import DeckScreen
+from .words import clip
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -24,3 +25,14 @@ def write_out(app: ConsoleApp, *, picture: bool) -> None:
         app.notify(f"not written: {error}", severity="error", timeout=6, markup=False)
         return
     app.notify(f"written to {path}", timeout=6, markup=False)
+
+
+def copy_out(app: ConsoleApp) -> None:
+    """Copy what is selected, by the terminal's own clipboard."""
+    screen = app.screen
+    text = screen.copied() if isinstance(screen, DeckScreen) else ""
+    if not text:
+        app.notify("nothing is selected that could be copied", severity="warning", timeout=3)
+        return
+    app.copy_to_clipboard(text)
+    app.notify(f"copied: {clip(text.splitlines()[0], 60)}", timeout=3, markup=False)

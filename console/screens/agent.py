@@ -15,13 +15,16 @@ from textual.widgets import Static
 
 from radixdeck.policies.residency import AgentStats, RunState
 
-from ..agent_facts import facts, name_of, sessions_of
+from ..agent_facts import facts, identity_lines, name_of, sessions_of
 from ..causes import chain
 from ..charts import SCALE_WIDTH, axis, chart
 from ..commands import Target
+from ..export import as_csv
 from ..fleet_state import NodeState
+from ..forecast import forecast
 from ..matrix import bars
 from ..trends import hit_of, resampled, total, trouble, trouble_words, ttft_of
+from ..victim_order import Queue
 from ..widgets.panel import Panel
 from ..words import plain, ratio, seconds, short, time_of_day
 from .base import ActingScreen
@@ -29,6 +32,9 @@ from .chain import ChainScreen
 
 SPANS_S = (300.0, 900.0, 3600.0, 60.0)
 SHORTEST_S = 30.0
+MOMENT_TITLES = ("utc_s", "span_s", "requests", "prompt_tokens", "cached_tokens", "answers", "ttft_sum_s", "hurt")
+VIEWS = 3
+"""Panels of which one is shown beside the facts, where there is room for one."""
 
 
 class AgentScreen(ActingScreen):
@@ -37,10 +43,13 @@ class AgentScreen(ActingScreen):
     mode = "agents"
     help_text = (
         "Hit rate and time to first token of one agent over the last minutes (z: another span), what it lost to whom "
-        "and what it made others lose, its sessions with the agent that is expected next. enter follows its last "
-        "eviction that hurt to the cause; escape goes back. w p t e b Q act on it."
+        "and what it made others lose; whether it will find its anchor: when it is due, by the gaps between its last "
+        "requests, and when the anchor's turn to go comes at the present pace; its tools, and its sessions with what "
+        "they hold and the agent that is expected next. On a narrow screen v turns from one of these to the next. "
+        "enter follows its last eviction that hurt to the cause; escape goes back. w p t e b Q act on it."
     )
     BINDINGS = [
+        Binding("v", "view", "view", tooltip="evictions, forecast or sessions, where there is no room for all"),
         Binding("z", "span", "span", tooltip="another span of time"),
         Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it"),
         Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
@@ -49,7 +58,7 @@ class AgentScreen(ActingScreen):
     def __init__(self, agent: str, mode: str = "agents") -> None:
         super().__init__()
         self._agent, self._opened_from = agent, mode
-        self._span = 0
+        self._span = self._view = 0
 
     @property
     def shown_mode(self) -> str:
@@ -64,6 +73,7 @@ class AgentScreen(ActingScreen):
             with Vertical(id="agent-side"):
                 yield Panel(id="agent-facts", markup=False)
                 yield Panel(id="agent-harm")
+                yield Panel(id="agent-forecast", markup=False)
                 yield Panel(id="agent-sessions", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -80,14 +90,36 @@ class AgentScreen(ActingScreen):
         verdict.update(words)
         verdict.set_class(not found, "-calm")
         self._show_charts(entry.run, now_ns)
-        self._show_side(entry, stats)
+        self._show_side(entry, stats, now_ns)
 
     def target(self) -> Target | None:
         return self.agent_target(self._agent)
 
+    def export(self) -> tuple[str, str]:
+        """Its requests over time, as the charts are drawn from them."""
+        trend = self.entry.run.trends.get(self._agent, []) if self.entry else []
+        rows = [[str(value) for value in (one.t_s, one.span_s, one.requests, one.prompt_tokens, one.cached_tokens,
+                                          one.answers, round(one.ttft_s, 4), one.hurt)] for one in trend]  # fmt: skip
+        return "csv", as_csv(MOMENT_TITLES, rows)
+
+    def copied(self) -> str:
+        """What is written of it, without the charts."""
+        panels = ("#agent-verdict", "#agent-facts", "#agent-forecast", "#agent-sessions")
+        return "\n".join(str(self.query_one(name, Static).content) for name in panels)
+
     def action_span(self) -> None:
         self._span = (self._span + 1) % len(SPANS_S)
         self.refresh_state(tables=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where there is room for all there is nothing to turn."""
+        return self.has_class("-narrow") if action == "view" else super().check_action(action, parameters)
+
+    def action_view(self) -> None:
+        self._view = (self._view + 1) % VIEWS
+        for view in range(1, VIEWS):
+            self.set_class(view == self._view, f"-view-{view}")
+        self.call_after_refresh(self.refresh_state, tables=True)
 
     def action_follow(self) -> None:
         entry = self.entry
@@ -119,16 +151,24 @@ class AgentScreen(ActingScreen):
                 ends = axis(f"{seconds(span_s)} ago", time_of_day(now_ns), places)
                 panel.update(Content("\n").join([drawn, ends]))
 
-    def _show_side(self, entry: NodeState, stats: AgentStats) -> None:
+    def _show_side(self, entry: NodeState, stats: AgentStats, now_ns: int) -> None:
         panel = self.query_one("#agent-facts", Static)
         panel.border_title = plain(name_of(stats))
         panel.update("\n".join(facts(stats, entry.run)))
         self.query_one("#agent-harm", Static).border_title = "evictions that hurt"
         self.query_one("#agent-harm", Static).update(self._harm(entry, stats))
-        sessions = self.query_one("#agent-sessions", Static)
-        sessions.border_title = "its sessions, and who is expected next"
-        lines = sessions_of(entry.run, self._agent)[: max(1, sessions.content_size.height)]
-        sessions.update("\n".join(lines) or "none is at this agent now")
+        ahead = self.query_one("#agent-forecast", Static)
+        ahead.border_title = "will it find its anchor?"
+        queue = Queue(entry.run, entry.table.scores if entry.table else ())
+        ahead.update("\n".join(forecast(entry.run, entry.table, queue, self._agent, now_ns)))
+        self._show_sessions(entry.run, stats, now_ns)
+
+    def _show_sessions(self, run: RunState, stats: AgentStats, now_ns: int) -> None:
+        panel = self.query_one("#agent-sessions", Static)
+        panel.border_title = "tools, sessions and who is expected next"
+        who = identity_lines(stats)
+        lines = sessions_of(run, self._agent, now_ns, max(1, panel.content_size.height - len(who)))
+        panel.update("\n".join([*who, *(lines or ["no session is at this agent now"])]))
 
     def _harm(self, entry: NodeState, stats: AgentStats) -> Content:
         """What it lost to whom, and what others lost to it, as bars."""

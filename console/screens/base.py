@@ -15,11 +15,12 @@ from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from ..commands import ACTS, Target
 from ..export import as_csv
 from ..fleet_state import NodeState
+from ..widgets.keys_line import KeysLine
 from ..widgets.status_line import StatusLine
 from ..widgets.table import SyncTable
 
@@ -101,7 +102,7 @@ class DeckScreen(Screen[None]):
         yield StatusLine()
         with Container(id="body"):
             yield from self.body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeysLine(compact=True, show_command_palette=False)
         yield Static("this window is too small: 60 columns and 16 rows are needed", id="too-small")
 
     def body(self) -> Iterable[Widget]:
@@ -142,6 +143,12 @@ class DeckScreen(Screen[None]):
         tables = list(self.query(SyncTable))
         chosen = next((table for table in tables if table.has_focus), tables[0] if tables else None)
         return ("csv", as_csv(*chosen.content())) if chosen else ("", "")
+
+    def copied(self) -> str:
+        """What `y` copies: the row under the cursor of the focused or first table, the hidden columns too."""
+        tables = list(self.query(SyncTable))
+        chosen = next((table for table in tables if table.has_focus), tables[0] if tables else None)
+        return chosen.row_words() if chosen else ""
 
     def _live(self) -> bool:
         """Whether what is on screen still follows the engine."""

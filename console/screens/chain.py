@@ -16,6 +16,7 @@ from textual.widgets import Static
 from ..causes import Link
 from ..commands import Target
 from ..event_log import LogLine
+from ..export import as_csv
 from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.panel import Panel
@@ -38,7 +39,6 @@ class ChainScreen(ActingScreen):
         Binding("up,k", "move(-1)", show=False, tooltip="to the effect"),
         Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause"),
         Binding("enter", "open", "in the log", tooltip="show this event in the log"),
-        Binding("y", "copy", "copy", show=False, tooltip="copy the chain"),
         Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
     ]
 
@@ -77,10 +77,14 @@ class ChainScreen(ActingScreen):
             return
         await self.deck.show_event(seq)
 
-    def action_copy(self) -> None:
-        worded = [f"{time_of_day(link.t_ns)} {link.what}: {link.text}" for link in self._links]
-        self.deck.copy_to_clipboard("\n".join(worded))
-        self.notify("chain copied", timeout=2)
+    def copied(self) -> str:
+        """The whole chain."""
+        return "\n".join(f"{time_of_day(link.t_ns)} {link.what}: {link.text}" for link in self._links)
+
+    def export(self) -> tuple[str, str]:
+        """A line per step."""
+        rows = [[time_of_day(link.t_ns), link.what, link.text, str(link.seq)] for link in self._links]
+        return "csv", as_csv(["time", "step", "what", "event"], rows)
 
     def _show(self, entry: NodeState) -> None:
         self.query_one("#chain").border_title = f"from effect to cause: {len(self._links)} steps"

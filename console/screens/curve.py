@@ -15,13 +15,12 @@ from ..curve import draw, words
 from ..fleet_state import NodeState
 from ..shadow_run import Choice
 from ..widgets.panel import Panel
-from .base import DeckScreen
+from .following import FollowingScreen
 
 
-class CurveScreen(DeckScreen):
+class CurveScreen(FollowingScreen):
     """Starts following the recording if nothing does yet; a shadow that runs has the curve already."""
 
-    mode = "policies"
     help_text = (
         "Columns: the hit rate of plain LRU in a quarter to four times the KV memory, of the last requests, from the "
         "distances at which their prefixes come back. The mark is what is really served. Another policy has another "

@@ -40,7 +40,6 @@ class EventsScreen(FilteringScreen):
         Binding("f", "only", "all/matches", id="view.only", tooltip="only matches, or all lines with matches marked"),
         Binding("v", "routine", "routine", tooltip="also what comes with every request", id="view.routine"),
         Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it"),
-        Binding("y", "copy", "copy", tooltip="copy the selected event", show=False),
     ]
 
     def __init__(self) -> None:
@@ -111,11 +110,10 @@ class EventsScreen(FilteringScreen):
         """The events that are listed, as `radixdeck tail` prints them."""
         return "jsonl", log_jsonl(self.query_one(LogView).lines)
 
-    def action_copy(self) -> None:
+    def copied(self) -> str:
+        """The selected event in words, and everything it says."""
         line = self.query_one(LogView).selected
-        if line is not None:
-            self.deck.copy_to_clipboard(f"{line.text}\n{fields_of(line)}")
-            self.notify("event copied", timeout=2)
+        return f"{line.text}\n{fields_of(line)}" if line is not None else ""
 
     def on_log_view_line_selected(self) -> None:
         line = self.query_one(LogView).selected

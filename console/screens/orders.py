@@ -84,6 +84,7 @@ class OrdersScreen(DeckScreen):
         if entry is None or done is None:
             return
         order, why = undo(done, entry.run, newest_of(listed))
+        order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}") if order is not None else None
         if order is None:
             self.notify(printable(why), severity="warning", timeout=6, markup=False)
         elif order.name == "quarantine":

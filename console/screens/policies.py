@@ -28,6 +28,7 @@ from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
 from ..words import parts, short
 from .base import DeckScreen
 from .curve import CurveScreen
+from .decisions import DecisionsScreen, lately_of, words_of
 from .shadow import EVICTION, ShadowScreen
 
 POLICY_COLUMNS = (
@@ -72,13 +73,16 @@ class PoliciesScreen(DeckScreen):
     mode = "policies"
     BINDINGS = [
         Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on"),
+        Binding("D", "decisions", "decided", tooltip="what the policy under the cursor decided lately, and its worth",
+                id="view.decisions"),
         Binding("C", "curve", "curve", tooltip="the hit rate over memory, live"),
-    ]
+    ]  # fmt: skip
     help_text = (
         "Enter switches a policy on or off; at most one policy per slot is on, and switching off the last one of the "
         "eviction slot leaves plain LRU. Tab goes to the tunables. Every change is sent at once, is recorded with who "
         "made it, and can be undone (U). ~ marks what differs from its default, an arrow what is not confirmed yet. "
-        "S runs the policy under the cursor beside the one that is on, C shows the hit rate over memory."
+        "S runs the policy under the cursor beside the one that is on, D lists what it decided lately and what that "
+        "was worth, C shows the hit rate over memory."
     )
 
     def __init__(self) -> None:
@@ -99,7 +103,8 @@ class PoliciesScreen(DeckScreen):
         table = policy_table(entry)
         policies = self.query_one("#policies", SyncTable)
         policies.border_title = "policies"
-        policies.sync([(policy.name, policy_row(policy)) for policy in table.policies])
+        on_first = sorted(table.policies, key=lambda policy: (not policy.enabled, policy.enabled and not policy.slot))
+        policies.sync([(policy.name, policy_row(policy)) for policy in on_first])
         tunables = self.query_one("#tunables", TunablesTable)
         tunables.border_title = "tunables"
         tunables.sync(
@@ -136,14 +141,20 @@ class PoliciesScreen(DeckScreen):
         """Beside the live one: the policy under the cursor, or the one whose tunable is."""
         if self.entry is None:
             return
-        table = policy_table(self.entry)
-        chosen = self.query_one("#policies", SyncTable)
-        tunables = self.query_one("#tunables", TunablesTable)
-        name = tunables.selected.partition(".")[0] if tunables.has_focus else chosen.selected
+        table, name = policy_table(self.entry), self._chosen()
         if not any(policy.name == name and policy.slot == EVICTION for policy in table.policies):
             self.notify(f"{name or 'nothing'} does not decide what is evicted", severity="warning", timeout=4)
             return
         self.deck.push_screen(ShadowScreen(name))
+
+    def action_decisions(self) -> None:
+        """What the policy under the cursor decided, or the one whose tunable is."""
+        if name := self._chosen():
+            self.deck.push_screen(DecisionsScreen(name))
+
+    def _chosen(self) -> str:
+        tunables = self.query_one("#tunables", TunablesTable)
+        return tunables.selected.partition(".")[0] if tunables.has_focus else self.query_one(SwitchTable).selected
 
     def action_curve(self) -> None:
         self.deck.push_screen(CurveScreen())
@@ -205,9 +216,8 @@ class PoliciesScreen(DeckScreen):
         if focused == "policies" and self.entry and (said := door_words(chosen, self.entry.run)):
             panel.update(said)
             return
-        told = next((policy.tells for policy in table.policies if policy.name == chosen), None)
-        if focused == "policies" and told:
-            panel.update(", ".join(f"{name} {value:.4g}" for name, value in told.items()))
+        if focused == "policies" and self.entry and (said := words_of(*lately_of(chosen, self.entry, 0), self.entry)):
+            panel.update(f"{said}; D lists them")
             return
         chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
         believed = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"

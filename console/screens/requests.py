@@ -71,6 +71,13 @@ class RequestsScreen(FilteringScreen, ActingScreen):
         """The requests that are listed, every field of them."""
         return "jsonl", as_jsonl(self.query_one(RequestList).requests)
 
+    def copied(self) -> str:
+        """The selected request with its stretches."""
+        request, entry = self.query_one(RequestList).request, self.entry
+        if request is None or entry is None:
+            return ""
+        return "\n".join([request_words(request), *stage_words(request, self.deck.fleet.now_ns(entry))])
+
     def action_follow(self) -> None:
         request, entry = self.query_one(RequestList).request, self.entry
         hurts = [hurt for hurt in entry.run.hurts if request and hurt.rid == request.rid] if entry else []

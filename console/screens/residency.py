@@ -13,15 +13,16 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import Victim, is_pinned, score_of
+from ..cache_map import Victim, score_of, sign_of
 from ..cache_tree import FOLDS
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..victim_order import Queue, turn_words
+from ..victim_order import NODE_TITLES, Queue, node_rows, turn_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
@@ -35,6 +36,9 @@ VICTIM_HEAD = {
     False: "  tok   idle  whose; only what has nothing below it can go",
     True: "  score   tok   idle  whose; lowest score first, then oldest use",
 }
+
+
+SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
 def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
@@ -53,7 +57,7 @@ def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
 def node_lines(view: NodeView, run: RunState, now_ns: int) -> list[str]:
     """What a node is, in words."""
     lines = [
-        f"node {view.node}{'  * pinned' if is_pinned(view, run) else ''}",
+        f"node {view.node}{SIGNS[sign_of(view, run)]}",
         holder(view.role, view.agents, view.session),
         f"{tokens(view.tokens)} at depth {view.start:,}, {ratio(view.tokens, run.capacity_tokens)} of the pool",
     ]
@@ -111,19 +115,21 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
         "of eviction (0: the first tenth to go). T shows the same as a tree with the same cursor: f folds each "
         "session's history or each agent's anchor, / leaves only nodes with a text in their role, agent, session or "
-        "number. e and p act on the node, w t b Q on its agent."
+        "number. Where there is no room for all, n turns between what is under the cursor, what goes next and what has "
+        "just gone. e and p act on the node, w t b Q on its agent."
     )
 
     BINDINGS = [
         Binding("v", "shade", "shade", tooltip="show owners, ages, or the order of eviction", id="view.shade"),
         Binding("T", "tree", "tree", tooltip="the map or the tree of the same nodes", id="view.tree"),
+        Binding("n", "side", "next", tooltip="under the cursor, next to go, or just gone", id="view.side"),
         Binding("f", "fold", "fold", tooltip="in the tree: fold sessions, agents, or nothing", id="view.fold"),
         filter_key("in the tree: only nodes with a text"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._shade = self._fold = 0
+        self._shade = self._fold = self._side = 0
         self._tree = False
         self._queue = Queue(RunState(), ())
         """As of the last time that what is costly was drawn: a key does not work it out anew."""
@@ -162,7 +168,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         elif tables:
             view.show(entry.run, self._shades(entry))
         cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
-        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}"
+        signs = "".join(f"; {SIGNS[sign].strip()}" for sign in view.signs)
+        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}{signs}"
 
     def _show_tree(self, entry: NodeState) -> None:
         tree = self.query_one(TreeView)
@@ -192,9 +199,17 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Folding and filtering are the tree's, shading is the map's."""
+        if action == "side":
+            return self.has_class("-narrow") or not self.has_class("-tall")
         if action in ("fold", "filter", "clear_filter"):
             return self._tree
         return not self._tree if action == "shade" else super().check_action(action, parameters)
+
+    def action_side(self) -> None:
+        self._side = (self._side + 1) % 3
+        for side in (1, 2):
+            self.set_class(side == self._side, f"-side-{side}")
+        self.call_after_refresh(self.refresh_state, tables=True)
 
     def action_shade(self) -> None:
         self._shade = (self._shade + 1) % len(SHADES)
@@ -228,6 +243,15 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         return Target(
             agent, view.node, view.pinned, bool(stats and stats.quarantined), bool(stats and stats.retain_tokens)
         )
+
+    def export(self) -> tuple[str, str]:
+        """Every resident node in the order of eviction."""
+        now_ns = self.deck.fleet.now_ns(self.entry) if self.entry else 0
+        return "csv", as_csv(NODE_TITLES, node_rows(self._queue, now_ns))
+
+    def copied(self) -> str:
+        """What is said of the node under the cursor."""
+        return str(self.query_one("#node", Static).content)
 
     def _selected(self) -> NodeView | None:
         node = self.query_one(MapView).node

@@ -27,8 +27,8 @@ from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
-from ..words import brief, clip, parts, short
-from .base import DeckScreen
+from ..words import brief, clip, count, parts, short
+from .following import FollowingScreen
 
 EVICTION = "eviction"
 REALLY = "really"
@@ -43,10 +43,9 @@ COLUMNS = (
 )
 
 
-class ShadowScreen(DeckScreen):
+class ShadowScreen(FollowingScreen):
     """`other`: the policy beside the one that is on; it may be the same, with values of its own."""
 
-    mode = "policies"
     help_text = (
         "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
         "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
@@ -108,14 +107,16 @@ class ShadowScreen(DeckScreen):
         """The values first, so that the policy decides with them from its first decision on."""
         if self.entry is None:
             return
+        why = self._gained()
         orders = [
             Order(
-                "tune", {"policy": self._other, "name": name, "value": value}, f"set {self._other}.{name} to {value:g}"
+                "tune", {"policy": self._other, "name": name, "value": value},
+                f"set {self._other}.{name} to {value:g}", why,
             )
             for name, value in self._values.items()
-        ]
+        ]  # fmt: skip
         if holder_of_slot(self.entry) != self._other:
-            orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on"))
+            orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on", why))
         if orders:
             self.run_worker(self._switch_over(orders), group="orders", exclusive=True)
         else:
@@ -129,6 +130,17 @@ class ShadowScreen(DeckScreen):
         self.deck.shadows.stop()
         if self.deck.screen is self:
             self.deck.pop_screen()
+
+    def _gained(self) -> str:
+        """What the shadow showed, as the reason of the switch."""
+        shadow = self.deck.shadows.of(self.entry)[0] if self.entry else None
+        if shadow is None or shadow.view is None or len(shadow.view.sides) != 2:
+            return ""
+        on, other = shadow.view.sides
+        return (
+            f"shadow over {count(other.requests, 'request')}: {_rate(other.hit_rate)} against {_rate(on.hit_rate)} "
+            f"of {on.policy}"
+        )
 
     def action_stop(self) -> None:
         self.deck.shadows.stop()

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ..event_log import newest
+from ..export import log_jsonl
 from ..feed import ReplayFeed
 from ..fleet_state import NodeState
 from ..rates import hit_series
@@ -90,6 +91,14 @@ class TimelineScreen(DeckScreen):
         replay = self.deck.replay
         if replay is not None:
             replay.seek(replay.first_ns + int(message.share * (replay.last_ns - replay.first_ns)))
+
+    def export(self) -> tuple[str, str]:
+        """The events up to here, as `radixdeck tail` prints them."""
+        return "jsonl", log_jsonl(self.entry.log if self.entry else ())
+
+    def copied(self) -> str:
+        """Where this is, and the last events."""
+        return "\n".join(str(self.query_one(name, Static).content) for name in ("#timeline-words", "#timeline-log"))
 
     def _show_replay(self, replay: ReplayFeed) -> None:
         strip = self.query_one(Strip)

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..follow_graph import graph
 from ..matrix import transitions
@@ -63,6 +64,16 @@ class TransitionsScreen(DeckScreen):
         sessions.border_title = f"{len(entry.run.session_agent):,} sessions, the last used first"
         lines = live_sessions(entry.run, max(1, height - 1), max(20, width))
         sessions.update(Content("\n".join([SESSIONS_HEAD, *lines] if lines else ["no session yet"])))
+
+    def export(self) -> tuple[str, str]:
+        """Who followed whom, and how often."""
+        rows = self.entry.run.transitions if self.entry else {}
+        told = [[one, other, str(times)] for one, row in rows.items() for other, times in row.items()]
+        return "csv", as_csv(["agent", "next", "times"], told)
+
+    def copied(self) -> str:
+        """What is predicted of the sessions, and how well."""
+        return "\n".join(str(self.query_one(name, Static).content) for name in ("#next-words", "#next-sessions"))
 
     def action_view(self) -> None:
         self._drawing = not self._drawing

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import PENDING, CacheMap, Span, is_pinned, lay_out
+from ..cache_map import PENDING, CacheMap, Span, lay_out, sign_of
 from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, agent_marks, blend
 from .node_selected import NodeSelected
 
@@ -29,16 +29,16 @@ SHADES = ("", "; by age, 0 the youngest", "; by turn, 0 goes first")
 
 
 class Look(NamedTuple):
-    """How the cells of a node are drawn; the first one of a pinned node carries a star."""
+    """How the cells of a node are drawn. `sign`: what the first one carries instead, '' for nothing."""
 
     char: str
     colour: str
     ground: str
     bold: bool = False
-    pinned: bool = False
+    sign: str = ""
 
 
-def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool, pinned: bool) -> Look:
+def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool, sign: str = "") -> Look:
     """How a node is drawn. `odd` tells it from an equal-looking neighbour by a shade."""
     if node == PENDING:
         return Look("░", PENDING_COLOUR, FREE_GROUND)
@@ -47,18 +47,18 @@ def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, od
     mark = marks.get(view.agents[0]) if len(view.agents) == 1 else None
     if mark is None:
         colour, char = (SHARED_COLOUR, "+") if view.agents else (UNOWNED_COLOUR, "·")
-        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), pinned)
+        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), sign)
     if view.role == "private":
         ground = blend(mark.colour, GROUND, 0.24 if odd else 0.14)
-        return Look(mark.letter.lower(), mark.colour, ground, pinned=pinned)
+        return Look(mark.letter.lower(), mark.colour, ground, sign=sign)
     char = mark.letter if view.role == "anchor" else "+" if view.role == "shared" else "·"
-    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, pinned)
+    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, sign)
 
 
-def shaded(shade: int, *, odd: bool, pinned: bool) -> Look:
+def shaded(shade: int, *, odd: bool, sign: str) -> Look:
     """How a node is drawn by a number: the larger, the darker."""
     ground = blend(SHADE_COLOUR, GROUND, max(0.08, 0.9 - 0.09 * shade - 0.06 * odd))
-    return Look(str(shade), GROUND if shade < 5 else SHADE_COLOUR, ground, pinned=pinned)
+    return Look(str(shade), GROUND if shade < 5 else SHADE_COLOUR, ground, sign=sign)
 
 
 class MapView(Widget, can_focus=True):
@@ -74,7 +74,7 @@ class MapView(Widget, can_focus=True):
         "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
         "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
         "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
-        "pinned node. Arrows or h j k l move over nodes, a click selects one."
+        "pinned node, = one of an agent whose tokens are retained. Arrows or h j k l move over nodes, a click selects."
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -91,6 +91,11 @@ class MapView(Widget, can_focus=True):
     @property
     def tokens_per_cell(self) -> float:
         return self._map.tokens_per_cell
+
+    @property
+    def signs(self) -> list[str]:
+        """Those that are on the map now."""
+        return sorted({look.sign for look in self._looks.values()} - {""})
 
     def show(self, run: RunState, shades: Mapping[int, int] | None = None) -> None:
         """Draw this state; with `shades`, a number 0 to 9 by node in place of its owner's letter."""
@@ -171,8 +176,8 @@ class MapView(Widget, can_focus=True):
         look = self._looks[span.node]
         if span.node == self.node and span.node >= 0:
             return self._under_cursor(look, span, first, end)
-        if look.pinned and first == span.first:
-            return Segment("*" + look.char * (end - first - 1), self._style(look.colour, look.ground, look.bold))
+        if look.sign and first == span.first:
+            return Segment(look.sign + look.char * (end - first - 1), self._style(look.colour, look.ground, look.bold))
         key = (look, end - first)
         if key not in self._segments:
             if len(self._segments) > MOST_SEGMENTS:
@@ -182,8 +187,8 @@ class MapView(Widget, can_focus=True):
 
     def _under_cursor(self, look: Look, span: Span, first: int, end: int) -> Segment:
         text = look.char * (end - first)
-        if look.pinned and first == span.first:
-            text = "*" + text[1:]
+        if look.sign and first == span.first:
+            text = look.sign + text[1:]
         text = ("[" if first == span.first else text[0]) + text[1:]
         text = text[:-1] + ("]" if end == span.end else text[-1])
         hue = look.ground if look.colour == GROUND else look.colour
@@ -221,14 +226,14 @@ class MapView(Widget, can_focus=True):
         for place, span in enumerate(self._map.spans):
             odd, view = bool(place % 2), nodes.get(span.node)
             if view is None:
-                looks[span.node] = look_of(view, span.node, marks, odd=odd, pinned=False)
+                looks[span.node] = look_of(view, span.node, marks, odd=odd)
                 continue
             shade = NO_NODE if self._shades is None else self._shades.get(span.node, 0)
             kind = (view.role, view.agents, view.pinned, odd, shade)
             if kind not in met:
-                pinned = is_pinned(view, self._run)
-                met[kind] = (shaded(shade, odd=odd, pinned=pinned) if self._shades is not None else
-                             look_of(view, span.node, marks, odd=odd, pinned=pinned))  # fmt: skip
+                sign = sign_of(view, self._run)
+                met[kind] = (shaded(shade, odd=odd, sign=sign) if self._shades is not None else
+                             look_of(view, span.node, marks, odd=odd, sign=sign))  # fmt: skip
             looks[span.node] = met[kind]
         return looks
 

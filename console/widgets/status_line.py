@@ -72,8 +72,10 @@ class StatusLine(Panel):
     def _who(self, entry: NodeState, *, replayed: bool, read_only: bool) -> str:
         run = entry.run
         model = run.model or (entry.status.model if entry.status else "")
+        why = str(getattr(self.app, "reason", ""))  # recorded with every order, so always in sight
         run_id = entry.run_id or (entry.status.run if entry.status else "")
         facts = [
+            f"why: {clip(why, 24)}" if why else "",
             engine_words(entry, replayed=replayed),
             f"policy {policy_words(entry)}",
             model.rstrip("/").rpartition("/")[2],

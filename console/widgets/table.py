@@ -35,8 +35,8 @@ class SyncTable(SameTitle, PlainCells):
     BINDINGS = [
         Binding("j", "cursor_down", show=False),
         Binding("k", "cursor_up", show=False),
-        Binding("home", "scroll_top", show=False),
-        Binding("end", "scroll_bottom", show=False),
+        Binding("home", "ends(-1)", show=False),
+        Binding("end", "ends(1)", show=False),
     ]
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
@@ -74,6 +74,20 @@ class SyncTable(SameTitle, PlainCells):
         """Every column's title, the hidden ones too, and every row, as plain text."""
         rows = [[cell.plain if isinstance(cell, Text) else cell for cell in cells] for _, cells in self._rows]
         return [column.title for column in self._declared], rows
+
+    def row_words(self) -> str:
+        """The row under the cursor as 'title: value; ...', without what is empty."""
+        titles, rows = self.content()
+        if not 0 <= self.cursor_row < len(rows):
+            return ""
+        told = zip(titles, rows[self.cursor_row], strict=True)
+        return "; ".join(
+            f"{title}: {value.strip()}" if title else value.strip() for title, value in told if value.strip()
+        )
+
+    def action_ends(self, direction: int) -> None:
+        """To the first or the last row."""
+        self.move_cursor(row=0 if direction < 0 else max(0, self.row_count - 1), animate=False)
 
     def title_of(self, place: int) -> str:
         """Title of the column at a place of the table as it is shown now."""

@@ -141,7 +141,7 @@ class TreeView(ScrollView, can_focus=True):
         row = self._rows[number]
         here = row.view.node == self.node
         ground = Color.parse(CURSOR_GROUND) if here else self.rich_style.bgcolor
-        look = look_of(row.view, row.view.node, self._marks, odd=False, pinned=False)
+        look = look_of(row.view, row.view.node, self._marks, odd=False)
         chip = Style(color=look.colour, bgcolor=look.ground, bold=look.bold)
         faint = Style(color=FAINT, bgcolor=ground)
         plain = Style(color=PLAIN if row.found else FAINT, bgcolor=ground, bold=here)

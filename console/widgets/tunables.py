@@ -12,9 +12,9 @@ from ..words import bar
 from .table import Cell, Column, SyncTable
 
 TUNABLE_COLUMNS = (
-    Column("policy", 12, least=76),
-    Column("tunable", 16),
-    Column("value", 9, right=True),
+    Column("policy", 12, least=74),
+    Column("tunable", 15),
+    Column("value", 8, right=True),
     Column("low", 7, right=True),
     Column("", 13),
     Column("high", 7, right=True),

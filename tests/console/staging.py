@@ -82,13 +82,15 @@ def batch(events: list[e.AnyEvent], first_seq: int, node: str = NODE) -> NodeEve
 
 
 class ScriptedFeed:
-    """A feed whose messages the test says. Orders are kept in `orders` and answered with `answer`."""
+    """A feed whose messages the test says. Orders are kept in `orders`, why in `reasons`, and answered with
+    `answer`."""
 
     def __init__(self, messages: list[FeedMessage]) -> None:
         self.queue: asyncio.Queue[FeedMessage] = asyncio.Queue()
         for message in messages:
             self.queue.put_nowait(message)
         self.orders: list[tuple[str, str, dict[str, Any]]] = []
+        self.reasons: list[str] = []
         self.answer = Reply(id="1", state="done", tokens=412)
 
     async def __aenter__(self) -> Self:
@@ -105,6 +107,7 @@ class ScriptedFeed:
         self, node: str, name: CommandName, arguments: dict[str, Any] | None = None, why: str = ""
     ) -> Reply:
         self.orders.append((node, name, arguments or {}))
+        self.reasons.append(why)
         return self.answer
 
     def tell(self, *messages: FeedMessage) -> None:

@@ -46,6 +46,60 @@ async def test_requests_are_written_whole(tmp_path: Path, monkeypatch: pytest.Mo
     assert records[-1]["cached_tokens"] == 284
 
 
+@pytest.mark.parametrize(
+    ("keys", "suffix", "line"),
+    [
+        (("2",), "csv", "1,60,4,584,210,private,coder,s0,"),
+        (("2", "T"), "csv", "14,2,1,64,412,anchor,planner,,"),
+        (("3", "enter"), "csv", "utc_s,span_s,requests,prompt_tokens,cached_tokens,answers,ttft_sum_s,hurt"),
+        (("4", "D"), "csv", "not missed; kept not used"),
+        (("6",), "jsonl", '"k":"engine_started"'),
+        (("7", "enter"), "csv", "time,step,what,event"),
+        (("9",), "csv", "planner,coder,9"),
+    ],
+)
+async def test_every_screen_has_something_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], suffix: str, line: str
+) -> None:
+    path = await written(tmp_path, monkeypatch, *keys, "X")
+    assert path.suffix == f".{suffix}"
+    assert line in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (("1",), "daemon: box-1; engine: ready"),
+        (("2",), "prefix shared by coder, critic"),
+        (("3",), "agent: critic; asked: 11"),
+        (("3", "enter"), "critic is not worse off than usual\nasked      11 times"),
+        (("4",), "on: [x]; policy: kv_caching"),
+        (("5",), "search[web] gave its answer in s3 (stop)\n#562 answer_given"),
+        (("6",), "This run is live"),
+        (("7",), "lost: tester"),
+        (("7", "enter"), "miss: tester's request r58 computed 240 tok again"),
+        (("8",), "24 tok written"),
+        (("9",), "predictability R 1.00"),
+    ],
+)
+async def test_what_is_selected_is_copied(keys: tuple[str, ...], words: str) -> None:
+    async with console(SMALL) as pilot:
+        for key in (*keys, "y"):
+            await pilot.press(key)
+            await drawn(pilot)
+        assert words in pilot.app.clipboard
+        assert any(note.message.startswith("copied: ") for note in pilot.app._notifications)
+
+
+async def test_where_nothing_is_selected_nothing_is_copied() -> None:
+    async with console(SMALL) as pilot:
+        await drawn(pilot)
+        await pilot.press("0", "y")
+        await drawn(pilot)
+        assert pilot.app.clipboard == ""
+        assert any("nothing is selected" in note.message for note in pilot.app._notifications)
+
+
 async def test_a_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await written(tmp_path, monkeypatch, "2", "ctrl+s")
     assert path.suffix == ".svg"

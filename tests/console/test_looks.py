@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from textual.pilot import Pilot
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection, FeedMessage
+from radixdeck.storage.session import open_session
 
 Compare = Callable[..., bool]
 
@@ -23,78 +25,98 @@ def still(*more: FeedMessage) -> ConsoleApp:
     return ConsoleApp(ScriptedFeed([*live_messages(run_events()), *more]), animate=False, clock=lambda: 5.0)
 
 
-@pytest.mark.parametrize(
-    ("mode", "size"),
-    [
-        ("1", (80, 24)),
-        ("2", (80, 24)),
-        ("2", (200, 60)),
-        ("3", (140, 45)),
-        ("4", (110, 32)),
-        ("5", (100, 30)),
-        ("7", (80, 24)),
-        ("8", (120, 34)),
-        ("9", (80, 24)),
-    ],
-)
-def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        await pilot.press(mode)
-        await drawn(pilot)
-
-    assert snap_compare(still(), terminal_size=size, run_before=settle)
-
-
 SIZES = [(80, 24), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def _anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the command lies here is not in a picture."""
+    monkeypatch.setattr(
+        "radixdeck.console.screens.timeline.command_line", lambda *words: " ".join(("radixdeck", *words))
+    )
+
+
+def pressing(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
+    async def settle(pilot: Pilot[None]) -> None:
+        await drawn(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await drawn(pilot)
+
+    return settle
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", "1234567890")
+def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
+    assert snap_compare(still(), terminal_size=size, run_before=pressing(mode))
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"), [("3", (140, 45)), ("4", (110, 32)), ("5", (100, 30)), ("8", (120, 34)), ("2", (60, 16))]
+)
+def test_between_and_the_least(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
+    assert snap_compare(still(), terminal_size=size, run_before=pressing(mode))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keys", [("2", "T"), ("2", "T", "f", "f", "down", "down", "enter"), ("9", "v")])
 def test_another_view_of_a_screen(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        for key in keys:
-            await pilot.press(key)
-            await drawn(pilot)
-
-    assert snap_compare(still(), terminal_size=size, run_before=settle)
+    assert snap_compare(still(), terminal_size=size, run_before=pressing(*keys))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_fleet(snap_compare: Compare, size: tuple[int, int]) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        await drawn(pilot)
-
     away = status("offline", online=False, node="box-4")
     app = still(status(node="box-2"), keyframe(unhappy(), 1, node="box-2"), status("failed", node="box-3"), away)
-    assert snap_compare(app, terminal_size=size, run_before=settle)
+    assert snap_compare(app, terminal_size=size, run_before=pressing())
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_twenty_four_agents_who_follow_each_other(snap_compare: Compare, size: tuple[int, int]) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        await pilot.press("9", "v")
-        await drawn(pilot)
-
     feed = ScriptedFeed([Connection(True), status(), keyframe(many(24), 1)])
-    assert snap_compare(ConsoleApp(feed, animate=False, clock=lambda: 5.0), terminal_size=size, run_before=settle)
+    assert snap_compare(
+        ConsoleApp(feed, animate=False, clock=lambda: 5.0), terminal_size=size, run_before=pressing("9", "v")
+    )
 
 
-@pytest.mark.parametrize(("keys", "size"), [(("3", "enter"), (160, 45)), (("7", "enter"), (80, 24))])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "keys", [("3", "enter"), ("3", "enter", "v"), ("7", "enter"), ("4", "D"), ("3", "question_mark"), ("3", "e")]
+)
 def test_what_opens_over_a_screen(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        for key in keys:
-            await pilot.press(key)
-            await drawn(pilot)
-
-    assert snap_compare(still(), terminal_size=size, run_before=settle)
+    assert snap_compare(still(), terminal_size=size, run_before=pressing(*keys))
 
 
 def test_a_lost_connection(snap_compare: Compare) -> None:
-    async def settle(pilot: Pilot[None]) -> None:
-        await pilot.press("2")
-        await drawn(pilot)
+    lost = still(Connection(False, "connection refused"))
+    assert snap_compare(lost, terminal_size=(100, 30), run_before=pressing("2"))
 
-    assert snap_compare(still(Connection(False, "connection refused")), terminal_size=(100, 30), run_before=settle)
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    async def record(path: Path) -> None:
+        (await recorded(path, run_events())).close()
+
+    path = tmp_path_factory.mktemp("looks") / "run.db"
+    asyncio.run(record(path))
+    return path
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", "60")
+def test_a_replay(snap_compare: Compare, path: Path, mode: str, size: tuple[int, int]) -> None:
+    session = open_session(path)
+    app = ConsoleApp(ReplayFeed(session, playing=False), animate=False, clock=lambda: 5.0)
+
+    async def settle(pilot: Pilot[None]) -> None:
+        assert app.replay is not None
+        app.replay.jump(12)
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq > 200)
+        await pressing(mode)(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=settle)
+    session.close()
 
 
 def test_every_picture_is_of_a_test(request: pytest.FixtureRequest) -> None:

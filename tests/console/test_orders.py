@@ -8,6 +8,7 @@ from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, unti
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from radixdeck.console.acting import flush
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, NoTarget, Target, order, outcome, parse_amount
 from radixdeck.console.replay_keys import parse_time
@@ -193,7 +194,7 @@ async def test_flush_is_asked_first() -> None:
     app = app_with(feed)
     async with app.run_test() as pilot:
         await drawn(pilot)
-        app.flush()
+        flush(app)
         await until(pilot, lambda: "Empty the whole cache?" in screen_text(app))
         await pilot.press("y")
         await until(pilot, lambda: feed.orders == [(NODE, "flush", {})])

@@ -35,8 +35,8 @@ EVENTS = run_events()
 FACTS = {
     "1": ["1 daemon", "box-1", "engine ready", "3.9k/4.0k", "dispatch of search[web]"],
     "2": ["KV pool, 4,000 tok", "CCCC", "rrrr", "under the cursor", "prefix shared by coder, critic", "planner 476"],
-    "3": ["6 of 6 agents, sorted by asked", "search[web]", "resident", "survival", "59 %", "* planner", "hurt"],
-    "4": ["[x]", "kv_caching", "horizon", "~ 0.4", "predictability of the next agent 0.62"],
+    "3": ["6 of 6 agents, sorted by asked", "search[web]", "resident", "TTFT p50", "59 %", "* planner", "hurt"],
+    "4": ["[x]", "kv_caching", "horizon", "~ 0.4", "kv_caching evicted 40 nodes lately"],
     "5": ["of the last", "history of tester in s3 (180 tok) evicted for search[web]'s", "selected event"],
     "6": ["the last 10 minutes", "This run is live", "radixdeck replay"],
     "7": ["36 of 52 evictions hurt", "nobody is worse off", "tester's history", "pushed out by"],
@@ -209,6 +209,7 @@ async def test_help_tells_the_keys_of_what_is_focused() -> None:
         await pilot.pause()
         text = screen_text(pilot.app)
         assert "The whole KV pool as cells" in text
+        assert "? help" in text
         await pilot.press("escape")
         assert "KV pool, 4,000 tok" in await drawn(pilot)
 

@@ -1,0 +1,149 @@
+"""What one policy decided lately, why, and what it was worth: from the events of the log and the folded run. Pure.
+
+An eviction is worth what was kept instead and found since, less what went and was computed again: against plain LRU,
+each by itself, as if everything else had gone the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from radixdeck.daemon.wire import PolicyInfo
+from radixdeck.policies import events as e
+from radixdeck.policies.residency import Ruling, RunState
+
+from .event_log import LogLine
+from .past import Past
+from .words import brief_id, count, parts, seconds, short, tokens
+
+EVICTION = "eviction"
+KINDS = frozenset({"action_taken", "node_added", "node_evicted", "node_split", "policy_switched", "prefix_matched"})
+"""Kinds of events that tell of decisions and of what came of them."""
+
+
+class Decision(NamedTuple):
+    """One decision. `came`: what came of it so far; `worth_tokens`: not computed again thanks to it, below 0 computed
+    again because of it; `seq`: its event, -1 where only the folded state knows of it."""
+
+    t_ns: int
+    seq: int
+    what: str
+    why: str
+    came: str
+    worth_tokens: int = 0
+
+
+class Lately(NamedTuple):
+    """`other`: how many of the `evictions` LRU would have done otherwise; `found_tokens`: of nodes that were kept there
+    and used before they were up again; `missed_tokens`: of what went there and was computed again."""
+
+    decisions: list[Decision]
+    evictions: int = 0
+    other: int = 0
+    found_tokens: int = 0
+    missed_tokens: int = 0
+
+
+def decided(
+    policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: Iterable[LogLine], most: int = 300
+) -> Lately:
+    """Its last `most` decisions, newest first, and the sums over all that the log holds. `slot_mates`: the policies of
+    its slot, itself among them."""
+    lines = [line for line in log if line.kind in KINDS]
+    mine: list[tuple[LogLine, e.NodeEvicted]] = []
+    if policy.slot == EVICTION:
+        held = lines_of(policy.name, frozenset(slot_mates), run, lines)
+        evicted = ((line, line.event) for line in held if isinstance(line.event, e.NodeEvicted))
+        mine = [(line, event) for line, event in evicted if event.cause == "allocation"]
+    other = [event for _, event in mine if event.instead != e.NO_NODE]
+    past = Past(run, lines if mine else (), other)
+    listed = _newest_first(policy.name, run, lines, [_judged(*one, past) for one in mine[len(mine) - most :]])[:most]
+    return Lately(listed, len(mine), len(other), sum(map(past.found, other)), sum(map(past.missed, other)))
+
+
+def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list[Decision]) -> list[Decision]:
+    rulings = run.rulings.get(policy)
+    found = [*_acted(policy, lines), *(_ruled(one) for one in (rulings.recent if rulings else ())), *judged]
+    return sorted(found, key=lambda one: (-one.t_ns, -one.seq))
+
+
+def lately_words(policy: PolicyInfo, lately: Lately) -> str:
+    """The sum of its evictions against LRU's, '' for a policy that has evicted nothing lately."""
+    if not lately.evictions:
+        return ""
+    head = f"{policy.name} evicted {count(lately.evictions, 'node')} lately"
+    if not lately.other:
+        return f"{head}, each as plain LRU would have"
+    return (
+        f"{head}, {lately.other:,} of them where LRU would have taken another: {tokens(lately.found_tokens)} were "
+        f"found of what it kept, {tokens(lately.missed_tokens)} of what went were computed again: "
+        f"{lately.found_tokens - lately.missed_tokens:+,} tok against LRU"
+    )
+
+
+def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list[LogLine]) -> list[LogLine]:
+    """The lines of the time in which a policy held the slot that it shares with others."""
+    switches = [line.event for line in lines if isinstance(line.event, e.PolicySwitched)]
+    first = next((event for event in switches if event.policy in slot_mates), None)
+    if first is None:
+        return lines if run.policies.get(policy) else []
+    holder_now = "" if first.enabled else first.policy
+    mine: list[LogLine] = []
+    for line in lines:
+        if isinstance(line.event, e.PolicySwitched) and line.event.policy in slot_mates:
+            holder_now = line.event.policy if line.event.enabled else ""
+        elif holder_now == policy:
+            mine.append(line)
+    return mine
+
+
+def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:
+    """An eviction with what came of it. Where LRU would have done the same it is worth nothing either way."""
+    missed = past.missed(event)
+    what = f"{_whose(event)}, {tokens(event.tokens)}"
+    why = f"score {event.score:.3g}: {parts(event.parts)}" if event.parts else f"idle {seconds(event.idle_s)}"
+    gone = f"{short(missed)} again" if missed else "not missed"
+    if event.instead == e.NO_NODE:
+        return Decision(line.t_ns, line.seq, what, f"{why}; as LRU", gone)
+    found = past.found(event)
+    whose = f"{event.instead_agent}'s" if event.instead_agent else "nobody's"
+    came = f"{gone}; kept {f'{short(found)} found' if found else 'not used'}"
+    return Decision(line.t_ns, line.seq, what, f"{why}; kept {whose} node {event.instead}", came, found - missed)
+
+
+def _whose(event: e.NodeEvicted) -> str:
+    role = "history" if event.role == "private" else event.role
+    return " ".join(part for part in (role, "+".join(event.agents), event.session) if part)
+
+
+def _acted(policy: str, lines: list[LogLine]) -> Iterable[Decision]:
+    """Its actions, and of what it warmed whether that was asked for."""
+    for place, line in enumerate(lines):
+        event = line.event
+        if isinstance(event, e.ActionTaken) and event.by == policy:
+            what = f"{event.kind.replace('_', ' ')} {event.agent or f'node {event.node}'}"
+            what += f" in {event.session}" if event.session else ""
+            came, worth = (event.result or "refused", 0) if not event.ok else _came(event, lines[place + 1 :])
+            yield Decision(line.t_ns, line.seq, what, event.why, came, worth)
+
+
+def _came(event: e.ActionTaken, after: list[LogLine]) -> tuple[str, int]:
+    done = f"{short(event.tokens)} tok" if event.tokens else event.result or "done"
+    if event.kind != "warm" or not event.tokens:
+        return done, 0
+    asked = (
+        later for line in after if isinstance(later := line.event, e.PrefixMatched) and not later.warm
+        and later.agent == event.agent and (not event.session or later.session == event.session)
+    )  # fmt: skip
+    match = next(asked, None)
+    if match is None:
+        return f"{done} ahead; not asked for", 0
+    found = min(event.tokens, match.cached_tokens)
+    return f"{done} ahead; {short(found)} found", found
+
+
+def _ruled(ruling: Ruling) -> Decision:
+    more = f"with {ruling.status}" if ruling.status else f"after {seconds(ruling.held_s)}" if ruling.held_s else "-"
+    what = f"{ruling.what} {ruling.agent} {brief_id(ruling.rid)}".rstrip()
+    return Decision(ruling.t_ns, -1, what, ruling.why, more)

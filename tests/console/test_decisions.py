@@ -1,0 +1,155 @@
+"""What a policy decided and what it was worth: by hand on a few events, then on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenario import folded, run_events
+from staging import LARGE, SMALL, console, drawn, policies
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.decisions import Lately, decided, lately_words
+from radixdeck.console.event_log import EventLog
+from radixdeck.console.screens.chain import ChainScreen
+from radixdeck.daemon.wire import PolicyInfo
+from radixdeck.policies import events as e
+
+OURS = PolicyInfo(name="kv_caching", doc="", slot="eviction", enabled=True)
+MATES = ("kv_caching", "lru")
+S = 1_000_000_000
+WHO = {"agent": "coder", "session": "s1"}
+
+
+def added(t_s: int, node: int, parent: int = 0, tokens: int = 100) -> e.NodeAdded:
+    return e.NodeAdded(t_ns=t_s * S, node=node, parent=parent, start=0, tokens=tokens, role="anchor", agent="coder")
+
+
+def went(t_s: int, node: int, instead: int = e.NO_NODE, tokens: int = 100) -> e.NodeEvicted:
+    return e.NodeEvicted(
+        t_ns=t_s * S, node=node, tokens=tokens, start=0, agents=("planner",), role="anchor", idle_s=1.0, score=0.5,
+        parts={"rate_per_s": 0.5}, instead=instead, instead_agent="coder" if instead != e.NO_NODE else "",
+    )  # fmt: skip
+
+
+def matched(t_s: int, node: int, cached: int = 100, **more: str) -> e.PrefixMatched:
+    return e.PrefixMatched(t_ns=t_s * S, rid=f"r{t_s}", prompt_tokens=200, cached_tokens=cached, node=node,
+                           **{**WHO, **more})  # fmt: skip
+
+
+def lately(events: Iterable[e.AnyEvent], policy: PolicyInfo = OURS, on: str = "kv_caching") -> Lately:
+    told: list[e.AnyEvent] = [e.PolicySwitched(t_ns=0, policy=on, enabled=True), *events]
+    log = EventLog()
+    for seq, event in enumerate(told, 1):
+        log.add(seq, event, "")
+    return decided(policy, MATES, folded(told), log)
+
+
+def test_what_was_kept_counts_once_it_is_found() -> None:
+    kept = lately([added(1, 7), added(1, 8), went(2, 8, instead=7), matched(3, 7)])
+    assert (kept.evictions, kept.other, kept.found_tokens, kept.missed_tokens) == (1, 1, 100, 0)
+    assert [(one.worth_tokens, one.came) for one in kept.decisions] == [(100, "not missed; kept 100 found")]
+    assert "score 0.5: rate 0.5/s; kept coder's node 7" in kept.decisions[0].why
+    unused = lately([added(1, 7), added(1, 8), matched(1, 7), went(2, 8, instead=7)])
+    assert (unused.found_tokens, unused.decisions[0].worth_tokens) == (0, 0)
+
+
+def test_a_use_is_owed_to_the_last_decision_before_it() -> None:
+    """LRU would have evicted the node once, whenever that was."""
+    nodes = [added(1, node) for node in (7, 8, 9, 10)]
+    told = lately([*nodes, went(2, 8, instead=7), went(2, 9, instead=7), went(4, 10, instead=7), matched(5, 7)])
+    assert [one.worth_tokens for one in told.decisions] == [100, 0, 0]
+    assert told.found_tokens == 100
+    twice = lately([*nodes, went(2, 8, instead=7), matched(3, 7), went(4, 10, instead=7), matched(5, 7)])
+    assert twice.found_tokens == 200
+
+
+def test_what_is_below_and_what_was_split_count_too() -> None:
+    split = e.NodeSplit(t_ns=3 * S, node=7, upper=70, upper_tokens=40)
+    below = [added(1, 7), added(1, 8, parent=7), added(1, 9), went(2, 9, instead=7), split]
+    assert lately([*below, matched(4, 8)]).found_tokens == 100
+    assert lately([*below, matched(4, 70, cached=40)]).found_tokens == 40
+
+
+def test_what_went_and_was_needed_again_counts_against_it() -> None:
+    asked = [matched(1, 8, agent="planner"), went(2, 8, instead=7), matched(3, e.NO_NODE, cached=0, agent="planner")]
+    told = lately([added(1, 7), added(1, 8), *asked])
+    assert (told.missed_tokens, told.decisions[0].worth_tokens, told.decisions[0].came) == (
+        100, -100, "100 again; kept not used",
+    )  # fmt: skip
+    assert lately_words(OURS, told).endswith("-100 tok against LRU")
+
+
+def test_only_what_it_decided_itself_is_its() -> None:
+    """Before it was switched on another one decided; what an operator evicts nobody decided."""
+    switch = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=True)
+    ordered = e.NodeEvicted(t_ns=4 * S, node=9, tokens=10, start=0, cause="operator")
+    events = [went(2, 8), switch, ordered, went(5, 10)]
+    assert [one.t_ns // S for one in lately(events, on="lru").decisions] == [5]
+    lru = PolicyInfo(name="lru", doc="", slot="eviction", enabled=False)
+    theirs = lately(events, lru, on="lru")
+    assert [one.t_ns // S for one in theirs.decisions] == [2]
+    assert lately_words(lru, theirs) == "lru evicted 1 node lately, each as plain LRU would have"
+    assert lately_words(OURS, Lately([])) == ""
+
+
+def test_warm_ups_and_rulings_are_decisions_too() -> None:
+    ahead = PolicyInfo(name="speculation", doc="", slot="", enabled=True)
+    warm = {"kind": "warm", "agent": "coder", "by": "speculation", "why": "it is idle"}
+    told = lately(
+        [
+            e.ActionTaken(t_ns=1 * S, id="a", tokens=80, **warm),
+            matched(3, 7, cached=60),
+            e.ActionTaken(t_ns=4 * S, id="b", tokens=80, **warm),
+            e.ActionTaken(t_ns=5 * S, id="c", ok=False, result="not idle", **warm),
+            e.RequestHeld(t_ns=6 * S, rid="r9", by="speculation", why="full", **WHO),
+        ],
+        ahead,
+    )
+    assert [(one.what, one.came, one.worth_tokens) for one in told.decisions] == [
+        ("held coder r9", "-", 0),
+        ("warm coder", "not idle", 0),
+        ("warm coder", "80 tok ahead; not asked for", 0),
+        ("warm coder", "80 tok ahead; 60 found", 60),
+    ]
+
+
+def test_a_ring_in_an_odd_stream_ends() -> None:
+    told = lately([added(1, 7, parent=8), added(1, 8, parent=7), went(2, 9, instead=7), matched(3, 8)])
+    assert told.found_tokens == 100
+
+
+async def test_the_key_lists_what_the_policy_under_the_cursor_decided() -> None:
+    async with console(LARGE) as pilot:
+        await pilot.press("4")
+        text = await drawn(pilot)
+        assert "kv_caching evicted 40 nodes lately" in text
+        await pilot.press("D")
+        text = await drawn(pilot)
+        assert "kv_caching: 40 decisions" in text
+        assert "history tester s3, 180 tok" in text
+        assert "kept planner's node 2" in text
+        await pilot.press("enter")
+        await drawn(pilot)
+        assert isinstance(pilot.app.screen, ChainScreen)
+        await pilot.press("escape", "escape")
+        assert "kv_caching evicted 40 nodes lately" in await drawn(pilot)
+
+
+async def test_a_policy_that_decided_nothing_says_so() -> None:
+    async with console(SMALL) as pilot:
+        app = pilot.app
+        assert isinstance(app, ConsoleApp)
+        app.fleet.nodes["box-1"].log.clear()
+        await pilot.press("4", "D")
+        assert "it has decided nothing lately" in await drawn(pilot)
+        await pilot.press("enter")
+        assert "0 decisions" in await drawn(pilot)
+
+
+def test_the_sums_are_of_all_that_is_listed() -> None:
+    log = EventLog()
+    for seq, event in enumerate(run_events(), 1):
+        log.add(seq, event, "")
+    told = decided(policies().policies[0], MATES, folded(run_events()), log)
+    assert told.other == 35
+    assert sum(one.worth_tokens for one in told.decisions) == told.found_tokens - told.missed_tokens

@@ -1,0 +1,107 @@
+"""A shadow or a curve whose process dies, and a recording that cannot be read from here: said, and what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from shadow_stage import console_on, record, settled
+from staging import ScriptedFeed, drawn, live_messages, until
+from textual.pilot import Pilot
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.shadow_worker import Followed
+from radixdeck.console.whatif_worker import recording_of
+from radixdeck.daemon.wire import Status
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("following") / "run.db")
+
+
+def followed(app: ConsoleApp) -> Followed:
+    assert app.entry is not None
+    shadow, _ = app.shadows.of(app.entry)
+    assert shadow is not None
+    return shadow
+
+
+async def kill(pilot: Pilot[None], app: ConsoleApp) -> Followed:
+    """Ends its process from outside; what the screen says of it is looked at by the caller."""
+    dead = followed(app)
+    os.kill(dead.pid, signal.SIGKILL)
+    await until(pilot, lambda: dead.died)
+    return dead
+
+
+async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path) -> None:
+    app = console_on(path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        await pilot.press("S")
+        await settled(pilot)
+        dead = await kill(pilot, app)
+        assert "ended with -9; S starts it anew" in await drawn(pilot)
+        await drawn(pilot)
+        assert followed(app) is dead, "it does not start by itself, again and again"
+        await pilot.press("S")
+        await settled(pilot)
+        anew = followed(app)
+        assert anew is not dead
+        assert not anew.trouble
+        assert anew.view is not None
+        assert any("started anew" in note.message for note in app._notifications)
+        await pilot.press("S")
+        await drawn(pilot)
+        assert followed(app) is anew, "one that runs is left alone"
+
+
+async def test_it_is_started_anew_by_whoever_opens_it_again(path: Path) -> None:
+    app = console_on(path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        await pilot.press("C")
+        await settled(pilot)
+        dead = await kill(pilot, app)
+        assert "starts it anew" in await drawn(pilot)
+        await pilot.press("escape")
+        await drawn(pilot)
+        await pilot.press("C")
+        await settled(pilot)
+        assert followed(app) is not dead
+        assert "With 2x the KV memory" in await drawn(pilot)
+
+
+def recorded_at(path: str) -> tuple[Path | None, str]:
+    app = ConsoleApp(ScriptedFeed(live_messages([])), animate=False)
+    for message in live_messages([]):
+        app.fleet.apply(message)
+    entry = app.fleet.nodes["box-1"]
+    entry.status = Status(node="box-1", online=True, recording=path)
+    return recording_of(None, entry)
+
+
+def test_a_path_that_cannot_even_be_looked_for_is_said_in_words() -> None:
+    found, why = recorded_at("/" + "x" * 5000)
+    assert found is None
+    assert why.startswith("the recording cannot be read from here")
+    found, why = recorded_at("/nowhere/\x1b[2Jrun.db")
+    assert found is None
+    assert "on another machine" in why
+    assert "\x1b" not in why
+
+
+def test_a_folder_of_somebody_else_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon of another user of this machine; root may look everywhere."""
+
+    def forbidden(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert recorded_at("/root/run.db") == (None, "the recording cannot be read from here: /root/run.db: "
+                                                 "Permission denied")  # fmt: skip
