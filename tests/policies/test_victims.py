@@ -85,9 +85,9 @@ def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -
         leaf = Leaf(turn % 3, turn)
         queue.add(leaf)
         queue.members.pop(leaf.id)
-    assert len(queue.heap) <= 3
+    assert queue.entries <= 3
     for node in range(10_000):
         queue.add(Leaf(node + 10, node))
         queue.members.pop(node + 10)
         queue.add(Leaf(5, node))
-    assert len(queue.heap) <= 200
+    assert queue.entries <= 200
