@@ -15,8 +15,8 @@ NOBODYS = b"\xff\xff"
 
 
 class Lengths:
-    """Rows by slot of an agent and place of a session, a byte each: tokens of the prompt, of the output behind it (0: not known);
-    and a tag that tells whether a request is the one meant."""
+    """Rows by slot of an agent and place of a session, a byte each: tokens of the prompt, of the output behind it (0:
+    not known); and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
         self._keys = bytearray(b"\xff\xff" * ROWS)

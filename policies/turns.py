@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
+
+from .leaving import Passed
+from .tables import Tables
 
 BUCKETS = (1, 2, 4, 7, 12)
 """Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
 DECAY = 0.99
 PRIOR_WEIGHT = 8.0
+UNKNOWN = 0.1
+"""How likely a session is taken to end after an agent that is not in the tables yet."""
 
 
 def bucket_of(turn: int) -> int:
@@ -26,6 +32,17 @@ class Turns:
         place = bucket_of(turn)
         self._ended[place] = self._ended[place] * DECAY + ended
         self._expected[place] = self._expected[place] * DECAY + expected
+
+    def learn(self, passed: Sequence[Passed], tables: Tables, asked: Sequence[tuple[int, int]]) -> list[float]:
+        """Count what was noted. Returns the ratio of each turn that is `asked` for, as (number, turn): as it was after
+        so many notes. Numbers ascend."""
+        tables.prepare(one.leaving for one in passed if one.leaving is not None)
+        ratios: list[float] = []
+        for number, (leaving, finish, turn, ended) in enumerate(passed):
+            while len(ratios) < len(asked) and asked[len(ratios)][0] <= number:
+                ratios.append(self.ratio(asked[len(ratios)][1]))
+            self.passed(turn, UNKNOWN if leaving is None else tables.after(leaving).ends[finish], ended)
+        return ratios + [self.ratio(turn) for _, turn in asked[len(ratios) :]]
 
     def ratio(self, turn: int) -> float:
         """How much more likely than by the agent alone it is to end after this turn, as odds."""
