@@ -30,9 +30,9 @@ class Leaving:
         self.onward: Onward | None = None
 
 
-Stood = tuple[Leaving, tuple[Row, Row], int]
+Stood = tuple[Leaving, tuple[Row, Row], int | float]
 """Where a session stands: what follows its agent, all in all, and by pairs of agents and finish; and how many turns
-were noted to be learned from before."""
+were noted to be learned from before, or, once they are learned from, the ratio of its turn as a float."""
 
 
 class Passed(NamedTuple):

@@ -151,7 +151,7 @@ class ReuseModel:
             leaving = self.tables.leaving(session.agent) if known else None
             self._noted.append(Passed(leaving, session.finish, session.turn, ended))
             if len(self._noted) >= MOST_NOTED:
-                self.settle()
+                self.turns.learn(self._noted, self.tables, self.standing)
 
     def responded(self, name: str, now_s: float) -> Session | None:
         """A response of the session is complete."""
@@ -207,7 +207,8 @@ class ReuseModel:
         self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
         self.standing.behind.clear()
         self._close_idle(now_s)
-        self.settle()
+        if self.tables is not None:
+            self.turns.learn(self._noted, self.tables, self.standing)
         beta_per_s = self.turnover.beta_per_s
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
         self.standing.void()
@@ -234,22 +235,20 @@ class ReuseModel:
             behind[name] = self.tables.stood(session, len(self._noted))
 
     def settle(self) -> None:
-        """Learn from the turns that were noted, and put where sessions stand into the columns that rates are made
-        of."""
+        """Put where sessions stand into the columns that rates are made of."""
         tables, standing = self.tables, self.standing
         if tables is None:
             return
+        self.turns.learn(self._noted, tables, standing)
         moved = [(standing.by_name[name], stood) for name, stood in standing.behind.items()]
-        ratios = self.turns.learn(self._noted, tables, [(stood[2], session.turn) for session, stood in moved])
-        self._noted.clear()
         standing.behind.clear()
         standing.open(tables.agents)
         if not moved:
             return
         tables.prepare(stood[0] for _, stood in moved)
         onward = np.array([self._believed(session, tables.onward(session, stood)) for session, stood in moved])
-        for (session, stood), ratio, reach in zip(moved, ratios, tables.reach(onward), strict=True):
-            p_end = end(ratio, tables.end(session, stood)) if self.watches_ends else 0.0
+        for (session, stood), reach in zip(moved, tables.reach(onward), strict=True):
+            p_end = end(stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
             if session.hinted != NOWHERE:
                 p_end *= 1.0 - self.hints_right.mean
             standing.write(session, p_end, reach)

@@ -3,7 +3,7 @@ how likely it is to end, and the discount until it dispatches each agent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -72,13 +72,24 @@ class Tables:
         """The same, and all is about to change."""
         self._latest.clear()
 
+    def ends(self, wanted: Iterable[Leaving]) -> dict[Leaving, Sequence[float]]:
+        """The probability of an end by how a response finished, as in Onward; kept nowhere."""
+        found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
+        unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
+        if unknown:
+            told = self._transitions.ends(self._counts(unknown), self._marginal)
+            found |= zip(unknown, told.tolist(), strict=True)
+        return found
+
+    def _counts(self, wanted: Iterable[Leaving]) -> bytes:
+        return b"".join([one.counts or self._transitions.of(one.agent, self.agents) for one in wanted])
+
     def prepare(self, wanted: Iterable[Leaving]) -> None:
         """Work out what follows, all at once."""
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if not unknown:
             return
-        counts = [leaving.counts or self._transitions.of(leaving.agent, self.agents) for leaving in unknown]
-        ends, moving = self._transitions.after(b"".join(counts), self._marginal)
+        ends, moving = self._transitions.after(self._counts(unknown), self._marginal)
         if self._overall is not None:
             moving[:] = self._overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)

@@ -92,6 +92,14 @@ class Transitions:
         return self._counts[:, agent + 1, : agents + 1].tobytes()
 
     @staticmethod
+    def ends(told: bytes, marginal: Floats) -> Floats:
+        """Only the probability of an end, as `after` says it, `[agent, finish]`."""
+        counts = np.frombuffer(told, np.float16).reshape(-1, FINISHES, len(marginal)).astype(np.float32)
+        total = counts[:, ANSWER] + counts[:, TOOL]
+        following = (total[:, 0] + marginal[0]) / (np.add.reduce(total, -1) + AGENT_WEIGHT)
+        return (counts[:, :, 0] + FINISH_WEIGHT * following[:, None]) / (np.add.reduce(counts, -1) + FINISH_WEIGHT)
+
+    @staticmethod
     def after(told: bytes, marginal: Floats) -> tuple[Floats, Floats]:
         """Rows of `following_finish` and `following` of some agents, by such counts, one after the other: the
         probability of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 
 from .leaving import Passed
+from .standing import Standing
 from .tables import Tables
 
 BUCKETS = (1, 2, 4, 7, 12)
@@ -33,16 +33,21 @@ class Turns:
         self._ended[place] = self._ended[place] * DECAY + ended
         self._expected[place] = self._expected[place] * DECAY + expected
 
-    def learn(self, passed: Sequence[Passed], tables: Tables, asked: Sequence[tuple[int, int]]) -> list[float]:
-        """Count what was noted. Returns the ratio of each turn that is `asked` for, as (number, turn): as it was after
-        so many notes. Numbers ascend."""
-        tables.prepare(one.leaving for one in passed if one.leaving is not None)
-        ratios: list[float] = []
-        for number, (leaving, finish, turn, ended) in enumerate(passed):
-            while len(ratios) < len(asked) and asked[len(ratios)][0] <= number:
-                ratios.append(self.ratio(asked[len(ratios)][1]))
-            self.passed(turn, UNKNOWN if leaving is None else tables.after(leaving).ends[finish], ended)
-        return ratios + [self.ratio(turn) for _, turn in asked[len(ratios) :]]
+    def learn(self, noted: list[Passed], tables: Tables, standing: Standing) -> None:
+        """Count the turns that were noted, and forget the notes. Sessions that are behind keep the ratio that there was
+        when they came to stand where they do."""
+        behind, sessions = standing.behind, standing.by_name
+        lately = [(name, stood) for name, stood in behind.items() if not isinstance(stood[2], float)]
+        ends, told = tables.ends([one.leaving for one in noted if one.leaving is not None]), 0
+        for number in range(len(noted) + 1):
+            while told < len(lately) and lately[told][1][2] == number:
+                name, (leaving, pairs, _) = lately[told]
+                behind[name] = leaving, pairs, self.ratio(sessions[name].turn)
+                told += 1
+            if number < len(noted):
+                leaving, finish, turn, ended = noted[number]
+                self.passed(turn, UNKNOWN if leaving is None else ends[leaving][finish], ended)
+        noted.clear()
 
     def ratio(self, turn: int) -> float:
         """How much more likely than by the agent alone it is to end after this turn, as odds."""
