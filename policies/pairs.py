@@ -10,6 +10,8 @@ LARGEST = 40
 
 Row = dict[int, int]
 NOTHING: Row = {}
+OTHER_FINISH = 1 << 20
+"""What the keys of a pair's two rows differ by."""
 
 
 class Pairs:
@@ -31,7 +33,7 @@ class Pairs:
     def rows(self, came_from: int, agent: int) -> tuple[Row, Row]:
         """By how the agent's response finished. Read only; they stay as they are."""
         key, rows = _key(0, came_from, agent), self._rows
-        return rows.get(key, NOTHING), rows.get(key | _key(1, NOWHERE, 0), NOTHING)
+        return rows.get(key, NOTHING), rows.get(key | OTHER_FINISH, NOTHING)
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""

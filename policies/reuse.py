@@ -212,8 +212,9 @@ class ReuseModel:
         beta_per_s = self.turnover.beta_per_s
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
         self.standing.void()
+        stood, behind, self._rates = self.tables.stood, self.standing.behind, None
         for name, session in self.standing.by_name.items():
-            self._stand(name, session)
+            behind[name] = stood(session)
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
