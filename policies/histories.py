@@ -31,7 +31,7 @@ class Histories:
                 self._came_again(event, session.agent, row)
             elif event.anchor_tokens:
                 self.anchors_kept.see(session.agent, float(event.base_tokens >= 0.9 * event.anchor_tokens))
-        self.lengths.prompted(session.place, session.agent, event.rid, event.prompt_tokens)
+        self.lengths.prompted(session.place, session.agent, event.rid, event.prompt_tokens, row)
 
     def _came_again(self, event: PrefixMatched, agent: int, row: int) -> None:
         """`row`: the lengths of the agent's prompt before this one."""

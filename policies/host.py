@@ -93,7 +93,7 @@ class PolicyHost:
         if kind is EngineStarted and self._t_ns:
             self._begin_again()
         self._t_ns = max(self._t_ns, event.t_ns)
-        self.tick(event)
+        self.now_ns = max(self.now_ns, event.t_ns) if kind in CLOCK else self.now_ns
         for seat in self._who_heeds(kind) if (heeding := self._heeding.get(kind)) is None else heeding:
             try:
                 seat.observe(event)
@@ -101,7 +101,7 @@ class PolicyHost:
                 self._fail(seat, "observe", error)
         if kind in OBEYED:
             self._obey(event)
-        told, self._pending = self._pending, []
+        told, self._pending = (self._pending, []) if self._pending else ([], self._pending)
         return told
 
     def score(self, subject: Subject, now_s: float) -> Score:
@@ -212,6 +212,7 @@ class PolicyHost:
     def _list_seats(self) -> None:
         """Keep the lists that every event and every score goes through."""
         self._on = [seat for seat in self._seats.values() if seat.enabled]
+        self._ordering = next((seat for seat in self._on if seat.policy.slot == "eviction"), None)
         self._heeding: dict[type[EngineEvent], list[Seat]] = {}
 
     def _who_heeds(self, kind: type[EngineEvent]) -> list[Seat]:
@@ -222,14 +223,14 @@ class PolicyHost:
 
     def _obey(self, event: EngineEvent) -> None:
         match event:
+            case NodeEvicted() if event.cause == "allocation" and self._ordering is not None:
+                self._ordering.decisions += 1
             case PolicySwitched():
                 self._switch(event)
             case TunableChanged():
                 self._tune(event)
             case PolicyFailed() if event.policy in self._seats:
                 self._switch_off_failed(self._seats[event.policy], event.error)
-            case NodeEvicted(cause="allocation"):
-                self._seats[self.slot_policy("eviction")].decisions += 1
             case ActionTaken(ok=True) if event.by in self._seats:
                 self._seats[event.by].decisions += 1
             case _:

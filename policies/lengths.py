@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 
 from .tags import tag_of
@@ -11,26 +10,26 @@ ROWS = 80
 """Prompts remembered. What came back after more dispatches than that is not learned from."""
 MOST_TOKENS = 0xFFFF
 """Outputs are told up to this length."""
-NOBODYS = 0xFFFF
+NOBODYS = b"\xff\xff"
 """No agent's slot is as high."""
 
 
 class Lengths:
-    """Rows by place of a session and slot of an agent: tokens of the prompt, of the output behind it (0: not known);
-    and a tag that tells whether a request is the one meant."""
+    """Rows by slot of an agent and place of a session, a byte each: tokens of the prompt, of the output behind it (0:
+    not known); and a tag that tells whether a request is the one meant."""
 
     def __init__(self) -> None:
-        self._keys = array("H", [NOBODYS]) * ROWS
+        self._keys = bytearray(b"\xff\xff" * ROWS)
         self._prompts = array("I", bytes(4 * ROWS))
         self._shorts = array("H", bytes(2 * 2 * ROWS))  # of each row its tag, its output
         self._next = 0
 
     def row(self, place: int, agent: int) -> int | None:
         """Where the agent's last prompt in the session at this place stands, None if that is not known (any more)."""
-        keys, key = self._keys.tobytes(), (place << 8 | agent).to_bytes(2, sys.byteorder)
-        at = keys.find(key)
+        key = bytes((agent, place))
+        at = self._keys.find(key)
         while at & 1 and at > 0:  # the end of one and the beginning of the next
-            at = keys.find(key, at + 1)
+            at = self._keys.find(key, at + 1)
         return at >> 1 if at >= 0 else None
 
     def prompt_tokens(self, row: int) -> int:
@@ -43,13 +42,12 @@ class Lengths:
         """Whether this is the row of that request; once in 65,536 times another one's is taken for it."""
         return self._shorts[2 * row] == tag_of(rid) & 0xFFFF
 
-    def prompted(self, place: int, agent: int, rid: str, prompt_tokens: int) -> None:
-        """The agent has a new prompt in the session."""
-        before = self.row(place, agent)
+    def prompted(self, place: int, agent: int, rid: str, prompt_tokens: int, before: int | None) -> None:
+        """The agent has a new prompt in the session; `before`: the row of the last one."""
         if before is not None:
-            self._keys[before] = NOBODYS
+            self._keys[2 * before : 2 * before + 2] = NOBODYS
         row, self._next = self._next, (self._next + 1) % ROWS
-        self._keys[row] = place << 8 | agent
+        self._keys[2 * row], self._keys[2 * row + 1] = agent, place
         self._shorts[2 * row], self._prompts[row] = tag_of(rid) & 0xFFFF, min(0xFFFFFFFF, max(0, prompt_tokens))
         self._shorts[2 * row + 1] = 0
 
@@ -59,12 +57,16 @@ class Lengths:
 
     def forget_place(self, place: int) -> None:
         """Another session takes the place."""
-        for row, key in enumerate(self._keys):
-            if key >> 8 == place:
-                self._keys[row] = NOBODYS
+        self._forget(place, 1)
 
     def forget_agent(self, agent: int) -> None:
         """Another agent takes the slot."""
-        for row, key in enumerate(self._keys):
-            if key & 0xFF == agent:
-                self._keys[row] = NOBODYS
+        self._forget(agent, 0)
+
+    def _forget(self, value: int, offset: int) -> None:
+        keys = self._keys
+        at = keys.find(value)
+        while at >= 0:
+            if at & 1 == offset:
+                keys[at - offset : at - offset + 2] = NOBODYS
+            at = keys.find(value, at + 1)

@@ -73,12 +73,13 @@ class Operator(BasePolicy):
         self._resident = ResidentTokens()
 
     def observe(self, event: EngineEvent) -> None:
-        if isinstance(event, ActionTaken):
+        if type(event) is ActionTaken:
             if event.ok:
                 self._take(event, event.t_ns / 1e9)
             return
-        for node in self._resident.observe(event):
-            self._forget(node)
+        gone = self._resident.observe(event)
+        if gone != NO_NODE and (self.pins or self.boosts or self.retains):
+            self._forget(gone)
 
     def _take(self, event: ActionTaken, now_s: float) -> None:
         target: Target = event.node if event.node != NO_NODE else event.agent

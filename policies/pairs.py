@@ -9,6 +9,9 @@ LARGEST = 40
 """A row that sums to more is halved, so that old traffic fades."""
 
 Row = dict[int, int]
+NOTHING: Row = {}
+OTHER_FINISH = 1 << 20
+"""What the keys of a pair's two rows differ by."""
 
 
 class Pairs:
@@ -19,7 +22,7 @@ class Pairs:
 
     def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
         key = _key(finish, came_from, before)
-        row = self._rows.pop(key, {})
+        row = {**self._rows.pop(key, NOTHING)}  # whoever was told the old one keeps it
         row[after] = row.get(after, 0) + 1
         if sum(row.values()) > LARGEST:
             row = {agent: count // 2 for agent, count in row.items() if count > 1}
@@ -27,14 +30,10 @@ class Pairs:
         if len(self._rows) > MAX_PAIRS:
             del self._rows[next(iter(self._rows))]
 
-    def makes_room(self, finish: int, came_from: int, before: int) -> int:
-        """Which agent's oldest pair is forgotten when this one is counted; NOWHERE if none is."""
-        if len(self._rows) < MAX_PAIRS or _key(finish, came_from, before) in self._rows:
-            return NOWHERE
-        return _agents(next(iter(self._rows)))[1]
-
-    def row(self, finish: int, came_from: int, agent: int) -> Row:
-        return self._rows.get(_key(finish, came_from, agent), {})
+    def rows(self, came_from: int, agent: int) -> tuple[Row, Row]:
+        """By how the agent's response finished. Read only; they stay as they are."""
+        key, rows = _key(0, came_from, agent), self._rows
+        return rows.get(key, NOTHING), rows.get(key | OTHER_FINISH, NOTHING)
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""

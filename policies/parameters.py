@@ -36,7 +36,8 @@ class Tunables:
         self._values = {tunable.name: tunable.default for tunable in declared}
 
     def __getitem__(self, name: str) -> float:
-        return self._values[self._known(name)]
+        value = self._values.get(name)
+        return self._values[self._known(name)] if value is None else value
 
     def set(self, name: str, value: float) -> None:
         """Change one value. Raises TunableError if the name is unknown or the value out of bounds."""

@@ -1,12 +1,14 @@
 """Queues of evictable nodes by last use, and the heads of many queues in the order in which they would go.
 
 Everything is corrected lazily: a node's last use only ever grows, so an old entry is a lower bound that is checked when
-it comes to the top.
+it comes to the top. Nodes mostly come in the order of their use and simply wait in line then: however long the line is,
+only its ends are touched, where a heap compares entries all over memory.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -23,44 +25,70 @@ class Node(Protocol):
     last_access_time: float
 
 
+Place = tuple[float, int]
+"""Last use and id of a node."""
+
 ScoreOf = Callable[[Subject], Score]
 
 
 class Queue:
-    """The evictable nodes of one subject, oldest use first. `heap[0]`, while there are members, is at most the head."""
+    """The evictable nodes of one subject, oldest use first. Each has one entry, (last use, node id), in `_line`, which
+    ascends, or in the heap `_strays` if it came out of order."""
 
-    __slots__ = ("_queued", "heap", "members")
+    __slots__ = ("_line", "_queued", "_strays", "members")
 
     def __init__(self) -> None:
         self.members: dict[int, Node] = {}
-        self.heap: list[tuple[float, int]] = []
+        self._line: deque[Place] = deque()
+        self._strays: list[Place] = []
         self._queued: set[int] = set()
+
+    @property
+    def entries(self) -> int:
+        """How many there are, of nodes that are gone too."""
+        return len(self._line) + len(self._strays)
 
     def add(self, node: Node) -> None:
         self.members[node.id] = node
         if node.id not in self._queued:
             self._queued.add(node.id)
-            heapq.heappush(self.heap, (node.last_access_time, node.id))
-        elif len(self.heap) > SLACK + 4 * len(self.members):
+            self._enter((node.last_access_time, node.id))
+        elif self.entries > SLACK + 4 * len(self.members):
             self._compact()
 
-    def head(self) -> tuple[float, int] | None:
+    def bound(self) -> Place:
+        """What the head is not below, while there are members."""
+        line, strays = self._line, self._strays
+        return line[0] if line and not (strays and strays[0] < line[0]) else strays[0]
+
+    def head(self) -> Place | None:
         """(last use, node id) of the member used longest ago."""
-        while self.heap:
-            time, node_id = self.heap[0]
-            node = self.members.get(node_id)
-            if node is None:
-                heapq.heappop(self.heap)
-                self._queued.discard(node_id)
-            elif node.last_access_time != time:
-                heapq.heapreplace(self.heap, (node.last_access_time, node_id))
+        line, strays, members = self._line, self._strays, self.members
+        while line or strays:
+            in_line = bool(line) and not (strays and strays[0] < line[0])
+            place = line[0] if in_line else strays[0]
+            node = members.get(place[1])
+            if node is not None and node.last_access_time == place[0]:
+                return place
+            if in_line:
+                line.popleft()
             else:
-                return self.heap[0]
+                heapq.heappop(strays)
+            if node is None:
+                self._queued.discard(place[1])
+            else:
+                self._enter((node.last_access_time, place[1]))
         return None
 
+    def _enter(self, place: Place) -> None:
+        if not self._line or place > self._line[-1]:
+            self._line.append(place)
+        else:
+            heapq.heappush(self._strays, place)
+
     def _compact(self) -> None:
-        self.heap = [(node.last_access_time, node_id) for node_id, node in self.members.items()]
-        heapq.heapify(self.heap)
+        self._line = deque(sorted((node.last_access_time, node_id) for node_id, node in self.members.items()))
+        self._strays = []
         self._queued = set(self.members)
 
 
@@ -99,7 +127,7 @@ class Heads:
 
     def rebuild(self, key: float, queues: Iterable[Ranked]) -> None:
         """Start over with these queues of one key, which have members."""
-        heap = [(key, *queue.heap[0], queue.number, queue) for queue in queues]
+        heap = [(key, *queue.bound(), queue.number, queue) for queue in queues]
         self._entries = {entry[3]: entry for entry in heap}
         heapq.heapify(heap)
         self._heap = heap

@@ -8,11 +8,11 @@ have been displaced anyway is worth nothing. A discount V stands for the rate be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from .histories import Histories
+from .leaving import Passed
 from .liveness import Gaps
 from .pairs import NOWHERE
 from .rates import Rates, coming_back, rates_of
@@ -28,6 +28,8 @@ REFIT_EVERY = 24
 """Dispatches between two fits of the tables, once there are some; fewer at first."""
 REFIT_CHANGED_EVERY = 8
 """The same while other agents take slots over."""
+MOST_NOTED = 6
+"""Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
 TYPICAL_RUN_S = 0.3
@@ -51,6 +53,7 @@ class ReuseModel:
         self.untold_ends = Share(1.0)
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
+        self._noted: list[Passed] = []
         self._fitted_at, self._refit_every = 0, REFIT_EVERY
         self._rates: Rates | None = None
         self._rates_at = -1.0
@@ -83,7 +86,7 @@ class ReuseModel:
         slot = self.agents.pop(next(iter(self.agents)))
         self.transitions.forget(slot)
         if self.tables is not None:
-            self.tables.all_changed()
+            self.tables.all_changing()
         self.gaps.forget(slot)
         self.standing.forget_agent(slot)
         self.histories.forget(slot)
@@ -123,7 +126,7 @@ class ReuseModel:
     def _reopen(self, name: str, past: Past) -> Session:
         session = self.standing.reopen(name, past)
         self.histories.lengths.forget_place(session.place)
-        self._settle_at(past.agent)
+        self._changing(past.agent)
         self.transitions.not_ended(past.finish, past.agent)
         return session
 
@@ -131,10 +134,7 @@ class ReuseModel:
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
         self.gaps.came_back(session.finish, session.agent, gap_s)
         self.standing.behind.pop(name, None)
-        passed_by = self.transitions.pairs.makes_room(session.finish, session.came_from, session.agent)
-        if passed_by not in (NOWHERE, session.agent):
-            self._settle_at(passed_by)
-        self._settle_at(session.agent)
+        self._changing(session.agent)
         self.transitions.moved(session.finish, session.came_from, session.agent, slot)
         if session.hinted != NOWHERE:
             self.settle()
@@ -147,8 +147,11 @@ class ReuseModel:
 
     def _learn_turn(self, session: Session, *, ended: bool) -> None:
         if self.tables is not None:
-            expected = self.tables.expected_end(session.finish, session.agent)
-            self.turns.passed(session.turn, expected, ended)
+            known = session.agent < self.tables.agents
+            leaving = self.tables.leaving(session.agent) if known else None
+            self._noted.append(Passed(leaving, session.finish, session.turn, ended))
+            if len(self._noted) >= MOST_NOTED:
+                self.turns.learn(self._noted, self.tables, self.standing)
 
     def responded(self, name: str, now_s: float) -> Session | None:
         """A response of the session is complete."""
@@ -184,7 +187,7 @@ class ReuseModel:
 
     def _learn_end(self, session: Session) -> None:
         self._learn_turn(session, ended=True)
-        self._settle_at(session.agent)
+        self._changing(session.agent)
         self.transitions.ended(session.finish, session.agent)
 
     def hinted(self, name: str, agent: str) -> None:
@@ -202,12 +205,16 @@ class ReuseModel:
 
     def _fit(self, now_s: float) -> None:
         self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
+        self.standing.behind.clear()
         self._close_idle(now_s)
+        if self.tables is not None:
+            self.turns.learn(self._noted, self.tables, self.standing)
         beta_per_s = self.turnover.beta_per_s
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
-        self.standing.widen(len(self.agents))
+        self.standing.void()
+        stood, behind, self._rates = self.tables.stood, self.standing.behind, None
         for name, session in self.standing.by_name.items():
-            self._stand(name, session)
+            behind[name] = stood(session)
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
@@ -221,46 +228,42 @@ class ReuseModel:
     # ---- where sessions stand, written when it is asked for ----------------------------------------------------------
 
     def _stand(self, name: str, session: Session) -> None:
-        """The session stands elsewhere: its columns are written when rates are asked for, or before something that they
-        follow from becomes another."""
+        """The session stands elsewhere: its columns are written when rates are asked for."""
         self._rates = None
-        if self.tables is not None and session.agent < self.standing.reach.shape[1]:
-            self.standing.behind[name] = self.turns.ratio(session.turn)
+        if self.tables is not None and session.agent < self.tables.agents:
+            behind = self.standing.behind
+            behind.pop(name, None)
+            behind[name] = self.tables.stood(session, len(self._noted))
 
     def settle(self) -> None:
-        """Write the columns of all sessions that moved."""
-        if self.standing.behind:
-            self._write(list(self.standing.behind))
-            self.standing.behind.clear()
-
-    def _settle_at(self, agent: int) -> None:
-        """What is counted of an agent is about to change."""
-        standing, sessions = self.standing, self.standing.by_name
-        names = [name for name in standing.behind if sessions[name].agent == agent]
-        if names:
-            self._write(names)
-            for name in names:
-                del standing.behind[name]
-        if self.tables is not None:
-            self.tables.changed(agent)
-
-    def _write(self, names: Sequence[str]) -> None:
         """Put where sessions stand into the columns that rates are made of."""
         tables, standing = self.tables, self.standing
-        assert tables is not None
-        sessions = [standing.by_name[name] for name in names]
-        tables.prepare(session.agent for session in sessions)
-        onward = np.array([self._believed(session, tables.onward(session)) for session in sessions])
-        for name, session, reach in zip(names, sessions, tables.reach(onward), strict=True):
-            p_end = end(standing.behind[name], tables.end(session)) if self.watches_ends else 0.0
+        if tables is None:
+            return
+        self.turns.learn(self._noted, tables, standing)
+        moved = [(standing.by_name[name], stood) for name, stood in standing.behind.items()]
+        standing.behind.clear()
+        standing.open(tables.agents)
+        if not moved:
+            return
+        tables.prepare(stood[0] for _, stood in moved)
+        onward = np.array([self._believed(session, tables.onward(session, stood)) for session, stood in moved])
+        for (session, stood), reach in zip(moved, tables.reach(onward), strict=True):
+            p_end = end(stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
             if session.hinted != NOWHERE:
                 p_end *= 1.0 - self.hints_right.mean
             standing.write(session, p_end, reach)
+        tables.forget()
+
+    def _changing(self, agent: int) -> None:
+        """What is counted of an agent is about to change."""
+        if self.tables is not None:
+            self.tables.changing(agent)
 
     def next_agents(self, session: Session) -> Floats:
         """Which agent is next, if the session goes on; sums to 1."""
         assert self.tables is not None
-        onward = self._believed(session, self.tables.onward(session))
+        onward = self._believed(session, self.tables.onward(session, self.tables.stood(session)))
         return onward / max(1e-9, float(onward.sum()))
 
     def _believed(self, session: Session, onward: Floats) -> Floats:

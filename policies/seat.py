@@ -101,10 +101,12 @@ class Seat:
     # ---- calls, some of them timed; what a policy raises goes to the host --------------------------------------------
 
     def observe(self, event: EngineEvent) -> None:
-        if self.observing.is_due():
-            self.observing.time(lambda: self.policy.observe(event))
-        else:
+        watch = self.observing
+        watch.calls += 1
+        if watch.calls % SAMPLE_EVERY:
             self.policy.observe(event)
+        else:
+            watch.time(lambda: self.policy.observe(event))
 
     def score(self, subject: Subject, now_s: float) -> Score:
         """Raises ValueError for a key that is not finite."""

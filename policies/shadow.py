@@ -103,7 +103,7 @@ class Shadow:
             return
         if event.output:
             output = self._sample(event.output, event.total_tokens - len(event.output) // 4)
-            path = path._replace(own=path.own + output)
+            path = path._replace(own=path.own + output) if output else path
             self._remember(event.rid, path)
         self._inserts += 1
         held = self._held
@@ -129,18 +129,19 @@ class Shadow:
         if base is None:
             return Path(None, 0, own, 0, not event.base_tokens), _keys(own)
         blocks = base.blocks()
-        kept = _within(_keys(blocks), event.base_tokens)
-        whole = blocks[: 4 * kept] + own
+        known = _keys(blocks)
+        kept = _within(known, event.base_tokens)
+        keys = (*known[:kept], *_keys(own)) if own else known[:kept]
         if base.links < MAX_LINKS:
-            return Path(base, kept, own, base.links + 1, base.whole), _keys(whole)
-        return Path(None, 0, whole, 0, base.whole), _keys(whole)
+            return Path(base, kept, own, base.links + 1, base.whole), keys
+        return Path(None, 0, blocks[: 4 * kept] + own, 0, base.whole), keys
 
     def _sample(self, hashes: bytes, begin: int) -> Blocks:
         """Of a run of prefix hashes, 4 bytes each, that begins at that depth."""
         first = begin // BLOCK_TOKENS + 1
-        ends = memoryview(hashes).cast("I")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS].tolist()
-        if not ends:
+        if begin + len(hashes) // 4 < first * BLOCK_TOKENS:
             return b""
+        ends = memoryview(hashes).cast("I")[first * BLOCK_TOKENS - begin - 1 :: BLOCK_TOKENS].tolist()
         every = self._every
         blocks = [
             (number << 16 | end & 0xFFFF) & 0xFFFFFFFF
@@ -151,9 +152,13 @@ class Shadow:
 
     def _remember(self, rid: str, path: Path) -> None:
         tag, paths = tag_of(rid), self._paths
-        before = paths.pop(tag, None)
+        before = paths.get(tag)
         paths[tag] = path
-        self._remembered_bytes += len(path.own) - (len(before.own) if before is not None else 0)
+        if before is None:
+            self._remembered_bytes += len(path.own)
+        else:
+            paths.move_to_end(tag)
+            self._remembered_bytes += len(path.own) - len(before.own)
         while len(paths) > REMEMBERED or (self._remembered_bytes > 4 * MOST_REMEMBERED_BLOCKS and len(paths) > 1):
             self._remembered_bytes -= len(paths.popitem(last=False)[1].own)
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .leaving import Stood
 from .pairs import NOWHERE
 from .transitions import ANSWER, Floats, Ints
 
@@ -45,11 +46,11 @@ class Past(NamedTuple):
 class Standing:
     """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
     `p_end[place]`: probability that there is none. A free place has p_end 1. `behind`: sessions whose columns are not
-    up to date, with what else they follow from."""
+    up to date, with what they follow from, those that moved last at the end."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
-        self.behind: dict[str, float] = {}
+        self.behind: dict[str, Stood] = {}
         self._past: dict[str, Past] = {}
         self._columns: Ints = np.zeros((3, 0), np.int16)
         self.since_s: NDArray[np.float64] = np.zeros(0)
@@ -129,9 +130,13 @@ class Standing:
         self.since_s[place] = session.since_s
         self.p_end[place], self.reach[place] = p_end, reach
 
-    def widen(self, agents: int) -> None:
-        """Make room for agents 0 ... agents - 1 in `reach`; what it held is void."""
-        if agents != self.reach.shape[1]:
+    def void(self) -> None:
+        """What `reach` holds is worth nothing any more."""
+        self.reach = np.zeros((0, 0), np.float16)
+
+    def open(self, agents: int) -> None:
+        """Make room for agents 0 ... agents - 1 in `reach`, if what it held is void."""
+        if len(self.reach) != len(self.since_s):
             self.reach = np.zeros((len(self.since_s), agents), np.float16)
 
     def _grow(self) -> None:
@@ -139,5 +144,6 @@ class Standing:
         self._columns = np.concatenate([self._columns, np.zeros((3, GROWTH), np.int16)], axis=1)
         self.since_s = np.concatenate([self.since_s, np.zeros(GROWTH)])
         self.p_end = np.concatenate([self.p_end, np.ones(GROWTH, np.float32)])
-        self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])
+        if len(self.reach):
+            self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])
         self._free += range(old + GROWTH - 1, old - 1, -1)

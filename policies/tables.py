@@ -4,34 +4,29 @@ how likely it is to end, and the discount until it dispatches each agent."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from .leaving import Leaving, Onward, Stood
 from .liveness import Gaps
+from .pairs import Row
 from .standing import Session
 from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Transitions, first_passage
 
-
-class Onward(NamedTuple):
-    """What follows a response of one agent. `ends`: probability that nothing does, by how it finished, the last one
-    however it did; `goes_on`: that something does; `agents[finish]`: which agent is next then; sums to 1."""
-
-    ends: Sequence[float]
-    goes_on: Sequence[float]
-    agents: Floats
+MOST_KEPT = 2
+"""Agents of whom it is kept what follows them, in case they are asked for again before it changes."""
 
 
 class Tables:
     """One fit, in half precision where it is kept. `beta_per_s`: the discount it was made for; `start[a]`: discount
-    until agent a is dispatched by a session from the moment it begins. What follows an agent is by the latest counts;
-    it is worked out when it is asked for, and again after they `changed`."""
+    until agent a is dispatched by a session from the moment it begins. What follows an agent is by the latest counts,
+    or by those of the moment that somebody keeps it from."""
 
     def __init__(self, transitions: Transitions, gaps: Gaps, run_s: Floats, beta_per_s: float, predicts: bool) -> None:
         self.agents = count = transitions.agents
         self.beta_per_s = beta_per_s
         self._transitions = transitions
-        self._onward: dict[int, Onward] = {}
+        self._latest: dict[int, Leaving] = {}
         self._marginal = marginal = transitions.marginal()
         following, first = transitions.following(marginal), transitions.first(marginal)
         by_finish = transitions.following_finish(following)
@@ -55,63 +50,85 @@ class Tables:
         if self._passage.dtype != np.float32:
             self._passage = self._passage.astype(np.float32)
 
-    def changed(self, agent: int) -> None:
-        """What is counted of an agent is another than it was."""
-        self._onward.pop(agent, None)
+    def leaving(self, agent: int) -> Leaving:
+        """What follows the agent by the latest counts; by these for ever, whatever becomes of them."""
+        found = self._latest.get(agent)
+        if found is None:
+            found = self._latest[agent] = Leaving(agent)
+        return found
 
-    def all_changed(self) -> None:
-        self._onward.clear()
+    def changing(self, agent: int) -> None:
+        """What is counted of an agent is about to become another."""
+        leaving = self._latest.pop(agent, None)
+        if leaving is not None and leaving.onward is None:
+            leaving.counts = self._transitions.of(agent, self.agents)
 
-    def prepare(self, agents: Iterable[int]) -> None:
-        """Work out what follows these agents, all at once."""
-        unknown = [agent for agent in dict.fromkeys(agents) if agent not in self._onward]
+    def forget(self) -> None:
+        """Nobody keeps what follows any agent, and what was worked out takes room."""
+        while len(self._latest) > MOST_KEPT:
+            del self._latest[next(iter(self._latest))]
+
+    def all_changing(self) -> None:
+        """The same, and all is about to change."""
+        self._latest.clear()
+
+    def ends(self, wanted: Iterable[Leaving]) -> dict[Leaving, Sequence[float]]:
+        """The probability of an end by how a response finished, as in Onward; kept nowhere."""
+        found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
+        unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
+        if unknown:
+            told = self._transitions.ends(self._counts(unknown), self._marginal)
+            found |= zip(unknown, told.tolist(), strict=True)
+        return found
+
+    def _counts(self, wanted: Iterable[Leaving]) -> bytes:
+        return b"".join([one.counts or self._transitions.of(one.agent, self.agents) for one in wanted])
+
+    def prepare(self, wanted: Iterable[Leaving]) -> None:
+        """Work out what follows, all at once."""
+        unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if not unknown:
             return
-        ends, moving = self._transitions.after(unknown, self._marginal)
+        ends, moving = self._transitions.after(self._counts(unknown), self._marginal)
         if self._overall is not None:
             moving[:] = self._overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
-        for place, (agent, over, goes_on) in enumerate(told):
-            self._onward[agent] = Onward(over, goes_on, moving[:, place])
+        for place, (leaving, over, goes_on) in enumerate(told):
+            leaving.onward, leaving.counts = Onward(over, goes_on, moving[:, place]), None
 
-    def _after(self, agent: int) -> Onward:
-        if agent not in self._onward:
-            self.prepare((agent,))
-        return self._onward[agent]
+    def after(self, leaving: Leaving) -> Onward:
+        if leaving.onward is None:
+            self.prepare((leaving,))
+        assert leaving.onward is not None
+        return leaving.onward
 
-    def next_agent(self, finish: int, session: Session) -> Floats:
-        """Which agent is next after a response that finished so, if the session goes on; sums to 1. Read only."""
-        row = self._after(session.agent).agents[finish]
-        if self._overall is not None:
-            return row
-        seen = self._transitions.pairs.row(finish, session.came_from, session.agent)
-        if seen:
+    def stood(self, session: Session, noted: int = 0) -> Stood:
+        """Where the session stands by the latest counts."""
+        pairs = self._transitions.pairs.rows(session.came_from, session.agent)
+        return self.leaving(session.agent), pairs, noted
+
+    def _next_agent(self, row: Floats, seen: Row) -> Floats:
+        """Which agent is next after a response, if the session goes on; sums to 1. Read only."""
+        if seen and self._overall is None:
             row = row * PAIR_WEIGHT
             for agent, count in seen.items():
                 row[agent] += count
             row /= PAIR_WEIGHT + sum(seen.values())
         return row
 
-    def end(self, session: Session) -> float:
+    def end(self, session: Session, stood: Stood) -> float:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""
-        return self._after(session.agent).ends[FINISHES if session.running else session.finish]
+        return self.after(stood[0]).ends[FINISHES if session.running else session.finish]
 
-    def expected_end(self, finish: int, agent: int) -> float:
-        """Probability of ending after this agent's response, whatever the turn."""
-        if agent >= self.agents:
-            return 0.1
-        known = self._onward.get(agent)
-        return self._transitions.end(finish, agent, self._marginal) if known is None else known.ends[finish]
-
-    def onward(self, session: Session) -> Floats:
+    def onward(self, session: Session, stood: Stood) -> Floats:
         """Probabilities of the next agent if there is one; while it runs, discounted by the pause that follows."""
+        after, pairs, paused = self.after(stood[0]), stood[1], self._paused
         if not session.running:
-            return self.next_agent(session.finish, session)
-        after, paused = self._after(session.agent), self._paused
+            return self._next_agent(after.agents[session.finish], pairs[session.finish])
         answered = float(paused[ANSWER, session.agent]) * after.goes_on[ANSWER]
         asked = float(paused[TOOL, session.agent]) * after.goes_on[TOOL]
-        row = answered * self.next_agent(ANSWER, session)
-        row += asked * self.next_agent(TOOL, session)
+        row = answered * self._next_agent(after.agents[ANSWER], pairs[ANSWER])
+        row += asked * self._next_agent(after.agents[TOOL], pairs[TOOL])
         row /= max(1e-6, after.goes_on[FINISHES])
         return row
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 
 
+@functools.lru_cache(maxsize=256)
 def tag_of(rid: str) -> int:
     """32 bits."""
     return zlib.crc32(rid.encode())

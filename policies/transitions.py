@@ -87,26 +87,30 @@ class Transitions:
         counts = self._counts[:, 1 : size + 1, : size + 1].astype(np.float32)
         return _backed_off(counts, following[None], FINISH_WEIGHT)
 
-    def after(self, agents: list[int], marginal: Floats) -> tuple[Floats, Floats]:
-        """Rows of `following_finish` and `following` of some agents, by the latest counts: the probability of an end
-        `[finish, agent]`, the last row however it finished; and of each next agent if there is one `[finish, agent,
-        next]`."""
-        first = agents[0] + 1
-        rows = slice(first, first + 1) if len(agents) == 1 else [agent + 1 for agent in agents]
-        counts = self._counts[:, rows, : len(marginal)].astype(np.float32, "C")
+    def of(self, agent: int, agents: int) -> bytes:
+        """What is counted of one agent's responses, of the first `agents` to follow."""
+        return self._counts[:, agent + 1, : agents + 1].tobytes()
+
+    @staticmethod
+    def ends(told: bytes, marginal: Floats) -> Floats:
+        """Only the probability of an end, as `after` says it, `[agent, finish]`."""
+        counts = np.frombuffer(told, np.float16).reshape(-1, FINISHES, len(marginal)).astype(np.float32)
+        total = counts[:, ANSWER] + counts[:, TOOL]
+        following = (total[:, 0] + marginal[0]) / (np.add.reduce(total, -1) + AGENT_WEIGHT)
+        return (counts[:, :, 0] + FINISH_WEIGHT * following[:, None]) / (np.add.reduce(counts, -1) + FINISH_WEIGHT)
+
+    @staticmethod
+    def after(told: bytes, marginal: Floats) -> tuple[Floats, Floats]:
+        """Rows of `following_finish` and `following` of some agents, by such counts, one after the other: the
+        probability of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is
+        one `[finish, agent, next]`."""
+        counts = np.frombuffer(told, np.float16).reshape(-1, FINISHES, len(marginal))
+        counts = counts.transpose(1, 0, 2).astype(np.float32, "C")
         after = np.empty((FINISHES + 1, *counts.shape[1:]), np.float32)
         after[FINISHES] = following = _backed_off(counts[ANSWER] + counts[TOOL], marginal, AGENT_WEIGHT)
         after[:FINISHES] = _backed_off(counts, following, FINISH_WEIGHT)
         moving = after[:FINISHES, :, 1:]
         return after[:, :, 0], moving / np.maximum(np.add.reduce(moving, -1, keepdims=True), 1e-9)
-
-    def end(self, finish: int, agent: int, marginal: Floats) -> float:
-        """Probability of an end after a response of one agent, as in `after`."""
-        counts = self._counts[:, agent + 1, : len(marginal)].astype(np.float32)
-        total = counts[ANSWER] + counts[TOOL]
-        following = (total[0] + AGENT_WEIGHT * marginal[0]) / (np.add.reduce(total) + AGENT_WEIGHT)
-        own = counts[finish]
-        return float((own[0] + FINISH_WEIGHT * following) / (np.add.reduce(own) + FINISH_WEIGHT))
 
     def finishes(self) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""

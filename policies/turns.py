@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from .leaving import Passed
+from .standing import Standing
+from .tables import Tables
+
 BUCKETS = (1, 2, 4, 7, 12)
 """Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
 DECAY = 0.99
 PRIOR_WEIGHT = 8.0
+UNKNOWN = 0.1
+"""How likely a session is taken to end after an agent that is not in the tables yet."""
 
 
 def bucket_of(turn: int) -> int:
@@ -26,6 +32,22 @@ class Turns:
         place = bucket_of(turn)
         self._ended[place] = self._ended[place] * DECAY + ended
         self._expected[place] = self._expected[place] * DECAY + expected
+
+    def learn(self, noted: list[Passed], tables: Tables, standing: Standing) -> None:
+        """Count the turns that were noted, and forget the notes. Sessions that are behind keep the ratio that there was
+        when they came to stand where they do."""
+        behind, sessions = standing.behind, standing.by_name
+        lately = [(name, stood) for name, stood in behind.items() if not isinstance(stood[2], float)]
+        ends, told = tables.ends([one.leaving for one in noted if one.leaving is not None]), 0
+        for number in range(len(noted) + 1):
+            while told < len(lately) and lately[told][1][2] == number:
+                name, (leaving, pairs, _) = lately[told]
+                behind[name] = leaving, pairs, self.ratio(sessions[name].turn)
+                told += 1
+            if number < len(noted):
+                leaving, finish, turn, ended = noted[number]
+                self.passed(turn, UNKNOWN if leaving is None else ends[leaving][finish], ended)
+        noted.clear()
 
     def ratio(self, turn: int) -> float:
         """How much more likely than by the agent alone it is to end after this turn, as odds."""

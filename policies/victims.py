@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from .primitives import Score, Subject
-from .queues import Heads, Node, Ranked, ScoreOf
+from .queues import SLACK, Heads, Node, Ranked, ScoreOf
 
 KeysOf = Callable[[list[Subject]], list[float]]
 """What tells the keys of many subjects at once."""
@@ -84,6 +84,8 @@ class VictimIndex:
             self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
 
     def _new_queue(self, subject: Subject) -> Ranked:
+        if 2 * len(self._emptied) > len(self._queues) + SLACK:
+            self._drop_emptied()  # a pass over all queues would go on costing what there were at most
         self._numbers += 1
         queue = self._queues[subject] = Ranked(subject, self._numbers)
         if subject.session:
@@ -159,10 +161,7 @@ class VictimIndex:
         return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
 
     def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
-        for queue in self._emptied.values():
-            if not queue.members:
-                self._drop(queue)
-        self._emptied.clear()
+        self._drop_emptied()
         self._unscored.clear()
         self._listed = queues = list(self._queues.values())
         keys = self._keys(queues, list(self._queues), score_of, keys_of)
@@ -185,7 +184,7 @@ class VictimIndex:
             if before != key:
                 queue.key = key
                 if key == low:
-                    self._lowest.offer(low, *queue.heap[0], queue)
+                    self._lowest.offer(low, *queue.bound(), queue)
                 elif before == low:
                     self._lowest.forget(queue)
 
@@ -201,8 +200,14 @@ class VictimIndex:
         while self._pending and self._pending[-1][0] == self._reached:
             queue = self._listed[self._pending.pop()[1]]
             if queue.members:
-                self._lowest.offer(self._reached, *queue.heap[0], queue)
+                self._lowest.offer(self._reached, *queue.bound(), queue)
         return True
+
+    def _drop_emptied(self) -> None:
+        for queue in self._emptied.values():
+            if not queue.members:
+                self._drop(queue)
+        self._emptied.clear()
 
     def _drop(self, queue: Ranked) -> None:
         del self._queues[queue.subject]
@@ -225,7 +230,7 @@ class VictimIndex:
                     self._pending.append((key, len(self._listed) - 1))
                     self._pending.sort(reverse=True)
             else:
-                self._lowest.offer(key, *queue.heap[0], queue)
+                self._lowest.offer(key, *queue.bound(), queue)
                 self._pure = self._pure and key == self._reached
 
     def _keys(

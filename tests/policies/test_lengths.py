@@ -7,13 +7,13 @@ from radixdeck.policies.lengths import MOST_TOKENS, ROWS, Lengths
 
 def test_a_prompt_is_known_with_its_output_until_the_next_one_of_the_agent():
     lengths = Lengths()
-    lengths.prompted(3, 7, "r1", 70_000)
+    lengths.prompted(3, 7, "r1", 70_000, lengths.row(3, 7))
     row = lengths.row(3, 7)
     assert row is not None
     assert (lengths.is_of(row, "r1"), lengths.is_of(row, "r2")) == (True, False)
     lengths.responded(row, 70_040)
     assert (lengths.prompt_tokens(row), lengths.output_tokens(row)) == (70_000, 40)
-    lengths.prompted(3, 7, "r2", 80)
+    lengths.prompted(3, 7, "r2", 80, lengths.row(3, 7))
     row = lengths.row(3, 7)
     assert row is not None
     assert (lengths.prompt_tokens(row), lengths.output_tokens(row), lengths.is_of(row, "r2")) == (80, 0, True)
@@ -22,7 +22,7 @@ def test_a_prompt_is_known_with_its_output_until_the_next_one_of_the_agent():
 
 def test_an_output_is_told_within_bounds():
     lengths = Lengths()
-    lengths.prompted(0, 0, "r1", 900)
+    lengths.prompted(0, 0, "r1", 900, lengths.row(0, 0))
     row = lengths.row(0, 0)
     assert row is not None
     lengths.responded(row, 10**9)
@@ -32,10 +32,10 @@ def test_an_output_is_told_within_bounds():
 def test_the_oldest_make_room_and_places_and_agents_are_forgotten():
     lengths = Lengths()
     for number in range(ROWS + 1):
-        lengths.prompted(number, 1, f"r{number}", 10 + number)
+        lengths.prompted(number, 1, f"r{number}", 10 + number, lengths.row(number, 1))
     assert lengths.row(0, 1) is None
     assert lengths.row(ROWS, 1) is not None
-    lengths.prompted(ROWS, 2, "other", 5)
+    lengths.prompted(ROWS, 2, "other", 5, lengths.row(ROWS, 2))
     lengths.forget_agent(1)
     assert lengths.row(ROWS, 1) is None
     assert lengths.row(ROWS, 2) is not None

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
-from radixdeck.policies.pairs import NOWHERE
+from radixdeck.policies.pairs import NOWHERE, Pairs
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
 from radixdeck.policies.standing import MAX_SESSIONS
+from radixdeck.policies.tables import Tables
 from radixdeck.policies.transitions import ANSWER, TOOL, Transitions, first_passage
 
 
@@ -204,3 +205,29 @@ def test_a_session_that_was_taken_for_ended_is_known_when_it_comes_back():
     session = model.standing.by_name["away"]
     assert (session.turn, session.came_from) == (1, model.agents["b"])
     assert model.turnover.sessions_per_s <= began, "it is not a new one"
+
+
+def test_a_row_of_a_pair_that_was_told_stays_as_it_was():
+    pairs = Pairs()
+    pairs.moved(TOOL, NOWHERE, 0, 1)
+    told = pairs.rows(NOWHERE, 0)
+    pairs.moved(TOOL, NOWHERE, 0, 1)
+    assert told == ({}, {1: 1})
+    assert pairs.rows(NOWHERE, 0) == ({}, {1: 2})
+
+
+def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
+    transitions, gaps = taught((0, 1, 0, 1)), Gaps()
+    gaps.grow(2)
+    run_s = np.full(2, 0.3, np.float32)
+    tables = Tables(transitions, gaps, run_s, 0.1, True)
+    kept, known = tables.leaving(0), Tables(transitions, gaps, run_s, 0.1, True).leaving(0)
+    Tables(transitions, gaps, run_s, 0.1, True).prepare([known])
+    expected = known.onward
+    tables.changing(0)
+    transitions.moved(ANSWER, NOWHERE, 0, 0)
+    ends = tables.ends([kept])[kept]
+    assert list(ends) == list(tables.after(kept).ends[:2])
+    assert expected is not None
+    assert (tables.after(kept).agents == expected.agents).all()
+    assert not (tables.after(tables.leaving(0)).agents == expected.agents).all()

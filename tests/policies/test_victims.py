@@ -85,9 +85,40 @@ def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -
         leaf = Leaf(turn % 3, turn)
         queue.add(leaf)
         queue.members.pop(leaf.id)
-    assert len(queue.heap) <= 3
+    assert queue.entries <= 3
     for node in range(10_000):
         queue.add(Leaf(node + 10, node))
         queue.members.pop(node + 10)
         queue.add(Leaf(5, node))
-    assert len(queue.heap) <= 200
+    assert queue.entries <= 200
+
+
+def test_queues_of_ended_sessions_do_not_pile_up_while_nothing_is_evicted() -> None:
+    closed: set[str] = set()
+    index = VictimIndex(lambda node: Subject("private", ("a",), "" if f"s{node}" in closed else f"s{node}"))
+    most = 0
+    for node in range(2_000):
+        index.add(Leaf(node, node))
+        closed.add(f"s{node}")
+        index.close(f"s{node}")
+        most = max(most, len(index.subjects))
+    assert most < 200
+    choice = index.choose(lambda subject: Score(0.0))
+    assert choice is not None
+    assert choice.node == 0
+    assert len(index) == 2_000
+
+
+def test_what_comes_in_the_order_of_its_use_goes_in_that_order_and_so_does_what_does_not() -> None:
+    queue, rng = Queue(), random.Random(2)
+    leaves = [Leaf(node, node if node % 3 else rng.randrange(900)) for node in range(900)]
+    for leaf in leaves:
+        queue.add(leaf)
+    for leaf in rng.sample(leaves, 300):
+        leaf.last_access_time += rng.randrange(500)
+    went: list[tuple[float, int]] = []
+    while (head := queue.head()) is not None:
+        assert queue.bound() <= head
+        went.append(head)
+        del queue.members[head[1]]
+    assert went == sorted((leaf.last_access_time, leaf.id) for leaf in leaves)

@@ -1,0 +1,44 @@
+"""What follows an agent's responses by the counts of one moment, worked out only where somebody asks for it: how far
+sessions are to be learned from, and where they stand, is noted at once and made into numbers later, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .pairs import Row
+from .transitions import Floats
+
+
+class Onward(NamedTuple):
+    """What follows a response of one agent. `ends`: probability that nothing does, by how it finished, the last one
+    however it did; `goes_on`: that something does; `agents[finish]`: which agent is next then; sums to 1."""
+
+    ends: Sequence[float]
+    goes_on: Sequence[float]
+    agents: Floats
+
+
+class Leaving:
+    """`counts`: of the agent, as they were; None while they still are so. `onward`: what they say, once worked out."""
+
+    __slots__ = ("agent", "counts", "onward")
+
+    def __init__(self, agent: int) -> None:
+        self.agent = agent
+        self.counts: bytes | None = None
+        self.onward: Onward | None = None
+
+
+Stood = tuple[Leaving, tuple[Row, Row], int | float]
+"""Where a session stands: what follows its agent, all in all, and by pairs of agents and finish; and how many turns
+were noted to be learned from before, or, once they are learned from, the ratio of its turn as a float."""
+
+
+class Passed(NamedTuple):
+    """A turn of a session that went past it, or ended there. `leaving`: None where too little is known."""
+
+    leaving: Leaving | None
+    finish: int
+    turn: int
+    ended: bool
