@@ -53,6 +53,7 @@ class KvCaching(BasePolicy):
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
         Tunable("protect_dispatches", 20.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
         Tunable("split_anchors", 1.0, 0.0, 1.0, "", "Whether the cache is cut where an anchor ends"),
+        Tunable("trim_victims", 1.0, 0.0, 1.0, "", "Whether only as much of a node goes as room is needed for"),
         Tunable("protect_shared", 1.0, 0.0, 1.0, "", "Whether what is shared counts for all that share it"),
         Tunable("liveness", 1.0, 0.0, 1.0, "", "Whether idle sessions are taken to be less and less likely to go on"),
         Tunable("prediction", 1.0, 0.0, 1.0, "", "Whether it matters which agent follows which"),
@@ -72,6 +73,10 @@ class KvCaching(BasePolicy):
     @property
     def splits_anchors(self) -> bool:
         return bool(self.tunables["split_anchors"])
+
+    @property
+    def trims_victims(self) -> bool:
+        return bool(self.tunables["trim_victims"])
 
     # ---- observe -----------------------------------------------------------------------------------------------------
 
