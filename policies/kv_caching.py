@@ -127,6 +127,7 @@ class KvCaching(BasePolicy):
         known = event.agent in model.agents
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
         model.histories.dispatched(event, session, known)
+        self._guard.suspicion = 1.0 - model.histories.names_hold.mean
         self._outstanding[tag_of(event.rid)] = name
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]

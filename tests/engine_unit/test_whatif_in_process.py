@@ -221,5 +221,5 @@ def test_batches_make_no_difference(
     assert outcome.evictions == len(bench.kinds(NodeEvicted)) > 100
     cut = {event.node for event in bench.kinds(NodeSplit)} & {event.node for event in bench.kinds(NodeEvicted)}
     if policy == "kv_caching":
-        assert len(cut) > 20
+        assert len(cut) > 5
         assert len({event.score for event in bench.kinds(NodeEvicted)}) > 20
