@@ -58,9 +58,7 @@ class KvCaching(BasePolicy):
         Tunable("liveness", 1.0, 0.0, 1.0, "", "Whether idle sessions are taken to be less and less likely to go on"),
         Tunable("prediction", 1.0, 0.0, 1.0, "", "Whether it matters which agent follows which"),
         Tunable("supersession", 1.0, 0.0, 1.0, "", "Whether what a newer prompt did not repeat goes first"),
-        Tunable(
-            "guard_margin", 0.015, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"
-        ),
+        Tunable("guard_margin", 0.01, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"),
     )
 
     def __init__(self) -> None:
