@@ -36,6 +36,8 @@ QUICK_SEEDS = 1
 """A quick run takes so many of the seeds, unless it is told which."""
 PARTS_SEEDS = 1
 """Ablations run on so many of the seeds."""
+HINTED_AND_WARMED = 4
+"""The first of our ways stand beside them: with nothing, with ends told, with the next agent too, with warm-up."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
         variants(name, settings.traces)
     compared: list[Task] = []
     parts: list[Task] = []
-    without = (*ours()[:1], *ablations())
+    without = (*ours()[:HINTED_AND_WARMED], *ablations())
     for family, members in families(settings.traces).items():
         if settings.only and family not in settings.only:
             continue

@@ -99,7 +99,7 @@ def text(cells: Sequence[Cell], ablated: Sequence[Cell], rows: Sequence[Row]) ->
     ways, _ = names_of(cells)
     parts = [by_family(cells, ways), by_budget(cells, ways), by_prefetch(cells, ways)]
     if ablated:
-        parts.append("Parts of kv_caching, alone and left out, named topologies with 12 agents:")
+        parts.append("Parts of kv_caching, alone and left out, and with hints, named topologies with 12 agents:")
         parts.append(by_family(ablated, names_of(ablated)[0]))
     return "\n\n".join([*parts, targets(rows), "PASSED" if passed(rows) else "MISSED"])
 

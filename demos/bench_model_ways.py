@@ -33,6 +33,7 @@ NO_RISK: dict[str, float] = {"delay_weight": 0.0, "longest_step_s": 10.0}
 
 PARTS: dict[str, str] = {
     "split_anchors": "anchor splitting",
+    "trim_victims": "page-wise eviction",
     "protect_shared": "shared-prefix protection",
     "liveness": "liveness",
     "prediction": "prediction",

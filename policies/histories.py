@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from .events import Part, PrefixInserted, PrefixMatched
 from .lengths import Lengths
-from .shares import Shares
+from .shares import Share, Shares
 from .standing import Session
 
 
 class Histories:
     """Shares per agent. `prompts_kept`: of the tail behind the anchor; `outputs_kept`: of the output, by the next
     prompt of the same agent in the session; `anchors_kept`: how often a session begins with the known anchor.
+    `names_hold`: how much of what names promise comes true, of all agents together; 0 where they are made up.
     `lengths`: of the prompts they are learned from."""
 
     def __init__(self) -> None:
@@ -19,6 +20,7 @@ class Histories:
         self.prompts_kept = Shares(prior=0.8)
         self.outputs_kept = Shares(prior=0.5)
         self.anchors_kept = Shares(prior=1.0)
+        self.names_hold = Share(1.0)
 
     def kept(self, agent: int, part: Part) -> float:
         return self.outputs_kept[agent] if part == "output" else self.prompts_kept[agent]
@@ -26,23 +28,37 @@ class Histories:
     def dispatched(self, event: PrefixMatched, session: Session, known: bool) -> None:
         """A prompt of the session; `known`: the agent was seen before."""
         row = self.lengths.row(session.place, session.agent)
-        if event.base_rid and known:
-            if row is not None:
-                self._came_again(event, session.agent, row)
-            elif event.anchor_tokens:
-                self.anchors_kept.see(session.agent, float(event.base_tokens >= 0.9 * event.anchor_tokens))
+        if event.base_rid:
+            if not known:
+                held = 1.0 - _share(event.base_tokens, event.prompt_tokens)
+            elif row is None:
+                held = self._began(event, session.agent)
+            else:
+                held = self._came_again(event, session.agent, row)
+            self.names_hold.see(held)
         self.lengths.prompted(session.place, session.agent, event.rid, event.prompt_tokens, row)
 
-    def _came_again(self, event: PrefixMatched, agent: int, row: int) -> None:
-        """`row`: the lengths of the agent's prompt before this one."""
-        lengths = self.lengths
+    def _began(self, event: PrefixMatched, agent: int) -> float:
+        """The agent's first prompt in a session: its anchor is expected and nothing behind it."""
+        if not event.anchor_tokens:
+            return 1.0
+        same = float(event.base_tokens >= 0.9 * event.anchor_tokens)
+        self.anchors_kept.see(agent, same)
+        behind = _share(event.base_tokens - event.anchor_tokens, event.prompt_tokens - event.anchor_tokens)
+        return same * (1.0 - behind)
+
+    def _came_again(self, event: PrefixMatched, agent: int, row: int) -> float:
+        """`row`: the lengths of the agent's prompt before this one. Returns how much of its tail is repeated."""
+        lengths, kept = self.lengths, 1.0
         before_tokens, output_tokens = lengths.prompt_tokens(row), lengths.output_tokens(row)
         tail_tokens = before_tokens - event.anchor_tokens
         if tail_tokens > 0:
-            self.prompts_kept.see(agent, _share(event.base_tokens - event.anchor_tokens, tail_tokens))
+            kept = _share(event.base_tokens - event.anchor_tokens, tail_tokens)
+            self.prompts_kept.see(agent, kept)
         if output_tokens > 0:
             repeated = event.base_tokens - before_tokens if lengths.is_of(row, event.base_rid) else 0
             self.outputs_kept.see(agent, _share(repeated, output_tokens))
+        return kept
 
     def responded(self, event: PrefixInserted, session: Session | None) -> None:
         """A request's output is known."""
@@ -58,4 +74,4 @@ class Histories:
 
 
 def _share(part: int, whole: int) -> float:
-    return min(1.0, max(0.0, part / whole))
+    return min(1.0, max(0.0, part / max(1, whole)))

@@ -163,9 +163,9 @@ class PolicyHost:
     def splits_anchors(self) -> bool:
         return any(seat.policy.splits_anchors for seat in self._on)
 
-    @property
-    def wants_paths(self) -> bool:
-        return any(getattr(seat.policy, "wants_paths", False) for seat in self._on)
+    def says(self, fact: str) -> bool:
+        """Whether a policy that is on says so of itself. For facts of BasePolicy that one of another make may lack."""
+        return any(getattr(seat.policy, fact, False) for seat in self._on)
 
     @property
     def scores_nodes(self) -> bool:

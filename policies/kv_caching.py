@@ -53,13 +53,12 @@ class KvCaching(BasePolicy):
         Tunable("turnover", 2.0, 0.1, 20.0, "x", "Horizon: discount of reuse, in turnovers of the cache"),
         Tunable("protect_dispatches", 20.0, 0.0, 1000.0, "dispatches", "Until then shared prefixes come first"),
         Tunable("split_anchors", 1.0, 0.0, 1.0, "", "Whether the cache is cut where an anchor ends"),
+        Tunable("trim_victims", 1.0, 0.0, 1.0, "", "Whether only as much of a node goes as room is needed for"),
         Tunable("protect_shared", 1.0, 0.0, 1.0, "", "Whether what is shared counts for all that share it"),
         Tunable("liveness", 1.0, 0.0, 1.0, "", "Whether idle sessions are taken to be less and less likely to go on"),
         Tunable("prediction", 1.0, 0.0, 1.0, "", "Whether it matters which agent follows which"),
         Tunable("supersession", 1.0, 0.0, 1.0, "", "Whether what a newer prompt did not repeat goes first"),
-        Tunable(
-            "guard_margin", 0.015, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"
-        ),
+        Tunable("guard_margin", 0.01, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"),
     )
 
     def __init__(self) -> None:
@@ -72,6 +71,10 @@ class KvCaching(BasePolicy):
     @property
     def splits_anchors(self) -> bool:
         return bool(self.tunables["split_anchors"])
+
+    @property
+    def trims_victims(self) -> bool:
+        return bool(self.tunables["trim_victims"])
 
     # ---- observe -----------------------------------------------------------------------------------------------------
 
@@ -122,6 +125,7 @@ class KvCaching(BasePolicy):
         known = event.agent in model.agents
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
         model.histories.dispatched(event, session, known)
+        self._guard.suspicion = 1.0 - model.histories.names_hold.mean
         self._outstanding[tag_of(event.rid)] = name
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]

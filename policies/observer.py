@@ -29,6 +29,7 @@ from .harmless import harmless
 from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
 from .primitives import Score, Subject
+from .trimming import kept_tokens
 from .victims import Choice, VictimIndex
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,11 @@ class Observer:
     def choose(self) -> Choice | None:
         self._choice = self.index.choose(self._score, self._keys)
         return self._choice
+
+    @harmless
+    def kept(self, tokens: int, needed_tokens: int, page_size: int) -> int:
+        """How many leading tokens of a victim stay in the tree."""
+        return kept_tokens(tokens, needed_tokens, page_size) if self.stream.host.says("trims_victims") else 0
 
     def _keys(self, subjects: list[Subject]) -> list[float]:
         return self.stream.host.scores(subjects, self._now_s)

@@ -142,6 +142,11 @@ class BasePolicy:
         return False
 
     @property
+    def trims_victims(self) -> bool:
+        """Whether only the end of a node goes where that is room enough, rather than the whole node as in SGLang."""
+        return False
+
+    @property
     def wants_paths(self) -> bool:
         """Whether it asks for warm-ups of a session: the daemon then remembers what each agent was last asked."""
         return False

@@ -127,7 +127,7 @@ class Shadow:
         own = self._sample(event.tail, event.base_tokens)
         base = self._paths.get(tag_of(event.base_rid)) if event.base_rid else None
         if base is None:
-            return Path(None, 0, own, 0, not event.base_tokens), _keys(own)
+            return Path(None, 0, own, 0, event.base_tokens < BLOCK_TOKENS), _keys(own)
         blocks = base.blocks()
         known = _keys(blocks)
         kept = _within(known, event.base_tokens)

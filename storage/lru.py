@@ -29,5 +29,8 @@ class LeastRecent:
     def not_evictable(self, node_id: int) -> None:
         self._index.discard(node_id)
 
+    def kept(self, tokens: int, needed_tokens: int, page_size: int) -> int:
+        return 0
+
     def choose(self) -> Choice | None:
         return self._index.choose(lambda _: EQUAL)

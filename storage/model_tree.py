@@ -30,6 +30,7 @@ class Watcher(Protocol):
     def expect(self, shortfall_tokens: int) -> object: ...
     def begin_eviction(self) -> object: ...
     def choose(self) -> Choice | None: ...
+    def kept(self, tokens: int, needed_tokens: int, page_size: int) -> int | None: ...
 
 
 class Node:
@@ -117,12 +118,20 @@ class ModelTree:
             self._settle(step)
 
     def evict(self, pages: int) -> int:
-        """Evict whole leaves until that many pages are free or nothing can go. Returns how many were freed."""
+        """Evict leaves, or their ends, until so many pages are free or nothing can go. Returns how many were freed."""
         self._watcher.begin_eviction()
         freed = 0
         while freed < pages and (choice := self._watcher.choose()) is not None:
+            self._trim(choice.node, pages - freed)
             freed += self.remove(choice.node)
         return freed
+
+    def _trim(self, number: int, needed_pages: int) -> None:
+        """Cut a victim where what may stay of it ends. That was used when all of it was."""
+        node, size = self._leaves[number], self._page_size
+        used = node.last_access_time
+        if kept := self._watcher.kept(node.pages * size, needed_pages * size, size):
+            self._split(node, node.begin + kept // size).last_access_time = used
 
     def remove(self, number: int) -> int:
         """Evict one node if it is an idle leaf. Returns the pages freed."""

@@ -108,7 +108,8 @@ class ChosenFullComponent(FullComponent):
         if self._choosing:
             if tracker[ComponentType.FULL] >= self._evict_device_request_cnt:
                 return None
-            node = self._next_forced() if self.observer.forced is not None else self._next_choice()
+            needed = self._evict_device_request_cnt - tracker[ComponentType.FULL]
+            node = self._next_forced() if self.observer.forced is not None else self._next_choice(needed)
             if node is not None or not self.observer.broken:
                 return node.id if node is not None else None
             self._choosing = False
@@ -122,7 +123,7 @@ class ChosenFullComponent(FullComponent):
                 self.observer.evictable(node)
         self._set_aside, self._last = [], None
 
-    def _next_choice(self) -> Any:
+    def _next_choice(self, needed_tokens: int) -> Any:
         if self._last is not None and self._is_evictable(self._last):
             # Chosen but not evicted (no room on the host to back it up): not again in this call, or it never ends.
             self._set_aside.append(self._last)
@@ -133,7 +134,19 @@ class ChosenFullComponent(FullComponent):
             self.observer.broken = True
             self.observer.report_failure("choose", LookupError(f"node {choice.node} is not evictable"))
             self._last = None
+        self._trim(self._last, needed_tokens)
         return self._last
+
+    def _trim(self, node: Any, needed_tokens: int) -> None:
+        """Cut a victim where what may stay of it ends; the victim keeps its id. What stays was used when all of it was.
+        A node that is still being written to the host goes whole: cutting it is more than the tree's affair."""
+        if node is None or node.write_through_pending_id is not None:
+            return
+        kept = self.observer.kept(len(node.key), needed_tokens, self.tree_core.page_size)
+        if kept:
+            used = node.last_access_time
+            upper, _ = self.tree_core._split_node(node.key, node, kept)
+            upper.last_access_time = used
 
     def _next_forced(self) -> Any:
         while self.observer.forced:

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from radixdeck.demos import bench_model
-from radixdeck.demos.bench_model import Settings, main, parse, tasks
+from radixdeck.demos.bench_model import HINTED_AND_WARMED, Settings, main, parse, tasks
 from radixdeck.demos.bench_model_cells import BUDGETS, Cell, Task, run_tasks
 from radixdeck.demos.bench_model_judge import Row, gap_of, judge, mean_gap, passed, summarise
 from radixdeck.demos.bench_model_text import results, text
 from radixdeck.demos.bench_model_ways import (
     AGENTS,
+    ANCHORS,
     ENDS,
     NEXT,
     OURS,
@@ -167,7 +168,8 @@ def test_every_baseline_is_compared_and_parts_are_those_that_the_policy_declares
     declared = {tunable.name for tunable in create(OURS).declares}
     for way in (*ours(), *ablations()):
         assert way.tunables.keys() <= declared
-    assert "without anchor splitting" in [way.label for way in ablations()]
+    left_out = {way.label for way in ablations() if way.label.startswith("without ")}
+    assert left_out == {f"without {what}" for what in (*PARTS.values(), "the guard")}
     assert sum(way.label.endswith(" alone") for way in ablations()) == len(declared & PARTS.keys())
 
 
@@ -179,6 +181,9 @@ def test_a_quick_run_is_a_part_of_the_whole() -> None:
     assert {task.family for task in quick} == {task.family for task in whole} == set(FAMILIES)
     assert {task.seed for task in whole} == set(REPORT_SEEDS)
     assert {task.variant.split(", ")[-1] for task in parts} == {"12 agents"}
+    beside = [way.label for way in parts[0].ways[:HINTED_AND_WARMED]]
+    assert beside == [OURS, ENDS, NEXT, ANCHORS]
+    assert [way.label for way in parts[0].ways[HINTED_AND_WARMED:]] == [way.label for way in ablations()]
     assert {task.seed for task in tasks(Settings(seeds=TUNING_SEEDS))[0]} == set(TUNING_SEEDS)
 
 

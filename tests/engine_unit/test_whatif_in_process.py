@@ -16,12 +16,14 @@ from scheduling import Loop
 from radixdeck.daemon.engine.control import Control
 from radixdeck.daemon.engine.protocol import Observe
 from radixdeck.daemon.engine.requests import Match, track_of
+from radixdeck.policies import trimming
 from radixdeck.policies.events import (
     AnswerGiven,
     EngineEvent,
     EngineLoadSampled,
     EngineStarted,
     NodeEvicted,
+    NodeSplit,
     SessionEnded,
     ToolCalled,
 )
@@ -186,6 +188,13 @@ class Callers:
         )  # fmt: skip
 
 
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes of this traffic are short: so that some are cut all the same."""
+    monkeypatch.setattr(trimming, "LEAST_TOKENS", 8)
+
+
+@pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("policy", ["lru", "kv_caching"])
 @pytest.mark.parametrize(
     ("at_once", "capacity", "chunk_tokens", "overlap"),
@@ -210,5 +219,7 @@ def test_batches_make_no_difference(
         assert real == model
     assert outcome.cached_tokens == outcome.recorded_tokens > 0
     assert outcome.evictions == len(bench.kinds(NodeEvicted)) > 100
+    cut = {event.node for event in bench.kinds(NodeSplit)} & {event.node for event in bench.kinds(NodeEvicted)}
     if policy == "kv_caching":
+        assert len(cut) > 5
         assert len({event.score for event in bench.kinds(NodeEvicted)}) > 20

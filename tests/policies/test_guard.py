@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
 
 from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
 from radixdeck.policies.guard import FIRST_REST, Guard
@@ -143,3 +145,39 @@ def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     policy.observe(PolicySwitched(t_ns=70 * 10**9, policy="kv_caching", enabled=True))
     assert policy.predict(70.0).guard_dispatches == 0, "what another policy lost is not held against this one"
     policy.observe(CacheFlushed(t_ns=10**12))
+
+
+@pytest.mark.parametrize(("unknown_tokens", "found"), [(BLOCK_TOKENS - 1, PROMPT_TOKENS), (BLOCK_TOKENS, 0)])
+def test_a_prompt_is_judged_if_its_unknown_beginning_holds_no_block(unknown_tokens: int, found: int):
+    shadow = Shadow()
+    shadow.heard(started(4 * PROMPT_TOKENS))
+    shadow.asked(matched(0, 0))
+    shadow.inserted(inserted(0))
+    assert shadow.asked(matched(1, 0, base_rid="forgotten", base_tokens=unknown_tokens))[0] == found
+
+
+ANCHOR_TOKENS = PROMPT_TOKENS // 2
+
+
+def suspicion(**each: Any) -> float:
+    """Of the guard after twenty prompts, of which the first is by nobody known."""
+    policy = KvCaching()
+    for number in range(20):
+        told = {name: of(number) for name, of in each.items()}
+        more = {"anchor_tokens": ANCHOR_TOKENS, "base_rid": "r0", "base_tokens": ANCHOR_TOKENS, **told}
+        event = matched(number, number, **{name: value for name, value in more.items() if name != "names"})
+        policy.observe(msgspec.structs.replace(event, **more.get("names", {})))
+    return policy._guard.suspicion  # pyright: ignore[reportPrivateUsage]
+
+
+def test_names_are_believed_where_what_they_promise_comes_true():
+    assert suspicion() < 0.1, "new sessions begin with the anchor"
+    assert suspicion(names=lambda _: {"session": "s"}, base_tokens=lambda _: PROMPT_TOKENS) < 0.1, "one that goes on"
+    assert suspicion(names=lambda n: {"agent": f"a{n}"}, base_tokens=lambda _: 40) < 0.1, "new agents, one template"
+
+
+def test_names_are_not_believed_where_prompts_belie_them():
+    assert suspicion(base_tokens=lambda _: PROMPT_TOKENS) > 0.8, "new sessions that go on"
+    assert suspicion(base_tokens=lambda _: 40) > 0.8, "one agent with many anchors"
+    assert suspicion(names=lambda _: {"session": "s"}) > 0.8, "one session of many"
+    assert suspicion(names=lambda n: {"agent": f"a{n}"}, base_tokens=lambda _: 1000) > 0.8, "new agents that go on"

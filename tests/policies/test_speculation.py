@@ -259,9 +259,9 @@ def test_a_preempted_step_is_asked_for_again_and_a_refused_one_is_not():
 
 def test_the_host_tells_it_what_the_others_predict_and_whether_paths_are_wanted():
     host = PolicyHost(["kv_caching", "speculation"])
-    assert host.wants_paths
-    assert not PolicyHost(["kv_caching"]).wants_paths
-    assert not PolicyHost(["kv_caching", "speculation"], {"speculation": {"paths": 0.0}}).wants_paths
+    assert host.says("wants_paths")
+    assert not PolicyHost(["kv_caching"]).says("wants_paths")
+    assert not PolicyHost(["kv_caching", "speculation"], {"speculation": {"paths": 0.0}}).says("wants_paths")
     rid = at_ns = 0
     for number in range(80):
         for agent in ("planner", "coder"):

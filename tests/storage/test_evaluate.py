@@ -16,6 +16,7 @@ from radixdeck.policies.events import EngineEvent, NodeEvicted, PrefixMatched
 from radixdeck.policies.parameters import Tunable, TunableError
 from radixdeck.policies.primitives import Action, BasePolicy, Score, Subject
 from radixdeck.policies.registry import PolicyError
+from radixdeck.policies.trimming import LEAST_TOKENS
 from radixdeck.storage.atoms import PrefixHasher, Prompt, common, length
 from radixdeck.storage.evaluate import Prefetch, evaluate
 from radixdeck.storage.prefetch_waste import Waste
@@ -52,6 +53,7 @@ class Scripted(BasePolicy):
     worth: ClassVar[dict[str, float]] = {}
     asks: ClassVar[list[tuple[float, Action]]] = []
     splits_anchors: ClassVar[bool] = False
+    trims_victims: ClassVar[bool] = False
 
     def score(self, subject: Subject, now_s: float) -> Score:
         return Score(self.worth.get(subject.role, 0.0))
@@ -69,6 +71,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
     monkeypatch.setattr(Scripted, "worth", {})
     monkeypatch.setattr(Scripted, "asks", [])
     monkeypatch.setattr(Scripted, "splits_anchors", False)
+    monkeypatch.setattr(Scripted, "trims_victims", False)
     return Scripted
 
 
@@ -95,6 +98,19 @@ def test_the_gap_is_the_share_of_the_way_from_lru_to_the_best(scripted: type[Scr
     split = evaluate(turns(), "scripted", 30)
     assert (split.cached_tokens, split.gap_closed, split.hit_rate) == (10, 1.0, 10 / 45)
     assert evaluate(turns(), "scripted", 30, splits_anchors=False).cached_tokens == 0
+
+
+def test_a_victim_loses_no_more_than_is_needed_and_what_stays_is_as_old_as_it_was(scripted: type[Scripted]):
+    """Prompts of 400 tokens and outputs of two in a cache of 1,000: the third takes the first one's output and 202
+    tokens of its prompt, and the least piece for an output of its own. What stays is a hit, but not once a fourth has
+    come: it is still the oldest."""
+    calls = [call(3 * n, ((name, 400),), agent=name, session=name) for n, name in enumerate("abc")]
+    again = [*calls, call(9, (("a", 400),), agent="a", session="later")]
+    late = [*calls, call(9, (("d", 400),), agent="d"), call(12, (("a", 400),), agent="a", session="later")]
+    assert evaluate(tell("again", again), "scripted", 1000).cached_tokens == 0
+    scripted.trims_victims = True
+    assert evaluate(tell("again", again), "scripted", 1000).cached_tokens == 400 - 202 - LEAST_TOKENS
+    assert evaluate(tell("late", late), "scripted", 1000).cached_tokens == 0
 
 
 def test_every_event_of_the_engine_is_told():
