@@ -129,10 +129,10 @@ async def served(session: aiohttp.ClientSession, replica: Replica) -> Models:
             names = frozenset(str(model["id"]) for model in told["data"])
     except TimeoutError:
         return Models(wrong="it does not answer in time")
-    except aiohttp.ClientError as error:
-        return Models(wrong=f"it does not answer: {error}")
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return Models(wrong="what it says at /v1/models is not what an OpenAI-compatible server says")
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # of a host that is no name, too
+        return Models(wrong=f"it does not answer: {error}")
     return Models(names) if names else Models(wrong="it serves no model")
 
 

@@ -145,6 +145,8 @@ async def test_while_the_first_engine_is_away_none_is_used() -> None:
     ("status", "body", "words"),
     [
         (200, b"hello", "not what an OpenAI-compatible server says"),
+        (200, b"\xff", "not what an OpenAI-compatible server says"),
+        (200, b"[" * 50_000, "not what an OpenAI-compatible server says"),
         (200, b"{}", "not what an OpenAI-compatible server says"),
         (200, b'{"data": 7}', "not what an OpenAI-compatible server says"),
         (200, b'{"data": [{}]}', "not what an OpenAI-compatible server says"),
@@ -163,6 +165,12 @@ async def test_what_is_no_engine_is_told(status: int, body: bytes, words: str) -
         told = await found.look()
         assert told.startswith("not used: ")
         assert words in told
+
+
+@pytest.mark.parametrize("url", ["http://a..b:1", "http://a b:1", f"http://{'a' * 70}:1"])
+async def test_a_host_that_is_no_name_is_told(url: str) -> None:
+    async with looking(url) as found:
+        assert (await found.look()).startswith("not used: it does not answer")
 
 
 async def test_it_does_not_take_itself_for_another() -> None:
