@@ -8,12 +8,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from radixdeck.daemon.wire import PoliciesTable
-from radixdeck.policies.residency import RunState
+from radixdeck.policies.residency import NodeView, RunState
 
 from .cache_map import score_of
 from .rates import SURVIVAL_STEPS, median, survival
 from .victim_order import Queue, Turn, turn_words
 from .words import parts, seconds
+
+LATELY = 9
+"""Requests of an agent by whose gaps the next one is expected: what came long ago says little of the pace now."""
 
 
 class Back(NamedTuple):
@@ -29,16 +32,24 @@ class Back(NamedTuple):
 
 
 def back(run: RunState, agent: str, now_ns: int) -> Back:
-    """From its requests among the last few hundred, warm-ups aside: the gap that half of them were below."""
+    """From its last requests, warm-ups aside: the gap that half of them were below."""
     asked = sorted(v.arrived_ns for v in run.requests.values() if v.agent == agent and v.arrived_ns and not v.warm)
+    asked = asked[-LATELY:]
     gaps = [(later - earlier) / 1e9 for earlier, later in pairwise(asked)]
     return Back(max(0, now_ns - asked[-1]) / 1e9 if asked else None, median(gaps))
 
 
+def holding(run: RunState, agent: str) -> list[NodeView]:
+    """The nodes that hold any of its anchor: as long as only one session came by since it was computed, the anchor is
+    the beginning of that session's history."""
+    stats = run.agents.get(agent)
+    end = stats.anchor_tokens if stats else 0
+    return [view for view in run.nodes.values() if agent in view.agents and view.start < end]
+
+
 def first_to_go(run: RunState, queue: Queue, agent: str, now_ns: int) -> Turn | None:
     """The turn of the part of its anchor that goes first: what is further down goes before what it hangs from."""
-    nodes = (view.node for view in run.nodes.values() if agent in view.agents and view.role == "anchor")
-    turns = [turn for node in nodes if (turn := queue.turn_of(node, now_ns)) is not None]
+    turns = [turn for view in holding(run, agent) if (turn := queue.turn_of(view.node, now_ns)) is not None]
     return min(turns, key=lambda turn: turn.place, default=None)
 
 
@@ -48,7 +59,7 @@ def forecast(run: RunState, table: PoliciesTable | None, queue: Queue, agent: st
     turn = first_to_go(run, queue, agent, now_ns)
     stats = run.agents.get(agent)
     whole = stats is not None and 0 < stats.anchor_tokens <= stats.anchor_resident_tokens
-    goes = turn_words(turn) if turn else "shared with others, or of no part of its own" if whole else "not resident"
+    goes = turn_words(turn) if turn else "not resident"
     return [
         verdict(found, turn, whole=whole),
         f"comes  {_back_words(found)}",
@@ -62,8 +73,10 @@ def verdict(found: Back, turn: Turn | None, *, whole: bool) -> str:
     """What the next request will find of the anchor, if the pace stays what it is."""
     if not whole:
         return "its next request computes its anchor again"
-    if turn is None or turn.pinned:
-        return "its anchor stays: it is pinned" if turn else "its anchor stays as long as others share it"
+    if turn is None:
+        return "when its anchor goes is not known"
+    if turn.pinned:
+        return "its anchor stays: it is pinned"
     if found.due_s is None:
         return "too few requests to tell when it is back"
     if not turn.per_s:
@@ -94,7 +107,7 @@ def _chance(run: RunState, table: PoliciesTable | None, agent: str, now_ns: int)
 def _scored(run: RunState, table: PoliciesTable | None, agent: str) -> Iterable[str]:
     """What the policy in force gives its anchor, with the parts."""
     scores = table.scores if table else ()
-    anchors = (view for view in run.nodes.values() if view.role == "anchor" and view.agents == (agent,))
-    score = next((score for view in anchors if (score := score_of(view, scores)) is not None), None)
+    own = (view for view in holding(run, agent) if view.agents == (agent,))
+    score = next((score for view in own if (score := score_of(view, scores)) is not None), None)
     if score is not None:
         yield f"score  {score.key:.3g}: {parts(score.parts) or 'no parts'}"

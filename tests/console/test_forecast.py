@@ -63,11 +63,27 @@ def test_an_anchor_whose_turn_comes_first_will_be_gone() -> None:
     assert "goes as number 2: after 101 tok more" in lines[3]
 
 
+def test_an_anchor_that_one_session_alone_has_used_is_part_of_its_history() -> None:
+    """As in an incident: evicted and computed again each time, it is never an anchor's own node."""
+    run = crowded(50)
+    run.nodes[1].role, run.nodes[1].session = "private", "s"
+    turn = first_to_go(run, Queue(run, ()), "planner", NOW_NS)
+    assert turn is not None
+    assert turn.place == 2
+    run.nodes[1].start = 100
+    assert first_to_go(run, Queue(run, ()), "planner", NOW_NS) is None, "what is below the anchor is not it"
+
+
+def test_only_the_last_requests_tell_the_pace() -> None:
+    run = RunState(requests=asked(*range(30), *range(30, 120, 10)))
+    assert back(run, "planner", 115 * S).gap_s == 10.0
+
+
 def test_what_cannot_go_or_is_gone_is_said() -> None:
     known, turn = Back(1.0, 4.0), Turn(1, 0, 0, 10.0, pinned=False)
     assert "computes its anchor again" in verdict(known, turn, whole=False)
     assert "it is pinned" in verdict(known, turn._replace(pinned=True), whole=True)
-    assert "others share it" in verdict(known, None, whole=True)
+    assert "not known" in verdict(known, None, whole=True)
     assert "nothing is computed now" in verdict(known, turn._replace(per_s=0.0), whole=True)
     assert "too few requests" in verdict(Back(1.0, None), turn, whole=True)
     nothing = RunState()
