@@ -159,25 +159,24 @@ def test_a_prompt_is_judged_if_its_unknown_beginning_holds_no_block(unknown_toke
 ANCHOR_TOKENS = PROMPT_TOKENS // 2
 
 
-def suspicion(**each: Any) -> float:
-    """Of the guard after twenty prompts, of which the first is by nobody known."""
+def suspicion(base_tokens: int = ANCHOR_TOKENS, session: str = "s{}", agent: str = "coder") -> float:
+    """Of the guard after twenty prompts that repeat so much of an earlier one; `{}` stands for a prompt's number."""
     policy = KvCaching()
     for number in range(20):
-        told = {name: of(number) for name, of in each.items()}
-        more = {"anchor_tokens": ANCHOR_TOKENS, "base_rid": "r0", "base_tokens": ANCHOR_TOKENS, **told}
-        event = matched(number, number, **{name: value for name, value in more.items() if name != "names"})
-        policy.observe(msgspec.structs.replace(event, **more.get("names", {})))
+        event = matched(number, number, anchor_tokens=ANCHOR_TOKENS, base_rid="r0", base_tokens=base_tokens)
+        named = msgspec.structs.replace(event, session=session.format(number), agent=agent.format(number))
+        policy.observe(named)
     return policy._guard.suspicion  # pyright: ignore[reportPrivateUsage]
 
 
 def test_names_are_believed_where_what_they_promise_comes_true():
     assert suspicion() < 0.1, "new sessions begin with the anchor"
-    assert suspicion(names=lambda _: {"session": "s"}, base_tokens=lambda _: PROMPT_TOKENS) < 0.1, "one that goes on"
-    assert suspicion(names=lambda n: {"agent": f"a{n}"}, base_tokens=lambda _: 40) < 0.1, "new agents, one template"
+    assert suspicion(PROMPT_TOKENS, session="s") < 0.1, "one session goes on"
+    assert suspicion(40, agent="a{}") < 0.1, "new agents of one template"
 
 
 def test_names_are_not_believed_where_prompts_belie_them():
-    assert suspicion(base_tokens=lambda _: PROMPT_TOKENS) > 0.8, "new sessions that go on"
-    assert suspicion(base_tokens=lambda _: 40) > 0.8, "one agent with many anchors"
-    assert suspicion(names=lambda _: {"session": "s"}) > 0.8, "one session of many"
-    assert suspicion(names=lambda n: {"agent": f"a{n}"}, base_tokens=lambda _: 1000) > 0.8, "new agents that go on"
+    assert suspicion(PROMPT_TOKENS) > 0.8, "new sessions go on"
+    assert suspicion(40) > 0.8, "one agent has many anchors"
+    assert suspicion(session="s") > 0.8, "one session is many"
+    assert suspicion(PROMPT_TOKENS - 24, agent="a{}") > 0.8, "new agents go on"
