@@ -1,6 +1,11 @@
 """The lines that are always there: which screens exist, and how the daemon, the engine and the cache are."""
 
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
@@ -9,6 +14,9 @@ from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
 from ..words import bar, clip, clock, ratio, seconds, short
 from .panel import Panel
+
+if TYPE_CHECKING:
+    from ..app import ConsoleApp
 
 ENGINE_WORDS = {
     "starting": "engine starting",
@@ -72,7 +80,7 @@ class StatusLine(Panel):
     def _who(self, entry: NodeState, *, replayed: bool, read_only: bool) -> str:
         run = entry.run
         model = run.model or (entry.status.model if entry.status else "")
-        why = str(getattr(self.app, "reason", ""))  # recorded with every order, so always in sight
+        why = cast("ConsoleApp", self.app).reason  # recorded with every order, so always in sight
         run_id = entry.run_id or (entry.status.run if entry.status else "")
         facts = [
             f"why: {clip(why, 24)}" if why else "",
