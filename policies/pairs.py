@@ -37,13 +37,10 @@ class Pairs:
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""
-        for key in [key for key, row in self._rows.items() if agent in _agents(key) or agent in row]:
+        rows = self._rows.items()
+        for key in [key for key, row in rows if agent in row or agent in (key & 1023, (key >> 10 & 1023) - 1)]:
             del self._rows[key]
 
 
 def _key(finish: int, came_from: int, agent: int) -> int:
     return (finish << 10 | came_from + 1) << 10 | agent
-
-
-def _agents(key: int) -> tuple[int, int]:
-    return (key >> 10 & 1023) - 1, key & 1023

@@ -121,7 +121,8 @@ class Standing:
             self.drop(name)
         self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
         for session in self.by_name.values():
-            session.hinted = NOWHERE if session.hinted == agent else session.hinted
+            if session.hinted == agent:
+                session.hinted = NOWHERE
 
     def write(self, session: Session, p_end: float, reach: Floats) -> None:
         """Put a session's state into its columns."""
