@@ -103,8 +103,7 @@ class PoliciesScreen(DeckScreen):
         table = policy_table(entry)
         policies = self.query_one("#policies", SyncTable)
         policies.border_title = "policies"
-        on_first = sorted(table.policies, key=lambda policy: (not policy.enabled, policy.enabled and not policy.slot))
-        policies.sync([(policy.name, policy_row(policy)) for policy in on_first])
+        policies.sync([(policy.name, policy_row(policy)) for policy in table.policies])
         tunables = self.query_one("#tunables", TunablesTable)
         tunables.border_title = "tunables"
         tunables.sync(

@@ -109,7 +109,8 @@ class SyncTable(SameTitle, PlainCells):
             self.add_column(title, key=str(place), width=column.width or max(8, left))
         for row, (_, cells) in enumerate(self._rows):
             self.add_row(*self._texts(cells), key=str(row))
-        self.move_cursor(row=min(cursor, len(self._rows) - 1), animate=False)
+        if self._rows:
+            self.move_cursor(row=min(cursor, len(self._rows) - 1), animate=False)
 
     def _update_cells(self, old: Rows, new: Rows) -> None:
         """Change what differs in the rows that both have."""
