@@ -83,7 +83,8 @@ def lately_words(policy: PolicyInfo, lately: Lately) -> str:
 
 
 def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list[LogLine]) -> list[LogLine]:
-    """The lines of the time in which a policy held the slot that it shares with others."""
+    """The lines of the time in which a policy held the slot that it shares with others. Whoever takes it is told of
+    first, then that the one before is off."""
     switches = [line.event for line in lines if isinstance(line.event, e.PolicySwitched)]
     first = next((event for event in switches if event.policy in slot_mates), None)
     if first is None:
@@ -92,7 +93,10 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
     mine: list[LogLine] = []
     for line in lines:
         if isinstance(line.event, e.PolicySwitched) and line.event.policy in slot_mates:
-            holder_now = line.event.policy if line.event.enabled else ""
+            if line.event.enabled:
+                holder_now = line.event.policy
+            elif line.event.policy == holder_now:
+                holder_now = ""
         elif holder_now == policy:
             mine.append(line)
     return mine

@@ -81,15 +81,20 @@ def test_what_went_and_was_needed_again_counts_against_it() -> None:
 
 def test_only_what_it_decided_itself_is_its() -> None:
     """Before it was switched on another one decided; what an operator evicts nobody decided."""
-    switch = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=True)
+    switch = [
+        e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=True, by="operator"),
+        e.PolicySwitched(t_ns=3 * S, policy="lru", enabled=False, by="host"),
+    ]
     ordered = e.NodeEvicted(t_ns=4 * S, node=9, tokens=10, start=0, cause="operator")
-    events = [went(2, 8), switch, ordered, went(5, 10)]
+    events = [went(2, 8), *switch, ordered, went(5, 10)]
     assert [one.t_ns // S for one in lately(events, on="lru").decisions] == [5]
     lru = PolicyInfo(name="lru", doc="", slot="eviction", enabled=False)
     theirs = lately(events, lru, on="lru")
     assert [one.t_ns // S for one in theirs.decisions] == [2]
     assert lately_words(lru, theirs) == "lru evicted 1 node lately, each as plain LRU would have"
     assert lately_words(OURS, Lately([])) == ""
+    off = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=False, by="operator")
+    assert [one.t_ns // S for one in lately([went(2, 8), off, went(5, 10)]).decisions] == [2]
 
 
 def test_warm_ups_and_rulings_are_decisions_too() -> None:
