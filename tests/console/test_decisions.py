@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from scenario import folded, run_events
@@ -9,7 +10,7 @@ from staging import LARGE, SMALL, console, drawn, policies
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.decisions import Lately, decided, lately_words
-from radixdeck.console.event_log import EventLog
+from radixdeck.console.event_log import MAX_LINES, EventLog
 from radixdeck.console.screens.chain import ChainScreen
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
@@ -116,6 +117,35 @@ def test_warm_ups_and_rulings_are_decisions_too() -> None:
         ("warm coder", "80 tok ahead; not asked for", 0),
         ("warm coder", "80 tok ahead; 60 found", 60),
     ]
+
+
+def test_a_warm_up_is_held_against_the_next_request_of_its_agent_and_session() -> None:
+    ahead = PolicyInfo(name="speculation", doc="", slot="", enabled=True)
+    warm = {"kind": "warm", "by": "speculation", "why": "it is idle", "tokens": 80}
+    told = lately(
+        [
+            e.ActionTaken(t_ns=1 * S, id="a", agent="coder", session="s2", **warm),
+            e.ActionTaken(t_ns=2 * S, id="b", agent="coder", **warm),
+            matched(3, 7, cached=99, agent="planner", session="s2"),
+            matched(4, 7, cached=10),
+            matched(5, 7, cached=20, session="s2"),
+            matched(6, 7, cached=30, session="s2"),
+        ],
+        ahead,
+    )
+    assert [(one.what, one.worth_tokens) for one in told.decisions] == [("warm coder", 10), ("warm coder in s2", 20)]
+
+
+def test_many_warm_ups_are_told_in_one_walk_and_for_the_sums_in_none() -> None:
+    ahead = PolicyInfo(name="speculation", doc="", slot="", enabled=True)
+    log = EventLog()
+    for n in range(MAX_LINES):
+        warm = e.ActionTaken(t_ns=n * S, id=f"{n}", kind="warm", agent=f"a{n}", by="speculation", tokens=9)
+        log.add(n, warm if n % 3 == 0 else matched(n, 7, agent="other"), "")
+    spent_s = time.process_time()
+    assert len(decided(ahead, (), folded([]), log).decisions) == 300
+    assert time.process_time() - spent_s < 0.1, "walked anew for each of them it is four times as much"
+    assert not decided(ahead, (), folded([]), log, most=0).decisions
 
 
 def test_a_ring_in_an_odd_stream_ends() -> None:
