@@ -12,6 +12,7 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.decisions import Lately, decided, lately_words
 from radixdeck.console.event_log import MAX_LINES, EventLog
 from radixdeck.console.screens.chain import ChainScreen
+from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
 
@@ -179,6 +180,14 @@ async def test_a_policy_that_decided_nothing_says_so() -> None:
         assert "it has decided nothing lately" in await drawn(pilot)
         await pilot.press("enter")
         assert "0 decisions" in await drawn(pilot)
+
+
+async def test_a_policy_of_any_name_is_no_markup() -> None:
+    async with console(LARGE) as pilot:
+        await drawn(pilot)
+        pilot.app.push_screen(DecisionsScreen("[red]my:Policy"))
+        await drawn(pilot)
+        assert "[red]my:Policy: 0 decisions" in await drawn(pilot)
 
 
 def test_the_sums_are_of_all_that_is_listed() -> None:
