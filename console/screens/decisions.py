@@ -63,7 +63,9 @@ class DecisionsScreen(DeckScreen):
             return
         lately = lately_of(self._policy, entry)
         table = self.query_one("#decisions", SyncTable)
-        table.border_title = f"{plain(self._policy)}: {count(len(lately[1].decisions), 'decision')} in the events at hand"
+        table.border_title = (
+            f"{plain(self._policy)}: {count(len(lately[1].decisions), 'decision')} in the events at hand"
+        )
         table.sync([(_key(one), _row(one)) for one in lately[1].decisions])
         self.query_one("#decisions-words", Static).update(words_of(*lately, entry) or "it has decided nothing lately")
         self._shown = {_key(one): one for one in lately[1].decisions}

@@ -147,7 +147,8 @@ class RowSelected(DataTable.RowSelected, namespace="data_table"):
     """Says whose row it was, since there may be another one in its place once the message is handled."""
 
     def __init__(self, table: SyncTable) -> None:
-        super().__init__(table, table.cursor_row, table.coordinate_to_cell_key(table.cursor_coordinate).row_key)
+        row_key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key
+        super().__init__(table, table.cursor_row, row_key)  # pyright: ignore[reportUnknownMemberType]
         self.key = table.selected
 
 

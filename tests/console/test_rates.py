@@ -45,7 +45,8 @@ def plainly(run: RunState) -> dict[str, float]:
         chances = dict.fromkeys(run.transitions, 0.0)
         for _ in range(SURVIVAL_STEPS):
             chances = {
-                agent: sum(n * (1.0 if to == wanted else chances[to]) for to, n in row.items()) / (sum(row.values()) or 1)
+                agent: sum(n * (1.0 if to == wanted else chances[to]) for to, n in row.items())
+                / (sum(row.values()) or 1)
                 for agent, row in run.transitions.items()
             }
         absent = 1.0
