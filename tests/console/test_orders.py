@@ -163,7 +163,7 @@ async def test_enter_switches_a_policy() -> None:
     async with app.run_test() as pilot:
         await pilot.press("4")
         await drawn(pilot)
-        await pilot.press("down", "enter")
+        await pilot.press("end", "enter")
         await until(pilot, lambda: bool(feed.orders))
         assert feed.orders == [(NODE, "policy", {"name": "lru", "enabled": True})]
         await until(pilot, lambda: "switch lru on: done" in toasts(app))
