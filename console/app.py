@@ -34,10 +34,8 @@ from .theme import DECK, THEMES
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
 from .whatif_worker import WhatIfWorker
-from .widgets.log_view import LogView
+from .widgets.ends import HasEnds
 from .widgets.status_line import replay_words
-from .widgets.table import SyncTable
-from .widgets.tree_view import TreeView
 from .writing import copy_out, write_out
 
 TICK_S = 0.04
@@ -152,10 +150,10 @@ class ConsoleApp(App[None]):
         self._rested_s = now_s
         self._ready_s = max(began_s + FRAME_S, now_s + REST * (self._owed_s - CREDIT_S))
 
-    def draw(self) -> None:
-        """Tell the screen in front; what is costly to draw only twice a second."""
+    def draw(self, *, tables: bool = False) -> None:
+        """Tell the screen in front; what is costly to draw only twice a second, unless `tables` says now."""
         now_s = time.monotonic()
-        tables = not self._animate or now_s - self._tabled_s >= TABLE_S
+        tables = tables or not self._animate or now_s - self._tabled_s >= TABLE_S
         self._drawn_s, self._changed = now_s, False
         if tables:
             self._tabled_s = now_s
@@ -192,7 +190,7 @@ class ConsoleApp(App[None]):
         """Show another daemon on every screen."""
         if node in self.fleet.nodes:
             self._looked_at = node
-            self.draw()
+            self.draw(tables=True)
 
     def open_daemon(self, node: str) -> None:
         """Show a daemon on every screen, and its map now."""
@@ -226,9 +224,12 @@ class ConsoleApp(App[None]):
         return replay_words(replay.position_ns, replay.first_ns, replay.last_ns, replay.speed, playing=replay.playing)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The keys of a replay are there only in a replay; of two that share a key one is there."""
+        """The keys of a replay are there only in a replay, what goes with orders only where they can be given; of two
+        that share a key one is there."""
         if action in REPLAY_ACTIONS:
             return self.replay is not None
+        if action == "why":
+            return self.replay is None and not self.read_only
         if action == "ends":
             return self.replay is None
         return super().check_action(action, parameters)
@@ -253,7 +254,7 @@ class ConsoleApp(App[None]):
     def action_ends(self, direction: int) -> None:
         """To the first or the last line of what is focused."""
         focused = self.screen.focused
-        if isinstance(focused, SyncTable | LogView | TreeView):
+        if isinstance(focused, HasEnds):
             focused.action_ends(direction)
 
     # ---- orders ------------------------------------------------------------------------------------------------------

@@ -60,8 +60,10 @@ def _headers(told: Sequence[str], url: str) -> dict[str, str]:
     """Headers by name. Their values are secrets, and a command line is none."""
     headers: dict[str, str] = {}
     for pair in told:
-        name, _, variable = pair.partition("=")
-        if not url or not re.fullmatch(r"[A-Za-z0-9-]+", name) or variable not in os.environ:
+        name, equals, variable = pair.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9-]+", name):  # it may be a secret: it is not quoted
+            raise fail("mcp-proxy: --header: write NAME=VARIABLE, with the environment variable that holds the value")
+        if not url or variable not in os.environ:
             raise fail(f"mcp-proxy: --header {name}=...: needs --url, a name, and an environment variable that is set")
         headers[name] = os.environ[variable]
     return headers

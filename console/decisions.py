@@ -58,7 +58,8 @@ def decided(
         mine = [(line, event) for line, event in evicted if event.cause == "allocation"]
     other = [event for _, event in mine if event.instead != e.NO_NODE]
     past = Past(run, lines if mine else (), other)
-    listed = _newest_first(policy.name, run, lines, [_judged(*one, past) for one in mine[len(mine) - most :]])[:most]
+    judged = [_judged(*one, past) for one in mine[max(0, len(mine) - most) :]]
+    listed = _newest_first(policy.name, run, lines, judged)[:most] if most else []
     return Lately(listed, len(mine), len(other), sum(map(past.found, other)), sum(map(past.missed, other)))
 
 
@@ -83,7 +84,8 @@ def lately_words(policy: PolicyInfo, lately: Lately) -> str:
 
 
 def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list[LogLine]) -> list[LogLine]:
-    """The lines of the time in which a policy held the slot that it shares with others."""
+    """The lines of the time in which a policy held the slot that it shares with others. Whoever takes it is told of
+    first, then that the one before is off."""
     switches = [line.event for line in lines if isinstance(line.event, e.PolicySwitched)]
     first = next((event for event in switches if event.policy in slot_mates), None)
     if first is None:
@@ -92,7 +94,10 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
     mine: list[LogLine] = []
     for line in lines:
         if isinstance(line.event, e.PolicySwitched) and line.event.policy in slot_mates:
-            holder_now = line.event.policy if line.event.enabled else ""
+            if line.event.enabled:
+                holder_now = line.event.policy
+            elif line.event.policy == holder_now:
+                holder_now = ""
         elif holder_now == policy:
             mine.append(line)
     return mine
@@ -118,25 +123,25 @@ def _whose(event: e.NodeEvicted) -> str:
 
 
 def _acted(policy: str, lines: list[LogLine]) -> Iterable[Decision]:
-    """Its actions, and of what it warmed whether that was asked for."""
-    for place, line in enumerate(lines):
+    """Its actions, the last first, and of what it warmed whether that was asked for."""
+    asked: dict[tuple[str, str], e.PrefixMatched] = {}
+    """The next request of an agent in a session, and under '' in any."""
+    for line in reversed(lines):
         event = line.event
-        if isinstance(event, e.ActionTaken) and event.by == policy:
+        if isinstance(event, e.PrefixMatched) and not event.warm:
+            asked[event.agent, event.session] = asked[event.agent, ""] = event
+        elif isinstance(event, e.ActionTaken) and event.by == policy:
             what = f"{event.kind.replace('_', ' ')} {event.agent or f'node {event.node}'}"
             what += f" in {event.session}" if event.session else ""
-            came, worth = (event.result or "refused", 0) if not event.ok else _came(event, lines[place + 1 :])
+            match = asked.get((event.agent, event.session))
+            came, worth = (event.result or "refused", 0) if not event.ok else _came(event, match)
             yield Decision(line.t_ns, line.seq, what, event.why, came, worth)
 
 
-def _came(event: e.ActionTaken, after: list[LogLine]) -> tuple[str, int]:
+def _came(event: e.ActionTaken, match: e.PrefixMatched | None) -> tuple[str, int]:
     done = f"{short(event.tokens)} tok" if event.tokens else event.result or "done"
     if event.kind != "warm" or not event.tokens:
         return done, 0
-    asked = (
-        later for line in after if isinstance(later := line.event, e.PrefixMatched) and not later.warm
-        and later.agent == event.agent and (not event.session or later.session == event.session)
-    )  # fmt: skip
-    match = next(asked, None)
     if match is None:
         return f"{done} ahead; not asked for", 0
     found = min(event.tokens, match.cached_tokens)

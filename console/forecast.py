@@ -11,7 +11,7 @@ from radixdeck.daemon.wire import PoliciesTable
 from radixdeck.policies.residency import NodeView, RunState
 
 from .cache_map import score_of
-from .rates import SURVIVAL_STEPS, median, survival
+from .rates import SURVIVAL_STEPS, median, survival_of
 from .victim_order import Queue, Turn, turn_words
 from .words import parts, seconds
 
@@ -98,7 +98,7 @@ def _back_words(found: Back) -> str:
 
 
 def _chance(run: RunState, table: PoliciesTable | None, agent: str, now_ns: int) -> str:
-    ours = survival(run, now_ns).get(agent, 0.0)
+    ours = survival_of(run, agent, now_ns)
     words = f"{ours:.2f} within {SURVIVAL_STEPS} steps of a live session"
     theirs = table.survival.get(agent) if table else None
     return words if theirs is None else f"{words}; the policy says {theirs:.2f}"

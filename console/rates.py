@@ -51,14 +51,15 @@ def survival(run: RunState, now_ns: int) -> dict[str, float]:
     First-order transitions as folded; a session is live while its last request is younger than LIVE_SESSION_S. This is
     a plain reading of the past, the same under every policy; what the policy in force believes is on its own screen.
     """
-    rows = {agent: _shares(row) for agent, row in run.transitions.items()}
-    absent = dict.fromkeys(run.agents, 1.0)
-    live = Counter(_live_agents(run, now_ns))
-    for agent in run.agents:
-        chances = _within(rows, agent, SURVIVAL_STEPS)
-        for current, sessions in live.items():
-            absent[agent] *= (1.0 - chances.get(current, 0.0)) ** sessions
-    return {agent: 1.0 - chance for agent, chance in absent.items()}
+    chains, live = _Chains(run), Counter(_live_agents(run, now_ns))
+    return {agent: _any_comes(chains.within(agent, SURVIVAL_STEPS), live) for agent in run.agents}
+
+
+def survival_of(run: RunState, agent: str, now_ns: int) -> float:
+    """The same of one agent, 0 for one that is not known."""
+    if agent not in run.agents:
+        return 0.0
+    return _any_comes(_Chains(run).within(agent, SURVIVAL_STEPS), Counter(_live_agents(run, now_ns)))
 
 
 def median(values: list[float]) -> float | None:
@@ -79,17 +80,36 @@ def _live_agents(run: RunState, now_ns: int) -> list[str]:
     return [agent for session, agent in run.session_agent.items() if last_ns.get(session, 0) >= fresh_ns]
 
 
-def _shares(row: dict[str, int]) -> dict[str, float]:
-    total = sum(row.values())
-    return {agent: number / total for agent, number in row.items()} if total else {}
+def _any_comes(chances: dict[str, float], live: Counter[str]) -> float:
+    """Probability that one of the live sessions comes, by where each of them is."""
+    absent = 1.0
+    for current, sessions in live.items():
+        if current in chances:
+            absent *= (1.0 - chances[current]) ** sessions
+    return 1.0 - absent
 
 
-def _within(rows: dict[str, dict[str, float]], wanted: str, steps: int) -> dict[str, float]:
-    """Probability that a chain visits `wanted` within `steps` steps, by where it is now."""
-    chances: dict[str, float] = {}
-    for _ in range(steps):
-        chances = {
-            agent: min(1.0, sum(p * (1.0 if to == wanted else chances.get(to, 0.0)) for to, p in row.items()))
-            for agent, row in rows.items()
-        }
-    return chances
+class _Chains:
+    """Transitions as folded: an agent's followers with their shares, and whom it followed."""
+
+    def __init__(self, run: RunState) -> None:
+        self._rows = run.transitions
+        self._before: dict[str, list[str]] = {}
+        for agent, row in run.transitions.items():
+            for follower in row:
+                self._before.setdefault(follower, []).append(agent)
+
+    def within(self, wanted: str, steps: int) -> dict[str, float]:
+        """Probability that a chain visits `wanted` within `steps` steps, by where it is now; only those who can."""
+        chances: dict[str, float] = {}
+        for _ in range(steps):
+            before = {agent for after in (wanted, *chances) for agent in self._before.get(after, ())}
+            chances = {agent: self._next(agent, wanted, chances) for agent in before}
+        return chances
+
+    def _next(self, agent: str, wanted: str, chances: dict[str, float]) -> float:
+        row = self._rows[agent]
+        total = sum(row.values())
+        if not total:
+            return 0.0
+        return min(1.0, sum(n / total * (1.0 if to == wanted else chances.get(to, 0.0)) for to, n in row.items()))

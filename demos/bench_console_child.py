@@ -164,10 +164,10 @@ class MeasuredConsole(ConsoleApp):
         self.notes.folded = (self.entry.seq if self.entry else 0) - seq
         self.exit()
 
-    def draw(self) -> None:
+    def draw(self, *, tables: bool = False) -> None:
         """One frame: until everything that this drawing asked for is on the terminal."""
         began_s, began_cpu_s, seq = time.monotonic(), time.process_time(), self.entry.seq if self.entry else 0
-        super().draw()
+        super().draw(tables=tables)
         self.screen.call_after_refresh(self._drawn, began_s, began_cpu_s, seq)
 
     def _drawn(self, began_s: float, began_cpu_s: float, seq: int) -> None:

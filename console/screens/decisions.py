@@ -21,7 +21,7 @@ from ..policy_table import policy_table
 from ..rulings import door_words
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
-from ..words import count, printable, signed, time_of_day
+from ..words import count, plain, printable, signed, time_of_day
 from .base import DeckScreen
 from .chain import ChainScreen
 
@@ -63,7 +63,9 @@ class DecisionsScreen(DeckScreen):
             return
         lately = lately_of(self._policy, entry)
         table = self.query_one("#decisions", SyncTable)
-        table.border_title = f"{self._policy}: {count(len(lately[1].decisions), 'decision')} in the events at hand"
+        table.border_title = (
+            f"{plain(self._policy)}: {count(len(lately[1].decisions), 'decision')} in the events at hand"
+        )
         table.sync([(_key(one), _row(one)) for one in lately[1].decisions])
         self.query_one("#decisions-words", Static).update(words_of(*lately, entry) or "it has decided nothing lately")
         self._shown = {_key(one): one for one in lately[1].decisions}

@@ -69,6 +69,8 @@ class MapView(Widget, can_focus=True):
         Binding("right,l", "beside(1)", show=False),
         Binding("up,k", "row(-1)", show=False),
         Binding("down,j", "row(1)", show=False),
+        Binding("home", "ends(-1)", show=False),
+        Binding("end", "ends(1)", show=False),
     ]
     help_text = (
         "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
@@ -136,6 +138,9 @@ class MapView(Widget, can_focus=True):
             self.select(self._map.at(cell).node)
         else:
             self.action_beside(rows)
+
+    def action_ends(self, direction: int) -> None:
+        self.select(self._map.beside(self.node, direction * self._map.cells))
 
     def on_resize(self, event: events.Resize) -> None:
         self._rows.clear()

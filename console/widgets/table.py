@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from rich.text import Text
 from textual.binding import Binding
@@ -14,6 +14,10 @@ from .same_title import SameTitle
 
 Cell = str | Text
 Rows = Sequence[tuple[str, Sequence[Cell]]]
+
+
+MANY = 32
+"""To take out one row costs as much as is in the table: more than so many at once, and it is filled anew."""
 
 
 class Column(NamedTuple):
@@ -61,11 +65,14 @@ class SyncTable(SameTitle, PlainCells):
         self._rows = rows
         if not self._laid_out:
             return
-        for place in range(len(old), len(rows)):
-            self.add_row(*self._texts(rows[place][1]), key=str(place))
-        for place in range(len(rows), len(old)):
-            self.remove_row(str(place))
-        self._update_cells(old, rows)
+        self._add(rows, len(old))
+        if len(old) - len(rows) > MANY:
+            self.clear()
+            self._add(rows)
+        else:
+            for place in range(len(rows), len(old)):
+                self.remove_row(str(place))
+            self._update_cells(old, rows)
         keys = [key for key, _ in rows]
         if keys:
             self.move_cursor(row=keys.index(kept) if kept in keys else min(row, len(keys) - 1), animate=False)
@@ -98,6 +105,11 @@ class SyncTable(SameTitle, PlainCells):
         if width and width != self._laid_out:
             self._lay_out(width)
 
+    def _post_selected_message(self) -> None:
+        """Textual's own message names a place."""
+        if self.row_count:
+            self.post_message(RowSelected(self))
+
     def _lay_out(self, width: int) -> None:
         self._laid_out, cursor = width, self.cursor_row
         self._shown = tuple(place for place, column in enumerate(self._declared) if column.least <= width)
@@ -107,10 +119,13 @@ class SyncTable(SameTitle, PlainCells):
         for place, column in zip(self._shown, shown, strict=True):
             title = Text(column.title, justify="right" if column.right else "left")
             self.add_column(title, key=str(place), width=column.width or max(8, left))
-        for row, (_, cells) in enumerate(self._rows):
-            self.add_row(*self._texts(cells), key=str(row))
+        self._add(self._rows)
         if self._rows:
             self.move_cursor(row=min(cursor, len(self._rows) - 1), animate=False)
+
+    def _add(self, rows: Rows, first: int = 0) -> None:
+        for place in range(first, len(rows)):
+            self.add_row(*self._texts(rows[place][1]), key=str(place))
 
     def _update_cells(self, old: Rows, new: Rows) -> None:
         """Change what differs in the rows that both have."""
@@ -129,7 +144,15 @@ class SyncTable(SameTitle, PlainCells):
         return text
 
 
+class RowSelected(DataTable.RowSelected, namespace="data_table"):
+    """Says whose row it was, since there may be another one in its place once the message is handled."""
+
+    def __init__(self, table: SyncTable) -> None:
+        row_key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key
+        super().__init__(table, table.cursor_row, row_key)  # pyright: ignore[reportUnknownMemberType]
+        self.key = table.selected
+
+
 def selected_key(event: DataTable.RowSelected) -> str:
     """Key of the row that was selected."""
-    table = cast("Any", event).data_table
-    return table.key_at(event.cursor_row) if isinstance(table, SyncTable) else ""
+    return event.key if isinstance(event, RowSelected) else ""

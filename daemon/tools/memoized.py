@@ -190,7 +190,8 @@ class ToolBox:
                 self.keeper.over(flight.call, flight.value, flight.ticket)
         if flight.own is not None:
             flight.own.set_result(value)
-        self._go_ahead()
+        if not called_off:  # what is called off may be all that its loop runs: nothing is to begin there
+            self._go_ahead()
 
 
 class _Flight:

@@ -29,6 +29,8 @@ NEWS = frozenset(
     }
 )  # fmt: skip
 """How a server tells that something changed."""
+AT_ANY_TIME = frozenset({"ping", "roots/list"})
+RELATED_TASK = "io.modelcontextprotocol/related-task"
 MAX_SAID = 1 << 18
 """Longer texts are not looked through."""
 
@@ -42,6 +44,12 @@ def kept_of(result: dict[str, Any]) -> tuple[bytes | None, bytes | None]:
         return json.dumps(result).encode(), canonical({key: part for key, part in result.items() if key != "_meta"})
     except NotCanonical:
         return None, None
+
+
+def is_asked_for_a_call(request: JSONRPCRequest) -> bool:
+    """Whether a server may ask its client this for a call under way: other than at any time, or for a task."""
+    meta = (request.params or {}).get("_meta")
+    return request.method not in AT_ANY_TIME and not (isinstance(meta, dict) and RELATED_TASK in meta)
 
 
 def text_of(value: Any) -> str:

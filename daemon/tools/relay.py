@@ -33,7 +33,7 @@ from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .hints import Hints
 from .keeper import Keeper
-from .messages import HARMLESS, NEWS, call_of, kept_of, request_of, said_of
+from .messages import HARMLESS, NEWS, call_of, is_asked_for_a_call, kept_of, request_of, said_of
 
 Send = Callable[[JSONRPCMessage], Awaitable[None]]
 RequestId = int | str
@@ -182,7 +182,7 @@ class Relay:
 
     async def from_server(self, message: JSONRPCMessage) -> None:
         """One message of the server."""
-        if isinstance(message, JSONRPCRequest) and message.method != "ping" and self._is_asked_for_nobody():
+        if isinstance(message, JSONRPCRequest) and self._is_asked_for_nobody(message):
             error = ErrorData(code=INVALID_REQUEST, message=UNASKED)
             await self._to_server(JSONRPCError(jsonrpc="2.0", id=message.id, error=error))
             return
@@ -203,8 +203,10 @@ class Relay:
                 self._hints.listed(message.result)
         await self._to_client(message)
 
-    def _is_asked_for_nobody(self) -> bool:
+    def _is_asked_for_nobody(self, request: JSONRPCRequest) -> bool:
         """What the server asks its client makes results no tool's alone. Whether all that is under way is early."""
+        if not is_asked_for_a_call(request) and not any(flight.goes_on for flight in self._early()):
+            return False
         for flight in self._flights.values():
             flight.plain = False
             if flight.early is not None or len(self._flights) == 1:

@@ -3,6 +3,7 @@ transports."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import PROTOCOL_VERSION_META_KEY, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 MAX_EVENT_BYTES = 64 << 20
+LEAVING_S = 2.0
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +51,8 @@ async def streams_of(upstream: Upstream) -> AsyncGenerator[tuple[Any, Any, Calla
             yield of_server, to_server, SessionMessage
         return
     envelopes = _Envelopes()
-    timeout = httpx2.Timeout(30, read=300)
     async with (
-        httpx2.AsyncClient(headers=dict(upstream.headers), timeout=timeout, transport=_Reached()) as client,
+        _client(upstream.headers) as client,
         streamable_http_client(upstream.url, http_client=client, max_sse_event_size=MAX_EVENT_BYTES) as (
             of_server,
             to_server,
@@ -98,17 +99,36 @@ def _headers_of(request: JSONRPCRequest) -> dict[str, str]:
     return {**headers, MCP_NAME_HEADER: encode_header_value(name)} if isinstance(name, str) else headers
 
 
-class _Reached(httpx2.AsyncBaseTransport):
-    """A server that cannot be reached answers 502: one lost request is not the end of the proxy."""
+class _Client(httpx2.AsyncClient):
+    """Where no answer comes, or none that is whole, it is 502: one lost request is not the end of the proxy. The last
+    one, which ends a session, is not waited for long."""
 
-    def __init__(self) -> None:
-        self._transport = httpx2.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
         try:
-            return await self._transport.handle_async_request(request)
-        except httpx2.TransportError:
+            async with asyncio.timeout(LEAVING_S if request.method == "DELETE" else None):
+                response = await super().send(request, **how)
+                if not _is_stream(response):
+                    await _read(response)
+                return response
+        except (httpx2.RequestError, TimeoutError):
             return httpx2.Response(502, request=request)
 
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+
+def _is_stream(response: httpx2.Response) -> bool:
+    return response.is_success and response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def _read(response: httpx2.Response) -> None:
+    try:
+        await response.aread()
+    except BaseException:
+        await response.aclose()
+        raise
+
+
+def _client(headers: Mapping[str, str]) -> _Client:
+    """Raises RuntimeError if the environment names a proxy that cannot be used."""
+    try:
+        return _Client(headers=dict(headers), timeout=httpx2.Timeout(30, read=300))
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:  # it may quote a password
+        raise RuntimeError("HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy that cannot be used") from error

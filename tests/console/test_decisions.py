@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from scenario import folded, run_events
@@ -9,8 +10,9 @@ from staging import LARGE, SMALL, console, drawn, policies
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.decisions import Lately, decided, lately_words
-from radixdeck.console.event_log import EventLog
+from radixdeck.console.event_log import MAX_LINES, EventLog
 from radixdeck.console.screens.chain import ChainScreen
+from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
 
@@ -81,15 +83,20 @@ def test_what_went_and_was_needed_again_counts_against_it() -> None:
 
 def test_only_what_it_decided_itself_is_its() -> None:
     """Before it was switched on another one decided; what an operator evicts nobody decided."""
-    switch = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=True)
+    switch = [
+        e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=True, by="operator"),
+        e.PolicySwitched(t_ns=3 * S, policy="lru", enabled=False, by="host"),
+    ]
     ordered = e.NodeEvicted(t_ns=4 * S, node=9, tokens=10, start=0, cause="operator")
-    events = [went(2, 8), switch, ordered, went(5, 10)]
+    events = [went(2, 8), *switch, ordered, went(5, 10)]
     assert [one.t_ns // S for one in lately(events, on="lru").decisions] == [5]
     lru = PolicyInfo(name="lru", doc="", slot="eviction", enabled=False)
     theirs = lately(events, lru, on="lru")
     assert [one.t_ns // S for one in theirs.decisions] == [2]
     assert lately_words(lru, theirs) == "lru evicted 1 node lately, each as plain LRU would have"
     assert lately_words(OURS, Lately([])) == ""
+    off = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=False, by="operator")
+    assert [one.t_ns // S for one in lately([went(2, 8), off, went(5, 10)]).decisions] == [2]
 
 
 def test_warm_ups_and_rulings_are_decisions_too() -> None:
@@ -111,6 +118,35 @@ def test_warm_ups_and_rulings_are_decisions_too() -> None:
         ("warm coder", "80 tok ahead; not asked for", 0),
         ("warm coder", "80 tok ahead; 60 found", 60),
     ]
+
+
+def test_a_warm_up_is_held_against_the_next_request_of_its_agent_and_session() -> None:
+    ahead = PolicyInfo(name="speculation", doc="", slot="", enabled=True)
+    warm = {"kind": "warm", "by": "speculation", "why": "it is idle", "tokens": 80}
+    told = lately(
+        [
+            e.ActionTaken(t_ns=1 * S, id="a", agent="coder", session="s2", **warm),
+            e.ActionTaken(t_ns=2 * S, id="b", agent="coder", **warm),
+            matched(3, 7, cached=99, agent="planner", session="s2"),
+            matched(4, 7, cached=10),
+            matched(5, 7, cached=20, session="s2"),
+            matched(6, 7, cached=30, session="s2"),
+        ],
+        ahead,
+    )
+    assert [(one.what, one.worth_tokens) for one in told.decisions] == [("warm coder", 10), ("warm coder in s2", 20)]
+
+
+def test_many_warm_ups_are_told_in_one_walk_and_for_the_sums_in_none() -> None:
+    ahead = PolicyInfo(name="speculation", doc="", slot="", enabled=True)
+    log = EventLog()
+    for n in range(MAX_LINES):
+        warm = e.ActionTaken(t_ns=n * S, id=f"{n}", kind="warm", agent=f"a{n}", by="speculation", tokens=9)
+        log.add(n, warm if n % 3 == 0 else matched(n, 7, agent="other"), "")
+    spent_s = time.process_time()
+    assert len(decided(ahead, (), folded([]), log).decisions) == 300
+    assert time.process_time() - spent_s < 0.1, "walked anew for each of them it is four times as much"
+    assert not decided(ahead, (), folded([]), log, most=0).decisions
 
 
 def test_a_ring_in_an_odd_stream_ends() -> None:
@@ -144,6 +180,14 @@ async def test_a_policy_that_decided_nothing_says_so() -> None:
         assert "it has decided nothing lately" in await drawn(pilot)
         await pilot.press("enter")
         assert "0 decisions" in await drawn(pilot)
+
+
+async def test_a_policy_of_any_name_is_no_markup() -> None:
+    async with console(LARGE) as pilot:
+        await drawn(pilot)
+        pilot.app.push_screen(DecisionsScreen("[red]my:Policy"))
+        await drawn(pilot)
+        assert "[red]my:Policy: 0 decisions" in await drawn(pilot)
 
 
 def test_the_sums_are_of_all_that_is_listed() -> None:

@@ -19,6 +19,7 @@ from staging import (
     until,
 )
 from test_console_over_mqtt import running
+from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import live_feed
@@ -117,6 +118,22 @@ async def test_a_daemon_that_is_open_is_shown_by_every_screen_until_another_is()
         assert "● box-2 up" in await drawn(pilot)
         await pilot.press("1")
         assert pilot.app.current_mode == "fleet"
+
+
+async def test_whatever_is_looked_at_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when the tables have their turn."""
+    app = ConsoleApp(fleet())
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "● box-1 up" in screen_text(app) and "box-2" in app.fleet.nodes)
+        monkeypatch.setattr("radixdeck.console.app.TABLE_S", 1e9)
+        await pilot.press("right_parenthesis")
+        await until(pilot, lambda: "● box-2 up" in screen_text(app), 5)
+        await pilot.press("W")
+        await until(pilot, lambda: bool(app.screen.query("#answer")))
+        app.screen.query_one("#answer", Input).value = "INC-47"
+        await pilot.press("enter")
+        await until(pilot, lambda: "why: INC-47" in screen_text(app), 5)
 
 
 async def test_a_fleet_of_thirty_is_listed_and_walked() -> None:

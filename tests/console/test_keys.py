@@ -39,6 +39,22 @@ async def test_g_and_shift_g_go_to_the_ends_of_a_live_list() -> None:
         assert log.following
 
 
+async def test_and_to_the_ends_of_the_map() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("2")
+        await drawn(pilot)
+        view = pilot.app.screen.query_one(MapView)
+        for last, first in (("G", "g"), ("end", "home")):
+            await pilot.press(last)
+            at_the_end = view.node
+            await pilot.press("right")
+            assert view.node == at_the_end
+            await pilot.press(first)
+            at_the_start = view.node
+            await pilot.press("left")
+            assert view.node == at_the_start != at_the_end
+
+
 async def test_in_a_replay_they_go_to_the_ends_of_the_recording(tmp_path: Path) -> None:
     session = await recorded(tmp_path / "run.db", run_events())
     feed = ReplayFeed(session, playing=False)
@@ -72,6 +88,19 @@ async def test_help_names_our_keys_by_where_they_work_once_each() -> None:
         assert lines.index("here") < lines.index("/  show only agents whose name contains a text")
         assert lines.index("on every screen") < lines.index("W  say why: recorded with every order from now on")
         assert "in a recording, on every screen" not in lines
+
+
+async def test_where_no_order_can_be_given_nobody_is_asked_why(tmp_path: Path) -> None:
+    session = await recorded(tmp_path / "run.db", run_events())
+    for app in (ConsoleApp(ReplayFeed(session, playing=False), animate=False),
+                ConsoleApp(ScriptedFeed(live_messages(run_events())), True, animate=False)):  # fmt: skip
+        async with app.run_test(size=SMALL) as pilot:
+            await until(pilot, lambda app=app: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+            assert "recorded with every order" not in told(app)
+            await pilot.press("W")
+            await drawn(pilot)
+            assert not pilot.app.screen.query("#answer")
+    session.close()
 
 
 async def test_a_retained_agent_is_marked_on_the_map_and_in_words() -> None:

@@ -88,6 +88,49 @@ async def test_rows_in_another_order_are_drawn_without_a_layout_and_the_cursor_g
         assert (page.table.row_count, page.table.selected) == (0, "")
 
 
+async def test_what_was_selected_is_meant_even_if_its_row_has_moved_since() -> None:
+    async with Page().run_test(size=(50, 12)) as pilot:
+        page = pilot.app
+        assert isinstance(page, Page)
+        page.table.sync(ROWS)
+        await pilot.press("j")
+        for rows in ([ROWS[3], ROWS[2], ROWS[1], ROWS[0]], [ROWS[0]]):
+            page.table.action_select_cursor()
+            page.table.sync(rows)
+            await pilot.pause()
+        assert page.chosen == ["b", "b"]
+        await pilot.click(page.table, offset=(4, 1))
+        assert page.chosen == ["b", "b", "a"]
+        page.table.sync([])
+        page.table.action_select_cursor()
+        await pilot.pause()
+        assert len(page.chosen) == 3
+
+
+def numbered(*numbers: int) -> Rows:
+    return [(str(number), [f"n{number}", str(number), ""]) for number in numbers]
+
+
+@pytest.mark.parametrize("left", [(3, 900, 7), tuple(range(0, 1000, 2)), ()])
+async def test_many_rows_go_at_once_and_the_cursor_stays_on_its_key(
+    left: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Page().run_test(size=(50, 12)) as pilot:
+        page = pilot.app
+        assert isinstance(page, Page)
+        page.table.sync(numbered(*range(1000)))
+        page.table.move_cursor(row=900)
+        await pilot.pause()
+        removed: list[str] = []
+        monkeypatch.setattr(page.table, "remove_row", removed.append)
+        page.table.sync(numbered(*left))
+        await pilot.pause()
+        assert removed == []
+        assert page.table.selected == ("900" if left else "")
+        assert [page.table.get_row_at(row)[0].plain for row in range(page.table.row_count)] == [f"n{n}" for n in left]
+        assert ("n900" in str(drawn(page.table))) == bool(left)
+
+
 async def test_a_title_that_says_the_same_redraws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Page().run_test(size=(50, 12)) as pilot:
         page = pilot.app

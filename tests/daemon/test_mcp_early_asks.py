@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("mcp_types")
@@ -29,6 +31,30 @@ async def test_what_the_server_asks_for_a_call_that_nobody_made_reaches_nobody()
     before = len(s.early())
     await s.lists_up()
     assert len(s.early()) == before, "such a tool is not called early any more"
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("roots/list", None),
+        ("ping", {}),
+        ("elicitation/create", {"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}}),
+    ],
+)
+async def test_what_the_server_asks_for_no_call_passes_and_is_no_fault_of_the_tool(
+    method: str, params: dict[str, Any] | None
+) -> None:
+    s = Ahead()
+    early = await s.learns()
+    await s.relay.from_server(JSONRPCRequest(jsonrpc="2.0", id="q", method=method, params=params))
+    asks = s.down[-1]
+    assert isinstance(asks, JSONRPCRequest)
+    assert asks.id == "q"
+    await s.says(early, "value 7")
+    assert await s.gets() not in s.asked()
+    before = len(s.early())
+    await s.lists_up()
+    assert len(s.early()) == before + 1
 
 
 async def test_what_asks_for_another_call_is_still_called_early() -> None:

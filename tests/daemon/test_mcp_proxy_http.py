@@ -132,6 +132,9 @@ async def test_a_server_that_cannot_be_reached_is_an_error_of_the_call_only(tmp_
         (["--url", "http://127.0.0.1:1/mcp", "--header", "Authorization=NO_SUCH_VARIABLE_HERE"], "that is set"),
         (["--url", "http://127.0.0.1:1/mcp", "--", "true"], "or where it is: --url"),
         (["--header", "Authorization=MY_TOKEN", "--", "true"], "needs --url"),
+        (["--url", "http://127.0.0.1:1/mcp", "--header", f"Authorization: Bearer {TOKEN}"], "write NAME=VARIABLE"),
+        (["--url", "http://127.0.0.1:1/mcp", "--header", f"Authorization: Bearer {TOKEN}="], "write NAME=VARIABLE"),
+        (["--url", "http://127.0.0.1:1/mcp", "--header", TOKEN], "write NAME=VARIABLE"),
     ],
 )
 async def test_what_cannot_start_says_why(tmp_path: Path, more: list[str], says: str) -> None:

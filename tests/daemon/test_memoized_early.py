@@ -195,10 +195,10 @@ class Loop:
             assert await self.read(f"w{n}.1") == f"text of w{n}.1"
 
 
-def boxed(folder: Path) -> tuple[ToolBox, list[ToolMemoized]]:
+def boxed(folder: Path, **tunables: float) -> tuple[ToolBox, list[ToolMemoized]]:
     path, facts = folder / "rules.toml", list[ToolMemoized]()
     path.write_text(RULES.replace("[tools.find]\n", "[tools._find]\n"))
-    return ToolBox(path, tunables={"trials": 0, "early_least_s": 0}, emit=facts.append), facts
+    return ToolBox(path, tunables={"trials": 0, "early_least_s": 0, **tunables}, emit=facts.append), facts
 
 
 async def test_coroutines_are_called_early_and_joined(tmp_path: Path) -> None:
@@ -218,14 +218,18 @@ async def test_coroutines_are_called_early_and_joined(tmp_path: Path) -> None:
 
 
 def test_a_loop_that_ends_ends_what_nobody_waits_for(tmp_path: Path) -> None:
-    tools, facts = boxed(tmp_path)
+    """What waits for its turn does not begin there."""
+    tools, facts = boxed(tmp_path, early_at_once=1)
 
     async def run(*, first_step: bool) -> None:
         p = Loop(tools.memoized)
         await p.learn()
         p.go.clear()
         await p.find(f"new{first_step}")
+        await p.find(f"next{first_step}")
+        assert len(tools.keeper.policy.memory.under_way) == 1
         await asyncio.sleep(0.01 * first_step)
+        assert f"next{first_step}.1" not in p.ran
 
     for first_step in (False, True):
         asyncio.run(run(first_step=first_step))
