@@ -95,7 +95,7 @@ class ConsoleApp(App[None]):
         self.shadows = ShadowWorker(replay.path if replay else None)
         self._oddities = Oddities()
         self._looked_at = self.reason = ""
-        self._animate = animate
+        self.animated = animate
         self._drawn_s = self._tabled_s = self._ready_s = self._rested_s = self._owed_s = 0.0
         self._changed = True
 
@@ -116,7 +116,7 @@ class ConsoleApp(App[None]):
         self.set_keymap(self._settings.keys)
         self.switch_mode("fleet")
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
-        if self._animate:
+        if self.animated:
             self.set_interval(TICK_S, self._tick)
 
     async def _read_feed(self) -> None:
@@ -153,7 +153,7 @@ class ConsoleApp(App[None]):
     def draw(self, *, tables: bool = False) -> None:
         """Tell the screen in front; what is costly to draw only twice a second, unless `tables` says now."""
         now_s = time.monotonic()
-        tables = tables or not self._animate or now_s - self._tabled_s >= TABLE_S
+        tables = tables or not self.animated or now_s - self._tabled_s >= TABLE_S
         self._drawn_s, self._changed = now_s, False
         if tables:
             self._tabled_s = now_s

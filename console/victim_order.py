@@ -17,9 +17,13 @@ from radixdeck.policies.residency import RunState
 
 from .cache_map import Victim, held_tokens, urgency, victims_of
 from .trends import total
-from .words import seconds, short, tokens
+from .words import brief, clip, parts, seconds, short, tokens
 
 RATE_WINDOW_S = 60
+VICTIM_HEAD = {
+    False: "  tok   idle  whose; only what has nothing below it can go",
+    True: "  score   tok   idle  whose; lowest score first, then oldest use",
+}
 
 
 class Turn(NamedTuple):
@@ -113,3 +117,18 @@ def node_rows(queue: Queue, now_ns: int) -> Iterator[list[str]]:
         whose = (view.role, " ".join(view.agents), view.session)
         pinned = "yes" if victim.pinned else ""
         yield [*map(str, numbers), *whose, idle_s, str(view.hits), pinned, score]
+
+
+def victim_line(victim: Victim, now_ns: int, *, scored: bool, width: int = 60) -> str:
+    """One node that would go soon: its score if any has one, tokens, idle time, whose it is, and why where there is
+    room."""
+    view = victim.view
+    idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
+    score = "-" if victim.key is None else f"{victim.key:.3g}"
+    pinned = "* " if victim.pinned else ""
+    role = "history" if view.role == "private" else view.role
+    whose = " ".join([role, "+".join(view.agents), view.session]).strip()
+    line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"
+    line = f"{score:>7} {line}" if scored else line
+    why = f"  ({parts(victim.parts)})" if victim.parts and width > 50 else ""
+    return f"{clip(line, width - 20)}{why}" if why else line

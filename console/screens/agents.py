@@ -169,6 +169,8 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
         shown = f"{len(rows)} of {len(entry.marks)} agents{found}"
         table.border_title = f"{shown}, sorted by {self.sorted_by[self._sort]}"
         self._show_words(entry)
+
+    def show_rest(self, entry: NodeState) -> None:
         self._show_matrices(entry)
 
     def target(self) -> Target | None:

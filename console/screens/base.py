@@ -134,9 +134,18 @@ class DeckScreen(Screen[None]):
         self.set_class(not self._live(), "-lost")
         if self.entry is not None:
             self.show_state(self.entry, tables=tables)
+            if tables:
+                self.call_after_refresh(self._show_rest)
+
+    def _show_rest(self) -> None:
+        if self.is_attached and self.entry is not None:
+            self.show_rest(self.entry)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         """Draw this screen's own part of the state."""
+
+    def show_rest(self, entry: NodeState) -> None:
+        """What is costly and can come after the rest is on the terminal: together they would hold up keys."""
 
     def export(self) -> tuple[str, str]:
         """(suffix, text) of what this screen lists: its focused or first table as CSV."""

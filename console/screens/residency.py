@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from textual.binding import Binding
@@ -13,7 +14,7 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import Victim, score_of, sign_of
+from ..cache_map import score_of, sign_of
 from ..cache_tree import FOLDS
 from ..commands import Target
 from ..event_log import EventLog, LogLine, newest
@@ -22,20 +23,17 @@ from ..fleet_state import NodeState
 from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..victim_order import NODE_TITLES, Queue, node_rows, turn_words
+from ..victim_order import VICTIM_HEAD, Queue, turn_words, victim_line
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
-from ..words import brief, clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
+from ..words import clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
-VICTIM_HEAD = {
-    False: "  tok   idle  whose; only what has nothing below it can go",
-    True: "  score   tok   idle  whose; lowest score first, then oldest use",
-}
+ORDER_S = 0.9
 
 
 SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
@@ -85,21 +83,6 @@ def last_decision(view: NodeView, log: EventLog) -> NodeEvicted | None:
     return None
 
 
-def victim_line(victim: Victim, now_ns: int, *, scored: bool, width: int = 60) -> str:
-    """One node that would go soon: its score if any has one, tokens, idle time, whose it is, and why where there is
-    room."""
-    view = victim.view
-    idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
-    score = "-" if victim.key is None else f"{victim.key:.3g}"
-    pinned = "* " if victim.pinned else ""
-    role = "history" if view.role == "private" else view.role
-    whose = " ".join([role, "+".join(view.agents), view.session]).strip()
-    line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"
-    line = f"{score:>7} {line}" if scored else line
-    why = f"  ({parts(victim.parts)})" if victim.parts and width > 50 else ""
-    return f"{clip(line, width - 20)}{why}" if why else line
-
-
 def _is_warm(line: LogLine) -> bool:
     return isinstance(line.event, PrefixMatched) and line.event.warm
 
@@ -131,6 +114,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         super().__init__()
         self._shade = self._fold = self._side = 0
         self._tree = False
+        self._ordered_s = -ORDER_S
         self._queue = Queue(RunState(), ())
         """As of the last time that what is costly was drawn: a key does not work it out anew."""
 
@@ -148,18 +132,27 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
-        if tables:
-            self._queue = Queue(entry.run, entry.table.scores if entry.table else ())
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:
+            self._put_in_order(entry)
             self._show_tree(entry)
-        if tables:
-            self.query_one("#map-side").border_subtitle = host_words(entry.log)
-            self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
-            self._show_node(entry)
-            self._show_victims(entry)
-            self._show_gone(entry)
+
+    def show_rest(self, entry: NodeState) -> None:
+        if not self._tree:
+            self._put_in_order(entry)
+        self.query_one("#map-side").border_subtitle = host_words(entry.log)
+        self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
+        self._show_node(entry)
+        self._show_victims(entry)
+        self._show_gone(entry)
+
+    def _put_in_order(self, entry: NodeState) -> None:
+        """Work out the order of eviction, once a second: nobody reads it faster."""
+        now_s = time.monotonic()
+        if not self.deck.animated or now_s - self._ordered_s >= ORDER_S:
+            self._ordered_s = now_s
+            self._queue = Queue(entry.run, entry.table.scores if entry.table else ())
 
     def _show_map(self, entry: NodeState, *, tables: bool) -> None:
         view = self.query_one(MapView)

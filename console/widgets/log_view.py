@@ -92,8 +92,14 @@ class LogView(SameTitle, ScrollView, can_focus=True):
             self.cursor = max(0, len(lines) - 1)
         else:
             self.cursor = min(bisect_left(lines, kept.seq, key=lambda line: line.seq), max(0, len(lines) - 1))
-        self.virtual_size = Size(1, len(lines))
+        self._hold(Size(1, len(lines)))
         self._reveal()
+
+    def _hold(self, size: Size) -> None:
+        """Take this size. Set as any reactive it would lay out the whole screen, at every frame of a busy log."""
+        if size != self.virtual_size:
+            self.set_reactive(LogView.virtual_size, size)
+            self._scroll_update(size)
 
     def find(self, direction: int) -> bool:
         """To the next line with the query, round the end; False if there is none."""
