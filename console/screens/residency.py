@@ -23,7 +23,7 @@ from ..fleet_state import NodeState
 from ..host_tier import host_words
 from ..sentences import holder
 from ..theme import SHARED_COLOUR, AgentMark
-from ..victim_order import VICTIM_HEAD, Queue, turn_words, victim_line
+from ..victim_order import NODE_TITLES, VICTIM_HEAD, Queue, node_rows, turn_words, victim_line
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
