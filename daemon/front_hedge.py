@@ -25,7 +25,7 @@ from radixdeck.policies.events import RequestHedged
 
 from .front_abort import Aborts
 from .front_access import bearer
-from .front_begun import LOST, Begun, begin
+from .front_begun import LOST, Begun, answers, begin
 from .front_door import Door
 from .front_exchange import Exchange, Reports
 from .replica_urls import Replica
@@ -183,7 +183,7 @@ class Race:
         if begun.good:
             return begun
         begun.answer.close()
-        self._failed = f"HTTP {begun.answer.status}" if begun.answer.status >= 400 else "an error in its stream"
+        self._failed = "an error in its stream" if answers(begun.answer) else f"HTTP {begun.answer.status}"
         return None
 
     def _second_is_done(self, second: asyncio.Task[Begun | None]) -> None:

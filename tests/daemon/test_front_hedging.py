@@ -65,12 +65,12 @@ async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> N
         assert two.first.aborted == []
 
 
-@pytest.mark.parametrize("how", ["500", "down", "error in its stream"])
+@pytest.mark.parametrize("how", ["500", "307", "down", "error in its stream"])
 async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
     async with staged() as two:
         await learn_streams(two)
         two.first.begins = asyncio.Event()
-        two.second.status = 500 if how == "500" else 200
+        two.second.status = int(how) if how.isdigit() else 200
         two.second.fails_in_stream = how == "error in its stream"
         if how == "down":
             two.s.replicas._seen[nobody()] = two.s.replicas._seen.pop(two.second.url)  # pyright: ignore[reportPrivateUsage]

@@ -167,6 +167,21 @@ async def test_what_is_no_engine_is_told(status: int, body: bytes, words: str) -
         assert words in told
 
 
+async def test_one_that_redirects_is_not_used() -> None:
+    """What is asked of it would be redirected too, and what is asked is not sent where nobody has said it may go."""
+
+    class Moved(Upstream):
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            if request.path == "/v1/models":
+                raise web.HTTPTemporaryRedirect("/there/v1/models")
+            return web.json_response({"data": [{"id": "m"}]})
+
+    async with looking(Moved()) as found:
+        told = "not used: it redirects (HTTP 307): the URL of the engine itself is wanted"
+        assert await found.look() == told
+        assert found.replicas.next() is None
+
+
 @pytest.mark.parametrize("url", ["http://a..b:1", "http://a b:1", f"http://{'a' * 70}:1"])
 async def test_a_host_that_is_no_name_is_told(url: str) -> None:
     async with looking(url) as found:
