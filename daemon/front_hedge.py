@@ -122,7 +122,12 @@ class Race:
             self._decided("lost" if self._twice else "failed" if self._second else "")
             self._drop_second()
             return own
-        second = None if self._second is None else await self._second
+        try:
+            second = None if self._second is None else await self._second
+        except BaseException:
+            if isinstance(own, Begun):
+                own.answer.close()
+            raise
         if second is not None:
             if isinstance(own, Begun):
                 own.answer.close()

@@ -4,11 +4,13 @@ sees the error of one while the other may still answer."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import aiohttp
 import pytest
 from hedge_stage import CHAT, HI, LATE_MS, learn_streams, nobody, staged, until
 
+from radixdeck.daemon.front_begun import Begun, begin
 from radixdeck.policies.events import (
     RequestArrived,
     RequestFinished,
@@ -195,6 +197,34 @@ async def test_a_caller_that_leaves_cancels_both(stream: bool) -> None:
         (finished,) = await two.s.until(RequestFinished)
         assert (finished.status, finished.finish) == (499, "abort")
         assert two.s.front.in_flight == 0
+
+
+async def test_a_caller_that_leaves_while_only_the_second_may_answer_frees_what_came_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first engine's stream begins with an error and stays open."""
+    answers = list[aiohttp.ClientResponse]()
+
+    async def kept(sent: Awaitable[aiohttp.ClientResponse], route: str) -> Begun:
+        begun = await begin(sent, route)
+        answers.append(begun.answer)
+        return begun
+
+    monkeypatch.setattr("radixdeck.daemon.front_hedge.begin", kept)
+    async with staged() as two:
+        await learn_streams(two)
+        answers.clear()
+        two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
+        two.first.fails_in_stream, two.first.stays_open = True, asyncio.Event()
+        asking = asyncio.create_task(two.text())
+        await until(lambda: two.asked() == (1, 1))
+        two.first.begins.set()
+        await until(lambda: bool(answers))
+        assert not answers[0].closed
+        asking.cancel()
+        assert (await two.hedged()).what == "left"
+        assert answers[0].closed
+        await asyncio.wait_for(two.first.gone.wait(), 10)
 
 
 async def test_a_caller_that_leaves_the_second_engines_stream_cancels_that() -> None:
