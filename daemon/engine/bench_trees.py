@@ -43,24 +43,25 @@ def clock_s() -> float:
     return sorted(laps_s)[1_000]
 
 
-def bare_parts(capacity_tokens: int) -> Any:
+def bare_parts(capacity_tokens: int, page_size: int = 1) -> Any:
     """CacheInitParams of a cache on a pool of that many tokens, too thin to compute with."""
     import torch
-    from sglang.srt.mem_cache.allocator import TokenToKVPoolAllocator
+    from sglang.srt.mem_cache.allocator import PagedTokenToKVPoolAllocator, TokenToKVPoolAllocator
     from sglang.srt.mem_cache.cache_init_params import CacheInitParams
     from sglang.srt.mem_cache.memory_pool import MHATokenToKVPool, ReqToTokenPool
     from sglang.srt.mem_cache.unified_cache.components import ComponentType
 
     pool = MHATokenToKVPool(
-        size=capacity_tokens, page_size=1, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1, device="cpu",
-        enable_memory_saver=False,
+        size=capacity_tokens, page_size=page_size, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1,
+        device="cpu", enable_memory_saver=False,
     )  # fmt: skip
-    allocator = TokenToKVPoolAllocator(
-        capacity_tokens, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False
-    )
+    kind = TokenToKVPoolAllocator
+    if page_size > 1:
+        kind = functools.partial(PagedTokenToKVPoolAllocator, page_size=page_size)
+    allocator = kind(capacity_tokens, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False)
     rows = ReqToTokenPool(size=64, max_context_len=4096, device="cpu", enable_memory_saver=False)
     return CacheInitParams(
-        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=1,
+        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=page_size,
         tree_components=(ComponentType.FULL,),
     )  # fmt: skip
 
