@@ -120,10 +120,19 @@ class Watched:
 
 
 class Grown:
-    """A cache with `nodes` nodes of as many agents. `stream`: None for SGLang's own caches, which hear of no agents."""
+    """A cache with `nodes` nodes of as many agents. `stream`: None for SGLang's own caches, which hear of no agents;
+    `node_tokens`: of each node."""
 
-    def __init__(self, make: Callable[[Any], Any], nodes: int, agents: int, stream: Watched | None) -> None:
-        capacity_tokens = (nodes + 1) * NODE_TOKENS + SLACK_TOKENS
+    def __init__(
+        self,
+        make: Callable[[Any], Any],
+        nodes: int,
+        agents: int,
+        stream: Watched | None,
+        node_tokens: int = NODE_TOKENS,
+    ) -> None:
+        self.node_tokens = node_tokens
+        capacity_tokens = (nodes + 1) * node_tokens + SLACK_TOKENS
         self.cache = make(bare_parts(capacity_tokens))
         self.stream = stream
         self.agents = agents
@@ -158,13 +167,13 @@ class Grown:
         """A sequence of nodes, each a token repeated."""
         from sglang.srt.mem_cache.radix_cache import RadixKey
 
-        return RadixKey(array("q", [number for number in numbers for _ in range(NODE_TOKENS)]), None)
+        return RadixKey(array("q", [number for number in numbers for _ in range(self.node_tokens)]), None)
 
     def _add_anchor(self) -> None:
-        slots = self._allocator.alloc(NODE_TOKENS)
+        slots = self._allocator.alloc(self.node_tokens)
         agent = len(self._anchors)
         if self.stream is not None:
-            self.observer.ownership.set_anchor(f"agent{agent}", NODE_TOKENS)
+            self.observer.ownership.set_anchor(f"agent{agent}", self.node_tokens)
         result = self._insert(Who("", f"agent{agent}"), self.key(-1 - agent), slots)
         self._anchors.append((slots, result.last_device_node))
 
@@ -174,7 +183,7 @@ class Grown:
 
         coming = range(self._turns, self._turns + turns)
         anchors = torch.stack([self._anchors[number % self.agents][0] for number in coming])
-        leaves = self._allocator.alloc(turns * NODE_TOKENS).view(turns, NODE_TOKENS)
+        leaves = self._allocator.alloc(turns * self.node_tokens).view(turns, self.node_tokens)
         return torch.cat((anchors, leaves), dim=1).unbind()
 
     def serve(self, *, told: bool = True, value: Any = None) -> None:
@@ -206,7 +215,7 @@ class Grown:
 
         if self.stream is not None:
             self.observer.inserting = who
-        known_tokens = len(value) - NODE_TOKENS
+        known_tokens = len(value) - self.node_tokens
         result = self.cache.insert(InsertParams(key=key, value=value, prev_prefix_len=known_tokens))
         if self.stream is not None:
             self.observer.inserting = NOBODY
@@ -219,7 +228,7 @@ class Grown:
             stream.emit(
                 PrefixMatched(
                     t_ns=stream.now_ns(), rid=who.rid, agent=who.agent, session=who.session, node=anchor,
-                    prompt_tokens=2 * NODE_TOKENS, cached_tokens=NODE_TOKENS, anchor_tokens=NODE_TOKENS,
+                    prompt_tokens=2 * self.node_tokens, cached_tokens=self.node_tokens, anchor_tokens=self.node_tokens,
                 )
             )  # fmt: skip
             self.observer.used(self.cache.tree_core.node_by_id(anchor), who)
@@ -230,11 +239,11 @@ class Grown:
             stream.emit(SessionEnded(t_ns=stream.now_ns(), session=session))
 
     def _finish(self, stream: Watched, who: Who, node: int) -> None:
-        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", NODE_TOKENS), ("finish", 0))
+        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", self.node_tokens), ("finish", 0))
         for phase, new_tokens in steps:
             stream.emit(
                 PrefixInserted(
-                    t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * NODE_TOKENS,
+                    t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * self.node_tokens,
                     new_tokens=new_tokens,
                 )
             )  # fmt: skip
