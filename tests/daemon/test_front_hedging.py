@@ -78,6 +78,8 @@ async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
             two.s.replicas._seen[nobody()] = two.s.replicas._seen.pop(two.second.url)  # pyright: ignore[reportPrivateUsage]
             two.s.replicas.known = (type(two.s.replicas.known[0])(nobody()),)
         asking = asyncio.create_task(two.text())
+        if how != "down":
+            await until(lambda: two.asked() == (1, 1))
         await asyncio.sleep(4 * LATE_MS / 1e3)
         assert not asking.done()
         two.first.begins.set()
