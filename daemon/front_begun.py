@@ -15,7 +15,8 @@ LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
 
 @dataclass(frozen=True)
 class Begun:
-    """`head`: what has come of a stream; `good`: it is no error. The answer has to be released or closed."""
+    """`head`: what has come of a stream; `good`: it is neither an error nor sent elsewhere. The answer has to be
+    released or closed."""
 
     answer: aiohttp.ClientResponse
     head: bytes
@@ -30,7 +31,7 @@ async def begin(sent: Awaitable[aiohttp.ClientResponse], route: str) -> Begun:
         if answer.content_type == "text/event-stream":
             return await _stream(answer, route)
         await answer.read()
-        return Begun(answer, b"", answer.status < 400)
+        return Begun(answer, b"", answers(answer))
     except BaseException:
         answer.close()
         raise
@@ -44,7 +45,12 @@ async def _stream(answer: aiohttp.ClientResponse, route: str) -> Begun:
         if watch.begun or watch.finish in ("error", "abort") or len(head) > MAX_HELD_BYTES:
             break
     good = data is not None and watch.finish not in ("error", "abort")
-    return Begun(answer, head, good and answer.status < 400)
+    return Begun(answer, head, good and answers(answer))
+
+
+def answers(answer: aiohttp.ClientResponse) -> bool:
+    """Whether the status says that this is what was asked for: a redirect is not, nobody follows it."""
+    return 200 <= answer.status < 300
 
 
 async def read_some(answer: aiohttp.ClientResponse) -> bytes | None:

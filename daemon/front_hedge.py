@@ -25,7 +25,7 @@ from radixdeck.policies.events import RequestHedged
 
 from .front_abort import Aborts
 from .front_access import bearer
-from .front_begun import LOST, Begun, begin
+from .front_begun import LOST, Begun, answers, begin
 from .front_door import Door
 from .front_exchange import Exchange, Reports
 from .replica_urls import Replica
@@ -122,7 +122,12 @@ class Race:
             self._decided("lost" if self._twice else "failed" if self._second else "")
             self._drop_second()
             return own
-        second = None if self._second is None else await self._second
+        try:
+            second = None if self._second is None else await self._second
+        except BaseException:
+            if isinstance(own, Begun):
+                own.answer.close()
+            raise
         if second is not None:
             if isinstance(own, Begun):
                 own.answer.close()
@@ -183,7 +188,7 @@ class Race:
         if begun.good:
             return begun
         begun.answer.close()
-        self._failed = f"HTTP {begun.answer.status}" if begun.answer.status >= 400 else "an error in its stream"
+        self._failed = "an error in its stream" if answers(begun.answer) else f"HTTP {begun.answer.status}"
         return None
 
     def _second_is_done(self, second: asyncio.Task[Begun | None]) -> None:

@@ -11,6 +11,8 @@ from multidict import CIMultiDict
 from .front_access import bearer
 
 _SECRET = ("Authorization", "x-api-key", "Cookie")
+_SCHEMES = ("http", "https")
+_IN_A_KEY = "and in a key '/', '?' and '#' are typed as %2F, %3F and %23"
 
 
 class ReplicaError(ValueError):
@@ -47,9 +49,11 @@ def read_replica(text: str) -> Replica:
     try:
         parts = urlsplit(text.strip())
         port = parts.port
-    except ValueError as error:
-        raise ReplicaError(f"{shown!r} is no URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    except ValueError:  # whose words may hold a part of the key
+        raise ReplicaError(f"{shown!r} is no URL of a server: http://host:port is wanted, {_IN_A_KEY}") from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ReplicaError(f"{shown!r} is no URL of a server: it has an '@' behind its host; {_IN_A_KEY}")
+    if parts.scheme not in _SCHEMES or not parts.hostname:
         raise ReplicaError(f"{shown!r} is no URL of a server: http://host:port is wanted")
     if parts.query or parts.fragment:
         raise ReplicaError(f"{shown!r}: a URL without '?' and '#' is wanted")
@@ -61,5 +65,6 @@ def read_replica(text: str) -> Replica:
 
 def without_key(url: str) -> str:
     """The URL as it may be shown."""
-    scheme, slashes, rest = url.rpartition("//")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
+    before, at, rest = url.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return url if not at else f"{scheme}{slashes}{rest}" if scheme.strip() in _SCHEMES else rest

@@ -120,9 +120,12 @@ class Replicas:
 async def served(session: aiohttp.ClientSession, replica: Replica) -> Models:
     """The names of the models that a server says it serves."""
     try:
-        async with session.get(f"{replica.url}/v1/models", headers=bearer(replica.key)) as answer:
+        url = f"{replica.url}/v1/models"
+        async with session.get(url, headers=bearer(replica.key), allow_redirects=False) as answer:
             if answer.status == 401:
                 return Models(wrong="it asks for an API key: http://:key@host:port")
+            if 300 <= answer.status < 400:
+                return Models(wrong=f"it redirects (HTTP {answer.status}): the URL of the engine itself is wanted")
             if answer.status != 200:
                 return Models(wrong=f"it answers /v1/models with HTTP {answer.status}")
             told: Any = msgspec.json.decode(await answer.read())

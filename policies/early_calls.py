@@ -53,7 +53,7 @@ class _Fetched(msgspec.Struct):
 class EarlyCalls:
     """`limit` reads a bound by name: early_at_once, early_waste, early_worth, early_least_s.
 
-    `never`: tools that are not called early, and why.
+    `never`: tools that are not called early by the rules of now, and why.
     """
 
     def __init__(self, memory: ToolMemory, limit: Callable[[str], float]) -> None:
@@ -159,6 +159,10 @@ class EarlyCalls:
         for key, _ in gone:
             del self._fetched[key]
         return [Outcome(call=early.call, wasted="nobody asked for it in time") for _, early in gone]
+
+    def obeyed(self) -> None:
+        """The rules were read again: what waits was guessed by others, and each tool may be called early again."""
+        self.never, self._waiting = Bounded(MAX_TOOLS), []
 
     def forget(self) -> None:
         """All that was learned, and all that waits. What is on its way is told all the same."""

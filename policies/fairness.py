@@ -2,14 +2,16 @@
 
 Every tenant, and every agent within it, has a counter of weighted tokens served. When more want in than the engine has
 begun, or than may be in flight at once, the next is of the tenant with the lowest counter, and there of the agent with
-the lowest. The engine never runs short of work for it: `ahead` requests always wait in its own queue. A
-counter that was idle is lifted to the lowest of those at work, so that nobody saves up while away. Tokens served from
-the cache cost a tenth of computed ones: an agent does not pay for an anchor that was there already. (DLPM gives this
-credit too; that it also prefers the longest match is left to `batch_shaping`.)
+the lowest. While enough want in, `ahead` requests stand in the engine's own queue, so that it does not run short of
+work for it; an engine that has not said yet of any request that it began it is only held to `places`. A counter that
+was idle is lifted to the lowest of those at work, so that nobody saves up while away. Tokens served from the cache cost
+a tenth of computed ones: an agent does not pay for an anchor that was there already. (DLPM gives this credit too; that
+it also prefers the longest match is left to `batch_shaping`.)
 
-Output counts when it is over, so of two agents that never
-stop asking, neither gets ahead by more than twice what `places` of the heaviest requests weigh, and a `quantum`: who is
-within the same one counts as served alike, and other policies order those (batch_shaping by what is cached, as DLPM).
+Output counts when it is over, so of two agents that never stop asking, neither gets ahead by more than twice what
+`places` of the heaviest requests weigh, and a `quantum`: who is within the same one counts as served alike, and other
+policies order those (batch_shaping by what is cached, as DLPM). What the engine runs and `ahead` stand in for `places`
+where that is less.
 
 Shares need not be equal; the rules are weights, 1 where nothing is said:
 

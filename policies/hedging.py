@@ -27,7 +27,8 @@ from .primitives import BasePolicy
 from .shares import Share
 from .waits import Waits
 
-MAX_KINDS = 4_096
+MAX_KINDS = 512
+"""As many times KEPT waits are about 4 MB."""
 LEAST_WINS = 0.1
 """Whatever the second engine did so far, it is tried again at a tenth of the budget."""
 

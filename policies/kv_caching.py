@@ -74,7 +74,7 @@ class KvCaching(BasePolicy):
 
     @property
     def trims_victims(self) -> bool:
-        return bool(self.tunables["trim_victims"])
+        return self._is_on("trim_victims") and not self._guard.resting  # whole leaves go under LRU, as in its shadow
 
     # ---- observe -----------------------------------------------------------------------------------------------------
 

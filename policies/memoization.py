@@ -61,6 +61,7 @@ class Memoization(BaseDoorkeeper, BasePolicy):
     def obey(self, rules: str) -> None:
         """See Ruled.obey. What was remembered is forgotten."""
         self.memory.obey(read_memo_rules(rules))
+        self.early.obeyed()
         self._saved = {}
 
     def notice(self, fact: DoorFact) -> None:

@@ -72,7 +72,7 @@ class Tables:
         """The same, and all is about to change."""
         self._latest.clear()
 
-    def ends(self, wanted: Iterable[Leaving]) -> dict[Leaving, Sequence[float]]:
+    def ends(self, wanted: Sequence[Leaving]) -> dict[Leaving, Sequence[float]]:
         """The probability of an end by how a response finished, as in Onward; kept nowhere."""
         found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]

@@ -121,7 +121,9 @@ class Patterns:
             pair.came, pair.right = KEEP * pair.came, KEEP * pair.right
         arguments, result = leaves_of("arguments", call.arguments), leaves_of("result", said)
         leaves = arguments | result | next_in(stream.columns, arguments)
-        stream.columns |= columns_of(call.tool, result)
+        for where, values in columns_of(call.tool, result).items():
+            stream.columns.pop(where, None)  # told again, it is the youngest
+            stream.columns[where] = values
         for where in list(stream.columns)[:-MAX_COLUMNS]:
             del stream.columns[where]
         stream.ended = ended = _Ended(row, leaves)

@@ -98,9 +98,9 @@ class ModelTree:
         present = node.end
         return (self._add(node, hashes) if present < len(hashes) else node), present
 
-    def split_at(self, node: Node, tokens: int) -> None:
-        """Split a node after its first `tokens` tokens, a whole number of pages."""
-        self._split(node, node.begin + tokens // self._page_size)
+    def split_at(self, node: Node, tokens: int) -> Node:
+        """Split a node after its first `tokens` tokens, a whole number of pages. Returns the new node above it."""
+        return self._split(node, node.begin + tokens // self._page_size)
 
     def lock(self, node: Node) -> None:
         """Keep the path to `node` from being evicted."""
@@ -127,11 +127,12 @@ class ModelTree:
         return freed
 
     def _trim(self, number: int, needed_pages: int) -> None:
-        """Cut a victim where what may stay of it ends. That was used when all of it was."""
+        """Cut a victim where what may stay of it ends. Both parts were used when all of it was."""
         node, size = self._leaves[number], self._page_size
         used = node.last_access_time
         if kept := self._watcher.kept(node.pages * size, needed_pages * size, size):
-            self._split(node, node.begin + kept // size).last_access_time = used
+            upper = self.split_at(node, kept)
+            upper.last_access_time = node.last_access_time = used
 
     def remove(self, number: int) -> int:
         """Evict one node if it is an idle leaf. Returns the pages freed."""

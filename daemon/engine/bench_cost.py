@@ -237,9 +237,9 @@ def thaw() -> None:
     gc.collect()
 
 
-def grow_ours(nodes: int, agents: int) -> Grown:
-    stream = Watched(PolicyHost([POLICY]))
-    return Grown(lambda params: our_cache(params, Observer(stream)), nodes, agents, stream)
+def grow_ours(nodes: int, agents: int, node_tokens: int = NODE_TOKENS, **tunables: float) -> Grown:
+    stream = Watched(PolicyHost([POLICY], {POLICY: tunables}))
+    return Grown(lambda params: our_cache(params, Observer(stream)), nodes, agents, stream, node_tokens)
 
 
 def measure(grow: Callable[[], Grown], core: str, nodes: int, seconds: float) -> None:

@@ -43,24 +43,25 @@ def clock_s() -> float:
     return sorted(laps_s)[1_000]
 
 
-def bare_parts(capacity_tokens: int) -> Any:
+def bare_parts(capacity_tokens: int, page_size: int = 1) -> Any:
     """CacheInitParams of a cache on a pool of that many tokens, too thin to compute with."""
     import torch
-    from sglang.srt.mem_cache.allocator import TokenToKVPoolAllocator
+    from sglang.srt.mem_cache.allocator import PagedTokenToKVPoolAllocator, TokenToKVPoolAllocator
     from sglang.srt.mem_cache.cache_init_params import CacheInitParams
     from sglang.srt.mem_cache.memory_pool import MHATokenToKVPool, ReqToTokenPool
     from sglang.srt.mem_cache.unified_cache.components import ComponentType
 
     pool = MHATokenToKVPool(
-        size=capacity_tokens, page_size=1, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1, device="cpu",
-        enable_memory_saver=False,
+        size=capacity_tokens, page_size=page_size, dtype=torch.float32, head_num=1, head_dim=2, layer_num=1,
+        device="cpu", enable_memory_saver=False,
     )  # fmt: skip
-    allocator = TokenToKVPoolAllocator(
-        capacity_tokens, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False
-    )
+    kind = TokenToKVPoolAllocator
+    if page_size > 1:
+        kind = functools.partial(PagedTokenToKVPoolAllocator, page_size=page_size)
+    allocator = kind(capacity_tokens, dtype=torch.float32, device="cpu", kvcache=pool, need_sort=False)
     rows = ReqToTokenPool(size=64, max_context_len=4096, device="cpu", enable_memory_saver=False)
     return CacheInitParams(
-        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=1,
+        disable=False, req_to_token_pool=rows, token_to_kv_pool_allocator=allocator, page_size=page_size,
         tree_components=(ComponentType.FULL,),
     )  # fmt: skip
 
@@ -119,10 +120,19 @@ class Watched:
 
 
 class Grown:
-    """A cache with `nodes` nodes of as many agents. `stream`: None for SGLang's own caches, which hear of no agents."""
+    """A cache with `nodes` nodes of as many agents. `stream`: None for SGLang's own caches, which hear of no agents;
+    `node_tokens`: of each node."""
 
-    def __init__(self, make: Callable[[Any], Any], nodes: int, agents: int, stream: Watched | None) -> None:
-        capacity_tokens = (nodes + 1) * NODE_TOKENS + SLACK_TOKENS
+    def __init__(
+        self,
+        make: Callable[[Any], Any],
+        nodes: int,
+        agents: int,
+        stream: Watched | None,
+        node_tokens: int = NODE_TOKENS,
+    ) -> None:
+        self.node_tokens = node_tokens
+        capacity_tokens = (nodes + 1) * node_tokens + SLACK_TOKENS
         self.cache = make(bare_parts(capacity_tokens))
         self.stream = stream
         self.agents = agents
@@ -157,13 +167,13 @@ class Grown:
         """A sequence of nodes, each a token repeated."""
         from sglang.srt.mem_cache.radix_cache import RadixKey
 
-        return RadixKey(array("q", [number for number in numbers for _ in range(NODE_TOKENS)]), None)
+        return RadixKey(array("q", [number for number in numbers for _ in range(self.node_tokens)]), None)
 
     def _add_anchor(self) -> None:
-        slots = self._allocator.alloc(NODE_TOKENS)
+        slots = self._allocator.alloc(self.node_tokens)
         agent = len(self._anchors)
         if self.stream is not None:
-            self.observer.ownership.set_anchor(f"agent{agent}", NODE_TOKENS)
+            self.observer.ownership.set_anchor(f"agent{agent}", self.node_tokens)
         result = self._insert(Who("", f"agent{agent}"), self.key(-1 - agent), slots)
         self._anchors.append((slots, result.last_device_node))
 
@@ -173,7 +183,7 @@ class Grown:
 
         coming = range(self._turns, self._turns + turns)
         anchors = torch.stack([self._anchors[number % self.agents][0] for number in coming])
-        leaves = self._allocator.alloc(turns * NODE_TOKENS).view(turns, NODE_TOKENS)
+        leaves = self._allocator.alloc(turns * self.node_tokens).view(turns, self.node_tokens)
         return torch.cat((anchors, leaves), dim=1).unbind()
 
     def serve(self, *, told: bool = True, value: Any = None) -> None:
@@ -205,7 +215,7 @@ class Grown:
 
         if self.stream is not None:
             self.observer.inserting = who
-        known_tokens = len(value) - NODE_TOKENS
+        known_tokens = len(value) - self.node_tokens
         result = self.cache.insert(InsertParams(key=key, value=value, prev_prefix_len=known_tokens))
         if self.stream is not None:
             self.observer.inserting = NOBODY
@@ -218,7 +228,7 @@ class Grown:
             stream.emit(
                 PrefixMatched(
                     t_ns=stream.now_ns(), rid=who.rid, agent=who.agent, session=who.session, node=anchor,
-                    prompt_tokens=2 * NODE_TOKENS, cached_tokens=NODE_TOKENS, anchor_tokens=NODE_TOKENS,
+                    prompt_tokens=2 * self.node_tokens, cached_tokens=self.node_tokens, anchor_tokens=self.node_tokens,
                 )
             )  # fmt: skip
             self.observer.used(self.cache.tree_core.node_by_id(anchor), who)
@@ -229,11 +239,11 @@ class Grown:
             stream.emit(SessionEnded(t_ns=stream.now_ns(), session=session))
 
     def _finish(self, stream: Watched, who: Who, node: int) -> None:
-        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", NODE_TOKENS), ("finish", 0))
+        steps: tuple[tuple[Literal["prompt", "finish"], int], ...] = (("prompt", self.node_tokens), ("finish", 0))
         for phase, new_tokens in steps:
             stream.emit(
                 PrefixInserted(
-                    t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * NODE_TOKENS,
+                    t_ns=stream.now_ns(), rid=who.rid, phase=phase, node=node, total_tokens=2 * self.node_tokens,
                     new_tokens=new_tokens,
                 )
             )  # fmt: skip

@@ -86,7 +86,7 @@ class AgentRadixCache(UnifiedRadixCache):
             observer.report_failure("split_at_anchor", error)
             return
         if place is not None and observer.stream.host.splits_anchors:
-            action = self.tree_core.split_at(*place)
+            _, action = self.tree_core.split_at(*place)
             self._apply_cache_actions([] if action is None else [action])
 
 

@@ -73,10 +73,10 @@ class ObservedTreeCore(UnifiedTreeCore):
         super()._unevict_node_on_insert(node, *args, **kwargs)
         self.observer.returned(node)
 
-    def split_at(self, node: Any, tokens: int) -> Any:
-        """Split `node` after its first `tokens` tokens. Returns the action for the cache to apply, or None."""
-        _, action = self._split_node(node.key, node, tokens)
-        return action
+    def split_at(self, node: Any, tokens: int) -> tuple[Any, Any]:
+        """Split `node` after its first `tokens` tokens. Returns the new node above it, and the action for the cache to
+        apply, or None."""
+        return self._split_node(node.key, node, tokens)
 
 
 class ChosenFullComponent(FullComponent):
@@ -138,15 +138,16 @@ class ChosenFullComponent(FullComponent):
         return self._last
 
     def _trim(self, node: Any, needed_tokens: int) -> None:
-        """Cut a victim where what may stay of it ends; the victim keeps its id. What stays was used when all of it was.
-        A node that is still being written to the host goes whole: cutting it is more than the tree's affair."""
+        """Cut a victim where what may stay of it ends; the victim keeps its id. Both parts were used when all of it
+        was: what stays, and the victim too if it cannot go. A node that is still being written to the host goes whole:
+        cutting it is more than the tree's affair."""
         if node is None or node.write_through_pending_id is not None:
             return
         kept = self.observer.kept(len(node.key), needed_tokens, self.tree_core.page_size)
         if kept:
             used = node.last_access_time
-            upper, _ = self.tree_core._split_node(node.key, node, kept)
-            upper.last_access_time = used
+            upper, _ = self.tree_core.split_at(node, kept)
+            upper.last_access_time = node.last_access_time = used
 
     def _next_forced(self) -> Any:
         while self.observer.forced:

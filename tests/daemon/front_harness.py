@@ -37,7 +37,7 @@ class Upstream:
     `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
     `tells_usage`: its streams end with the token counts; `key`: the API key it insists on; `begins`: it waits for this
     before it answers at all; `model`: what it serves; `status`: what it answers with; `fails_in_stream`: its streams
-    begin with an error."""
+    begin with an error; `stays_open`: such a stream waits for this before it ends."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
@@ -57,6 +57,7 @@ class Upstream:
         self.model = "m"
         self.status = 200
         self.fails_in_stream = False
+        self.stays_open: asyncio.Event | None = None
         self.url = ""
 
     @property
@@ -136,6 +137,7 @@ class Upstream:
         await response.prepare(request)
         if self.fails_in_stream:
             await response.write(event(error={"message": "no memory", "code": 500}))
+            await self._wait(self.stays_open)
             return response
         await response.write(chat_chunk({"role": "assistant", "content": ""}))
         for count, word in enumerate(self.words):

@@ -4,11 +4,13 @@ sees the error of one while the other may still answer."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import aiohttp
 import pytest
 from hedge_stage import CHAT, HI, LATE_MS, learn_streams, nobody, staged, until
 
+from radixdeck.daemon.front_begun import Begun, begin
 from radixdeck.policies.events import (
     RequestArrived,
     RequestFinished,
@@ -65,17 +67,19 @@ async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> N
         assert two.first.aborted == []
 
 
-@pytest.mark.parametrize("how", ["500", "down", "error in its stream"])
+@pytest.mark.parametrize("how", ["500", "307", "down", "error in its stream"])
 async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
     async with staged() as two:
         await learn_streams(two)
         two.first.begins = asyncio.Event()
-        two.second.status = 500 if how == "500" else 200
+        two.second.status = int(how) if how.isdigit() else 200
         two.second.fails_in_stream = how == "error in its stream"
         if how == "down":
             two.s.replicas._seen[nobody()] = two.s.replicas._seen.pop(two.second.url)  # pyright: ignore[reportPrivateUsage]
             two.s.replicas.known = (type(two.s.replicas.known[0])(nobody()),)
         asking = asyncio.create_task(two.text())
+        if how != "down":
+            await until(lambda: two.asked() == (1, 1))
         await asyncio.sleep(4 * LATE_MS / 1e3)
         assert not asking.done()
         two.first.begins.set()
@@ -195,6 +199,34 @@ async def test_a_caller_that_leaves_cancels_both(stream: bool) -> None:
         (finished,) = await two.s.until(RequestFinished)
         assert (finished.status, finished.finish) == (499, "abort")
         assert two.s.front.in_flight == 0
+
+
+async def test_a_caller_that_leaves_while_only_the_second_may_answer_frees_what_came_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first engine's stream begins with an error and stays open."""
+    answers = list[aiohttp.ClientResponse]()
+
+    async def kept(sent: Awaitable[aiohttp.ClientResponse], route: str) -> Begun:
+        begun = await begin(sent, route)
+        answers.append(begun.answer)
+        return begun
+
+    monkeypatch.setattr("radixdeck.daemon.front_hedge.begin", kept)
+    async with staged() as two:
+        await learn_streams(two)
+        answers.clear()
+        two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
+        two.first.fails_in_stream, two.first.stays_open = True, asyncio.Event()
+        asking = asyncio.create_task(two.text())
+        await until(lambda: two.asked() == (1, 1))
+        two.first.begins.set()
+        await until(lambda: bool(answers))
+        assert not answers[0].closed
+        asking.cancel()
+        assert (await two.hedged()).what == "left"
+        assert answers[0].closed
+        await asyncio.wait_for(two.first.gone.wait(), 10)
 
 
 async def test_a_caller_that_leaves_the_second_engines_stream_cancels_that() -> None:

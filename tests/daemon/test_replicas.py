@@ -46,6 +46,27 @@ def test_what_is_no_url_is_refused_without_its_key(typed: str) -> None:
     assert "URL" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "key", ["se/cret", "se//cret", "se?cret", "se#cret", "1/cret", "se[cret", "se@//cret", "se\u2100cret"]
+)
+@pytest.mark.parametrize("scheme", ["http://", "http:", ""])
+def test_no_part_of_a_key_is_shown_that_is_not_typed_as_it_should_be(key: str, scheme: str) -> None:
+    for user in ("", "user"):
+        with pytest.raises(ReplicaError) as raised:
+            read_replica(f"{scheme}{user}:{key}@host:9000")
+        assert "cret" not in str(raised.value)
+        assert ":1" not in str(raised.value)
+        assert "':se" not in str(raised.value)
+        assert "host:9000' is no URL" in str(raised.value)
+        if scheme == "http://":
+            assert "%2F" in str(raised.value)
+            assert raised.value.__cause__ is None
+
+
+def test_a_slash_in_a_key_is_escaped() -> None:
+    assert read_replica("http://:a%2Fb%3Fc%23d@host:9000") == Replica("http://host:9000", "a/b?c#d")
+
+
 def test_one_is_named_once() -> None:
     with pytest.raises(ReplicaError, match="http://a:1 is named twice"):
         read_replicas(["http://a:1", "http://b:1", "http://:key@a:1/v1"])
@@ -165,6 +186,21 @@ async def test_what_is_no_engine_is_told(status: int, body: bytes, words: str) -
         told = await found.look()
         assert told.startswith("not used: ")
         assert words in told
+
+
+async def test_one_that_redirects_is_not_used() -> None:
+    """What is asked of it would be redirected too, and what is asked is not sent where nobody has said it may go."""
+
+    class Moved(Upstream):
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            if request.path == "/v1/models":
+                raise web.HTTPTemporaryRedirect("/there/v1/models")
+            return web.json_response({"data": [{"id": "m"}]})
+
+    async with looking(Moved()) as found:
+        told = "not used: it redirects (HTTP 307): the URL of the engine itself is wanted"
+        assert await found.look() == told
+        assert found.replicas.next() is None
 
 
 @pytest.mark.parametrize("url", ["http://a..b:1", "http://a b:1", f"http://{'a' * 70}:1"])

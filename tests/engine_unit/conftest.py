@@ -133,10 +133,16 @@ def stock() -> Callable[..., Bench]:
 def ours() -> Callable[..., Bench]:
     """Our cache with the given policies, or with a host made by the test."""
 
-    def make(capacity: int = 300, policies: list[str] | None = None, host: Any = None, acts: bool = True) -> Bench:
+    def make(
+        capacity: int = 300,
+        policies: list[str] | None = None,
+        host: Any = None,
+        acts: bool = True,
+        page_size: int = 1,
+    ) -> Bench:
         events: list[EngineEvent] = []
         observer = Observer(Stream(host or PolicyHost(policies or ["lru"]), events.append), acts=acts)
-        return _bench(bench_trees.our_cache(bench_trees.bare_parts(capacity), observer), events)
+        return _bench(bench_trees.our_cache(bench_trees.bare_parts(capacity, page_size), observer), events)
 
     return make
 

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from radixdeck.daemon.engine import bench_cost
+from radixdeck.daemon.engine import bench_cost, bench_trim
 from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, OBSERVE, SCORE, SNAPSHOT, SPLIT, STOCK, WALK, grow_ours
 from radixdeck.daemon.engine.bench_trees import NODE_TOKENS, SLACK_TOKENS, Grown, stock_cache
+from radixdeck.policies.trimming import LEAST_TOKENS
 
 NODES, AGENTS = 400, 6
 
@@ -45,3 +46,13 @@ def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]
     assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
     assert ("ours", OBSERVE + "NodeEvicted") in seen
     assert all(line["low_us"] <= line["median_us"] <= line["high_us"] for line in lines)
+
+
+def test_room_for_decoding_is_made_in_pieces_or_by_whole_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_trim.main(["6", "--nodes", "40", "--node-tokens", "400", "--tokens", "2000"])
+    cut, whole = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
+    assert (cut["trims"], whole["trims"]) == (True, False)
+    assert (whole["calls"], whole["freed_tokens"]) == (5, 2000)
+    assert cut["calls"] > 20
+    assert 2000 <= cut["freed_tokens"] < 2000 + 2 * LEAST_TOKENS
+    assert all(cost["us_per_call"] > cost["us_per_token"] > 0 for cost in (cut, whole))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,9 @@ OUTPUT_WEIGHT = 2.0
 
 @dataclass
 class Load:
-    """A server with a few places. Each agent is always asking: `waiting` requests of it stand at the door.
-    `fair`: who goes next is what the policy says, else who came first."""
+    """A server that runs a few requests at once, `runs`, and has a queue. Each agent is always asking: `waiting`
+    requests of it stand at the door. `fair`: who goes next is what the policy says, else who came first; `told`: the
+    server says what it has begun, as it begins it; `most`: that were in flight at once."""
 
     fair: bool
     waiting: dict[str, int]
@@ -29,17 +31,22 @@ class Load:
     seed: int = 0
     rules: str = ""
     quantum: float = 0.0
+    tunables: dict[str, float] = field(default_factory=lambda: {"places": PLACES})
+    runs: int = PLACES
+    told: bool = False
+    most: int = 0
     served: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     spread: float = 0.0
 
     def run(self, requests: int) -> Fairness:
         chooser, policy = random.Random(self.seed), Fairness()
-        policy.tunables.set("places", PLACES)
-        policy.tunables.set("quantum", self.quantum)
+        for name, value in {**self.tunables, "quantum": self.quantum}.items():
+            policy.tunables.set(name, value)
         policy.obey(self.rules)
         number, now_s = 0, 0.0
         door: list[tuple[Asked, int, int]] = []
-        inside: list[tuple[float, int, Asked, int, int]] = []
+        queue: deque[tuple[Asked, int, int]] = deque()
+        inside: list[tuple[float, str, Asked, int, int]] = []
 
         def come(agent: str) -> None:
             nonlocal number
@@ -50,6 +57,13 @@ class Load:
             policy.notice(Came(t_s=now_s, asked=asked))
             door.append((asked, prompt, output))
 
+        def begin() -> None:
+            while queue and len(inside) < self.runs:
+                asked, prompt, output = queue.popleft()
+                heapq.heappush(inside, (now_s + (prompt + 5 * output) / 1e3, asked.rid, asked, prompt, output))
+                if self.told:
+                    policy.notice(Matched(t_s=now_s, asked=asked, prompt_tokens=prompt, cached_tokens=0))
+
         for agent, count in self.waiting.items():
             for _ in range(count):
                 come(agent)
@@ -58,10 +72,13 @@ class Load:
                 place = min(range(len(door)), key=lambda at: verdicts[at].order) if self.fair else 0
                 asked, prompt, output = door.pop(place)
                 policy.notice(Entered(t_s=now_s, asked=asked))
-                heapq.heappush(inside, (now_s + (prompt + 5 * output) / 1e3, number, asked, prompt, output))
+                queue.append((asked, prompt, output))
+                begin()
+                self.most = max(self.most, len(queue) + len(inside))
                 come(asked.agent)
             now_s, _, asked, prompt, output = heapq.heappop(inside)
             policy.notice(Left(t_s=now_s, asked=asked, entered=True, prompt_tokens=prompt, output_tokens=output))
+            begin()
             self.served[asked.agent] += prompt + OUTPUT_WEIGHT * output
             shares = [self.served[agent] for agent in self.waiting]
             self.spread = max(self.spread, max(shares) - min(shares))
@@ -73,10 +90,21 @@ HEAVIEST = 2_000 + OUTPUT_WEIGHT * 500
 BOUND = 2 * PLACES * HEAVIEST
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"tunables": {"places": PLACES}},
+        {"tunables": {"places": PLACES}, "runs": 2, "told": True},
+        {"tunables": {"ahead": 2}, "runs": PLACES - 2, "told": True},
+        {"tunables": {"ahead": 1}, "runs": PLACES - 1, "told": True},
+    ],
+    ids=["no word of what is begun", "places", "two ahead", "one ahead"],
+)
 @pytest.mark.parametrize("seed", range(5))
-def test_backlogged_agents_stay_within_the_bound(seed: int) -> None:
-    load = Load(fair=True, waiting={"small": 30, "large": 3, "mixed": 8}, sizes=SIZES, seed=seed)
+def test_backlogged_agents_stay_within_the_bound(seed: int, server: dict[str, Any]) -> None:
+    load = Load(fair=True, waiting={"small": 30, "large": 3, "mixed": 8}, sizes=SIZES, seed=seed, **server)
     load.run(3_000)
+    assert load.most == PLACES
     assert load.spread <= BOUND
     assert min(load.served.values()) > 10 * BOUND
 

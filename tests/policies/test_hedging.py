@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import tracemalloc
 
 import pytest
 
@@ -172,3 +173,18 @@ def test_one_that_raises_is_switched_off_and_nothing_is_sent(call: str, monkeypa
     assert host.saved_s("hedging", asked(), 1.0, 1.0) == 0.0
     assert [(fact.policy, fact.call) for fact in failed] == [("hedging", call)]
     assert not host.hedges
+
+
+def test_what_it_remembers_is_a_few_megabytes_whatever_agents_call_themselves() -> None:
+    policy, other = Hedging(), random.Random(1)
+    tracemalloc.start()
+    try:
+        for agent in range(1_000):
+            of = asked(f"agent{agent}")
+            for _ in range(KEPT + 1):
+                policy.notice(Answered(t_s=0.0, asked=of, after_s=other.random()))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 6e6
+    assert not math.isinf(policy.late_s(asked("agent999")))

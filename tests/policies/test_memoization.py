@@ -6,6 +6,7 @@ from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Heard, Left, ToolUse
 from radixdeck.policies.events import PolicySwitched, ToolMemoized
 from radixdeck.policies.memoization import Memoization
+from radixdeck.policies.tool_calls import ToolCall
 
 RULES = """
 [tools.read]
@@ -13,6 +14,35 @@ read_only = true
 ttl_s = 60
 invalidated_by = ["write"]
 """
+
+
+def test_rules_that_are_read_again_give_every_tool_another_chance_to_be_called_early() -> None:
+    """And what waits was guessed by those before."""
+    speculates = (
+        RULES.replace("ttl_s = 60", "ttl_s = 60\nspeculate = true") + "[tools.list]\nread_only = true\nttl_s = 60"
+    )
+    policy = Memoization()
+    policy.tunables.set("trials", 0)
+    policy.obey(speculates)
+
+    def calls(tool: str, arguments: dict[str, str], said: object) -> None:
+        one = ToolCall(tool=tool, arguments=arguments)
+        policy.early.began(one)
+        policy.early.ended(one, said, 1.0)
+
+    def learns() -> None:
+        for n in range(6):
+            calls("list", {}, {"first": f"{n}"})
+            calls("read", {"path": f"{n}"}, "text")
+        calls("list", {}, {"first": "new"})
+
+    learns()
+    policy.early.never.put("read", "it asked for something")
+    policy.obey(speculates)
+    assert len(policy.early.never) == 0
+    assert policy.early.next(0.0) is None
+    learns()
+    assert policy.early.next(0.0) is not None
 
 
 class Transcripts:

@@ -63,6 +63,18 @@ def test_or_in_the_arguments_before_it() -> None:
     assert "of = arguments.dir" in s.guesses[0].why
 
 
+def test_of_many_lists_those_told_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told again is told anew."""
+    monkeypatch.setattr(tool_patterns, "MAX_COLUMNS", 2)
+    s = Stream()
+    for tool in ("one", "two", "one", "three"):
+        s.does(tool, {}, ["a", "b"])
+    (key,) = s.patterns._streams  # pyright: ignore[reportPrivateUsage]
+    stream = s.patterns._streams.get(key)  # pyright: ignore[reportPrivateUsage]
+    assert stream is not None
+    assert [tool for tool, _ in stream.columns] == ["one", "three"]
+
+
 def test_or_is_what_comes_next_in_a_list_that_was_told_earlier() -> None:
     s = Stream()
     for n in range(3):
