@@ -67,6 +67,9 @@ class EventsScreen(FilteringScreen):
         lines = entry.log.select(self._query if self._only else "", routine=self._routine)
         view.show(lines, self._query)
         view.border_title = self._title(len(lines), len(entry.log))
+        if tables or not view.following:
+            # What comes by is not read line by line; a line that stands still is told in full at once.
+            self.on_log_view_line_selected()
 
     def action_pause(self) -> None:
         self._paused = not self._paused

@@ -93,7 +93,7 @@ class LogView(SameTitle, ScrollView, can_focus=True):
         else:
             self.cursor = min(bisect_left(lines, kept.seq, key=lambda line: line.seq), max(0, len(lines) - 1))
         self._hold(Size(1, len(lines)))
-        self._reveal()
+        self._reveal(tell=False)
 
     def _hold(self, size: Size) -> None:
         """Take this size. Set as any reactive it would lay out the whole screen, at every frame of a busy log."""
@@ -161,12 +161,13 @@ class LogView(SameTitle, ScrollView, can_focus=True):
         self.following = self.cursor >= len(self._lines) - 1
         self._reveal()
 
-    def _reveal(self) -> None:
-        """Scroll as little as brings the cursor into sight."""
+    def _reveal(self, *, tell: bool = True) -> None:
+        """Scroll as little as brings the cursor into sight. Who shows lines knows that another one is selected."""
         top, height = self.scroll_offset.y, max(1, self.size.height)
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False, force=True)
         self.refresh()
-        self.post_message(self.LineSelected())
+        if tell:
+            self.post_message(self.LineSelected())
