@@ -36,7 +36,7 @@ async def open_shadow(pilot: Pilot[None]) -> None:
     """kv_caching, which is not on, beside lru."""
     await pilot.press("4")
     await drawn(pilot)
-    await pilot.press("S")
+    await pilot.press("end", "S")
     await settled(pilot)
 
 
