@@ -36,6 +36,9 @@ async def open_shadow(pilot: Pilot[None]) -> None:
     """kv_caching, which is not on, beside lru."""
     await pilot.press("4")
     await drawn(pilot)
+    while (table := pilot.app.screen.query_one("#policies", SyncTable)).selected != "kv_caching":
+        assert table.cursor_row < table.row_count - 1
+        await pilot.press("down")
     await pilot.press("S")
     await settled(pilot)
 
