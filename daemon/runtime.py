@@ -114,7 +114,7 @@ class Daemon:
         )  # fmt: skip
         self.mqtt = MqttLink(broker, config.node, self.commands.handle)
         self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, self.recorder)
-        self.url = ""
+        self.url: str = ""
         self._act_soon = asyncio.Event()
         self._looked_s = -LOOK_AGAIN_S
 

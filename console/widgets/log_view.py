@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import lru_cache
+from typing import cast
 
 from rich.color import Color
 from rich.segment import Segment
@@ -12,6 +13,7 @@ from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -98,7 +100,7 @@ class LogView(SameTitle, ScrollView, can_focus=True):
     def _hold(self, size: Size) -> None:
         """Take this size. Set as any reactive it would lay out the whole screen, at every frame of a busy log."""
         if size != self.virtual_size:
-            self.set_reactive(LogView.virtual_size, size)
+            self.set_reactive(cast("Reactive[Size]", LogView.virtual_size), size)
             self._scroll_update(size)
 
     def find(self, direction: int) -> bool:

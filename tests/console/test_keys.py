@@ -125,14 +125,6 @@ async def test_a_retained_agent_is_marked_on_the_map_and_in_words() -> None:
         assert f"node {view.node}  = retained" in text
 
 
-async def test_policies_that_are_on_come_first() -> None:
-    async with console(SMALL) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        _, rows = pilot.app.screen.query_one("#policies", SyncTable).content()
-        assert [(row[0], row[1]) for row in rows] == [("[x]", "kv_caching"), ("[x]", "operator"), ("[ ]", "lru")]
-
-
 @pytest.mark.parametrize("size", [SMALL, (120, 34), (80, 50)])
 async def test_what_goes_next_and_what_has_gone_are_one_key_away(size: tuple[int, int]) -> None:
     async with console(size) as pilot:
