@@ -38,7 +38,7 @@ from .widgets.ends import HasEnds
 from .widgets.status_line import replay_words
 from .writing import copy_out, write_out
 
-TICK_S = 0.04
+TICK_S = 0.042
 FRAME_S = 0.1
 """No frame sooner after the one before."""
 STILL_S = 0.5

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import cached_property
+from math import ceil
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -34,12 +35,14 @@ class CacheMap:
         self.spans = spans
         self.cells = cells
         self.tokens_per_cell = tokens_per_cell
-        self._firsts = [span.first for span in spans]
-        self._places = {span.node: place for place, span in enumerate(spans)}
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {span.node: place for place, span in enumerate(self.spans)}
 
     def place_at(self, cell: int) -> int:
         """Which of `spans` covers a cell, clamped to the map."""
-        return max(0, bisect_right(self._firsts, cell) - 1)
+        return max(0, bisect_right(self.spans, cell, key=_FIRST) - 1)
 
     def at(self, cell: int) -> Span:
         """The span that covers a cell, clamped to the map. Raises IndexError on an empty map."""
@@ -79,6 +82,7 @@ def in_order(run: RunState) -> list[NodeView]:
 
 
 _DOWN = attrgetter("start", "node")
+_FIRST = attrgetter("first")
 
 
 def _group(view: NodeView, rank: dict[str, int]) -> tuple[int, int, int, str]:
@@ -96,18 +100,21 @@ def held_tokens(run: RunState) -> int:
 
 def lay_out(run: RunState, cells: int) -> CacheMap:
     """Cover `cells` cells with the KV pool. A cell shows whoever holds the token in its middle."""
-    held = [(view.node, view.tokens) for view in in_order(run)]
-    resident = sum(tokens for _, tokens in held)
-    held.append((PENDING, max(0, run.used_tokens - resident)))
+    views = in_order(run)
+    resident = resident_tokens(run)
     capacity = max(run.capacity_tokens, resident, 1)
     per_cell = capacity / max(1, cells)
     spans: list[Span] = []
     place = end = 0
-    for node, tokens in held:
-        place = min(capacity, place + tokens)
-        first, end = end, min(cells, math.ceil(place / per_cell - 0.5))
+    for view in views:
+        place += view.tokens
+        first, end = end, ceil(place / per_cell - 0.5)
         if end > first:
-            spans.append(Span(first, end, node))
+            spans.append(Span(first, end, view.node))
+    held = min(cells, ceil(min(capacity, max(run.used_tokens, resident)) / per_cell - 0.5))
+    if held > end:
+        spans.append(Span(end, held, PENDING))
+        end = held
     if end < cells:
         spans.append(Span(end, cells, NO_NODE))
     return CacheMap(spans, cells, per_cell)

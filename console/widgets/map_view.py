@@ -85,6 +85,7 @@ class MapView(Widget, can_focus=True):
         self._shades: Mapping[int, int] | None = None
         self._map = CacheMap([], 0, 0.0)
         self._looks: dict[int, Look] = {}
+        self._signs: list[str] = []
         self._styles: dict[tuple[str, str, bool], Style] = {}
         self._segments: dict[tuple[Look, int], Segment] = {}
         self._rows: dict[int, Strip] = {}
@@ -97,7 +98,7 @@ class MapView(Widget, can_focus=True):
     @property
     def signs(self) -> list[str]:
         """Those that are on the map now."""
-        return sorted({look.sign for look in self._looks.values()} - {""})
+        return self._signs
 
     def show(self, run: RunState, shades: Mapping[int, int] | None = None) -> None:
         """Draw this state; with `shades`, a number 0 to 9 by node in place of its owner's letter."""
@@ -226,21 +227,28 @@ class MapView(Widget, can_focus=True):
     def _looked(self) -> dict[int, Look]:
         """How every span is drawn, worked out once per kind of node and for either shade of neighbours."""
         marks, nodes = agent_marks(self._run.agents), self._run.nodes
-        met: dict[tuple[Role, tuple[str, ...], bool, bool, int], Look] = {}
+        met: dict[tuple[Role, tuple[str, ...], bool, int], tuple[Look, Look]] = {}
         looks: dict[int, Look] = {}
         for place, span in enumerate(self._map.spans):
-            odd, view = bool(place % 2), nodes.get(span.node)
+            view = nodes.get(span.node)
             if view is None:
-                looks[span.node] = look_of(view, span.node, marks, odd=odd)
+                looks[span.node] = look_of(view, span.node, marks, odd=bool(place % 2))
                 continue
             shade = NO_NODE if self._shades is None else self._shades.get(span.node, 0)
-            kind = (view.role, view.agents, view.pinned, odd, shade)
+            kind = (view.role, view.agents, view.pinned, shade)
             if kind not in met:
-                sign = sign_of(view, self._run)
-                met[kind] = (shaded(shade, odd=odd, sign=sign) if self._shades is not None else
-                             look_of(view, span.node, marks, odd=odd, sign=sign))  # fmt: skip
-            looks[span.node] = met[kind]
+                met[kind] = self._pair(view, shade, marks)
+            looks[span.node] = met[kind][place % 2]
+        self._signs = sorted({look.sign for look, _ in met.values()} - {""})
         return looks
+
+    def _pair(self, view: NodeView, shade: int, marks: dict[str, AgentMark]) -> tuple[Look, Look]:
+        """How a node of this kind is drawn beside another one, and beside one that is drawn so."""
+        sign = sign_of(view, self._run)
+        if self._shades is not None:
+            return shaded(shade, odd=False, sign=sign), shaded(shade, odd=True, sign=sign)
+        even, odd = (look_of(view, view.node, marks, odd=odd, sign=sign) for odd in (False, True))
+        return even, odd
 
 
 def _first_difference(
