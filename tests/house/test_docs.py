@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from radixdeck.daemon import wire
+from radixdeck.demos import policy_table
 from radixdeck.policies import registry
 from radixdeck.policies.events import KINDS
 
@@ -56,3 +57,7 @@ def test_every_file_the_readme_points_at_is_there() -> None:
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_table_of_policies_is_what_its_records_say() -> None:
+    assert policy_table.main(["--into", str(ROOT / "README.md"), "--check"]) == 0
