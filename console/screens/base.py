@@ -149,15 +149,18 @@ class DeckScreen(Screen[None]):
 
     def export(self) -> tuple[str, str]:
         """(suffix, text) of what this screen lists: its focused or first table as CSV."""
-        tables = list(self.query(SyncTable))
-        chosen = next((table for table in tables if table.has_focus), tables[0] if tables else None)
-        return ("csv", as_csv(*chosen.content())) if chosen else ("", "")
+        table = self._table_in_use()
+        return ("csv", as_csv(*table.content())) if table else ("", "")
 
     def copied(self) -> str:
         """What `y` copies: the row under the cursor of the focused or first table, the hidden columns too."""
+        table = self._table_in_use()
+        return table.row_words() if table else ""
+
+    def _table_in_use(self) -> SyncTable | None:
+        """The one that is focused, else the first."""
         tables = list(self.query(SyncTable))
-        chosen = next((table for table in tables if table.has_focus), tables[0] if tables else None)
-        return chosen.row_words() if chosen else ""
+        return next((table for table in tables if table.has_focus), tables[0] if tables else None)
 
     def _live(self) -> bool:
         """Whether what is on screen still follows the engine."""
