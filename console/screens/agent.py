@@ -104,8 +104,7 @@ class AgentScreen(ActingScreen):
 
     def copied(self) -> str:
         """What is written of it, without the charts."""
-        panels = ("#agent-verdict", "#agent-facts", "#agent-forecast", "#agent-sessions")
-        return "\n".join(str(self.query_one(name, Static).content) for name in panels)
+        return self.words_in("#agent-verdict", "#agent-facts", "#agent-forecast", "#agent-sessions")
 
     def action_span(self) -> None:
         self._span = (self._span + 1) % len(SPANS_S)

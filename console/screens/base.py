@@ -157,6 +157,10 @@ class DeckScreen(Screen[None]):
         table = self._table_in_use()
         return table.row_words() if table else ""
 
+    def words_in(self, *panels: str) -> str:
+        """What is written in some panels, one after the other."""
+        return "\n".join(str(self.query_one(panel, Static).content) for panel in panels)
+
     def _table_in_use(self) -> SyncTable | None:
         """The one that is focused, else the first."""
         tables = list(self.query(SyncTable))

@@ -244,7 +244,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def copied(self) -> str:
         """What is said of the node under the cursor."""
-        return str(self.query_one("#node", Static).content)
+        return self.words_in("#node")
 
     def _selected(self) -> NodeView | None:
         node = self.query_one(MapView).node

@@ -98,7 +98,7 @@ class TimelineScreen(DeckScreen):
 
     def copied(self) -> str:
         """Where this is, and the last events."""
-        return "\n".join(str(self.query_one(name, Static).content) for name in ("#timeline-words", "#timeline-log"))
+        return self.words_in("#timeline-words", "#timeline-log")
 
     def _show_replay(self, replay: ReplayFeed) -> None:
         strip = self.query_one(Strip)

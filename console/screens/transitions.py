@@ -73,7 +73,7 @@ class TransitionsScreen(DeckScreen):
 
     def copied(self) -> str:
         """What is predicted of the sessions, and how well."""
-        return "\n".join(str(self.query_one(name, Static).content) for name in ("#next-words", "#next-sessions"))
+        return self.words_in("#next-words", "#next-sessions")
 
     def action_view(self) -> None:
         self._drawing = not self._drawing
