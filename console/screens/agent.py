@@ -58,7 +58,7 @@ class AgentScreen(ActingScreen):
     def __init__(self, agent: str, mode: str = "agents") -> None:
         super().__init__()
         self._agent, self._opened_from = agent, mode
-        self._span = self._view = 0
+        self._span = 0
 
     @property
     def shown_mode(self) -> str:
@@ -115,10 +115,7 @@ class AgentScreen(ActingScreen):
         return self.has_class("-narrow") if action == "view" else super().check_action(action, parameters)
 
     def action_view(self) -> None:
-        self._view = (self._view + 1) % VIEWS
-        for view in range(1, VIEWS):
-            self.set_class(view == self._view, f"-view-{view}")
-        self.call_after_refresh(self.refresh_state, tables=True)
+        self.turn("view", VIEWS)
 
     def action_follow(self) -> None:
         entry = self.entry

@@ -161,6 +161,15 @@ class DeckScreen(Screen[None]):
         """What is written in some panels, one after the other."""
         return "\n".join(str(self.query_one(panel, Static).content) for panel in panels)
 
+    def turn(self, what: str, views: int) -> None:
+        """From one of several views to the next, the last one to the first. The style sheet knows them by the class:
+        none for the first, then `-what-1` and on."""
+        classes = [f"-{what}-{view}" for view in range(1, views)]
+        now = next((view for view, name in enumerate(classes, 1) if self.has_class(name)), 0)
+        for view, name in enumerate(classes, 1):
+            self.set_class(view == (now + 1) % views, name)
+        self.call_after_refresh(self.refresh_state, tables=True)
+
     def _table_in_use(self) -> SyncTable | None:
         """The one that is focused, else the first."""
         tables = list(self.query(SyncTable))

@@ -34,8 +34,8 @@ from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
 ORDER_S = 0.9
-
-
+SIDES = 3
+"""Panels beside the map, between which a key turns where there is no room for all."""
 SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
@@ -112,7 +112,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shade = self._fold = self._side = 0
+        self._shade = self._fold = 0
         self._tree = False
         self._ordered_s = -ORDER_S
         self._queue = Queue(RunState(), ())
@@ -199,10 +199,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         return not self._tree if action == "shade" else super().check_action(action, parameters)
 
     def action_side(self) -> None:
-        self._side = (self._side + 1) % 3
-        for side in (1, 2):
-            self.set_class(side == self._side, f"-side-{side}")
-        self.call_after_refresh(self.refresh_state, tables=True)
+        self.turn("side", SIDES)
 
     def action_shade(self) -> None:
         self._shade = (self._shade + 1) % len(SHADES)
