@@ -128,7 +128,7 @@ class DeckScreen(Screen[None]):
         deck = self.deck
         if tables or self._live() != self._was_live or deck.replay is not None:
             self.query_one(StatusLine).show(
-                deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only
+                deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only, why=deck.reason
             )
             self._was_live = self._live()
         self.set_class(not self._live(), "-lost")

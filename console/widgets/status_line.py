@@ -1,11 +1,6 @@
 """The lines that are always there: which screens exist, and how the daemon, the engine and the cache are."""
 
-# Textual types `.app` as an App of unknown result.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
@@ -14,9 +9,6 @@ from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
 from ..words import bar, clip, clock, ratio, seconds, short
 from .panel import Panel
-
-if TYPE_CHECKING:
-    from ..app import ConsoleApp
 
 ENGINE_WORDS = {
     "starting": "engine starting",
@@ -62,13 +54,16 @@ def policy_words(entry: NodeState) -> str:
 class StatusLine(Panel):
     """Two lines; what does not fit is cut at the end, so the most important comes first."""
 
-    def show(self, fleet: FleetState, entry: NodeState | None, *, replay: str = "", read_only: bool = False) -> None:
-        """Say how things are now. `replay`: position and speed in words, empty for a live run."""
+    def show(
+        self, fleet: FleetState, entry: NodeState | None, *, replay: str = "", read_only: bool = False, why: str = ""
+    ) -> None:
+        """Say how things are now. `replay`: position and speed in words, empty for a live run; `why`: what is recorded
+        with every order, so always in sight."""
         width = max(20, self.size.width - 2)
         words, live = connection_words(fleet, entry)
         if replay and live:
             words = f"■ {entry.node if entry else ''} recorded"
-        tail = "" if entry is None else self._who(entry, replayed=bool(replay), read_only=read_only)
+        tail = "" if entry is None else self._who(entry, replayed=bool(replay), read_only=read_only, why=why)
         first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))
         if tail and len(words) + 2 < width:
             first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
@@ -77,10 +72,9 @@ class StatusLine(Panel):
             second = Content.assemble((replay, "$accent bold"), "  ", clip(second, max(0, width - len(replay) - 2)))
         self.update(Content.assemble(first, "\n", second if isinstance(second, Content) else clip(second, width)))
 
-    def _who(self, entry: NodeState, *, replayed: bool, read_only: bool) -> str:
+    def _who(self, entry: NodeState, *, replayed: bool, read_only: bool, why: str) -> str:
         run = entry.run
         model = run.model or (entry.status.model if entry.status else "")
-        why = cast("ConsoleApp", self.app).reason  # recorded with every order, so always in sight
         run_id = entry.run_id or (entry.status.run if entry.status else "")
         facts = [
             f"why: {clip(why, 24)}" if why else "",
