@@ -81,7 +81,7 @@ class DeckScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (30, "-middle"), (45, "-tall")]
 
-    _composed = _was_live = False
+    _composed = False
 
     @property
     def shown_mode(self) -> str:
@@ -126,12 +126,12 @@ class DeckScreen(Screen[None]):
         """What every screen shows, then its own part. Numbers that change faster than twice a second are not read; and
         above a part that is drawn they would make a frame of everything between."""
         deck = self.deck
-        if tables or self._live() != self._was_live or deck.replay is not None:
+        lost = not (deck.fleet.connected and (self.entry is None or self.entry.online))
+        if tables or lost != self.has_class("-lost") or deck.replay is not None:
             self.query_one(StatusLine).show(
                 deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only, why=deck.reason
             )
-            self._was_live = self._live()
-        self.set_class(not self._live(), "-lost")
+        self.set_class(lost, "-lost")
         if self.entry is not None:
             self.show_state(self.entry, tables=tables)
             if tables:
@@ -174,10 +174,6 @@ class DeckScreen(Screen[None]):
         """The one that is focused, else the first."""
         tables = list(self.query(SyncTable))
         return next((table for table in tables if table.has_focus), tables[0] if tables else None)
-
-    def _live(self) -> bool:
-        """Whether what is on screen still follows the engine."""
-        return self.deck.fleet.connected and (self.entry is None or self.entry.online)
 
 
 class ActingScreen(DeckScreen):
