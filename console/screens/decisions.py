@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from textual.binding import Binding
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import DataTable, Static
 
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies.events import NodeEvicted
@@ -20,7 +20,7 @@ from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..rulings import door_words
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable
+from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import count, plain, printable, signed, time_of_day
 from .base import DeckScreen
 from .chain import ChainScreen
@@ -61,14 +61,14 @@ class DecisionsScreen(DeckScreen):
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:
             return
-        lately = lately_of(self._policy, entry)
+        policy, lately = lately_of(self._policy, entry)
         table = self.query_one("#decisions", SyncTable)
-        table.border_title = (
-            f"{plain(self._policy)}: {count(len(lately[1].decisions), 'decision')} in the events at hand"
-        )
-        table.sync([(_key(one), _row(one)) for one in lately[1].decisions])
-        self.query_one("#decisions-words", Static).update(words_of(*lately, entry) or "it has decided nothing lately")
-        self._shown = {_key(one): one for one in lately[1].decisions}
+        table.border_title = f"{plain(self._policy)}: {count(len(lately.decisions), 'decision')} in the events at hand"
+        listed = [(_key(one), one) for one in lately.decisions]
+        table.sync([(key, _row(one)) for key, one in listed])
+        said = words_of(policy, lately, entry)
+        self.query_one("#decisions-words", Static).update(said or "it has decided nothing lately")
+        self._shown = dict(listed)
         self.on_data_table_row_highlighted()
 
     def on_data_table_row_highlighted(self) -> None:
@@ -77,11 +77,10 @@ class DecisionsScreen(DeckScreen):
         told = f"{one.what}: {one.came}. Why: {one.why or 'it did not say'}" if one else ""
         self.query_one("#decision-why", Static).update(printable(told))
 
-    def on_data_table_row_selected(self) -> None:
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """From an eviction to what caused it."""
-        entry, selected = self.entry, self.query_one("#decisions", SyncTable).selected
-        seq = int(selected.partition(" ")[0] or -1)
-        line = next((line for line in entry.log if line.seq == seq), None) if entry else None
+        entry, one = self.entry, self._shown.get(selected_key(event))
+        line = next((line for line in entry.log if line.seq == one.seq), None) if entry and one else None
         links = follow(line, entry.run, entry.log) if entry and line else []
         if line is None or not links:
             self.notify("nothing is known to have caused this one", severity="warning", timeout=4)
