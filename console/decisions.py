@@ -12,12 +12,14 @@ from typing import NamedTuple
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import Ruling, RunState
+from radixdeck.storage.whatif_change import EVICTION
 
 from .event_log import LogLine
 from .past import Past
 from .words import brief_id, count, parts, seconds, short, tokens
 
-EVICTION = "eviction"
+MOST = 300
+"""Decisions that are told one by one."""
 KINDS = frozenset({"action_taken", "node_added", "node_evicted", "node_split", "policy_switched", "prefix_matched"})
 """Kinds of events that tell of decisions and of what came of them."""
 
@@ -46,7 +48,7 @@ class Lately(NamedTuple):
 
 
 def decided(
-    policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: Iterable[LogLine], most: int = 300
+    policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: Iterable[LogLine], most: int = MOST
 ) -> Lately:
     """Its last `most` decisions, newest first, and the sums over all that the log holds. `slot_mates`: the policies of
     its slot, itself among them."""

@@ -15,7 +15,7 @@ from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies.events import NodeEvicted
 
 from ..causes import follow
-from ..decisions import Decision, Lately, decided, lately_words
+from ..decisions import MOST, Decision, Lately, decided, lately_words
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..rulings import door_words
@@ -95,7 +95,7 @@ class DecisionsTable(SyncTable):
     BINDINGS = [Binding("enter", "select_cursor", "cause", tooltip="from an eviction to what caused it")]
 
 
-def lately_of(name: str, entry: NodeState, most: int = 300) -> tuple[PolicyInfo | None, Lately]:
+def lately_of(name: str, entry: NodeState, most: int = MOST) -> tuple[PolicyInfo | None, Lately]:
     """A policy as it is listed now, and what it decided, the last `most` one by one."""
     listed = policy_table(entry).policies
     policy = next((one for one in listed if one.name == name), None)

@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Static
 
 from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 from radixdeck.policies.events import NO_NODE
+from radixdeck.storage.whatif_change import EVICTION
 
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
@@ -29,7 +30,7 @@ from ..words import parts, short
 from .base import DeckScreen
 from .curve import CurveScreen
 from .decisions import DecisionsScreen, lately_of, words_of
-from .shadow import EVICTION, ShadowScreen
+from .shadow import ShadowScreen
 
 POLICY_COLUMNS = (
     Column("on", 3),

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from radixdeck.daemon.wire import PolicyInfo, TunableInfo
 from radixdeck.storage.side import RECENT, NextVictim, SideView
+from radixdeck.storage.whatif_change import EVICTION
 
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
@@ -30,7 +31,6 @@ from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
 from ..words import brief, clip, count, parts, short
 from .following import FollowingScreen
 
-EVICTION = "eviction"
 REALLY = "really"
 COLUMNS = (
     Column("", 22),

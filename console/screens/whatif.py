@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from radixdeck.storage.errors import StorageError
+from radixdeck.storage.whatif_change import EVICTION
 
 from ..dialogs import Ask
 from ..fleet_state import NodeState
@@ -181,7 +182,7 @@ class WhatIfScreen(DeckScreen):
         self.refresh_state(tables=True)
 
     def _cases(self, entry: NodeState) -> list[Case]:
-        names = [policy.name for policy in policy_table(entry).policies if policy.slot == "eviction"]
+        names = [policy.name for policy in policy_table(entry).policies if policy.slot == EVICTION]
         times = TIMES[self._times]
         cases = [Case(name, times, self._moment, self._values.get(name, ())) for name in names]
         return [MODELLED, *cases] if self._moment >= 0 else cases
