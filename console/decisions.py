@@ -16,6 +16,7 @@ from radixdeck.storage.whatif_change import EVICTION
 
 from .event_log import LogLine
 from .past import Past
+from .sentences import briefly
 from .words import brief_id, count, parts, seconds, short, tokens
 
 MOST = 300
@@ -108,7 +109,7 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
 def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:
     """An eviction with what came of it. Where LRU would have done the same it is worth nothing either way."""
     missed = past.missed(event)
-    what = f"{_whose(event)}, {tokens(event.tokens)}"
+    what = f"{briefly(event.role, event.agents, event.session)}, {tokens(event.tokens)}"
     why = f"score {event.score:.3g}: {parts(event.parts)}" if event.parts else f"idle {seconds(event.idle_s)}"
     gone = f"{short(missed)} again" if missed else "not missed"
     if event.instead == e.NO_NODE:
@@ -117,11 +118,6 @@ def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:
     whose = f"{event.instead_agent}'s" if event.instead_agent else "nobody's"
     came = f"{gone}; kept {f'{short(found)} found' if found else 'not used'}"
     return Decision(line.t_ns, line.seq, what, f"{why}; kept {whose} node {event.instead}", came, found - missed)
-
-
-def _whose(event: e.NodeEvicted) -> str:
-    role = "history" if event.role == "private" else event.role
-    return " ".join(part for part in (role, "+".join(event.agents), event.session) if part)
 
 
 def _acted(policy: str, lines: list[LogLine]) -> Iterable[Decision]:

@@ -34,6 +34,12 @@ def holder(role: str, agents: tuple[str, ...], session: str = "") -> str:
     return "tokens of nobody"
 
 
+def briefly(role: str, agents: tuple[str, ...], session: str = "") -> str:
+    """The same where there is little room: 'anchor planner', 'history coder s3', 'shared coder+planner'."""
+    named = ("history" if role == "private" else role, "+".join(agents), session)
+    return " ".join(part for part in named if part)
+
+
 def _request(rid: str) -> str:
     return f"request {brief_id(rid)}"
 

@@ -16,6 +16,7 @@ from radixdeck.policies.fold_trends import FINE_S
 from radixdeck.policies.residency import RunState
 
 from .cache_map import Victim, held_tokens, urgency, victims_of
+from .sentences import briefly
 from .trends import total
 from .words import brief, clip, parts, seconds, short, tokens
 
@@ -126,9 +127,7 @@ def victim_line(victim: Victim, now_ns: int, *, scored: bool, width: int = 60) -
     idle = brief(max(0, now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
     score = "-" if victim.key is None else f"{victim.key:.3g}"
     pinned = "* " if victim.pinned else ""
-    role = "history" if view.role == "private" else view.role
-    whose = " ".join([role, "+".join(view.agents), view.session]).strip()
-    line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{whose}"
+    line = f"{short(view.tokens):>5} {idle:>6}  {pinned}{briefly(view.role, view.agents, view.session)}"
     line = f"{score:>7} {line}" if scored else line
     why = f"  ({parts(victim.parts)})" if victim.parts and width > 50 else ""
     return f"{clip(line, width - 20)}{why}" if why else line
