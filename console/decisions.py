@@ -16,6 +16,7 @@ from radixdeck.storage.whatif_change import EVICTION
 
 from .event_log import LogLine
 from .past import Past
+from .rulings import came_of
 from .sentences import briefly
 from .words import brief_id, count, parts, seconds, short, tokens
 
@@ -147,6 +148,5 @@ def _came(event: e.ActionTaken, match: e.PrefixMatched | None) -> tuple[str, int
 
 
 def _ruled(ruling: Ruling) -> Decision:
-    more = f"with {ruling.status}" if ruling.status else f"after {seconds(ruling.held_s)}" if ruling.held_s else "-"
     what = f"{ruling.what} {ruling.agent} {brief_id(ruling.rid)}".rstrip()
-    return Decision(ruling.t_ns, -1, what, ruling.why, more)
+    return Decision(ruling.t_ns, -1, what, ruling.why, came_of(ruling) or "-")

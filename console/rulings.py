@@ -26,10 +26,14 @@ def door_words(policy: str, run: RunState) -> str:
     return "\n".join([head, *(_line(ruling) for ruling in reversed(rulings.recent[-SHOWN:]))])
 
 
+def came_of(ruling: Ruling) -> str:
+    """'with 429', 'after 1.2 s', '' where there is no more to tell."""
+    return f"with {ruling.status}" if ruling.status else f"after {seconds(ruling.held_s)}" if ruling.held_s else ""
+
+
 def _line(ruling: Ruling) -> str:
-    whose = f"{ruling.agent} {brief_id(ruling.rid)}".strip() if ruling.agent or ruling.rid else ""
-    more = f" with {ruling.status}" if ruling.status else f" after {seconds(ruling.held_s)}" if ruling.held_s else ""
-    return f"{time_of_day(ruling.t_ns)}  {whose}{' ' if whose else ''}{ruling.what}{more}: {ruling.why}"
+    told = (ruling.agent, brief_id(ruling.rid), ruling.what, came_of(ruling))
+    return f"{time_of_day(ruling.t_ns)}  {' '.join(part for part in told if part)}: {ruling.why}"
 
 
 def _hedges(rulings: Rulings) -> str:
