@@ -16,8 +16,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from .replay_keys import REPLAY_ACTIONS
+
 HERE, RECORDING, EVERYWHERE = "here", "in a recording, on every screen", "on every screen"
-REPLAYED = ("go_to_time",)
 
 
 @runtime_checkable
@@ -36,8 +37,8 @@ def help_content(screen: Screen[object]) -> RenderableType:
         binding = active.binding
         # Textual has a key of its own for some of what ours do.
         if active.enabled and binding.tooltip and (binding.id or binding.action not in keys):
-            group = HERE if active.node is not screen.app else RECORDING if binding.action in REPLAYED else EVERYWHERE
-            group = RECORDING if binding.action.startswith("replay(") else group
+            replayed = binding.action.partition("(")[0] in REPLAY_ACTIONS
+            group = RECORDING if replayed else EVERYWHERE if active.node is screen.app else HERE
             keys[binding.action] = (group, screen.app.get_key_display(binding), binding.tooltip)
     keys["move"] = (EVERYWHERE, "tab", "the next panel; arrows, page up, page down, home and end move within one")
     keys["command_palette"] = (EVERYWHERE, "^p", "everything by name")
@@ -46,9 +47,9 @@ def help_content(screen: Screen[object]) -> RenderableType:
     grid.add_column()
     for group in (HERE, RECORDING, EVERYWHERE):
         rows = [row[1:] for row in keys.values() if row[0] == group]
-        for number, (key, words) in enumerate(rows):
-            if not number:
-                grid.add_row("", Text(f"{'' if group == HERE else chr(10)}{group}", style="italic"))
+        if rows:
+            grid.add_row("", Text(group if group == HERE else f"\n{group}", style="italic"))
+        for key, words in rows:
             grid.add_row(Text(key), Text(words))
     return Group(*(Text(f"{text}\n") for text in told), grid)
 
