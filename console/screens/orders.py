@@ -84,10 +84,11 @@ class OrdersScreen(DeckScreen):
         if entry is None or done is None:
             return
         order, why = undo(done, entry.run, newest_of(listed))
-        order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}") if order is not None else None
         if order is None:
             self.notify(printable(why), severity="warning", timeout=6, markup=False)
-        elif order.name == "quarantine":
+            return
+        order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")
+        if order.name == "quarantine":
             self._ask_first(order)
         else:
             self.deck.give(order)
