@@ -49,8 +49,7 @@ def holding(run: RunState, agent: str) -> list[NodeView]:
 
 def first_to_go(run: RunState, queue: Queue, agent: str, now_ns: int) -> Turn | None:
     """The turn of the part of its anchor that goes first: what is further down goes before what it hangs from."""
-    turns = [turn for view in holding(run, agent) if (turn := queue.turn_of(view.node, now_ns)) is not None]
-    return min(turns, key=lambda turn: turn.place, default=None)
+    return queue.turn_of((view.node for view in holding(run, agent)), now_ns)
 
 
 def forecast(run: RunState, table: PoliciesTable | None, queue: Queue, agent: str, now_ns: int) -> list[str]:

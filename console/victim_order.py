@@ -73,9 +73,10 @@ class Queue:
         ones last. Where no score is known for any, plainly by oldest use."""
         return list(islice((victim for victim in self.order if victim.view.node not in self._parents), limit))
 
-    def turn_of(self, node: int, now_ns: int) -> Turn | None:
-        """When `node` goes; None for a node that was not resident, or hangs in a ring of an odd stream."""
-        place = self._places.get(node)
+    def turn_of(self, nodes: Iterable[int], now_ns: int) -> Turn | None:
+        """When the first of `nodes` goes; one that was not resident, or hangs in a ring of an odd stream, has no turn:
+        None if none has."""
+        place = min((self._places[node] for node in nodes if node in self._places), default=None)
         if place is None:
             return None
         free = max(0, self._run.capacity_tokens - held_tokens(self._run))

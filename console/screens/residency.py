@@ -256,7 +256,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             panel.update("the cache is empty" if empty else "nothing selected")
             return
         lines = node_lines(view, entry.run, self.deck.fleet.now_ns(entry))
-        turn = self._queue.turn_of(view.node, self.deck.fleet.now_ns(entry))
+        turn = self._queue.turn_of([view.node], self.deck.fleet.now_ns(entry))
         lines += [turn_words(turn)] if turn else []
         score = score_of(view, entry.table.scores if entry.table else ())
         if score is not None:

@@ -36,13 +36,13 @@ def test_scores_and_pins_decide_before_age() -> None:
 
 
 def test_how_much_must_be_computed_before_a_node_goes() -> None:
-    turn = Queue(three(), ()).turn_of(1, 4 * S)
+    turn = Queue(three(), ()).turn_of([1], 4 * S)
     assert turn is not None
     assert turn == Turn(place=3, before_tokens=20, free_tokens=30, per_s=0.0, pinned=False)
     assert turn_words(turn) == "goes as number 3: after 51 tok more; nothing is computed now"
     paced = turn._replace(per_s=10.0)
     assert turn_words(paced) == "goes as number 3: after 51 tok more, about 5.1 s at the present 10 tok/s"
-    assert Queue(three(), ()).turn_of(77, 0) is None
+    assert Queue(three(), ()).turn_of([77], 0) is None
 
 
 def test_every_node_has_its_turn_and_the_first_are_the_next_victims() -> None:
