@@ -32,10 +32,6 @@ class CurveScreen(FollowingScreen):
         Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on"),
     ]
 
-    def action_stop(self) -> None:
-        self.deck.shadows.stop()
-        self.deck.pop_screen()
-
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)
         yield Panel(id="curve-chart")

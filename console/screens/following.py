@@ -27,6 +27,10 @@ class FollowingScreen(DeckScreen):
             self.notify("its process runs: there is nothing to start anew", timeout=4)
         self.refresh_state(tables=True)
 
+    def action_stop(self) -> None:
+        self.deck.shadows.stop()
+        self.deck.pop_screen()
+
     def _bury(self) -> bool:
         dead = self.deck.shadows.bury()
         if dead:

@@ -142,10 +142,6 @@ class ShadowScreen(FollowingScreen):
             f"of {on.policy}"
         )
 
-    def action_stop(self) -> None:
-        self.deck.shadows.stop()
-        self.deck.pop_screen()
-
     @property
     def _called(self) -> str:
         changed = ", ".join(f"{name} {value:g}" for name, value in self._values.items())
