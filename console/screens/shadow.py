@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from radixdeck.daemon.wire import PolicyInfo, TunableInfo
+from radixdeck.storage.beside import BesideView
 from radixdeck.storage.side import RECENT, NextVictim, SideView
 from radixdeck.storage.whatif_change import EVICTION
 
@@ -85,9 +86,10 @@ class ShadowScreen(FollowingScreen):
         shadow, why = self.deck.shadows.of(entry)
         self.query_one("#shadow-words", Static).update(shadow.words if shadow is not None else why)
         self._show_tunables(entry)
-        if shadow is not None and shadow.view is not None and len(shadow.view.sides) == 2:
-            table.sync(self._rows(shadow))
-            on_side, other_side = shadow.view.sides
+        view = both(shadow)
+        if view is not None:
+            table.sync(self._rows(view))
+            on_side, other_side = view.sides
             self._show_victims(on_side, "#victims-on", f"{on_side.policy} (on) would evict next")
             self._show_victims(other_side, "#victims-other", f"{self._called} would evict next")
 
@@ -133,10 +135,10 @@ class ShadowScreen(FollowingScreen):
 
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""
-        shadow = self.deck.shadows.of(self.entry)[0] if self.entry else None
-        if shadow is None or shadow.view is None or len(shadow.view.sides) != 2:
+        view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
+        if view is None:
             return ""
-        on, other = shadow.view.sides
+        on, other = view.sides
         return (
             f"shadow over {count(other.requests, 'request')}: {_rate(other.hit_rate)} against {_rate(on.hit_rate)} "
             f"of {on.policy}"
@@ -182,9 +184,7 @@ class ShadowScreen(FollowingScreen):
         if policy is not None:
             table.sync([(t.name, tunable_row(policy, t, self._values.get(t.name))) for t in policy.tunables])
 
-    def _rows(self, shadow: Followed) -> list[tuple[str, list[Cell]]]:
-        view = shadow.view
-        assert view is not None
+    def _rows(self, view: BesideView) -> list[tuple[str, list[Cell]]]:
         on, other = view.sides
         gain = (other.hit_rate or 0.0) - (on.hit_rate or 0.0)
         really: list[Cell] = [f"  {REALLY}", _rate(view.served_rate), "", "", "", "", "what the engine served of these"]
@@ -200,6 +200,12 @@ class ShadowScreen(FollowingScreen):
         width, height = panel.content_size
         lines = [victim_line(victim, width) for victim in side.victims[: max(1, height)]]
         panel.update(Content("\n".join(lines) or "nothing is idle"))
+
+
+def both(shadow: Followed | None) -> BesideView | None:
+    """What a shadow says, once there is something of either policy in it."""
+    view = shadow.view if shadow is not None else None
+    return view if view is not None and len(view.sides) == 2 else None
 
 
 def _side_row(side: SideView, name: str, note: str, best: bool) -> list[Cell]:
