@@ -15,7 +15,6 @@ from .same_title import SameTitle
 Cell = str | Text
 Rows = Sequence[tuple[str, Sequence[Cell]]]
 
-
 MANY = 32
 """To take out one row costs as much as is in the table: more than so many at once, and it is filled anew."""
 
@@ -53,10 +52,7 @@ class SyncTable(SameTitle, PlainCells):
     @property
     def selected(self) -> str:
         """Key of the row under the cursor, '' if there is none."""
-        return self.key_at(self.cursor_row)
-
-    def key_at(self, row: int) -> str:
-        """Key of the row at a place, '' if there is none."""
+        row = self.cursor_row
         return self._rows[row][0] if 0 <= row < len(self._rows) else ""
 
     def sync(self, rows: Rows) -> None:
