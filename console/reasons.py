@@ -48,7 +48,6 @@ def ask_reason(app: ConsoleApp) -> None:
             app.reason = reason
             said = f"recorded with every order until W changes it: {reason}" if reason else "no reason is recorded"
             app.notify(said, timeout=4, markup=False)
-            app.draw()
 
     doc = "Recorded with every order from now on, and listed under U, until you change it. Empty: none."
     app.push_screen(Ask("Why do you do this?", app.reason, doc, read_reason), answered)
