@@ -29,8 +29,13 @@ def followed(app: ConsoleApp) -> Followed:
     return shadow
 
 
-async def kill(pilot: Pilot[None], app: ConsoleApp) -> Followed:
-    """Ends its process from outside; what the screen says of it is looked at by the caller."""
+async def opened_and_killed(pilot: Pilot[None], app: ConsoleApp, key: str) -> Followed:
+    """Opened over the policies with a key, its process ended from outside once it has read all there is; what the
+    screen says of it is looked at by the caller."""
+    await pilot.press("4")
+    await drawn(pilot)
+    await pilot.press(key)
+    await settled(pilot)
     dead = followed(app)
     os.kill(dead.pid, signal.SIGKILL)
     await until(pilot, lambda: dead.died)
@@ -40,11 +45,7 @@ async def kill(pilot: Pilot[None], app: ConsoleApp) -> Followed:
 async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path) -> None:
     app = console_on(path)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        await pilot.press("S")
-        await settled(pilot)
-        dead = await kill(pilot, app)
+        dead = await opened_and_killed(pilot, app, "S")
         assert "ended with -9; S starts it anew" in await drawn(pilot)
         await drawn(pilot)
         assert followed(app) is dead, "it does not start by itself, again and again"
@@ -63,11 +64,7 @@ async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path
 async def test_it_is_started_anew_by_whoever_opens_it_again(path: Path) -> None:
     app = console_on(path)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        await pilot.press("C")
-        await settled(pilot)
-        dead = await kill(pilot, app)
+        dead = await opened_and_killed(pilot, app, "C")
         assert "starts it anew" in await drawn(pilot)
         await pilot.press("escape")
         await drawn(pilot)
