@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.shadow_worker import Followed
 from radixdeck.console.whatif_worker import recording_of
 from radixdeck.daemon.wire import Status
+
+NOBODY = 65_534
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +97,26 @@ def test_a_path_that_cannot_even_be_looked_for_is_said_in_words() -> None:
     assert "\x1b" not in why
 
 
-def test_a_folder_of_somebody_else_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon of another user of this machine; root may look everywhere."""
+@contextmanager
+def shut(folder: Path) -> Iterator[None]:
+    """Nobody looks into the folder: it is locked, and root, who may look everywhere, is somebody else meanwhile."""
+    folder.chmod(0)
+    me = os.geteuid()
+    try:
+        if me == 0:
+            os.seteuid(NOBODY)
+        yield
+    finally:
+        os.seteuid(me)
+        folder.chmod(0o700)
 
-    def forbidden(_: Path) -> bool:
-        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "is_file", forbidden)
-    assert recorded_at("/root/run.db") == (None, "the recording cannot be read from here: /root/run.db: "
-                                                 "Permission denied")  # fmt: skip
+def test_a_folder_of_somebody_else_is_said_in_words(tmp_path: Path) -> None:
+    """A daemon of another user of this machine."""
+    path = tmp_path / "theirs" / "run.db"
+    path.parent.mkdir()
+    path.touch()
+    assert recorded_at(str(path)) == (path, "")
+    with shut(path.parent):
+        found = recorded_at(str(path))
+    assert found == (None, f"the recording cannot be read from here: {path}: Permission denied")
