@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -30,10 +32,8 @@ SIZES = [(80, 24), (200, 60)]
 
 @pytest.fixture(autouse=True)
 def _anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the command lies here is not in a picture."""
-    monkeypatch.setattr(
-        "radixdeck.console.screens.timeline.command_line", lambda *words: " ".join(("radixdeck", *words))
-    )
+    """Where the command lies here is not in a picture: it is the one that its bare name means."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
 
 
 def pressing(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
