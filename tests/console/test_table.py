@@ -6,6 +6,7 @@ import pytest
 from rich.segment import Segment
 from rich.text import Text
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 from textual.widgets import DataTable
 
 from radixdeck.console.widgets.plain_cells import PlainCells, fitted
@@ -122,7 +123,13 @@ async def test_many_rows_go_at_once_and_the_cursor_stays_on_its_key(
         page.table.move_cursor(row=900)
         await pilot.pause()
         removed: list[str] = []
-        monkeypatch.setattr(page.table, "remove_row", removed.append)
+        remove_row = page.table.remove_row
+
+        def told(key: str) -> None:
+            removed.append(key)
+            remove_row(key)
+
+        monkeypatch.setattr(page.table, "remove_row", told)
         page.table.sync(numbered(*left))
         await pilot.pause()
         assert removed == []
@@ -138,11 +145,13 @@ async def test_a_title_that_says_the_same_redraws_nothing(monkeypatch: pytest.Mo
         table = page.table
         assert isinstance(table, SameTitle)
         refreshed: list[str] = []
+        refresh = table.refresh
 
-        def refresh(*_regions: object, **_how: object) -> None:
+        def told(*regions: Region, **how: bool) -> SyncTable:
             refreshed.append(str(table.border_title))
+            return refresh(*regions, **how)
 
-        monkeypatch.setattr(table, "refresh", refresh)
+        monkeypatch.setattr(table, "refresh", told)
         table.border_title = "one"
         table.border_title = "one"
         table.border_title = "two"
