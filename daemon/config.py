@@ -128,12 +128,11 @@ def engine_key(config: DaemonConfig) -> str | None:
 
 def public(config: DaemonConfig) -> dict[str, Any]:
     """The configuration as it may be recorded and shown: without keys, passwords and tokens."""
-    broker = re.sub(r"//[^/@]*@", "//", config.broker)
     engine = msgspec.structs.replace(
         config.engine, sglang_args=_without_secrets(config.engine.sglang_args),
         replicas=tuple(without_key(url) for url in config.engine.replicas),
     )  # fmt: skip
-    return msgspec.to_builtins(msgspec.structs.replace(config, api_keys={}, broker=broker, engine=engine))
+    return msgspec.to_builtins(msgspec.structs.replace(config, api_keys={}, broker=without_key(config.broker), engine=engine))
 
 
 def _without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Race:
         self._send, self._engine, self._headers = send, engine, headers
         self._loop = asyncio.get_running_loop()
         self._sent_s = time.perf_counter()
-        self._racing = False
+        self._scope: asyncio.Timeout | None = None  # while the first engine is waited for
         self._second: asyncio.Task[Begun | None] | None = None
         self._replica: Replica | None = None
         self._why, self._waited_s, self._failed = "", 0.0, ""
@@ -143,10 +143,9 @@ class Race:
 
     async def _own(self) -> Begun | Exception | None:
         """What became of the first engine: an answer, what it was lost by, or None if it was given up."""
-        scope = asyncio.timeout(None)
+        scope = self._scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._scope, self._racing = scope, True
                 return await begin(self._send(self._engine, self._headers), self._exchange.route)
         except LOST as error:
             if not scope.expired():
@@ -154,12 +153,12 @@ class Race:
             self._hedges.aborts.tell(self._engine, self._exchange.rid, self._hedges.own)
             return None
         finally:
-            self._racing = False
+            self._scope = None
 
     def _is_late(self) -> None:
         """The timer: have it sent to a second engine if there is one and the policy says so."""
         self._waited_s = time.perf_counter() - self._sent_s
-        if not self._racing:
+        if self._scope is None:
             return
         replica = self._hedges.replicas.next()
         if replica is None:
@@ -193,7 +192,7 @@ class Race:
 
     def _second_is_done(self, second: asyncio.Task[Begun | None]) -> None:
         """Have the first engine given up for a good answer."""
-        if self._racing and not second.cancelled() and second.result() is not None:
+        if self._scope is not None and not second.cancelled() and second.result() is not None:
             self._scope.reschedule(self._loop.time())
 
     def _drop_second(self) -> None:

@@ -12,6 +12,8 @@ from .front_access import bearer
 
 _SECRET = ("Authorization", "x-api-key", "Cookie")
 _SCHEMES = ("http", "https")
+_SHOWN = (*_SCHEMES, "mqtt", "mqtts")
+"""What before '://' may be shown; anything else may be a part of a key."""
 _IN_A_KEY = "and in a key '/', '?' and '#' are typed as %2F, %3F and %23"
 
 
@@ -64,7 +66,7 @@ def read_replica(text: str) -> Replica:
 
 
 def without_key(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL of an engine or a broker as it may be shown."""
     before, at, rest = url.rpartition("@")
     scheme, slashes, _ = before.partition("://")
-    return url if not at else f"{scheme}{slashes}{rest}" if scheme.strip() in _SCHEMES else rest
+    return url if not at else f"{scheme}{slashes}{rest}" if scheme.strip() in _SHOWN else rest

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .mcp_behind import behind, said_by_proxy
+from .mcp_behind import behind, run_whole, said_by_proxy
 from .memo_trace import Seen, Shape, Step, steps, wrong_answers
 from .picture import draw_repetitions
 from .progress import Progress
@@ -205,17 +205,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
     told, progress = parser.parse_args(arguments), Progress()
     settings = Settings(shape=Shape(steps=told.steps), tool_s=told.tool_s, seeds=tuple(told.seeds))
-    try:
-        arms, added = asyncio.run(_run(settings, progress))
-    except ModuleNotFoundError as error:
-        progress.say(f"bench: {error.name} is not installed: pip install 'radixdeck[mcp]'")
-        return 2
-    except KeyboardInterrupt:
-        progress.say("bench: stopped, nothing recorded")
-        return 130
-    print(text(arms, added))
-    progress.say(f"record: {write(settings, arms, added, told.out)}")
-    return 0 if all(verdict(arms).values()) else 1
+
+    def conclude(found: tuple[list[Arm], dict[str, float]]) -> bool:
+        print(text(*found))
+        progress.say(f"record: {write(settings, *found, told.out)}")
+        return all(verdict(found[0]).values())
+
+    return run_whole(_run(settings, progress), conclude, progress)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from .mcp_behind import behind, said_by_proxy
+from .mcp_behind import behind, run_whole, said_by_proxy
 from .picture import draw_repetitions
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save, table
@@ -195,17 +195,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
     told, progress = parser.parse_args(arguments), Progress()
     settings = Settings(steps=told.steps, think_s=told.think_s, seeds=tuple(told.seeds))
-    try:
-        arms = asyncio.run(measured(settings, progress))
-    except ModuleNotFoundError as error:
-        progress.say(f"bench: {error.name} is not installed: pip install 'radixdeck[mcp]'")
-        return 2
-    except KeyboardInterrupt:
-        progress.say("bench: stopped, nothing recorded")
-        return 130
-    print(text(arms))
-    progress.say(f"record: {write(settings, arms, told.out)}")
-    return 0 if all(verdict(arms).values()) else 1
+
+    def conclude(arms: list[Arm]) -> bool:
+        print(text(arms))
+        progress.say(f"record: {write(settings, arms, told.out)}")
+        return all(verdict(arms).values())
+
+    return run_whole(measured(settings, progress), conclude, progress)
 
 
 if __name__ == "__main__":

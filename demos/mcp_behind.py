@@ -1,16 +1,22 @@
-"""A client of an MCP server in a process of its own, straight or behind radixdeck's proxy, over real pipes."""
+"""A client of an MCP server in a process of its own, straight or behind radixdeck's proxy, over real pipes; and how a
+benchmark with such clients ends."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .progress import Progress
 
 if TYPE_CHECKING:
     from mcp import Client
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -35,3 +41,20 @@ async def behind(rules: str | None, folder: Path, module: str, *arguments: str) 
 def said_by_proxy(folder: Path) -> list[str]:
     """What the proxy of that folder told its log."""
     return [line for line in (folder / "said").read_text().splitlines() if line.startswith("radixdeck")]
+
+
+def run_whole(work: Coroutine[Any, Any, T], conclude: Callable[[T], bool], progress: Progress) -> int:
+    """Run a benchmark that counts as a whole or not at all, then `conclude`: record and print it, and say whether all of
+    it holds.
+
+    Exit codes: 0 all of it holds, 1 not, 2 could not run, 130 stopped.
+    """
+    try:
+        found = asyncio.run(work)
+    except ModuleNotFoundError as error:
+        progress.say(f"bench: {error.name} is not installed: pip install 'radixdeck[mcp]'")
+        return 2
+    except KeyboardInterrupt:
+        progress.say("bench: stopped, nothing recorded")
+        return 130
+    return 0 if conclude(found) else 1

@@ -122,7 +122,8 @@ class PolicyRuns:
         for policy in switched:
             await self._live.order("policy", {"name": policy, "enabled": on}, WHY)
         await self._live.order("flush", {}, WHY)
-        await self._flush_second(case)
+        if case.second:
+            await self._flush_second()
         before = self._rulings(switched)
         plan = Plan(
             turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
@@ -135,16 +136,15 @@ class PolicyRuns:
         fell = on and not all(on_now.get(policy, False) for policy in switched)
         return _half(case, drive, before, self._rulings(switched), fell)
 
-    async def _flush_second(self, case: PolicyCase) -> None:
+    async def _flush_second(self) -> None:
         """Empty the second engine's cache too. Raises LiveError if it cannot be used."""
         replicas = self._live.daemon.replicas
-        for _ in range(FOUND_TRIES if case.second else 0):
+        for _ in range(FOUND_TRIES):
             if (replica := replicas.next()) is not None:
                 await flush(replica.url)
                 return
             await asyncio.sleep(FOUND_PERIOD_S)
-        if case.second:
-            raise LiveError(f"the second engine cannot be used: {replicas.words()}")
+        raise LiveError(f"the second engine cannot be used: {replicas.words()}")
 
     def _rulings(self, policies: Sequence[str]) -> Rulings:
         """What they have done at the door so far, together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -32,6 +32,10 @@ class Bounded(Generic[K, V]):
 
     def pop(self, key: K) -> V | None:
         return self._entries.pop(key, None)
+
+    def items(self) -> ItemsView[K, V]:
+        """To look at, which does not count as using them."""
+        return self._entries.items()
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ from .registry import PolicyError, create
 
 LONGEST_HOLD_S = 120.0
 HOLD_TUNABLE = "longest_hold_s"
+Answer = TypeVar("Answer")
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -133,33 +135,36 @@ class DoorHost:
     def late_s(self, asked: Asked, now_s: float) -> tuple[str, float] | None:
         """Who has it sent to a second engine and after how many seconds; None: nobody ever, or it must not be. Never
         raises."""
-        for name, keeper in self._hedgers() if not (asked.batch or asked.stateful) else ():
-            try:
-                return name, keeper.late_s(asked)
-            except Exception as error:
-                self._fail(name, "late_s", error, now_s)
+        if asked.batch or asked.stateful:
+            return None
+        for name, keeper in self.on:
+            late_s = self._let_hedge(name, keeper, "late_s", lambda hedger: hedger.late_s(asked), now_s)
+            if late_s is not None:
+                return name, late_s
         return None
 
     def hedge(self, name: str, asked: Asked, waited_s: float, now_s: float) -> Second:
         """Whether that policy has it sent to a second engine now. Never raises."""
-        for hedger in [keeper for other, keeper in self._hedgers() if other == name]:
-            try:
-                return hedger.hedge(asked, waited_s)
-            except Exception as error:
-                self._fail(name, "hedge", error, now_s)
-        return Second(send=False, why=f"{name} is off")
+        keeper = dict(self.on).get(name)
+        said = self._let_hedge(name, keeper, "hedge", lambda hedger: hedger.hedge(asked, waited_s), now_s)
+        return said or Second(send=False, why=f"{name} is off")
 
     def saved_s(self, name: str, asked: Asked, after_s: float, now_s: float) -> float:
         """What that policy believes to have gained. Never raises."""
-        for hedger in [keeper for other, keeper in self._hedgers() if other == name]:
-            try:
-                return hedger.saved_s(asked, after_s)
-            except Exception as error:
-                self._fail(name, "saved_s", error, now_s)
-        return 0.0
+        keeper = dict(self.on).get(name)
+        return self._let_hedge(name, keeper, "saved_s", lambda hedger: hedger.saved_s(asked, after_s), now_s) or 0.0
 
-    def _hedgers(self) -> list[tuple[str, Hedger]]:
-        return [(name, keeper) for name, keeper in self.on if hasattr(keeper, "hedge") and isinstance(keeper, Hedger)]
+    def _let_hedge(
+        self, name: str, keeper: object, call: str, ask: Callable[[Hedger], Answer], now_s: float
+    ) -> Answer | None:
+        """What it answers, None if it raised or hedges nothing."""
+        if not hasattr(keeper, "hedge") or not isinstance(keeper, Hedger):  # asked at each request: isinstance is slow
+            return None
+        try:
+            return ask(keeper)
+        except Exception as error:
+            self._fail(name, call, error, now_s)
+            return None
 
     def longest_hold_s(self, name: str) -> float:
         """How long this policy may hold one request."""

@@ -46,7 +46,6 @@ class _Fetched(msgspec.Struct):
     """`ahead_s`: see Outcome."""
 
     early: EarlyCall
-    on_its_way: bool = True
     ahead_s: float | None = None
 
 
@@ -62,7 +61,7 @@ class EarlyCalls:
         self._patterns = Patterns(self._may, self._ignored)
         self._took_s: Bounded[str, float] = Bounded(MAX_TOOLS)
         self._waiting: list[Guess] = []
-        self._fetched: dict[Key, _Fetched] = {}
+        self._fetched: dict[Key | None, _Fetched] = {}
         self._flying: set[int] = set()
         self._credit = START_CREDIT
 
@@ -94,8 +93,8 @@ class EarlyCalls:
     def used(self, key: Key | None) -> bool:
         """A real call was answered with what is kept under this key. Whether that was early, and this is its first
         use."""
-        fetched = self._fetched.get(key) if key is not None else None
-        if fetched is None or fetched.on_its_way or key is None:
+        fetched = self._fetched.get(key)
+        if fetched is None or self._flies(fetched.early):
             return False
         del self._fetched[key]
         self._give_back()
@@ -103,7 +102,7 @@ class EarlyCalls:
 
     def wanted(self, key: Key | None, now_s: float) -> bool:
         """A real call waits for what is on its way under this key. Whether that is early, and it the first to wait."""
-        fetched = self._fetched.get(key) if key is not None else None
+        fetched = self._fetched.get(key)
         if fetched is None or fetched.ahead_s is not None:
             return False
         fetched.ahead_s = now_s - fetched.early.ticket.began_s
@@ -111,7 +110,7 @@ class EarlyCalls:
 
     def checked(self, key: Key | None) -> bool:
         """A real call goes to its tool all the same. Whether there is an early result that it is held against."""
-        return key is not None and self._fetched.pop(key, None) is not None
+        return self._fetched.pop(key, None) is not None
 
     # ---- early calls -------------------------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class EarlyCalls:
             if not guess.stands() or not can(guess.call.tool) or not self._may(guess.call.tool):
                 continue
             ticket = self._memory.ask_early(guess.call, now_s)
-            if ticket is not None and ticket.key is not None:
+            if ticket is not None:
                 self._credit -= 1
                 early = EarlyCall(call=guess.call, ticket=ticket, why=guess.why)
                 self._fetched[ticket.key] = _Fetched(early)
@@ -135,13 +134,11 @@ class EarlyCalls:
         if took_s is not None:
             self._measured(early.call.tool, took_s)
         self._flying.discard(early.ticket.number)
-        key = early.ticket.key
-        fetched = self._fetched.get(key) if key is not None else None
-        if key is None or fetched is None or fetched.early is not early:
+        fetched = self._fetched.get(early.ticket.key)
+        if fetched is None or fetched.early is not early:
             return Outcome(call=early.call)
-        fetched.on_its_way = False
         if failed or fetched.ahead_s is not None:
-            del self._fetched[key]
+            del self._fetched[early.ticket.key]
         if failed:
             return Outcome(call=early.call, wasted=failed)
         if fetched.ahead_s is not None:
@@ -153,7 +150,7 @@ class EarlyCalls:
         gone = [
             (key, fetched.early)
             for place, (key, fetched) in enumerate(reversed(self._fetched.items()))
-            if not fetched.on_its_way
+            if not self._flies(fetched.early)
             and (place >= MAX_FETCHED or now_s - fetched.early.ticket.began_s >= fetched.early.ticket.ttl_s)
         ]
         for key, _ in gone:
@@ -168,6 +165,10 @@ class EarlyCalls:
         """All that was learned, and all that waits. What is on its way is told all the same."""
         self._patterns.forget()
         self._waiting = []
+
+    def _flies(self, early: EarlyCall) -> bool:
+        """Whether it is on its way."""
+        return early.ticket.number in self._flying
 
     def _measured(self, tool: str, took_s: float) -> None:
         before = self._took_s.get(tool)

@@ -101,7 +101,7 @@ class PolicyHost:
                 self._fail(seat, "observe", error)
         if kind in OBEYED:
             self._obey(event)
-        told, self._pending = (self._pending, []) if self._pending else ([], self._pending)
+        told, self._pending = self._pending, []
         return told
 
     def score(self, subject: Subject, now_s: float) -> Score:
@@ -212,7 +212,7 @@ class PolicyHost:
     def _list_seats(self) -> None:
         """Keep the lists that every event and every score goes through."""
         self._on = [seat for seat in self._seats.values() if seat.enabled]
-        self._ordering = next((seat for seat in self._on if seat.policy.slot == "eviction"), None)
+        self._ordering = self._seats.get(self.slot_policy("eviction"))
         self._heeding: dict[type[EngineEvent], list[Seat]] = {}
 
     def _who_heeds(self, kind: type[EngineEvent]) -> list[Seat]:

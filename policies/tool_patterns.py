@@ -15,7 +15,7 @@ from typing import Any, cast
 from .bounded import Bounded
 from .canonical import NotCanonical, canonical
 from .tool_calls import ToolCall
-from .tool_provenance import Columns, Leaves, Source, columns_of, leaves_of, next_in, same
+from .tool_provenance import Leaves, Scalar, Source, Where, columns_of, leaves_of, next_in, same
 
 MAX_ROWS, MAX_STREAMS = 128, 256
 MAX_PAIRS, MAX_ARGUMENTS, MAX_SOURCES, MAX_COLUMNS = 8, 16, 8, 8
@@ -60,9 +60,9 @@ class _Ended:
 
 @dataclass
 class _Stream:
-    """The calls of one session."""
+    """The calls of one session. `columns`: lists that were told of late."""
 
-    columns: Columns = field(default_factory=Columns)
+    columns: Bounded[Where, list[Scalar]] = field(default_factory=lambda: Bounded(MAX_COLUMNS))
     ended: _Ended | None = None
 
 
@@ -120,12 +120,9 @@ class Patterns:
         for pair in row.pairs.values():
             pair.came, pair.right = KEEP * pair.came, KEEP * pair.right
         arguments, result = leaves_of("arguments", call.arguments), leaves_of("result", said)
-        leaves = arguments | result | next_in(stream.columns, arguments)
+        leaves = arguments | result | next_in(stream.columns.items(), arguments)
         for where, values in columns_of(call.tool, result).items():
-            stream.columns.pop(where, None)  # told again, it is the youngest
-            stream.columns[where] = values
-        for where in list(stream.columns)[:-MAX_COLUMNS]:
-            del stream.columns[where]
+            stream.columns.put(where, values)
         stream.ended = ended = _Ended(row, leaves)
         for shape in row.pairs:
             if self._wanted(shape[0]) and (guess := _guess(call, stream, shape)) is not None:

@@ -4,7 +4,7 @@ or its result), or the item of an earlier list that is next after the one that t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast
 
 import msgspec
@@ -42,8 +42,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Leaves = dict[Source, Scalar]
-Columns = dict[tuple[str, Place], list[Scalar]]
-"""Lists that were told of late, by tool and place."""
+Where = tuple[str, Place]
+"""A list that a tool told, at that place of its result."""
+Columns = dict[Where, list[Scalar]]
 
 
 def leaves_of(root: str, value: Any) -> Leaves:
@@ -86,10 +87,10 @@ def columns_of(tool: str, leaves: Leaves) -> Columns:
     return {where: values for where, values in found.items() if len(values) > 1}
 
 
-def next_in(columns: Columns, leaves: Leaves) -> Leaves:
+def next_in(columns: Iterable[tuple[Where, list[Scalar]]], leaves: Leaves) -> Leaves:
     """What comes next in those lists after what these arguments are about."""
     found: Leaves = {}
-    for (tool, place), values in columns.items():
+    for (tool, place), values in columns:
         for source, value in leaves.items():
             if source.place[0] != "arguments":
                 continue

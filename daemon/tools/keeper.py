@@ -18,6 +18,7 @@ from ..clock import now_ns
 
 Emit = Callable[[ToolMemoized], None]
 
+CALLED_OFF = "it was called off"
 NEVER_OVER = "it was called off or goes on as a task: what it changes is not answered until all begins anew"
 
 
@@ -128,11 +129,12 @@ class Keeper:
         if self.on:
             self.policy.early.began(call)
 
-    def over(self, call: ToolCall, said: object, ticket: Ticket | None = None) -> None:
-        """The caller has what the call said, as JSON, or an error (None). `ticket`: its own, if the tool itself ran."""
+    def over(self, call: ToolCall, said: Callable[[], object], ticket: Ticket | None = None) -> None:
+        """The caller has its answer. `said`: reads that as JSON, an error as None, and is only asked if something may be
+        learned from it; `ticket`: the call's own, if the tool itself ran."""
         if self.on:
             took_s = self.clock() - ticket.began_s if ticket is not None and ticket.key is not None else None
-            self.policy.early.ended(call, said, took_s)
+            self.policy.early.ended(call, said() if self.policy.early.on else None, took_s)
 
     def next_early(self, can: Callable[[str], bool] = lambda tool: True) -> EarlyCall | None:
         """A call of a tool that `can` be called to make now, though nobody has. What became of it is said once, by
@@ -159,7 +161,7 @@ class Keeper:
             failed = "" if kept.what in ("stored", "confirmed") else kept.why
             if kept.what == "off":
                 self._tell(early.call, "off", why=kept.why, results=kept.forgotten)
-        took_s = None if failed and called_off else now_s - early.ticket.began_s
+        took_s = None if called_off else now_s - early.ticket.began_s
         outcome = self.policy.early.over(early, took_s, failed)
         if outcome.wasted:
             self._tell(early.call, "early_wasted", why=outcome.wasted)
@@ -168,8 +170,7 @@ class Keeper:
 
     def never_early(self, tool: str, why: str) -> None:
         """Do not call this tool early any more."""
-        if tool not in self.policy.early.never:
-            self.policy.early.never.put(tool, why)
+        self.policy.early.never.put(tool, why)
 
     def _tell(self, call: ToolCall, what: Any, **more: Any) -> None:
         who = {"agent": call.agent, "session": call.session, "tenant": call.tenant}

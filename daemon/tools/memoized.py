@@ -27,7 +27,7 @@ from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .functions import Function, can_run
-from .keeper import Emit, Keeper
+from .keeper import CALLED_OFF, Emit, Keeper
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,7 +158,7 @@ class ToolBox:
     def _answered(self, call: ToolCall, kept: bytes) -> Any:
         value = json.loads(kept)
         with self._lock:
-            self.keeper.over(call, value)
+            self.keeper.over(call, lambda: value)
         self._go_ahead()
         return value
 
@@ -182,12 +182,12 @@ class ToolBox:
             if key is not None and flight.own is not None and self._under_way.get(key, (0.0, None))[1] is flight.own:
                 del self._under_way[key]
             if flight.early is not None:
-                self.keeper.early_over(flight.early, value, proof, called_off="it was called off" * called_off)
+                self.keeper.early_over(flight.early, value, proof, called_off=CALLED_OFF if called_off else "")
             elif called_off:
                 self.keeper.called_off(flight.call, flight.ticket)
             else:
                 self.keeper.answered(flight.call, flight.ticket, value, proof)
-                self.keeper.over(flight.call, flight.value, flight.ticket)
+                self.keeper.over(flight.call, lambda: flight.value, flight.ticket)
         if flight.own is not None:
             flight.own.set_result(value)
         if not called_off:  # what is called off may be all that its loop runs: nothing is to begin there

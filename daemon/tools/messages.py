@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from mcp_types import JSONRPCRequest
+from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.tool_calls import ToolCall
@@ -77,10 +77,11 @@ def request_of(call: ToolCall, request_id: str) -> JSONRPCRequest:
     return JSONRPCRequest(jsonrpc="2.0", id=request_id, method="tools/call", params=params)
 
 
-def said_of(result: dict[str, Any]) -> Any:
-    """What a result says, as JSON as far as it is; None if it is an error."""
-    if result.get("isError", False) is not False:
+def said_of(answer: JSONRPCResponse | JSONRPCError) -> Any:
+    """What an answer says, as JSON as far as it is; None if it is an error."""
+    if isinstance(answer, JSONRPCError) or answer.result.get("isError", False) is not False:
         return None
+    result = answer.result
     structured, content = result.get("structuredContent"), result.get("content")
     if structured is not None or not isinstance(content, list):
         return structured

@@ -32,7 +32,7 @@ from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .hints import Hints
-from .keeper import Keeper
+from .keeper import CALLED_OFF, Keeper
 from .messages import HARMLESS, NEWS, call_of, is_asked_for_a_call, kept_of, request_of, said_of
 
 Send = Callable[[JSONRPCMessage], Awaitable[None]]
@@ -132,8 +132,9 @@ class Relay:
 
     async def _answer(self, request: JSONRPCRequest, call: ToolCall, result: dict[str, Any]) -> None:
         """With a result that the tool was not asked for."""
-        await self._to_client(JSONRPCResponse(jsonrpc="2.0", id=request.id, result=result))
-        self._keeper.over(call, said_of(result))
+        answer = JSONRPCResponse(jsonrpc="2.0", id=request.id, result=result)
+        await self._to_client(answer)
+        self._keeper.over(call, lambda: said_of(answer))
 
     async def _send(self, request: JSONRPCRequest, flight: _Flight) -> None:
         self._flights[request.id] = flight
@@ -172,7 +173,7 @@ class Relay:
         self._land(flight)
         if flight.early is not None:
             self._unasked.put(flight.request_id, True)
-            self._keeper.early_over(flight.early, None, called_off="it was called off")
+            self._keeper.early_over(flight.early, None, called_off=CALLED_OFF)
         else:
             self._keeper.called_off(flight.call, flight.ticket)
         params = {**(notification.params or {}), "requestId": flight.request_id}
@@ -228,8 +229,7 @@ class Relay:
             self._keeper.answered(flight.call, flight.ticket, value, proof)
         if not flight.called_off:
             await self._to_client(message)
-            said = said_of(message.result) if isinstance(message, JSONRPCResponse) else None
-            self._keeper.over(flight.call, said, flight.ticket)
+            self._keeper.over(flight.call, lambda: said_of(message), flight.ticket)
         for request_id, (request, call) in tuple(flight.others.items()):
             if self._joined.pop(request_id, None) is None:
                 continue  # called off while the others were told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -37,7 +38,7 @@ class Upstream:
     `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
     `tells_usage`: its streams end with the token counts; `key`: the API key it insists on; `begins`: it waits for this
     before it answers at all; `model`: what it serves; `status`: what it answers with; `fails_in_stream`: its streams
-    begin with an error; `stays_open`: such a stream waits for this before it ends."""
+    begin with an error; `stays_open`: such a stream waits for this before it ends; `site`: where it listens."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
@@ -58,6 +59,7 @@ class Upstream:
         self.status = 200
         self.fails_in_stream = False
         self.stays_open: asyncio.Event | None = None
+        self.site: web.BaseSite
         self.url = ""
 
     @property
@@ -217,13 +219,14 @@ class Stack:
 
 
 @asynccontextmanager
-async def serving(upstream: Upstream) -> AsyncIterator[Upstream]:
-    """An upstream on a socket of its own."""
+async def serving(upstream: Upstream, at: socket.socket | None = None) -> AsyncIterator[Upstream]:
+    """An upstream on a socket of its own, or at one that is bound."""
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", upstream.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    upstream.site = web.SockSite(runner, at) if at else web.TCPSite(runner, "127.0.0.1", 0)
+    await upstream.site.start()
     upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield upstream

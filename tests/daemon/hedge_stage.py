@@ -26,17 +26,20 @@ class Staged:
     def __init__(self, s: Stack, second: Upstream, door: Door) -> None:
         self.s, self.first, self.second, self.door = s, s.upstream, second, door
 
-    async def learn(self, **more: Any) -> None:
+    async def learn(self, *, stream: bool = False) -> None:
         """Have the policy see what is usual of requests like these."""
         for _ in range(6):
-            assert (await self.s.post(CHAT, {**HI, **more}))[0] == 200
+            if stream:
+                await self.text()
+            else:
+                assert (await self.s.post(CHAT, HI))[0] == 200
         self.first.requests.clear()
         self.second.requests.clear()
         self.s.reports.clear()
 
-    async def text(self, **more: Any) -> str:
+    async def text(self) -> str:
         """A stream to its end."""
-        async with self.s.client.post(self.s.url + CHAT, json={**HI, "stream": True, **more}) as answer:
+        async with self.s.client.post(self.s.url + CHAT, json={**HI, "stream": True}) as answer:
             assert answer.status == 200
             return await answer.text()
 
@@ -61,14 +64,6 @@ async def staged(
             yield Staged(s, second, door)
 
 
-async def learn_streams(two: Staged) -> None:
-    for _ in range(6):
-        await two.text()
-    two.first.requests.clear()
-    two.second.requests.clear()
-    two.s.reports.clear()
-
-
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110 - of servers that tell nobody
@@ -79,8 +74,3 @@ def keyed(key: str) -> Upstream:
     made = Upstream()
     made.key = key
     return made
-
-
-def nobody() -> str:
-    """A URL at which nobody listens."""
-    return "http://127.0.0.1:9"

@@ -27,13 +27,13 @@ scope = "tenant"
 class Sides:
     """Client and server. `up`: ids of what the server got to see; `down`: what the client got, by id."""
 
-    def __init__(self, trials: int = 0, rules: str = RULES) -> None:
+    def __init__(self, trials: int = 0, rules: str = RULES, *, may_go_on: bool = False) -> None:
         self.now_s = 0.0
         self.facts: list[ToolMemoized] = []
         self.up: list[JSONRPCMessage] = []
         self.down: list[JSONRPCMessage] = []
         self.keeper = Keeper(rules, self.facts.append, {"trials": trials}, lambda: self.now_s)
-        self.relay = Relay(self.keeper, self._down, self._up, agent="coder", tenant="t")
+        self.relay = Relay(self.keeper, self._down, self._up, agent="coder", tenant="t", may_go_on=may_go_on)
         self.number = 0
         self.while_asking: Callable[[], Awaitable[None]] | None = None
 

@@ -10,11 +10,12 @@ from radixdeck.daemon.config import ConfigError, DaemonConfig, load_config, publ
 from radixdeck.daemon.engine.args import EngineSpec
 
 
-def test_secrets_are_not_for_showing() -> None:
+@pytest.mark.parametrize("password", ["K3", "K3@K3"])
+def test_secrets_are_not_for_showing(password: str) -> None:
     spec = EngineSpec(
         sglang_args=("--api-key", "K1", "--admin-api-key=K2", "--tp-size", "2", "--kv-cache-dtype", "auto")
     )
-    config = DaemonConfig(broker="mqtt://me:K3@host:1883", api_keys={"K4": "acme"}, engine=spec)
+    config = DaemonConfig(broker=f"mqtt://me:{password}@host:1883", api_keys={"K4": "acme"}, engine=spec)
     shown = str(public(config))
     assert not any(secret in shown for secret in ("K1", "K2", "K3", "K4"))
     assert "mqtt://host:1883" in shown

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import aiohttp
 import pytest
-from hedge_stage import CHAT, HI, LATE_MS, learn_streams, nobody, staged, until
+from hedge_stage import CHAT, HI, LATE_MS, staged, until
 
 from radixdeck.daemon.front_begun import Begun, begin
 from radixdeck.policies.events import (
@@ -20,7 +20,7 @@ from radixdeck.policies.events import (
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_slow_first_engine_is_given_up_for_a_fast_second(stream: bool) -> None:
     async with staged() as two:
-        await (learn_streams(two) if stream else two.learn())
+        await two.learn(stream=stream)
         two.first.begins = asyncio.Event()
         if stream:
             text = await two.text()
@@ -52,7 +52,7 @@ async def test_a_slow_first_engine_is_given_up_for_a_fast_second(stream: bool) -
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> None:
     async with staged() as two:
-        await (learn_streams(two) if stream else two.learn())
+        await two.learn(stream=stream)
         two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
         asking = asyncio.create_task(two.text() if stream else two.s.post(CHAT, HI))
         await until(lambda: two.asked() == (1, 1))
@@ -70,13 +70,12 @@ async def test_a_slow_second_engine_is_given_up_for_the_first(stream: bool) -> N
 @pytest.mark.parametrize("how", ["500", "307", "down", "error in its stream"])
 async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
     async with staged() as two:
-        await learn_streams(two)
+        await two.learn(stream=True)
         two.first.begins = asyncio.Event()
         two.second.status = int(how) if how.isdigit() else 200
         two.second.fails_in_stream = how == "error in its stream"
         if how == "down":
-            two.s.replicas._seen[nobody()] = two.s.replicas._seen.pop(two.second.url)  # pyright: ignore[reportPrivateUsage]
-            two.s.replicas.known = (type(two.s.replicas.known[0])(nobody()),)
+            await two.second.site.stop()
         asking = asyncio.create_task(two.text())
         if how != "down":
             await until(lambda: two.asked() == (1, 1))
@@ -96,7 +95,7 @@ async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
 @pytest.mark.parametrize("how", ["500", "error in its stream"])
 async def test_an_error_of_the_first_engine_is_not_heard_while_the_second_may_answer(how: str) -> None:
     async with staged() as two:
-        await learn_streams(two)
+        await two.learn(stream=True)
         two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
         two.first.status = 500 if how == "500" else 200
         two.first.fails_in_stream = how == "error in its stream"
@@ -167,7 +166,7 @@ async def test_an_error_that_comes_in_time_is_heard_at_once() -> None:
 async def test_once_an_answer_has_begun_it_is_decided(who: str) -> None:
     """A stream that is cut after its first words ends in an error and is not sent again."""
     async with staged() as two:
-        await learn_streams(two)
+        await two.learn(stream=True)
         one = two.first if who == "first" else two.second
         if who == "second":
             two.first.begins = asyncio.Event()
@@ -187,7 +186,7 @@ async def test_once_an_answer_has_begun_it_is_decided(who: str) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_caller_that_leaves_cancels_both(stream: bool) -> None:
     async with staged() as two:
-        await (learn_streams(two) if stream else two.learn())
+        await two.learn(stream=stream)
         two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
         asking = asyncio.create_task(two.text() if stream else two.s.post(CHAT, HI))
         await until(lambda: two.asked() == (1, 1))
@@ -214,7 +213,7 @@ async def test_a_caller_that_leaves_while_only_the_second_may_answer_frees_what_
 
     monkeypatch.setattr("radixdeck.daemon.front_hedge.begin", kept)
     async with staged() as two:
-        await learn_streams(two)
+        await two.learn(stream=True)
         answers.clear()
         two.first.begins, two.second.begins = asyncio.Event(), asyncio.Event()
         two.first.fails_in_stream, two.first.stays_open = True, asyncio.Event()
@@ -231,7 +230,7 @@ async def test_a_caller_that_leaves_while_only_the_second_may_answer_frees_what_
 
 async def test_a_caller_that_leaves_the_second_engines_stream_cancels_that() -> None:
     async with staged() as two:
-        await learn_streams(two)
+        await two.learn(stream=True)
         two.first.begins, two.second.gate = asyncio.Event(), asyncio.Event()
         async with two.s.client.post(two.s.url + CHAT, json={**HI, "stream": True}) as answer:
             assert b"Other" in await answer.content.readuntil(b"Other")

@@ -9,9 +9,13 @@ import pytest
 pytest.importorskip("mcp_types")
 
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest
-from relay_ahead import Ahead
+from relay_ahead import RULES, Ahead
 
+from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.policies.events import PolicySwitched
+from radixdeck.policies.tool_calls import ToolCall
+
+BARE = RULES.replace("speculate = true", "")
 
 
 async def test_what_the_server_asks_for_a_call_that_nobody_made_reaches_nobody() -> None:
@@ -112,6 +116,15 @@ async def test_off_is_off() -> None:
     await s.says(s.number, "x")
     await s.lists_up()
     assert s.early()[-1] == early
+
+
+def test_what_calls_say_is_read_only_where_something_may_be_learned() -> None:
+    read = list[str]()
+    for name, rules, on in (("learns", RULES, True), ("off", RULES, False), ("bare", BARE, True)):
+        keeper = Keeper(rules.format(serial="true"))
+        keeper.heed(PolicySwitched(t_ns=1, policy="memoization", enabled=on))
+        keeper.over(ToolCall(tool="list", arguments={}), lambda name=name: read.append(name))
+    assert read == ["learns"]
 
 
 async def test_a_method_nobody_knows_may_change_what_would_be_read() -> None:

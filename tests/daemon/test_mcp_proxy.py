@@ -63,11 +63,18 @@ def proxied(rules: Path, *server: str) -> StdioServerParameters:
 
 @asynccontextmanager
 async def rig(folder: Path, rules: str = RULES, delay_s: float = 0.0, **more: Any) -> AsyncIterator[Rig]:
-    from mcp.client.stdio import stdio_client
-
-    file, log, said = folder / "rules.toml", folder / "log", folder / "said"
+    file, log = folder / "rules.toml", folder / "log"
     file.write_text(rules)
     server = proxied(file, sys.executable, "-m", "radixdeck.demos.mcp_store", str(log), str(delay_s))
+    async with rigged(server, log, folder / "said", **more) as r:
+        yield r
+
+
+@asynccontextmanager
+async def rigged(server: StdioServerParameters, log: Path, said: Path, **more: Any) -> AsyncIterator[Rig]:
+    """A client of this proxy."""
+    from mcp.client.stdio import stdio_client
+
     with said.open("w") as errors:
         async with Client(stdio_client(server, errlog=errors), **more) as client:
             yield Rig(client, log, said)

@@ -16,12 +16,11 @@ import pytest
 pytest.importorskip("mcp")
 
 import uvicorn
-from mcp import Client, MCPError, StdioServerParameters
+from mcp import MCPError, StdioServerParameters
 from mcp_types import ElicitResult, ErrorData, JSONRPCError, JSONRPCRequest
 from relay_sides import Sides
-from test_mcp_proxy import RULES, Rig
+from test_mcp_proxy import RULES, Rig, rigged
 
-from radixdeck.daemon.tools.relay import Relay
 from radixdeck.demos.mcp_store import build
 
 TOKEN = "a-secret-of-the-test"
@@ -81,14 +80,11 @@ def proxied(rules: Path, *more: str, token: str = TOKEN) -> StdioServerParameter
 
 @asynccontextmanager
 async def rig(folder: Path, url: str, log: Path, **more: Any) -> AsyncGenerator[Rig]:
-    from mcp.client.stdio import stdio_client
-
-    rules, said = folder / "rules.toml", folder / "said"
+    rules = folder / "rules.toml"
     rules.write_text(RULES)
     server = proxied(rules, "--url", url, "--header", "Authorization=MY_TOKEN")
-    with said.open("w") as errors:
-        async with Client(stdio_client(server, errlog=errors), **more) as client:
-            yield Rig(client, log, said)
+    async with rigged(server, log, folder / "said", **more) as r:
+        yield r
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -150,17 +146,9 @@ async def test_what_cannot_start_says_why(tmp_path: Path, more: list[str], says:
     assert process.returncode == 2
 
 
-def lossy() -> Sides:
-    """A client and a server between whom answers may be lost."""
-    s = Sides()
-    to_client, to_server = s._down, s._up  # pyright: ignore[reportPrivateUsage]
-    s.relay = Relay(s.keeper, to_client, to_server, agent="coder", tenant="t", may_go_on=True)
-    return s
-
-
 @pytest.mark.parametrize(("code", "settled"), [(-32602, True), (-32603, False)])
 async def test_a_change_whose_answer_is_lost_may_go_on(code: int, settled: bool) -> None:
-    s = lossy()
+    s = Sides(may_go_on=True)
     changing = await s.call("put")
     error = JSONRPCError(jsonrpc="2.0", id=changing, error=ErrorData(code=code, message="lost"))
     await s.relay.from_server(error)
@@ -170,7 +158,7 @@ async def test_a_change_whose_answer_is_lost_may_go_on(code: int, settled: bool)
 
 @pytest.mark.parametrize(("code", "settled"), [(-32601, True), (-32603, False)])
 async def test_so_may_a_method_nobody_knows(code: int, settled: bool) -> None:
-    s = lossy()
+    s = Sides(may_go_on=True)
     await s.relay.from_client(JSONRPCRequest(jsonrpc="2.0", id="m", method="x/change"))
     await s.relay.from_server(JSONRPCError(jsonrpc="2.0", id="m", error=ErrorData(code=code, message="lost")))
     assert await s.whole()

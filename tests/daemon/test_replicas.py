@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -235,15 +236,16 @@ async def test_each_in_its_turn() -> None:
 
 async def test_it_looks_again_and_again_while_one_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("radixdeck.daemon.replicas.LOOK_PERIOD_S", 0.01)
-    async with looking("http://127.0.0.1:9") as found:
+    at = socket.socket()
+    at.bind(("127.0.0.1", 0))  # nobody listens there yet
+    async with looking(f"http://127.0.0.1:{at.getsockname()[1]}") as found:
         running = asyncio.create_task(found.replicas.run())
         async with asyncio.timeout(10):
             while not found.facts:  # noqa: ASYNC110 - nobody else is told
                 await asyncio.sleep(0.005)
             other = Upstream()
-            async with serving(other):
-                found.replicas.known = (Replica(other.url),)
+            async with serving(other, at):
                 while not found.facts[-1].ok:  # noqa: ASYNC110 - nobody else is told
                     await asyncio.sleep(0.005)
-        running.cancel()
+                running.cancel()
         assert found.replicas.words()[other.url] == "it serves 'm'"

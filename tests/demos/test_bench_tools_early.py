@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("mcp")
 
 from radixdeck.demos.bench_tools_early import ARMS, KINDS, OFF, Arm, Settings, main, measured, text, verdict, write
+from radixdeck.demos.mcp_behind import run_whole
 from radixdeck.demos.progress import Progress
 from radixdeck.demos.tool_loops import Agent, Call, wanders, wrong_answers
 
@@ -79,6 +80,25 @@ def test_the_whole_on_a_few_calls() -> None:
     assert [(one.kind, one.name) for one in told] == [(kind, name) for kind in KINDS for name in ARMS]
     assert [(len(one.waits), one.wrong) for one in told] == [(48, 0)] * 4
     assert all(0 < one.ran <= 48 + one.begun for one in told)
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"), [(True, 0), (False, 1), (ModuleNotFoundError("no", name="mcp"), 2), (KeyboardInterrupt(), 130)]
+)
+def test_how_it_ends(ends: bool | BaseException, code: int) -> None:
+    concluded = list[bool]()
+
+    async def work() -> bool:
+        if isinstance(ends, BaseException):
+            raise ends
+        return ends
+
+    def conclude(found: bool) -> bool:
+        concluded.append(found)
+        return found
+
+    assert run_whole(work(), conclude, Progress()) == code
+    assert concluded == ([ends] if isinstance(ends, bool) else [])
 
 
 def test_no_seeds_are_refused() -> None:

@@ -68,6 +68,13 @@ class Rig:
     def next(self) -> EarlyCall | None:
         return self.calls.next(self.now_s)
 
+    def begins(self) -> EarlyCall:
+        """A list is told, and the call that will likely come is made."""
+        self.lists()
+        early = self.next()
+        assert early is not None
+        return early
+
     def arrives(self, early: EarlyCall, took_s: float = 1.0) -> None:
         self.now_s += took_s
         self.memory.answered(early.ticket, b"'text'", self.now_s)
@@ -76,9 +83,7 @@ class Rig:
 
 def test_what_will_likely_come_is_called_and_its_result_answers_the_call() -> None:
     r = Rig().learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
+    early = r.begins()
     assert early.call.arguments == {"path": "7/a"}
     assert r.next() is None
     r.arrives(early)
@@ -167,9 +172,7 @@ def test_nothing_is_called_that_is_there_or_may_be_changing() -> None:
 
 def test_a_change_meanwhile_makes_it_vain_and_the_call_goes_to_the_tool() -> None:
     r = Rig().learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
+    early = r.begins()
     r.does("write", path="x")
     kept = r.memory.answered(early.ticket, b"'old'", r.now_s)
     assert kept.what == "refused"
@@ -220,10 +223,7 @@ def test_calls_in_vain_are_a_share_of_all_calls(share: float) -> None:
 def test_what_is_used_costs_nothing_of_it() -> None:
     r, used = Rig(early_waste=0, audit_every=1e9).learns(), 0
     for _ in range(30):
-        r.lists()
-        early = r.next()
-        assert early is not None
-        r.arrives(early)
+        r.arrives(r.begins())
         one, asked = r.begin("read", path=f"{r.number}/a")
         used += r.calls.used(asked.key)
         r.calls.ended(one, "text", None)
@@ -232,9 +232,7 @@ def test_what_is_used_costs_nothing_of_it() -> None:
 
 def test_a_call_that_waits_for_one_on_its_way_is_told_by_how_much_it_was_ahead() -> None:
     r = Rig().learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
+    early = r.begins()
     r.now_s += 0.25
     _, asked = r.begin("read", path="7/a")
     assert asked.ticket is not None
@@ -249,9 +247,7 @@ def test_a_call_that_waits_for_one_on_its_way_is_told_by_how_much_it_was_ahead()
 
 def test_what_nobody_asks_for_in_time_is_told_once() -> None:
     r = Rig().learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
+    early = r.begins()
     r.arrives(early)
     assert r.calls.lapsed(r.now_s) == []
     r.now_s += 100
@@ -261,10 +257,7 @@ def test_what_nobody_asks_for_in_time_is_told_once() -> None:
 
 def test_before_a_tool_is_proven_its_early_results_are_held_against_the_call() -> None:
     r = Rig(trials=1).learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
-    r.arrives(early)
+    r.arrives(r.begins())
     _, asked = r.begin("read", path="7/a")
     assert asked.ticket is not None
     assert asked.ticket.expected == b"'text'"
@@ -274,10 +267,7 @@ def test_before_a_tool_is_proven_its_early_results_are_held_against_the_call() -
 
 def test_an_early_result_that_was_wrong_switches_the_tool_off_for_good() -> None:
     r = Rig(trials=1).learns()
-    r.lists()
-    early = r.next()
-    assert early is not None
-    r.arrives(early)
+    r.arrives(r.begins())
     _, asked = r.begin("read", path="7/a")
     assert r.memory.answered(asked.ticket, b"'another'", r.now_s).what == "off"
     r.calls.ended(ToolCall(tool="list", arguments={}), ["8/a", "8/b"], 1.0)

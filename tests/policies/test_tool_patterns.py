@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from radixdeck.policies import tool_patterns
 from radixdeck.policies.tool_calls import ToolCall
-from radixdeck.policies.tool_patterns import Guess, Patterns
+from radixdeck.policies.tool_patterns import MAX_COLUMNS, MAX_ROWS, Guess, Patterns
 from radixdeck.policies.tool_provenance import MAX_LEAVES, leaves_of
 
 
@@ -63,16 +62,15 @@ def test_or_in_the_arguments_before_it() -> None:
     assert "of = arguments.dir" in s.guesses[0].why
 
 
-def test_of_many_lists_those_told_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_lists_those_told_longest_ago_are_forgotten() -> None:
     """Told again is told anew."""
-    monkeypatch.setattr(tool_patterns, "MAX_COLUMNS", 2)
-    s = Stream()
-    for tool in ("one", "two", "one", "three"):
+    s, others = Stream(), [f"other{number}" for number in range(MAX_COLUMNS - 2)]
+    for tool in ("one", "two", *others, "one", "three"):
         s.does(tool, {}, ["a", "b"])
     (key,) = s.patterns._streams  # pyright: ignore[reportPrivateUsage]
     stream = s.patterns._streams.get(key)  # pyright: ignore[reportPrivateUsage]
     assert stream is not None
-    assert [tool for tool, _ in stream.columns] == ["one", "three"]
+    assert [tool for tool, _ in stream.columns] == [*others, "one", "three"]
 
 
 def test_or_is_what_comes_next_in_a_list_that_was_told_earlier() -> None:
@@ -221,14 +219,13 @@ def test_odd_arguments_and_results_teach_nothing_wrong(arguments: Any) -> None:
     assert isinstance(s.guesses, list)
 
 
-def test_what_is_learned_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_patterns, "MAX_ROWS", 4)
+def test_what_is_learned_is_bounded() -> None:
     s, chance = Stream(), random.Random(3)
     for n in range(3000):
         names = {f"a{chance.randrange(30)}": chance.random() for _ in range(chance.randrange(20))}
-        s.does(f"t{chance.randrange(40)}", names, listed(n), session=f"s{n}" if n % 2 else "")
+        s.does(f"t{chance.randrange(MAX_ROWS + 40)}", names, listed(n), session=f"s{n}" if n % 2 else "")
     rows = s.patterns._rows  # pyright: ignore[reportPrivateUsage]
-    assert len(rows) == 4
+    assert len(rows) == MAX_ROWS
     for whose in list(rows):
         row = rows.get(whose)
         assert row is not None
