@@ -72,9 +72,8 @@ class Bench:
         """All cases, in order, with what was measured of them."""
         return [
             Told(
-                case=case.name, says=case.says, units={measure.name: measure.unit for measure in case.measures},
-                floors=case.floors, wanted=len(self.settings.seeds), pairs=self._done.get(case.name, []),
-                lost=self._lost.get(case.name, []),
+                case=case.name, says=case.says, units=case.units, floors=case.floors, wanted=len(self.settings.seeds),
+                pairs=self._done.get(case.name, []), lost=self._lost.get(case.name, []),
             )
             for case in self.cases
         ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .policy_measures import Floor, Measure
+from .policy_measures import Count, Floor, Measure
 from .workloads import Turn
 
 
@@ -15,9 +15,10 @@ class PolicyCase:
     fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own; `arrivals`: each
     comes at a time of its own, as Plan says. `tunables`: the policy's; `rules`: of policies by name. `together`: what
     is switched, if not just the policy. `beside`: policies that are on all the time. `measures`: the numbers that
-    matter; floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or
-    refused somebody (True) or nobody (False) while it was on. `second`: SGLang as it comes runs beside, as the second
-    engine of policies that use one, and they must have used it."""
+    matter; `counts`: those of what is computed ahead; floors are for some of them. `sglang_args`: the engine's.
+    `holds`: whether the policy must have held or refused somebody (True) or nobody (False) while it was on. `second`:
+    SGLang as it comes runs beside, as the second engine of policies that use one, and they must have used it, unless
+    `holds` says that there is nothing to do."""
 
     name: str
     says: str
@@ -26,6 +27,7 @@ class PolicyCase:
     sessions: int
     kv_tokens: int
     measures: tuple[Measure, ...]
+    counts: tuple[Count, ...] = ()
     floors: tuple[Floor, ...] = ()
     tunables: dict[str, float] = field(default_factory=dict[str, float])
     rules: dict[str, str] = field(default_factory=dict[str, str])
@@ -35,3 +37,8 @@ class PolicyCase:
     arrivals: bool = False
     holds: bool | None = None
     second: bool = False
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Of all its numbers, by name."""
+        return {number.name: number.unit for number in (*self.measures, *self.counts)}

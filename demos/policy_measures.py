@@ -32,6 +32,23 @@ class Measure:
         return self.read(mine, drive.wall_s) if mine else 0.0
 
 
+class Ahead(msgspec.Struct, frozen=True, kw_only=True):
+    """`tokens`: that the engine computed ahead of any request, as its events tell; `used_tokens`: of these, found by
+    the request they were meant for, as the policy tells that asked for them."""
+
+    tokens: int = 0
+    used_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Count:
+    """`read`: a number, in `unit`, of what was computed ahead in a drive. Nothing is wherever the policy is off."""
+
+    name: str
+    unit: str
+    read: Callable[[Ahead], float]
+
+
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
     """What switching the policy on must do to a measure, on the mean over repetitions: change it by `least` or more,
     and by `most` or less, in percent of what it was or, as a `difference`, in the measure's own unit."""
@@ -93,6 +110,11 @@ def _session_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
     return statistics.fmean(_sessions_s(outcomes))
 
 
+def _wasted(ahead: Ahead) -> float:
+    """Percent of it that no request found until the drive was over."""
+    return 100 * max(0, ahead.tokens - ahead.used_tokens) / max(1, ahead.tokens)
+
+
 HIT_RATE = Measure("hit rate", "points", _hit_rate)
 REQUESTS_PER_S = Measure("requests/s", "/s", _requests_per_s)
 TTFT_MEAN = Measure("TTFT mean", "ms", _ttft_mean)
@@ -100,3 +122,5 @@ TTFT_P50 = Measure("TTFT p50", "ms", ttft_percentile(50))
 TTFT_P99 = Measure("TTFT p99", "ms", ttft_percentile(99))
 LATENCY_P50 = Measure("latency p50", "ms", _latency_p50)
 SESSION_MEAN = Measure("session mean", "s", _session_mean)
+AHEAD = Count("prefilled ahead", "tokens", lambda ahead: float(ahead.tokens))
+AHEAD_WASTED = Count("of it wasted", "points", _wasted)

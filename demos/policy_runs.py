@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -27,12 +27,14 @@ from .drive import Plan
 from .live import Live, LiveError, open_live
 from .measure import Summary, summarise
 from .policy_case import PolicyCase
+from .policy_measures import Ahead
 from .progress import Counting, Progress
 from .stock import flush, open_stock
 from .workloads import TUNING_SEEDS
 
 FOUND_TRIES, FOUND_PERIOD_S = 40, 0.25
 """For the daemon to see that the second engine serves what its own does."""
+FLUSH_TRIES = 8
 SETTLE_S = 1.0
 """For the engine's last word on the requests of a drive, before the next one begins."""
 WHY = "bench: the same requests with it and without"
@@ -41,7 +43,8 @@ WHY = "bench: the same requests with it and without"
 class Half(msgspec.Struct, frozen=True, kw_only=True):
     """One drive. `measures`: the case's numbers; `held`, `refused`: by the policy; `held_s`: waited at its door by
     those that it let in, all together; `fell`: whether the policy raised and was switched off; `twice`: sent to a
-    second engine too, `elsewhere`: answered there first, `wasted_tokens`: computed twice for that, at most."""
+    second engine too, `elsewhere`: answered there first, `wasted_tokens`: computed twice for that, at most;
+    `ahead`: what was computed before it was asked for."""
 
     measures: dict[str, float]
     summary: Summary
@@ -52,6 +55,7 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
     twice: int = 0
     elsewhere: int = 0
     wasted_tokens: int = 0
+    ahead: Ahead = Ahead()
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,10 +125,10 @@ class PolicyRuns:
         switched = case.together or (self._policy,)
         for policy in switched:
             await self._live.order("policy", {"name": policy, "enabled": on}, WHY)
-        await self._live.order("flush", {}, WHY)
+        await self._flush()
         if case.second:
             await self._flush_second()
-        before = self._rulings(switched)
+        before, ahead = self._rulings(switched), self._ahead(switched)
         plan = Plan(
             turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
             session_prefix=f"drive-{self._drives}-",
@@ -134,7 +138,15 @@ class PolicyRuns:
         await asyncio.sleep(SETTLE_S)
         on_now = self._live.daemon.state.policies
         fell = on and not all(on_now.get(policy, False) for policy in switched)
-        return _half(case, drive, before, self._rulings(switched), fell)
+        return _half(case, drive, before, self._rulings(switched), _since(ahead, self._ahead(switched)), fell)
+
+    async def _flush(self) -> None:
+        """Empty the engine's cache. Raises LiveError. One that still prefills something ahead refuses at first."""
+        for _ in range(FLUSH_TRIES):
+            with suppress(LiveError):
+                return await self._live.order("flush", {}, WHY)
+            await asyncio.sleep(FOUND_PERIOD_S)
+        await self._live.order("flush", {}, WHY)
 
     async def _flush_second(self) -> None:
         """Empty the second engine's cache too. Raises LiveError if it cannot be used."""
@@ -155,10 +167,21 @@ class PolicyRuns:
             hedges=dict(sum((Counter(one.hedges) for one in told), Counter[str]())),
         )  # fmt: skip
 
+    def _ahead(self, policies: Sequence[str]) -> Ahead:
+        """What was computed ahead so far. A policy that is off tells nothing."""
+        facts = [one for one in self._live.daemon.host.info() if one.name in policies]
+        used = sum(int(one.tells.get("used_tokens", 0)) for one in facts)
+        return Ahead(tokens=self._live.totals.warm_tokens, used_tokens=used)
 
-def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, fell: bool) -> Half:
+
+def _since(before: Ahead, after: Ahead) -> Ahead:
+    return Ahead(tokens=after.tokens - before.tokens, used_tokens=after.used_tokens - before.used_tokens)
+
+
+def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, ahead: Ahead, fell: bool) -> Half:
+    measures = {measure.name: measure.of(drive) for measure in case.measures}
     return Half(
-        measures={measure.name: measure.of(drive) for measure in case.measures},
+        measures=measures | {count.name: count.read(ahead) for count in case.counts},
         summary=summarise(drive),
         held=after.held - before.held,
         refused=after.refused - before.refused,
@@ -167,6 +190,7 @@ def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, fell:
         twice=_sent(after) - _sent(before),
         elsewhere=after.hedges.get("won", 0) - before.hedges.get("won", 0),
         wasted_tokens=after.wasted_tokens - before.wasted_tokens,
+        ahead=ahead,
     )
 
 
@@ -184,8 +208,11 @@ def _faults(case: PolicyCase, off: Half, on: Half) -> list[str]:
         found.append(f"prompts differ: {off.summary.prompt_tokens} and {on.summary.prompt_tokens} tokens")
     if off.held + off.refused:
         found.append(f"off: {off.held} held and {off.refused} refused by a policy that is off")
-    if off.twice or (case.second and not on.twice):
+    needed = case.second and case.holds is not False
+    if off.twice or (needed and not on.twice):
         found.append(f"sent to the second engine too: {off.twice} while it was off, {on.twice} while it was on")
+    if off.ahead.tokens:
+        found.append(f"off: {off.ahead.tokens} tokens computed ahead by a policy that is off")
     if on.fell:
         found.append("on: the policy raised and was switched off")
     ruled = on.held + on.refused

@@ -32,9 +32,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     def change(self, measure: str) -> tuple[float, float, str]:
         """How the policy changed it: mean and spread over the repetitions, and in which unit. Points are never told in
-        percent."""
+        percent, nor are tokens, of which there are none while it is off."""
         unit, floor = self.units[measure], self.floor(measure)
-        kind: Change = floor.change if floor else "difference" if unit == "points" else "percent"
+        kind: Change = floor.change if floor else "difference" if unit in ("points", "tokens") else "percent"
         changes = [changed(kind, pair.off.measures[measure], pair.on.measures[measure]) for pair in self.pairs]
         return *mean_and_spread(changes), "%" if kind == "percent" else unit
 

@@ -16,14 +16,25 @@ from radixdeck.demos.bench_record import RecordError
 from radixdeck.demos.drive import Outcome
 from radixdeck.demos.policy_case import PolicyCase
 from radixdeck.demos.policy_cases import CASES
-from radixdeck.demos.policy_measures import HIT_RATE, REQUESTS_PER_S, TTFT_P50, Floor, Measure, changed
+from radixdeck.demos.policy_measures import (
+    AHEAD,
+    AHEAD_WASTED,
+    HIT_RATE,
+    REQUESTS_PER_S,
+    TTFT_P50,
+    Ahead,
+    Floor,
+    Measure,
+    changed,
+)
 from radixdeck.demos.policy_record import read, write
 from radixdeck.demos.policy_runs import Half, Pair
 from radixdeck.demos.policy_verdict import Told, judge, passed, text
 from radixdeck.demos.report import HISTORY, Record
 from radixdeck.policies.doorkeeping import Ruled
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.registry import create
+from radixdeck.policies.registry import BUILT_IN, create
+from radixdeck.policies.residency import Rulings
 
 CASE = PolicyCase(
     name="some", says="it is faster", turns=lambda seed, requests: [], requests=9, sessions=1, kv_tokens=1_000,
@@ -118,6 +129,46 @@ def test_a_second_engine_has_to_be_used_and_only_while_the_policy_is_on(off: int
     assert (policy_runs._faults(CASE, *halves) == []) == (not off)
 
 
+def test_a_second_engine_need_not_be_used_where_nothing_is_to_be_done() -> None:
+    case = replace(CASE, second=True, holds=False)
+    assert policy_runs._faults(case, half(1, 1), half(1, 1)) == []
+    assert policy_runs._faults(case, msgspec.structs.replace(half(1, 1), twice=1), half(1, 1)) != []
+
+
+def test_all_of_them_is_every_policy_that_orders_no_cache() -> None:
+    (case,) = CASES["all"]
+    choices = {name for name in BUILT_IN if create(name).slot != "eviction"}
+    assert {*case.together} == choices - {"operator"}
+
+
+def counting(ahead: Ahead) -> dict[str, float]:
+    drive, none = Drive([outcome("a", 0.1)], 1.0), Rulings()
+    case = replace(CASE, counts=(AHEAD, AHEAD_WASTED))
+    return policy_runs._half(case, drive, none, none, ahead, False).measures
+
+
+def test_what_was_computed_ahead_is_wasted_unless_a_request_found_it() -> None:
+    before, after = Ahead(tokens=100, used_tokens=90), Ahead(tokens=500, used_tokens=390)
+    numbers = counting(policy_runs._since(before, after))
+    assert (numbers[AHEAD.name], numbers[AHEAD_WASTED.name]) == (400.0, 25.0)
+    assert counting(Ahead())[AHEAD_WASTED.name] == 0.0
+    assert counting(Ahead(tokens=10))[AHEAD_WASTED.name] == 100.0
+    assert counting(Ahead(tokens=10, used_tokens=11))[AHEAD_WASTED.name] == 0.0, "events that were lost"
+
+
+def test_what_is_computed_ahead_is_told_in_tokens_and_doubted_while_the_policy_is_off() -> None:
+    halves = [
+        msgspec.structs.replace(half(1, 1), measures=counting(Ahead(tokens=n, used_tokens=n // 2))) for n in (0, 800)
+    ]
+    units = {AHEAD.name: AHEAD.unit, AHEAD_WASTED.name: AHEAD_WASTED.unit}
+    floors = (Floor(measure=AHEAD_WASTED.name, change="difference", most=40.0),)
+    one = msgspec.structs.replace(told((halves[0], halves[1])), units=units, floors=floors)
+    assert one.change(AHEAD.name) == (800.0, 0.0, "tokens")
+    assert judge(one).missed == ["of it wasted +50.0 points, floor at most +40 points"]
+    early = msgspec.structs.replace(half(1, 1), ahead=Ahead(tokens=7))
+    assert policy_runs._faults(CASE, early, early) == ["off: 7 tokens computed ahead by a policy that is off"]
+
+
 def test_the_record_holds_the_numbers_and_is_never_replaced(tmp_path: Path) -> None:
     one = told((half(10, 1.0), half(12, 1.5)))
     paths = [write("some_policy", {"seeds": [1]}, [CASE], [one], tmp_path) for _ in range(2)]
@@ -180,7 +231,8 @@ def test_every_case_can_be_run(policy: str, case: PolicyCase) -> None:
         made = create(name)
         assert isinstance(made, Ruled)
         made.obey(rules)
-    assert {floor.measure for floor in case.floors} <= {measure.name for measure in case.measures}
+    assert {floor.measure for floor in case.floors} <= set(case.units)
+    assert len(case.units) == len(case.measures) + len(case.counts)
     turns = case.turns(11, case.requests)
     assert turns == case.turns(11, case.requests)
     assert turns != case.turns(12, case.requests)
