@@ -72,6 +72,9 @@ def _headers(told: Sequence[str], url: str) -> dict[str, str]:
 def mcp_proxy(
     context: typer.Context,
     rules: Annotated[Path, typer.Option(help="TOML file: which tools are read-only, and what changes what they say.")],
+    safety_rules: Annotated[
+        Path | None, typer.Option(help="TOML file of the policy safety: which agent may call which tools.")
+    ] = None,
     agent: Annotated[str, typer.Option(envvar="RADIXDECK_AGENT", help="Whose calls these are.")] = "",
     tenant: Annotated[str, typer.Option(envvar="RADIXDECK_TENANT", help="The agent's tenant.")] = "default",
     broker: Told = "",
@@ -104,12 +107,13 @@ def mcp_proxy(
     try:
         code = asyncio.run(
             serve(
-                upstream, rules, agent=agent, tenant=tenant, node=node or own_name(agent, context.obj or [_host(url)]),
-                broker=address if source else None, paths=home_of(home), say=_say,
+                upstream, rules, safety_rules=safety_rules, agent=agent, tenant=tenant,
+                node=node or own_name(agent, context.obj or [_host(url)]), broker=address if source else None,
+                paths=home_of(home), say=_say,
             )
         )  # fmt: skip
     except RulesError as error:
-        raise fail(f"{rules}: {error}") from error
+        raise fail(error) from error
     except (OSError, StorageError, ValueError, RuntimeError) as error:
         raise fail(error) from error
     raise typer.Exit(code)

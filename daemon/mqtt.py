@@ -15,12 +15,13 @@ import msgspec
 import structlog
 
 from .mqtt_commands import CommandDesk
-from .wire import BrokerAddress, Command, Reply, Status, topic
+from .wire import ROOT, BrokerAddress, Command, Reply, Status, topic
 from .wire_client import GOODBYE_S, new_client, new_identifier, stay_connected
 from .wire_mailbox import Mailbox
 
 MAX_OUTBOX_BYTES = 16 << 20
 NUMBERED_LEAF = "events"
+AGENTS_OF_ALL = f"{ROOT}/+/agents"
 
 _log: Any = structlog.get_logger(__name__)
 
@@ -36,11 +37,18 @@ class MqttLink:
     """One node's link. `run` it in a task; `publish` may be called before, and at any time.
 
     `connected`: whether the broker has us now. `dropped`: event batches and replies that no longer fitted the outbox;
-    readers see the gap in the numbering. `bad_commands`: payloads that were no command.
+    readers see the gap in the numbering. `bad_commands`: payloads that were no command. `on_agents`: takes the name and
+    the table of agents of every other node, whatever that holds.
     Raises ValueError if the node's name cannot be one.
     """
 
-    def __init__(self, address: BrokerAddress, node: str, on_command: Callable[[Command], Awaitable[Reply]]) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        node: str,
+        on_command: Callable[[Command], Awaitable[Reply]],
+        on_agents: Callable[[str, Any], None] | None = None,
+    ) -> None:
         self.connected = False
         self.dropped = 0
         self._address = address
@@ -52,6 +60,7 @@ class MqttLink:
         self._retained: dict[str, _Outgoing] = {}
         self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
         self._desk = CommandDesk(on_command, self._reply)
+        self._on_agents = on_agents
 
     @property
     def bad_commands(self) -> int:
@@ -104,16 +113,27 @@ class MqttLink:
 
     async def _session(self, client: aiomqtt.Client) -> None:
         await client.subscribe(self._command_topic, qos=1)
+        if self._on_agents is not None:
+            await client.subscribe(AGENTS_OF_ALL)
         self.connected, self._why_lost = True, ""
         _log.info("mqtt connected", broker=self._broker)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._publish_all(client, self._hello()))
                 async for message in client.messages:
-                    self._desk.receive(message.payload, retained=message.retain)
+                    self._take(message)
         except asyncio.CancelledError:
             await self._say_goodbye(client)
             raise
+
+    def _take(self, message: aiomqtt.Message) -> None:
+        """One message of the broker. Never raises."""
+        if str(message.topic) == self._command_topic:
+            self._desk.receive(message.payload, retained=message.retain)
+            return
+        node = str(message.topic).removeprefix(f"{ROOT}/").partition("/")[0]
+        if self._on_agents is not None and node != self._node:
+            self._on_agents(node, message.payload)
 
     def _hello(self) -> list[_Outgoing]:
         """All retained state, status last: who sees the node online finds the rest in place."""

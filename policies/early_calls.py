@@ -114,11 +114,12 @@ class EarlyCalls:
 
     # ---- early calls -------------------------------------------------------------------------------------------------
 
-    def next(self, now_s: float, can: Callable[[str], bool] = lambda tool: True) -> EarlyCall | None:
-        """A call to make now, None if there is none. Whoever gets one says what became of it, once (`over`)."""
+    def next(self, now_s: float, can: Callable[[ToolCall], bool] = lambda call: True) -> EarlyCall | None:
+        """A call to make now, of those that `can` be made; None if there is none. Whoever gets one says what became of
+        it, once (`over`)."""
         while self._waiting and self._may_begin():
             guess = self._waiting.pop(0)
-            if not guess.stands() or not can(guess.call.tool) or not self._may(guess.call.tool):
+            if not guess.stands() or not can(guess.call) or not self._may(guess.call.tool):
                 continue
             ticket = self._memory.ask_early(guess.call, now_s)
             if ticket is not None:

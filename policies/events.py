@@ -146,13 +146,14 @@ class ToolMemoized(Event, frozen=True, kw_only=True, tag="tool_memoized"):
     more; proposed: it would be worth declaring; worth: what answering it would have saved. early: the tool is asked
     before anybody asks, since the call will likely come (`why`); early_used: it came and got that result (`saved_s`:
     that much less of a wait); early_checked: it came and went to the tool all the same; early_wasted: it did not come,
-    or there was no result. Arguments and results are never told.
+    or there was no result. forbidden: the call is not made, since policy `by` does not allow it (`why`). Arguments and
+    results are never told.
     """
 
     tool: str
     what: Literal[
         "answered", "joined", "asked", "stored", "confirmed", "refused", "invalidated", "unsettled", "off", "proposed",
-        "worth", "early", "early_used", "early_checked", "early_wasted",
+        "worth", "early", "early_used", "early_checked", "early_wasted", "forbidden",
     ]  # fmt: skip
     agent: str = ""
     session: str = ""

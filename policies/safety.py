@@ -54,10 +54,10 @@ class Safety(BaseDoorkeeper, BasePolicy):
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         if self._silent:
             return PASS
+        if why := self.forbids(asked):
+            return Verdict(kind="refuse", why=why)
         limit: int | None = None
         for who, limits in self._scopes(asked):
-            if why := _forbidden(asked, who, limits):
-                return Verdict(kind="refuse", why=why)
             most = limits.max_output_tokens
             if most is None:
                 continue
@@ -69,6 +69,10 @@ class Safety(BaseDoorkeeper, BasePolicy):
         if late is not None:
             return Verdict(kind="refuse", status=429, why=late[1], retry_in_s=late[0])
         return PASS if limit is None else Verdict(limit_tokens=limit)
+
+    def forbids(self, asked: Asked) -> str:
+        """Why it is not allowed at all, whatever was used of any budget; '' if it is."""
+        return next(filter(None, (_forbidden(asked, who, limits) for who, limits in self._scopes(asked))), "")
 
     def notice(self, fact: DoorFact) -> None:
         match fact:

@@ -12,7 +12,9 @@ from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
+from radixdeck.policies.safety import Safety
 from radixdeck.policies.tool_calls import Asked, Kept, Key, Ticket, ToolCall
+from radixdeck.policies.tool_permits import ToolPermits
 
 from ..clock import now_ns
 
@@ -25,8 +27,8 @@ NEVER_OVER = "it was called off or goes on as a task: what it changes is not ans
 class Keeper:
     """`rules`: the text of the policy's file; `emit` is told of everything; `clock` counts seconds and never goes back.
 
-    `on`: while it is not, every call goes to its tool, and nothing is remembered. Raises RulesError if the rules cannot
-    be used, TunableError for a bad tunable.
+    `on`: while it is not, every call goes to its tool, and nothing is remembered. `permits`: which calls may be made at
+    all, whether it is on or not. Raises RulesError if the rules cannot be used, TunableError for a bad tunable.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Keeper:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on = True
+        self.permits = ToolPermits()
         self.policy = Memoization()
         for name, value in (tunables or {}).items():
             self.policy.tunables.set(name, value)
@@ -122,24 +125,30 @@ class Keeper:
 
     # ---- calls made before they come ---------------------------------------------------------------------------------
 
-    def came(self, call: ToolCall) -> None:
-        """Somebody makes a call: said of every one, before it is asked about."""
+    def came(self, call: ToolCall) -> str:
+        """Somebody makes a call: said of every one, before it is asked about. Why it must not be made, '' if it may."""
+        if why := self.permits.why_not(call):
+            self._tell(call, "forbidden", by=Safety.name, why=why)
+            return why
         for outcome in self.policy.early.lapsed(self.clock()):
             self._tell(outcome.call, "early_wasted", why=outcome.wasted)
         if self.on:
             self.policy.early.began(call)
+        return ""
 
     def over(self, call: ToolCall, said: Callable[[], object], ticket: Ticket | None = None) -> None:
-        """The caller has its answer. `said`: reads that as JSON, an error as None, and is only asked if something may be
-        learned from it; `ticket`: the call's own, if the tool itself ran."""
+        """The caller has its answer. `said`: reads that as JSON, an error as None, and is only asked if something may
+        be learned from it; `ticket`: the call's own, if the tool itself ran."""
         if self.on:
             took_s = self.clock() - ticket.began_s if ticket is not None and ticket.key is not None else None
             self.policy.early.ended(call, said() if self.policy.early.on else None, took_s)
 
     def next_early(self, can: Callable[[str], bool] = lambda tool: True) -> EarlyCall | None:
-        """A call of a tool that `can` be called to make now, though nobody has. What became of it is said once, by
-        `early_over`."""
-        early = self.policy.early.next(self.clock(), can) if self.on else None
+        """A call of a tool that `can` be called to make now, though nobody has; never one that must not be made. What
+        became of it is said once, by `early_over`."""
+        if not self.on:
+            return None
+        early = self.policy.early.next(self.clock(), lambda call: can(call.tool) and not self.permits.why_not(call))
         if early is not None:
             self._tell(early.call, "early", why=early.why)
         return early

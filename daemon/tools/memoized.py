@@ -7,7 +7,8 @@
 
 Every tool that changes something belongs into the box too: it is never answered, and what it changes is forgotten.
 Only what is JSON is remembered, arguments and results; each caller has a copy, so that nobody's change of it is another
-one's result. A function whose rule says `speculate` may be called before anybody does (functions.py).
+one's result. A function whose rule says `speculate` may be called before anybody does (functions.py). With
+`safety_rules` a call that those do not allow raises ToolForbidden. Files that change are read again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,8 +27,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.early_calls import EarlyCall
+from radixdeck.policies.events import RulesRead
+from radixdeck.policies.safety import Safety
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
+from ..clock import now_ns
+from ..rules_files import LOOK_PERIOD_S, RulesFiles, read_rules_file
 from .functions import Function, can_run
 from .keeper import CALLED_OFF, Emit, Keeper
 
@@ -33,6 +40,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Result = Future[bytes | None]
 """What a call under way will have said; None if that is for nobody else."""
+HERE = "here"
+_log = logging.getLogger("radixdeck.tools")
+
+
+class ToolForbidden(PermissionError):
+    """The agent may not call this tool; the message says by which rule."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,8 @@ class _Leader:
 
 
 class ToolBox:
-    """The tools of a program that share one memory. `agent`, `session`: whose calls they are, or what tells. Safe in
-    threads; the same call twice at a time is one call.
+    """The tools of a program that share one memory. `agent`, `session`: whose calls they are, or what tells;
+    `safety_rules`: the file of the policy `safety`. Safe in threads; the same call twice at a time is one call.
 
     Raises RulesError if the rules cannot be used, OSError if the file cannot be read.
     """
@@ -54,6 +67,7 @@ class ToolBox:
         self,
         rules: Path | str,
         *,
+        safety_rules: Path | str = "",
         agent: str | Callable[[], str] = "",
         session: str | Callable[[], str] = "",
         tenant: str = "default",
@@ -61,6 +75,16 @@ class ToolBox:
         tunables: dict[str, float] | None = None,
     ) -> None:
         self.keeper = Keeper(Path(rules).read_text(encoding="utf-8"), emit, tunables)
+        obey: dict[str, tuple[str, Callable[[str], None]]] = {
+            self.keeper.policy.name: (str(rules), self.keeper.policy.obey)
+        }
+        if safety_rules:
+            self.keeper.permits.obey(read_rules_file(Path(safety_rules)))
+            obey[Safety.name] = str(safety_rules), self.keeper.permits.obey
+        self._files = RulesFiles(
+            {policy: path for policy, (path, _) in obey.items()}, lambda name, text: obey[name][1](text), _read, now_ns
+        )
+        self._looked_s = 0.0
         self._agent, self._session, self._tenant = agent, session, tenant
         self._functions: dict[str, Function] = {}
         self._lock = threading.RLock()
@@ -76,7 +100,9 @@ class ToolBox:
             def call_of(*given: P.args, **named: P.kwargs) -> ToolCall:
                 call = self._call(name, known.arguments(*given, **named))
                 with self._lock:
-                    self.keeper.came(call)
+                    self._look()
+                    if why := self.keeper.came(call):
+                        raise ToolForbidden(why)
                 return call
 
             if known.waits:
@@ -101,6 +127,17 @@ class ToolBox:
         were called off included."""
         with self._lock:
             self.keeper.restart("the tool box was started anew")
+
+    def quarantine(self, agent: str, *, on: bool = True) -> None:
+        """The agent's calls are forbidden, or are not any more."""
+        with self._lock:
+            self.keeper.permits.quarantine(HERE, agent, on=on)
+
+    def _look(self) -> None:
+        """Whether a file of rules has changed, now and then."""
+        if (now_s := time.monotonic()) - self._looked_s >= LOOK_PERIOD_S:
+            self._looked_s = now_s
+            self._files.look()
 
     def _call(self, tool: str, arguments: dict[str, Any]) -> ToolCall:
         agent = self._agent if isinstance(self._agent, str) else self._agent()
@@ -215,6 +252,11 @@ class _Flight:
         if error is None and self.ticket.key is not None:
             value, proof = _copies(self.value)
         self._box.end(self, value, proof, called_off=isinstance(error, asyncio.CancelledError))
+
+
+def _read(fact: RulesRead) -> None:
+    if not fact.ok:
+        _log.warning("rules in %s cannot be used, the former ones hold: %s", fact.path, fact.detail)
 
 
 def _copies(value: Any) -> tuple[bytes | None, bytes | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.tool_calls import ToolCall
@@ -29,6 +29,10 @@ NEWS = frozenset(
     }
 )  # fmt: skip
 """How a server tells that something changed."""
+SERVER_GONE, FORBIDDEN = -32000, -32003
+"""Codes of the proxy's own errors: the server is lost, and the agent may not make this call."""
+REFUSED = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND})
+"""Errors of a call that was never begun."""
 AT_ANY_TIME = frozenset({"ping", "roots/list"})
 RELATED_TASK = "io.modelcontextprotocol/related-task"
 MAX_SAID = 1 << 18
@@ -50,6 +54,11 @@ def is_asked_for_a_call(request: JSONRPCRequest) -> bool:
     """Whether a server may ask its client this for a call under way: other than at any time, or for a task."""
     meta = (request.params or {}).get("_meta")
     return request.method not in AT_ANY_TIME and not (isinstance(meta, dict) and RELATED_TASK in meta)
+
+
+def is_lost(message: JSONRPCResponse | JSONRPCError) -> bool:
+    """Whether this may be no answer of the tool, but what the way to it says."""
+    return isinstance(message, JSONRPCError) and message.error.code not in REFUSED
 
 
 def text_of(value: Any) -> str:

@@ -7,16 +7,17 @@ import asyncio
 import importlib.metadata
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from radixdeck.policies.events import CommandReceived, PolicySwitched, TunableChanged
+from radixdeck.policies.events import ActionKind, ActionTaken, CommandReceived, PolicySwitched, TunableChanged
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
+from radixdeck.policies.safety import Safety
 from radixdeck.storage.files import run_path
 from radixdeck.storage.recorder import Recorder, RunInfo
 
@@ -29,11 +30,23 @@ from ..wire import BrokerAddress, Command, Reply, Status
 from .keeper import Keeper
 from .report import Report
 
-NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune and watch"
+NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune, watch, quarantine and release"
+
+
+class _Agent(msgspec.Struct):
+    """What matters here of a row of AgentsTable."""
+
+    agent: str
+    quarantined: bool = False
+
+
+class _Agents(msgspec.Struct):
+    agents: list[_Agent] = []
 
 
 class Node:
-    """A node on the broker: publishes the journal, and hands orders to the keeper."""
+    """A node on the broker: publishes the journal, and hands orders to the keeper. Agents that are quarantined at any
+    other node are so here, and stay so when that is gone, until it is there again and says otherwise."""
 
     def __init__(self, name: str, address: BrokerAddress, paths: Paths, keeper: Keeper, report: Report) -> None:
         """Raises StorageError if the recording cannot be begun, ValueError if the name cannot be a node's."""
@@ -45,8 +58,9 @@ class Node:
         )  # fmt: skip
         self._recorder = Recorder(run_path(paths.runs, name, started_ns), info)
         self._journal = Journal(run, self._recorder)
-        self._host = PolicyHost([Memoization.name])
-        self._mqtt = MqttLink(address, name, self._ordered)
+        self._policies = [Memoization.name, *([Safety.name] if keeper.permits.ruled else [])]
+        self._host = PolicyHost(self._policies)
+        self._mqtt = MqttLink(address, name, self._ordered, self._heard)
         self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder)
         self._status = Status(
             node=name, online=True, run=run, state="ready", detail="MCP proxy, no engine", version=info.version,
@@ -58,7 +72,8 @@ class Node:
         """On the broker for the length of the block."""
         self._report.also = self._journal.append
         self._mqtt.publish("status", msgspec.json.encode(self._status), retain=True)
-        self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=True, by="proxy"))
+        for policy in self._policies:
+            self._tell(PolicySwitched(t_ns=now_ns(), policy=policy, enabled=True, by="proxy"))
         loops = [self._recorder.run, self._mqtt.run, *self._publisher.loops().values()]
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(loop()) for loop in loops]
         try:
@@ -74,6 +89,12 @@ class Node:
         self._keeper.heed(fact)
         self._host.observe(fact)
         self._report.tell(fact)
+
+    def _heard(self, node: str, payload: Any) -> None:
+        """Another node's table of agents; what is none is left out."""
+        with suppress(msgspec.DecodeError, TypeError, UnicodeDecodeError):
+            told = msgspec.json.decode(payload, type=_Agents)
+            self._keeper.permits.quarantined_at(node, (row.agent for row in told.agents if row.quarantined))
 
     async def _ordered(self, command: Command) -> Reply:
         try:
@@ -106,5 +127,17 @@ class Node:
                 self._host.check_tune(policy, name, value)
                 self._tell(TunableChanged(t_ns=now_ns(), policy=policy, name=name, value=value, **who))
                 return f"{policy}.{name} = {value:g}"
+            case "quarantine" | "release":
+                return self._quarantine(command, str(told["agent"]))
             case _:
                 raise ValueError(NO_ENGINE)
+
+    def _quarantine(self, command: Command, agent: str) -> str:
+        """Forbid the calls of an agent here, or allow them again."""
+        kind: ActionKind = "quarantine" if command.name == "quarantine" else "release"
+        self._keeper.permits.quarantine(self._status.node, agent, on=kind == "quarantine")
+        self._report.tell(
+            ActionTaken(t_ns=now_ns(), id=command.id, kind=kind, agent=agent, by=command.by, why=command.why)
+        )  # fmt: skip
+        held = kind == "release" and self._keeper.permits.is_quarantined(agent)
+        return f"{agent} is still quarantined at another node" if held else "done"

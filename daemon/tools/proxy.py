@@ -21,9 +21,12 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
 
+from radixdeck.policies.memoization import Memoization
+from radixdeck.policies.safety import Safety
+
 from ..clock import now_ns
 from ..paths import Paths
-from ..rules_files import RulesFiles, read_rules_file
+from ..rules_files import RulesFiles, checked_rules, read_rules_file
 from ..wire import BrokerAddress
 from .keeper import Keeper
 from .relay import Relay
@@ -41,6 +44,7 @@ async def serve(
     upstream: Upstream,
     rules: Path,
     *,
+    safety_rules: Path | None = None,
     agent: str = "",
     tenant: str = "default",
     node: str = "",
@@ -49,11 +53,10 @@ async def serve(
     say: Callable[[str], None],
 ) -> int:
     """Until the client hangs up or a signal says so (0), the server ends (1), or a line of the client is too long (3).
-    Raises RulesError, or OSError if the command cannot be run, in words."""
+    Raises RulesError naming the file, or OSError if the command cannot be run, in words."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it quotes what it cannot read, secrets included
     report = Report(say)
-    keeper = Keeper(read_rules_file(rules), report.tell)
-    files = RulesFiles({keeper.policy.name: str(rules)}, lambda _, text: keeper.policy.obey(text), report.tell, now_ns)
+    keeper, files = _ruled(rules, safety_rules, report)
     address = await broker() if broker is not None else None
     async with AsyncExitStack() as stack:
         signalled = stack.enter_context(_signals())
@@ -74,6 +77,17 @@ async def serve(
             looking.cancel()
             say(report.summary())
     return STOPPED
+
+
+def _ruled(rules: Path, safety_rules: Path | None, report: Report) -> tuple[Keeper, RulesFiles]:
+    """Both policies with their rules, which are read again when they change. Raises RulesError naming the file."""
+    files = {Memoization.name: str(rules)} | ({Safety.name: str(safety_rules)} if safety_rules is not None else {})
+    checked_rules(files)
+    keeper = Keeper(read_rules_file(rules), report.tell)
+    obey = {Memoization.name: keeper.policy.obey, Safety.name: keeper.permits.obey}
+    if safety_rules is not None:
+        keeper.permits.obey(read_rules_file(safety_rules))
+    return keeper, RulesFiles(files, lambda policy, text: obey[policy](text), report.tell, now_ns)
 
 
 @contextmanager

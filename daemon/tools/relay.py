@@ -16,9 +16,7 @@ from itertools import count
 from typing import Any
 
 from mcp_types import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -33,14 +31,22 @@ from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
 from .hints import Hints
 from .keeper import CALLED_OFF, Keeper
-from .messages import HARMLESS, NEWS, call_of, is_asked_for_a_call, kept_of, request_of, said_of
+from .messages import (
+    FORBIDDEN,
+    HARMLESS,
+    NEWS,
+    SERVER_GONE,
+    call_of,
+    is_asked_for_a_call,
+    is_lost,
+    kept_of,
+    request_of,
+    said_of,
+)
 
 Send = Callable[[JSONRPCMessage], Awaitable[None]]
 RequestId = int | str
 
-SERVER_GONE = -32000
-REFUSED = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND})
-"""Errors of a call that was never begun."""
 MAX_UNASKED = 1024
 EARLY_ID = "radixdeck-early-{}"
 STOOD_BACK = "a call that somebody waits for goes first"
@@ -97,8 +103,10 @@ class Relay:
                 return
             if message.method == "tools/call":
                 call = call_of(message, self._agent, self._tenant)
-                self._keeper.came(call)
-                await self._called(message, call)
+                if why := self._keeper.came(call):
+                    await self._refuse(message.id, FORBIDDEN, why)
+                else:
+                    await self._called(message, call)
                 return
             self._open[message.id] = message.method
         if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
@@ -193,7 +201,7 @@ class Relay:
             if self._unasked.pop(message.id):
                 return
             method = self._open.pop(message.id, "")
-            if message.id in self._changing and self._may_go_on and _is_lost(message):
+            if message.id in self._changing and self._may_go_on and is_lost(message):
                 self._keeper.unsettled(self._changing[message.id])
             elif (changed := self._changing.pop(message.id, "")) != "":
                 self._keeper.forget_all(f"the server answered {changed}")
@@ -223,7 +231,7 @@ class Relay:
         took_s = self._keeper.clock() - flight.ticket.began_s
         if flight.early is not None:
             self._keeper.early_over(flight.early, value, proof)
-        elif flight.goes_on or (self._may_go_on and _is_lost(message)):
+        elif flight.goes_on or (self._may_go_on and is_lost(message)):
             self._keeper.called_off(flight.call, flight.ticket)
         else:
             self._keeper.answered(flight.call, flight.ticket, value, proof)
@@ -289,8 +297,3 @@ class Relay:
         """Nobody can wait for it any more."""
         if flight.ticket.key is not None and self._by_key.get(flight.ticket.key) is flight:
             del self._by_key[flight.ticket.key]
-
-
-def _is_lost(message: JSONRPCResponse | JSONRPCError) -> bool:
-    """Whether this may be no answer of the tool, but what the way to it says."""
-    return isinstance(message, JSONRPCError) and message.error.code not in REFUSED

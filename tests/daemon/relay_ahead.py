@@ -35,8 +35,8 @@ class Ahead(Sides):
         self.now_s += 1
         await self.says(asked, f"key {self.lists}\nkey -{self.lists}")
 
-    async def gets(self, key: str = "") -> int:
-        return await self.call("get", arguments={"key": key or f"key {self.lists}"})
+    async def gets(self, key: str = "", agent: str = "") -> int:
+        return await self.call("get", agent, arguments={"key": key or f"key {self.lists}"})
 
     async def learns(self, times: int = 6) -> Any:
         """Returns the id of the first call that is made early."""

@@ -56,8 +56,9 @@ def words(result: CallToolResult) -> str:
     return " ".join(part.text for part in result.content if isinstance(part, TextContent))
 
 
-def proxied(rules: Path, *server: str) -> StdioServerParameters:
-    arguments = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(rules), "--agent", "coder", "--", *server]
+def proxied(rules: Path, *server: str, more: tuple[str, ...] = ()) -> StdioServerParameters:
+    arguments = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(rules), "--agent", "coder"]
+    arguments += [*more, "--", *server]
     return StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
 
 
@@ -160,7 +161,7 @@ async def test_garbage_from_the_server_is_left_out_and_the_rest_goes_on(tmp_path
 @pytest.mark.parametrize(
     ("rules", "server", "says"),
     [
-        ("[tools.get]\nread_only = 1", ["true"], "rules.toml: line 2: tools.get.read_only"),
+        ("[tools.get]\nread_only = 1", ["true"], "rules.toml): line 2: tools.get.read_only"),
         (RULES, ["no-such-command-here"], "no-such-command-here"),
         (RULES, [], "say which server after `--`"),
     ],

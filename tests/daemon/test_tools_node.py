@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
-from radixdeck.daemon.wire import ROOT, BrokerAddress, EventBatch, Reply, Status
-from radixdeck.policies.events import CommandReceived, PolicySwitched, ToolMemoized, decode
+from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, EventBatch, Reply, Status
+from radixdeck.policies.events import ActionTaken, CommandReceived, PolicySwitched, ToolMemoized, decode
+from radixdeck.policies.residency import AgentStats
 from radixdeck.policies.tool_calls import ToolCall
 from radixdeck.storage.session import open_session
 
@@ -79,3 +81,48 @@ async def test_what_a_proxy_says_at_the_end() -> None:
         "2 of 3 tool calls answered from memory, 0.2 s of tools saved; 1 results kept, 0 times something changed, "
         "1 tools off"
     )
+
+
+async def test_who_is_quarantined_anywhere_calls_no_tool_here(broker: BrokerAddress, tmp_path: Path) -> None:
+    report = Report(lambda words: None)
+    keeper = Keeper(RULES, report.tell)
+    keeper.permits.obey("")
+    node = Node("mcp-coder", broker, home_of(str(tmp_path)), keeper, report)
+    coder, other = (ToolCall(tool="get", agent=agent) for agent in ("coder", "other"))
+
+    def table(*quarantined: str) -> bytes:
+        rows = [AgentStats(agent=agent, quarantined=agent in quarantined) for agent in ("coder", "other")]
+        return msgspec.json.encode(AgentsTable(run="r", seq=1, agents=rows))
+
+    async def until(call: ToolCall, why: str) -> None:
+        for _ in range(2000):
+            if keeper.permits.why_not(call) == why:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"never said: {why}")
+
+    async with open_raw(broker, f"{HERE}/reply/me") as raw:
+        await raw.publish(f"{ROOT}/gpu1/agents", table("coder"), retain=True)
+        async with node.running():
+            await until(coder, "agent 'coder' is quarantined by the operator")
+            for garbage in (b"", b"[]", b"\xff", b'{"agents": 7}', b'{"agents": [{"agent": 7}]}'):
+                await raw.publish(f"{ROOT}/gpu1/agents", garbage)
+            await raw.publish(f"{ROOT}/gpu2/agents", table("other"))
+            await until(other, "agent 'other' is quarantined by the operator")
+            assert keeper.permits.why_not(coder) != "", "what is no table says nothing"
+            assert "at another node" in (await order(raw, 0, "release", agent="coder")).detail
+            await raw.publish(f"{ROOT}/gpu1/agents", table(), retain=True)
+            await until(coder, "")
+            assert (await order(raw, 1, "quarantine", agent="coder")).state == "done"
+            assert keeper.came(coder) == "agent 'coder' is quarantined by the operator"
+            assert (await order(raw, 2, "release", agent="coder")).state == "done"
+            assert keeper.came(coder) == ""
+            assert (await order(raw, 3, "quarantine")).state == "refused"
+    (recording,) = (tmp_path / "runs").glob("*.db")
+    with open_session(recording) as session:
+        kept = [event for _, event in session.events(0, 100)]
+    assert [event.kind for event in kept if isinstance(event, ActionTaken)] == [
+        "release", "quarantine", "release",
+    ]  # fmt: skip
+    assert [event.policy for event in kept if isinstance(event, PolicySwitched)] == ["memoization", "safety"]
+    assert [event.by for event in kept if isinstance(event, ToolMemoized)] == ["safety"]
