@@ -1,4 +1,5 @@
-"""Prefills what will most likely be asked next while nobody asks anything, as far as that is worth its risk.
+"""Prefills what will most likely be asked next while nobody asks anything, as far as that is worth its risk (CacheSage,
+arXiv 2605.27744, warms up likely agents; whole prompts, steps and what each is weighed by are ours).
 
 The other policies say which agent is next in each session. Its prompt is prefilled in steps, each a short request of
 its own; a step is taken if the time that it will save exceeds what it may cost: the wait of a real request that comes

@@ -37,6 +37,25 @@ print(host.judge(asked(9, "batch-x"), 2.0).verdict.kind)
 """
 
 
+IN_SHADOW = """
+import sys
+from pathlib import Path
+from radixdeck.console.shadow_run import Choice, Shadow
+from radixdeck.policies.events import TunableChanged
+from radixdeck.policies.host import PolicyHost
+host = PolicyHost(["lru"])
+host.check_tune("most_asked", "memory", 100.0)
+host.observe(TunableChanged(t_ns=1, policy="most_asked", name="memory", value=100.0))
+(facts,) = [facts for facts in host.info() if facts.name == "most_asked"]
+print(facts.slot, facts.enabled, facts.values)
+shadow = Shadow(Path(sys.argv[1]), Choice("lru", "most_asked"))
+while shadow.step():
+    pass
+print(*(side.cached_tokens for side in shadow.view.sides), shadow.trouble)
+shadow.close()
+"""
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of the document as an installer would leave it."""
@@ -109,6 +128,14 @@ def test_what_if_finds_it_and_it_serves_more_than_lru(package: Path, recording: 
     said = run(package, "-m", "radixdeck.console.cli", *words)
     lru, most_asked = (json.loads(line)["cached_tokens"] for line in said.splitlines())
     assert most_asked > lru + 9 * 40
+
+
+def test_it_is_listed_once_it_is_named_and_can_be_watched_in_shadow(package: Path, recording: Path) -> None:
+    assert "act tune policy=most_asked name=memory value=100" in DOC.read_text(encoding="utf-8")
+    listed, cached = run(package, "-c", IN_SHADOW, str(recording)).splitlines()
+    assert listed == "eviction False {'memory': 100.0}"
+    lru, most_asked = map(int, cached.split())
+    assert most_asked > lru
 
 
 def test_the_doorman_holds_and_lets_go(package: Path) -> None:
