@@ -16,6 +16,7 @@ from radixdeck.policies.identity import Who
 from radixdeck.policies.prompts import CHAT_ROUTES, head_messages
 
 from .anchors import RENDERED
+from .front_roles import Messages, Roles
 
 MAX_BYTES = 64 << 20
 MAX_PATHS = 16_384
@@ -23,8 +24,6 @@ MAX_AGENTS = 1_024
 MAX_SESSIONS = 4_096
 NONE = ""
 """The session of heads whose session is over."""
-
-Messages = list[dict[str, Any]]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -41,10 +40,10 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class _Latest(msgspec.Struct, frozen=True):
-    """Who was asked last in a session, and whether that went on where another agent had left it."""
+    """Who was asked last in a session, and whether its agents go on where another one left it; None: not known yet."""
 
     agent: str
-    shared: bool
+    shared: bool | None
 
 
 class PathBook:
@@ -57,6 +56,7 @@ class PathBook:
     def __init__(self, max_bytes: int = MAX_BYTES, wanted: Callable[[], bool] = lambda: True) -> None:
         self._max_bytes = max_bytes
         self._wanted = wanted
+        self._roles = Roles()
         self._forget()
 
     def _forget(self) -> None:
@@ -64,6 +64,7 @@ class PathBook:
         self._asked: OrderedDict[tuple[str, str], Asked] = OrderedDict()
         self._latest: Bounded[str, _Latest] = Bounded(MAX_SESSIONS)
         self._sessions: Bounded[str, str] = Bounded(MAX_AGENTS)  # where each agent was asked last
+        self._joins: Bounded[str, bool] = Bounded(MAX_AGENTS)  # whether it went on where another one had left it, lately
 
     def note(self, who: Who, route: str, body: Mapping[str, Any], salt: str | None, size_bytes: int) -> None:
         """A request of `who` passed, `size_bytes` long. Only chat conversations can be told apart and put together."""
@@ -77,9 +78,10 @@ class PathBook:
         talk: Messages = body["messages"][len(head) :]
         shown = {field: body[field] for field in RENDERED if field in body}
         latest, before = self._talk_of(who.session)
-        shared = latest is not None and latest.shared
+        shared = latest.shared if latest is not None else None
         if before is not None and before.agent != who.agent:
-            shared = talk[: len(before.talk)] == before.talk
+            shared = self._roles.go_on(who.agent, talk, before.agent, before.talk)
+            self._joins.put(who.agent, shared)
         self._keep((who.session, who.agent), Asked(who.agent, who.tenant, salt, head, talk, shown, size_bytes))
         self._latest.put(who.session, _Latest(who.agent, shared))
         self._sessions.put(who.agent, who.session)
@@ -119,9 +121,12 @@ class PathBook:
         the salt it came with. None: not known."""
         own = self._asked.get((session, agent))
         latest, talk = self._talk_of(session)
-        if latest is None or talk is None or not latest.shared or latest.agent == agent:
+        if latest is None or talk is None or latest.agent == agent:
+            return own
+        if not (bool(self._joins.get(agent)) if latest.shared is None else latest.shared):
             return own
         head = own or self._asked.get((self._sessions.get(agent) or NONE, agent))
         if head is None:
             return None
-        return msgspec.structs.replace(head, talk=talk.talk, salt=talk.salt, tenant=talk.tenant)
+        seen = self._roles.shown_to(agent, own.talk if own is not None else [], latest.agent, talk.talk)
+        return msgspec.structs.replace(head, talk=seen, salt=talk.salt, tenant=talk.tenant)

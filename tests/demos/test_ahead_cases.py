@@ -18,7 +18,7 @@ def test_agents_share_a_transcript_that_goes_on_where_the_one_before_left_it() -
             grown += talk[: len(before)] == before and len(talk) > len(before)
         last[turn.session] = talk
     assert asked > 50
-    assert grown / asked > 0.6, "unless one speaks twice, whose own words are its own"
+    assert 0.6 < grown / asked < 1.0, "who speaks twice is shown its own words as its own"
 
 
 def test_most_of_what_comes_next_is_known_to_the_front_by_then() -> None:
@@ -31,7 +31,7 @@ def test_most_of_what_comes_next_is_known_to_the_front_by_then() -> None:
         sessions.add(turn.session)
         who = Who(agent=turn.agent, session=turn.session)
         book.note(who, min(CHAT_ROUTES), {"messages": turn.messages}, None, 100)
-    assert right / (len(turns) - len(sessions)) > 0.5, "unless it begins, was never asked, or somebody spoke twice"
+    assert right / (len(turns) - len(sessions)) > 0.85, "unless it begins or was never asked"
 
 
 def test_there_are_pauses_or_none() -> None:
