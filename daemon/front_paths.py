@@ -64,7 +64,7 @@ class PathBook:
         self._asked: OrderedDict[tuple[str, str], Asked] = OrderedDict()
         self._latest: Bounded[str, _Latest] = Bounded(MAX_SESSIONS)
         self._sessions: Bounded[str, str] = Bounded(MAX_AGENTS)  # where each agent was asked last
-        self._joins: Bounded[str, bool] = Bounded(MAX_AGENTS)  # whether it went on where another one had left it, lately
+        self._joins: Bounded[str, bool] = Bounded(MAX_AGENTS)  # whether it went on where another had left it
 
     def note(self, who: Who, route: str, body: Mapping[str, Any], salt: str | None, size_bytes: int) -> None:
         """A request of `who` passed, `size_bytes` long. Only chat conversations can be told apart and put together."""
