@@ -117,10 +117,8 @@ class PolicyHost:
                 continue
             if score.key or score.parts:
                 said.append((seat.name, score))
-        if not said:
-            return LRU_SCORE
-        if len(said) == 1:
-            return said[0][1]
+        if len(said) < 2:
+            return said[0][1] if said else LRU_SCORE
         parts = {f"{name}.{part}": value for name, score in said for part, value in score.parts.items()}
         return Score(sum(score.key for _, score in said), parts)
 
@@ -213,6 +211,8 @@ class PolicyHost:
         """Keep the lists that every event and every score goes through."""
         self._on = [seat for seat in self._seats.values() if seat.enabled]
         self._ordering = self._seats.get(self.slot_policy("eviction"))
+        for seat in self._on if OPERATOR in self._seats else ():
+            seat.reckon(self._seats[OPERATOR])
         self._heeding: dict[type[EngineEvent], list[Seat]] = {}
 
     def _who_heeds(self, kind: type[EngineEvent]) -> list[Seat]:

@@ -70,14 +70,14 @@ class Operator(BasePolicy):
         self.boosts: dict[Target, Boost] = {}
         self.retains: dict[Target, Retain] = {}
         self.quarantined: set[str] = set()
-        self._resident = ResidentTokens()
+        self.resident = ResidentTokens()
 
     def observe(self, event: EngineEvent) -> None:
         if type(event) is ActionTaken:
             if event.ok:
                 self._take(event, event.t_ns / 1e9)
             return
-        gone = self._resident.observe(event)
+        gone = self.resident.observe(event)
         if gone != NO_NODE and (self.pins or self.boosts or self.retains):
             self._forget(gone)
 
@@ -154,7 +154,7 @@ class Operator(BasePolicy):
 
     def _bias(self, target: Target, now_s: float) -> float:
         retain = self.retains.get(target)
-        if retain is None or self._resident.of(target) > retain.budget_tokens:
+        if retain is None or self.resident.of(target) > retain.budget_tokens:
             return 0.0
         share = 2.0 ** (-max(0.0, now_s - retain.since_s) / retain.half_life_s)
         return self.tunables["retain_bias"] * share if share >= SPENT else 0.0

@@ -14,6 +14,7 @@ import msgspec
 
 from .events import NO_NODE, ActionKind, EngineEvent, Part, Role
 from .parameters import Tunable, Tunables
+from .resident import ResidentTokens
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -168,6 +169,10 @@ class BasePolicy:
     def predict(self, now_s: float) -> Prediction:
         """See Policy.predict."""
         return Prediction()
+
+    def reckon(self, resident: ResidentTokens) -> None:
+        """What is resident of each agent, as it changes; to be read only. Told to a policy that is on where it may
+        score."""
 
     def foresee(self, prediction: Prediction) -> None:
         """What the policies predict, told before each `act` to one that overrides this."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from .events import EngineEvent
+from .operator import Operator
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject
 
@@ -136,6 +137,11 @@ class Seat:
         if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:
             self.policy.foresee(predict(now_s))
         return self.policy.act(now_s)
+
+    def reckon(self, operator: Seat) -> None:
+        """Let the policy read what the operator's counts in any case."""
+        if isinstance(self.policy, BasePolicy) and isinstance(operator.policy, Operator):
+            self.policy.reckon(operator.policy.resident)
 
     # ---- tunables and what the outside is told -----------------------------------------------------------------------
 
