@@ -45,7 +45,7 @@ from .unbegun import Unbegun
 MAX_CHARGES = 8_192
 MAX_TENANTS = 1_024
 GOES_FIRST = -1e5
-"""Below anything that a policy says of a node, above the operator's boosts."""
+"""Below anything that a policy says of a node. The operator's boosts and pins can outweigh it."""
 UNTOUCHED = Score(0.0)
 
 
