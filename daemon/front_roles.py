@@ -6,7 +6,7 @@ That an agent is shown its own words so is learned from what it is sent; until t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from radixdeck.policies.bounded import Bounded
 
@@ -67,5 +67,5 @@ def _but_for_role(one: Any, other: Any) -> bool:
 
 def _role(message: Any) -> Any:
     """Its role if it is one of the two; whatever a caller sends as a message."""
-    role = message.get("role") if isinstance(message, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return role if role in (USER, ASSISTANT) else None  # pyright: ignore[reportUnknownVariableType]
+    role = cast("dict[str, Any]", message).get("role") if isinstance(message, dict) else None
+    return role if role in (USER, ASSISTANT) else None

@@ -86,9 +86,14 @@ async def test_a_function_that_is_not_allowed_does_not_run(tmp_path: Path) -> No
 
 def test_nor_does_one_that_is_no_coroutine_function(tmp_path: Path) -> None:
     p = Program(tmp_path, "[everybody]\ntools = []\n")
-    called = p.tools.memoized("add")(lambda a, b: p.ran.append("add"))
+
+    @p.tools.memoized()
+    def add(one: int, other: int) -> int:
+        p.ran.append("add")
+        return one + other
+
     with pytest.raises(PermissionError, match="may not use tool 'add'; allowed: none"):
-        called(1, 2)
+        add(1, 2)
     assert p.ran == []
 
 
