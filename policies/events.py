@@ -268,7 +268,8 @@ class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):
 
 
 class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
-    """A leaf was added. `start`: depth of its first token from the root, in tokens."""
+    """A leaf was added. `start`: depth of its first token from the root, in tokens. `from_host`: it is a node that lay
+    in host memory only, and is on the device again."""
 
     node: int
     parent: int
@@ -279,6 +280,7 @@ class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
     role: Role = "unowned"
     rid: str = ""
     part: Part = ""
+    from_host: bool = False
 
 
 class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):

@@ -21,7 +21,7 @@ from ..cache_map import Victim, is_pinned
 from ..cache_tree import CacheTree, Row, below_words, row_words
 from ..theme import AgentMark, agent_marks
 from ..words import brief, clip, short
-from .map_view import look_of
+from .map_looks import look_of
 from .node_selected import NodeSelected
 
 PLAIN, FAINT = "#d8dee6", "#7d8894"
