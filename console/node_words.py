@@ -10,8 +10,8 @@ from radixdeck.policies.residency import NodeView, RunState
 from .cache_map import sign_of
 from .event_log import EventLog
 from .flashes import EVICTED, FROM_HOST, GLYPHS, TO_HOST, WARMED
+from .holders import holder
 from .host_tier import ON_HOST, host_share
-from .sentences import holder
 from .theme import DECK, SHARED_COLOUR, AgentMark
 from .words import clip, ratio, seconds, short, tokens
 

@@ -1,4 +1,4 @@
-"""What has just gone and what has just come: by the events' clock, without moving anything, and the same in a replay."""
+"""What has just gone and what has just come: by the clock of events, moving nothing, the same in a replay."""
 
 from __future__ import annotations
 
