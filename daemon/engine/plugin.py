@@ -144,7 +144,7 @@ def host_capacity_tokens(cache: Any) -> int:
     pools = getattr(cache, "host_pool_group", None)
     if pools is None or getattr(cache, "host_memory_mode", "") == "buffer_only":
         return 0
-    return int(getattr(pools, "size", 0))
+    return int(getattr(pools, "logical_size", 0))
 
 
 def _bytes_per_token(allocator: Any) -> int:
