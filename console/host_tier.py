@@ -13,7 +13,7 @@ from radixdeck.policies.residency import NodeView, RunState
 
 from .event_log import LogLine
 from .tiers import host_tokens
-from .words import count, ratio, tokens
+from .words import count, ratio, short, tokens
 
 ON_HOST = "in host memory only: whoever asks for it has it copied back, not computed"
 
@@ -21,8 +21,8 @@ ON_HOST = "in host memory only: whoever asks for it has it copied back, not comp
 def host_words(log: Iterable[LogLine], run: RunState) -> str:
     """'no host tier known', what lies there, or what went there and was found there in the events of the log."""
     if run.host_capacity_tokens:
-        held = f"{tokens(host_tokens(run))} of {tokens(run.host_capacity_tokens)}"
-        return f"device memory; host tier: {held} in {count(len(run.host), 'node')} that the device has not"
+        held = f"{short(host_tokens(run))} of {short(run.host_capacity_tokens)} tok"
+        return f"device memory; host tier: {held}, {count(len(run.host), 'node')}"
     moved = found = 0
     for line in log:
         event = line.event

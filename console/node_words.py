@@ -19,10 +19,11 @@ SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
 def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
-    """Letter, colour and resident tokens of every agent that has any."""
+    """Letter, colour and resident tokens of every agent that has any, and what the signs mean."""
     entries: list[Content] = []
+    below = {agent for view in run.host.values() for agent in view.agents}
     for agent, mark in marks.items():
-        if run.agents[agent].resident_tokens <= 0:
+        if run.agents[agent].resident_tokens <= 0 and agent not in below:
             continue
         name = f" {clip(agent, 18)} {short(run.agents[agent].resident_tokens)}"
         entries.append(Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), name))

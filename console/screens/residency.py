@@ -17,7 +17,7 @@ from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import score_of
 from ..cache_tree import FOLDS
-from ..commands import Target
+from ..commands import NoTarget, Target
 from ..event_log import LogLine, newest
 from ..export import as_csv
 from ..fleet_state import NodeState
@@ -189,8 +189,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def target(self) -> Target | None:
         view = self._selected()
-        if view is None or (self.entry is not None and view.node in self.entry.run.host):
+        if view is None:
             return None
+        if self.entry is not None and view.node in self.entry.run.host:
+            raise NoTarget(f"node {view.node} lies in host memory only: orders are about what is on the device")
         agent = view.agents[0] if len(view.agents) == 1 else ""
         stats = self.entry.run.agents.get(agent) if self.entry else None
         return Target(

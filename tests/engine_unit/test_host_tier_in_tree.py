@@ -1,4 +1,4 @@
-"""What is told of the host tier is what SGLang's own tree holds there, whatever moves, comes back, is cut or dropped."""
+"""What is told of the host tier is what SGLang's own tree holds there, whatever moves, comes back, splits or leaves."""
 
 from __future__ import annotations
 
