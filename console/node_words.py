@@ -15,6 +15,16 @@ from .host_tier import ON_HOST, host_share
 from .theme import DECK, SHARED_COLOUR, AgentMark
 from .words import clip, ratio, seconds, short, tokens
 
+MAP_HELP = (
+    "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
+    "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
+    "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
+    "pinned node, = one of an agent whose tokens are retained. For a second "
+    f"{EVICTED} stands where a node was evicted, {WARMED} on one that a warm-up brought. Where the engine has a "
+    "host tier, below the line is what was evicted from the device and lies in host memory; "
+    f"{TO_HOST} stands where a node moved there, {FROM_HOST} on one that came back. Arrows or h j k l move over "
+    "nodes, a click selects."
+)
 SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 

@@ -34,7 +34,7 @@ from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
 ORDER_S = 0.9
-LAYOUT_S = 0.2
+LAYOUT_S = 0.25
 """While events pour in, the map is laid out so often at most; what leaves it, and what a warm-up brings, shows in
 between."""
 SIDES = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,7 +17,8 @@ from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import NodeView, RunState
 
 from ..cache_map import CacheMap, Span, sign_of
-from ..flashes import EVICTED, FROM_HOST, TO_HOST, WARMED, Flashes
+from ..flashes import Flashes
+from ..node_words import MAP_HELP
 from ..theme import GROUND, AgentMark, agent_marks, blend
 from ..tiers import RULE, lay_out_tiers, rule_words
 from .map_looks import Look, came_look, gone_look, look_of, rule_look, shaded
@@ -40,16 +42,7 @@ class MapView(Widget, can_focus=True):
         Binding("home", "ends(-1)", show=False),
         Binding("end", "ends(1)", show=False),
     ]
-    help_text = (
-        "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
-        "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
-        "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
-        "pinned node, = one of an agent whose tokens are retained. For a second "
-        f"{EVICTED} stands where a node was evicted, {WARMED} on one that a warm-up brought. Where the engine has a "
-        "host tier, below the line is what was evicted from the device and lies in host memory; "
-        f"{TO_HOST} stands where a node moved there, {FROM_HOST} on one that came back. Arrows or h j k l move over "
-        "nodes, a click selects."
-    )
+    help_text = MAP_HELP
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -83,12 +76,26 @@ class MapView(Widget, can_focus=True):
     def flash(self, flashes: Flashes) -> None:
         """Draw what has just happened where it happened; everything else stays as it was laid out."""
         self._flashes = flashes
+        self._keep_near()
         self._draw(self._newly_marked())
 
     def is_behind(self, run: RunState, flashes: Flashes) -> bool:
-        """Whether what it shows cannot stand: another run, a cursor on what is gone, a warmed node without a place."""
-        moved = self.node != NO_NODE and self.node not in run.nodes and self.node not in run.host
-        return run is not self._run or moved or any(node not in self._looks for node in flashes.came)
+        """Whether what it shows cannot stand: another run, or a warmed node without a place."""
+        return run is not self._run or any(node not in self._looks for node in flashes.came)
+
+    def _has(self, node: int) -> bool:
+        return node in self._run.nodes or node in self._run.host
+
+    def _keep_near(self) -> None:
+        """A cursor whose node has gone goes to what lay behind it, or else before it."""
+        here = None if self._has(self.node) else self._map.span_of(self.node)
+        if here is None:
+            return
+        place, spans = self._map.place_at(here.first), self._map.spans
+        near = (span.node for span in chain(spans[place:], reversed(spans[:place])))
+        found = next((node for node in near if self._has(node)), NO_NODE)
+        if found != NO_NODE:
+            self.select(found)
 
     def select(self, node: int) -> None:
         """Put the cursor on a node."""
@@ -226,11 +233,12 @@ class MapView(Widget, can_focus=True):
         width, height = self.size
         if not width or not height:
             return
+        self._keep_near()
         old, old_looks = self._map.spans, self._looks
         gone = [flash.view for flash in self._flashes.gone.values()]
         self._map = lay_out_tiers(self._run, width, height, gone)
         self._looks = self._looked()
-        if self.node not in self._run.nodes and self.node not in self._run.host:
+        if not self._has(self.node):
             self.select(self._map.beside(NO_NODE, 0))
         cells = differing(old, self._map.spans, old_looks, self._looks)
         rows = set(range(cells.start // width, (cells.stop + width - 1) // width))

@@ -12,6 +12,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.flashes import EVICTED, FLASH_NS, FROM_HOST, MOST, TO_HOST, WARMED, Flashes
 from radixdeck.console.fleet_state import FleetState
+from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import NodeView, RunState, fold
 
@@ -172,3 +173,22 @@ def test_going_back_in_a_replay_forgets_what_comes_later() -> None:
     assert shown(fleet) == {1: EVICTED}
     fleet.apply(keyframe(RunState(), 0))
     assert shown(fleet) == {}
+
+
+async def test_the_cursor_of_a_node_that_goes_stays_where_it_was() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    async with console(SMALL, feed) as pilot:
+        await pilot.press("2")
+        await drawn(pilot)
+        view = pilot.app.screen.query_one(MapView)
+        for _ in range(5):
+            await pilot.press("right")
+        here = view.node
+        await pilot.press("right")
+        behind = view.node
+        await pilot.press("left")
+        assert view.node == here
+        t_ns = EVENTS[-1].t_ns + 1
+        feed.tell(batch([e.NodeEvicted(t_ns=t_ns, node=here, tokens=90, start=0)], len(EVENTS) + 1))
+        await drawn(pilot)
+        assert view.node == behind
