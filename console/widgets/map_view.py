@@ -170,7 +170,7 @@ class MapView(Widget, can_focus=True):
         while cell < end:
             span = spans[place]
             upto = min(span.end, end)
-            if marks:
+            if marks and span.node != self.node:
                 segments += self._below(marks, span, cell, upto)
             else:
                 segments.append(self._drawn(span, cell, upto))
@@ -180,7 +180,7 @@ class MapView(Widget, can_focus=True):
         return strip if drawn == width else strip.adjust_cell_length(width, self.rich_style)
 
     def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
-        """The same cells of a span, with what lies above them."""
+        """The same cells of a span, with what lies above them; above a cursor nothing does."""
         for mark in marks:
             first, last = max(cell, mark.first), min(end, mark.end)
             if first >= last:

@@ -7,6 +7,7 @@ from pathlib import Path
 from scenario import T0_NS, folded, run_events
 from staging import SMALL, ScriptedFeed, batch, console, drawn, keyframe, live_messages, recorded, status
 
+from radixdeck.console.app import ConsoleApp
 from radixdeck.console.cache_map import Span, lay_out
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
@@ -106,7 +107,7 @@ def test_a_node_that_is_there_again_is_not_drawn_twice() -> None:
 
 async def test_the_map_shows_it_and_the_legend_names_it() -> None:
     feed = ScriptedFeed(live_messages(EVENTS))
-    async with console(SMALL, feed) as pilot:
+    async with ConsoleApp(feed, animate=False, clock=lambda: 5.0).run_test(size=SMALL) as pilot:
         await pilot.press("2")
         before = map_of(await drawn(pilot))
         t_ns, state = EVENTS[-1].t_ns + 2 * SECOND, folded(EVENTS)

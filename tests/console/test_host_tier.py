@@ -5,7 +5,9 @@ from __future__ import annotations
 from scenario import T0_NS, run_events
 from staging import SMALL, ScriptedFeed, batch, console, drawn, live_messages
 
+from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed_messages import FeedMessage
+from radixdeck.console.flashes import EVICTED, FROM_HOST, GLYPHS, TO_HOST, WARMED
 from radixdeck.console.tiers import host_rows, lay_out_tiers
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
@@ -45,6 +47,18 @@ def told(*more: e.AnyEvent) -> list[FeedMessage]:
     return live_messages(events)
 
 
+def lively() -> list[FeedMessage]:
+    """The same, and within the last second a node evicted, one warmed, and one that is back from the host."""
+    return told(
+        e.NodeEvicted(t_ns=T0_NS + 11, node=1, tokens=400, start=0, agents=("planner",), role="anchor"),
+        e.PrefixMatched(t_ns=T0_NS + 12, rid="w", agent="writer", session="", prompt_tokens=300, cached_tokens=0,
+                        warm=True),
+        e.NodeAdded(t_ns=T0_NS + 13, node=5, parent=0, start=0, tokens=300, agent="writer", role="anchor", rid="w"),
+        e.NodeAdded(t_ns=T0_NS + 14, node=4, parent=0, start=0, tokens=700, agent="critic", role="private",
+                    session="s1", from_host=True),
+    )  # fmt: skip
+
+
 def moved(node: int, agent: str, role: e.Role, tokens: int) -> e.NodeEvicted:
     session = "s1" if role == "private" else ""
     return e.NodeEvicted(
@@ -70,6 +84,16 @@ async def test_a_host_tier_is_a_band_of_its_own_that_the_cursor_explains() -> No
         assert "in host memory only" in text
         await pilot.press("T")
         assert "radix tree, 2 nodes" in await drawn(pilot)
+
+
+async def test_what_has_just_happened_has_a_sign_of_its_own_each() -> None:
+    app = ConsoleApp(ScriptedFeed(lively()), animate=False, clock=lambda: 5.0)
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("2")
+        text = await drawn(pilot)
+        cells = text[text.index("KV pool") : text.index("░ running")]
+        assert all(cells.count(sign) > 10 for sign in (EVICTED, TO_HOST, WARMED, FROM_HOST))
+        assert all(f"{sign} {GLYPHS[sign]}" in text for sign in (WARMED, TO_HOST, FROM_HOST))
 
 
 async def test_orders_about_a_node_of_the_host_tier_are_not_given() -> None:
