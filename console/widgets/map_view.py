@@ -170,7 +170,7 @@ class MapView(Widget, can_focus=True):
         while cell < end:
             span = spans[place]
             upto = min(span.end, end)
-            if marks and span.node != self.node:
+            if marks:
                 segments += self._below(marks, span, cell, upto)
             else:
                 segments.append(self._drawn(span, cell, upto))
@@ -180,9 +180,10 @@ class MapView(Widget, can_focus=True):
         return strip if drawn == width else strip.adjust_cell_length(width, self.rich_style)
 
     def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
-        """The same cells of a span, with what lies above them; above a cursor nothing does."""
+        """The same cells of a span, with what lies above them; both ends of a cursor stay in sight."""
+        ends = 1 if span.node == self.node else 0
         for mark in marks:
-            first, last = max(cell, mark.first), min(end, mark.end)
+            first, last = max(cell, mark.first, span.first + ends), min(end, mark.end, span.end - ends)
             if first >= last:
                 continue
             if cell < first:

@@ -37,6 +37,12 @@ def flashed(events: list[e.AnyEvent], run: RunState | None = None) -> tuple[Flas
     return flashes, run
 
 
+def load(t_ns: int) -> e.EngineLoadSampled:
+    return e.EngineLoadSampled(
+        t_ns=t_ns, running=0, waiting=0, used_tokens=9, evictable_tokens=9, capacity_tokens=4_000
+    )
+
+
 def warm(rid: str, t_ns: int) -> e.PrefixMatched:
     return e.PrefixMatched(
         t_ns=t_ns, rid=rid, agent="a", session="", prompt_tokens=40, cached_tokens=0, node=-1, warm=True
@@ -108,9 +114,10 @@ def test_a_node_that_is_there_again_is_not_drawn_twice() -> None:
 async def test_the_map_shows_it_and_the_legend_names_it() -> None:
     feed = ScriptedFeed(live_messages(EVENTS))
     async with ConsoleApp(feed, animate=False, clock=lambda: 5.0).run_test(size=SMALL) as pilot:
+        t_ns, state = EVENTS[-1].t_ns + 2 * SECOND, folded(EVENTS)
+        feed.tell(batch([load(t_ns - 1)], len(EVENTS) + 1))
         await pilot.press("2")
         before = map_of(await drawn(pilot))
-        t_ns, state = EVENTS[-1].t_ns + 2 * SECOND, folded(EVENTS)
         victim = max((view for view in state.nodes.values() if view.role == "anchor"), key=lambda view: view.tokens)
         feed.tell(batch([
             e.NodeEvicted(t_ns=t_ns, node=victim.node, tokens=victim.tokens, start=victim.start,
@@ -118,7 +125,7 @@ async def test_the_map_shows_it_and_the_legend_names_it() -> None:
             e.PrefixMatched(t_ns=t_ns, rid="w", agent="writer", session="", prompt_tokens=200, cached_tokens=0,
                             warm=True),
             e.NodeAdded(t_ns=t_ns, node=900, parent=0, start=0, tokens=200, agent="writer", role="anchor", rid="w"),
-        ], len(EVENTS) + 1))  # fmt: skip
+        ], len(EVENTS) + 2))  # fmt: skip
         text = await drawn(pilot)
         assert EVICTED not in before
         assert WARMED not in before
@@ -126,9 +133,7 @@ async def test_the_map_shows_it_and_the_legend_names_it() -> None:
         assert map_of(text).count(WARMED) > 5
         assert f"{EVICTED} evicted" in text
         assert f"{WARMED} warmed" in text
-        feed.tell(batch([e.EngineLoadSampled(t_ns=t_ns + FLASH_NS + 1, running=0, waiting=0, used_tokens=9,
-                                             evictable_tokens=9, capacity_tokens=4000)],
-                        len(EVENTS) + 4))  # fmt: skip
+        feed.tell(batch([load(t_ns + FLASH_NS)], len(EVENTS) + 5))
         after = map_of(await drawn(pilot))
         assert EVICTED not in after
         assert WARMED not in after
