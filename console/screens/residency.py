@@ -91,6 +91,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if tables:
+            # With the map, below which it is: what is drawn together is drawn as one rectangle.
+            self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
+            self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:
@@ -100,8 +104,6 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
     def show_rest(self, entry: NodeState) -> None:
         if not self._tree:
             self._put_in_order(entry)
-        self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
-        self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
         self._show_node(entry)
         self._show_victims(entry)
         self._show_gone(entry)
