@@ -15,6 +15,7 @@ from radixdeck.policies.events import (
     HostNodeLeft,
     NodeAdded,
     NodeEvicted,
+    PrefixMatched,
 )
 from radixdeck.policies.residency import RunState, fold, resident_tokens
 
@@ -108,6 +109,19 @@ def test_a_gap_that_hides_what_left_does_not_make_it_grow_for_ever(monkeypatch: 
     monkeypatch.setattr(fold_tree, "HOST_NODES", 3)
     state = folded(started(), *(event for node in range(9) for event in (added(node), moved(node))))
     assert list(state.host) == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("host_tokens", "hurts"), [(10, 0), (0, 1)])
+def test_what_is_found_there_was_not_computed_again_and_hurts_nobody(host_tokens: int, hurts: int) -> None:
+    state = folded(
+        started(),
+        added(1),
+        moved(1),
+        PrefixMatched(
+            t_ns=5, rid="r", agent="a", session="s", prompt_tokens=20, cached_tokens=0, host_tokens=host_tokens
+        ),
+    )
+    assert state.totals.evictions_that_hurt == hurts
 
 
 def test_it_is_in_a_keyframe_and_comes_out_of_it_the_same() -> None:
