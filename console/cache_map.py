@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from math import ceil
@@ -55,9 +55,10 @@ class CacheMap:
         place = self._places.get(node)
         return None if place is None else self.spans[place]
 
-    def beside(self, node: int, places: int) -> int:
-        """The node `places` further along the map, skipping what is no node; the same one at the ends."""
-        nodes = [span.node for span in self.spans if span.node >= 0]
+    def beside(self, node: int, places: int, has: Callable[[int], bool] = lambda _: True) -> int:
+        """The node `places` further along the map, skipping what is no node; the same one at the ends. `has`: whether
+        a node is still there."""
+        nodes = [span.node for span in self.spans if span.node >= 0 and (span.node == node or has(span.node))]
         if not nodes:
             return NO_NODE
         if node not in nodes:

@@ -123,7 +123,7 @@ class MapView(Widget, can_focus=True):
             self.refresh(*regions)
 
     def action_beside(self, places: int) -> None:
-        self.select(self._map.beside(self.node, places))
+        self.select(self._map.beside(self.node, places, self._has))
 
     def action_row(self, rows: int) -> None:
         """To the node one row up or down, and on in that direction over free room."""
@@ -133,13 +133,13 @@ class MapView(Widget, can_focus=True):
             self.action_beside(rows)
             return
         cell = (span.first if rows < 0 else span.end - 1) + rows * width
-        if 0 <= cell < self._map.cells and self._map.at(cell).node >= 0:
+        if 0 <= cell < self._map.cells and self._has(self._map.at(cell).node):
             self.select(self._map.at(cell).node)
         else:
             self.action_beside(rows)
 
     def action_ends(self, direction: int) -> None:
-        self.select(self._map.beside(self.node, direction * self._map.cells))
+        self.select(self._map.beside(self.node, direction * self._map.cells, self._has))
 
     def on_resize(self, event: events.Resize) -> None:
         self._rows.clear()
@@ -149,7 +149,7 @@ class MapView(Widget, can_focus=True):
         place = event.get_content_offset(self)
         if place is not None and self._map.spans:
             found = self._map.at(place.y * self.size.width + place.x)
-            if found.node >= 0:
+            if self._has(found.node):
                 self.select(found.node)
 
     def render_lines(self, crop: Region) -> list[Strip]:
