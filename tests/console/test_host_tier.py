@@ -10,6 +10,7 @@ from radixdeck.console.feed_messages import FeedMessage
 from radixdeck.console.flashes import EVICTED, FROM_HOST, GLYPHS, TO_HOST, WARMED
 from radixdeck.console.tiers import host_rows, lay_out_tiers
 from radixdeck.console.widgets.map_view import MapView
+from radixdeck.console.widgets.tree_view import TreeView
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import NodeView, RunState
 
@@ -83,7 +84,11 @@ async def test_a_host_tier_is_a_band_of_its_own_that_the_cursor_explains() -> No
         assert "9 % of the host tier" in text
         assert "in host memory only" in text
         await pilot.press("T")
-        assert "radix tree, 2 nodes" in await drawn(pilot)
+        text = await drawn(pilot)
+        assert "radix tree, 4 nodes" in text
+        rows = {word: line for line in text.splitlines() for word in ("#1 ", "#2 ", "#3 ", "#4 ") if word in line}
+        assert {word for word, line in rows.items() if " h " in line} == {"#2 ", "#4 "}
+        assert pilot.app.screen.query_one(TreeView).node == 4
 
 
 async def test_what_has_just_happened_has_a_sign_of_its_own_each() -> None:
