@@ -63,16 +63,18 @@ class Flashes:
 
     def add(self, event: AnyEvent, run: RunState) -> None:
         """Take one event. `run` knows which requests are warm-ups."""
-        kind = type(event)
-        if kind is NodeEvicted:
-            self._left(event)  # type: ignore[arg-type] # it is what its type says
-        elif kind is NodeAdded:
-            self._added(event, run)  # type: ignore[arg-type]
-        elif kind is NodeSplit:
-            self._split(event)  # type: ignore[arg-type]
-        elif kind in (CacheFlushed, EngineStarted, EngineLost):
-            # There is no map left on which anything could be seen to go.
-            self.clear()
+        match event:
+            case NodeEvicted():
+                self._left(event)
+            case NodeAdded():
+                self._added(event, run)
+            case NodeSplit():
+                self._split(event)
+            case CacheFlushed() | EngineStarted() | EngineLost():
+                # There is no map left on which anything could be seen to go.
+                self.clear()
+            case _:
+                pass
 
     def forget(self, now_ns: int) -> Flashes:
         """Leave out what happened longer ago. Returns itself."""
