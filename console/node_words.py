@@ -1,4 +1,4 @@
-"""The map in words: its legend, and what the node under the cursor is. Pure."""
+"""The map in words: its legend, and what the node under the cursor is."""
 
 from __future__ import annotations
 
