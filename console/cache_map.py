@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from math import ceil
 from operator import attrgetter
 from typing import NamedTuple
@@ -29,12 +30,14 @@ class Span(NamedTuple):
 
 
 class CacheMap:
-    """Spans that cover `cells` cells without a gap. A node smaller than half a cell may have none."""
+    """Spans that cover `cells` cells without a gap. A node smaller than half a cell may have none. `gone`: where nodes
+    that are no longer there had been, in order and apart; spans of others lie below these."""
 
-    def __init__(self, spans: list[Span], cells: int, tokens_per_cell: float) -> None:
+    def __init__(self, spans: list[Span], cells: int, tokens_per_cell: float, gone: list[Span] | None = None) -> None:
         self.spans = spans
         self.cells = cells
         self.tokens_per_cell = tokens_per_cell
+        self.gone = gone or []
 
     @cached_property
     def _places(self) -> dict[int, int]:
@@ -52,9 +55,10 @@ class CacheMap:
         place = self._places.get(node)
         return None if place is None else self.spans[place]
 
-    def beside(self, node: int, places: int) -> int:
-        """The node `places` further along the map, skipping what is no node; the same one at the ends."""
-        nodes = [span.node for span in self.spans if span.node >= 0]
+    def beside(self, node: int, places: int, has: Callable[[int], bool] = lambda _: True) -> int:
+        """The node `places` further along the map, skipping what is no node; the same one at the ends. `has`: whether
+        a node is still there."""
+        nodes = [span.node for span in self.spans if span.node >= 0 and (span.node == node or has(span.node))]
         if not nodes:
             return NO_NODE
         if node not in nodes:
@@ -65,10 +69,15 @@ class CacheMap:
 def in_order(run: RunState) -> list[NodeView]:
     """Resident nodes as the map shows them: shared prefixes, then agent by agent (in the order the run met them) the
     anchor and the histories by session, then what nobody owns; down the tree within each, so the picture is stable."""
+    return ordered(run.nodes.values(), run)
+
+
+def ordered(views: Iterable[NodeView], run: RunState) -> list[NodeView]:
+    """Some nodes in that order."""
     rank = {agent: place for place, agent in enumerate(run.agents)}
     groups: dict[tuple[int, int, int, str], list[NodeView]] = {}
     of_kind: dict[tuple[Role, tuple[str, ...], str], list[NodeView]] = {}
-    for view in run.nodes.values():
+    for view in views:
         kind = (view.role, view.agents, view.session)
         group = of_kind.get(kind)
         if group is None:
@@ -98,26 +107,44 @@ def held_tokens(run: RunState) -> int:
     return max(run.used_tokens, resident_tokens(run))
 
 
-def lay_out(run: RunState, cells: int) -> CacheMap:
-    """Cover `cells` cells with the KV pool. A cell shows whoever holds the token in its middle."""
-    views = in_order(run)
+def lay_out(run: RunState, cells: int, gone: Sequence[NodeView] = ()) -> CacheMap:
+    """Cover `cells` cells with the KV pool. A cell shows whoever holds the token in its middle. `gone`: nodes that have
+    left; they take no room from the others, and where they had been is told beside."""
     resident = resident_tokens(run)
     capacity = max(run.capacity_tokens, resident, 1)
     per_cell = capacity / max(1, cells)
-    spans: list[Span] = []
-    place = end = 0
-    for view in views:
-        place += view.tokens
-        first, end = end, ceil(place / per_cell - 0.5)
-        if end > first:
-            spans.append(Span(first, end, view.node))
+    left = {view.node: view for view in gone if view.node not in run.nodes}
+    views = ordered(chain(run.nodes.values(), left.values()), run)
+    spans, marks = spans_of(views, left.keys(), per_cell, cells)
+    end = spans[-1].end if spans else 0
     held = min(cells, ceil(min(capacity, max(run.used_tokens, resident)) / per_cell - 0.5))
     if held > end:
         spans.append(Span(end, held, PENDING))
         end = held
     if end < cells:
         spans.append(Span(end, cells, NO_NODE))
-    return CacheMap(spans, cells, per_cell)
+    return CacheMap(spans, cells, per_cell, marks)
+
+
+def spans_of(
+    views: list[NodeView], left: Collection[int], per_cell: float, cells: int
+) -> tuple[list[Span], list[Span]]:
+    """Where each node lies, and where those in `left` had been: behind what comes before them, in a cell at least."""
+    spans: list[Span] = []
+    marks: list[Span] = []
+    place = end = marked = 0
+    for view in views:
+        if view.node in left:
+            first = max(end, marked)
+            marked = min(cells, first + max(1, round(min(view.tokens / per_cell, cells))))
+            if first < marked:
+                marks.append(Span(first, marked, view.node))
+            continue
+        place += view.tokens
+        first, end = end, ceil(place / per_cell - 0.5)
+        if end > first:
+            spans.append(Span(first, end, view.node))
+    return spans, marks
 
 
 def is_pinned(view: NodeView, run: RunState) -> bool:

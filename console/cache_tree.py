@@ -12,7 +12,7 @@ from typing import NamedTuple
 from radixdeck.policies.events import Role
 from radixdeck.policies.residency import NodeView, RunState
 
-from .cache_map import in_order
+from .cache_map import ordered
 from .words import short
 
 FOLDS = ("nothing", "each session's history", "each agent's anchor with what is below it")
@@ -37,16 +37,17 @@ class Row(NamedTuple):
 
 
 class CacheTree:
-    """Who is below whom in one state of a run. In a ring of an odd stream one node stands for a root."""
+    """Who is below whom in one state of a run, on the device or on the host only. In a ring of an odd stream one node
+    stands for a root."""
 
     def __init__(self, run: RunState) -> None:
-        self._nodes = run.nodes
-        place = {view.node: number for number, view in enumerate(in_order(run))}
+        nodes = self._nodes = {**run.nodes, **run.host} if run.host else run.nodes
+        place = {view.node: number for number, view in enumerate(ordered(nodes.values(), run))}
         self._children: dict[int, list[int]] = {}
         roots: list[int] = []
-        for node in sorted(run.nodes, key=lambda node: (place.get(node, len(place)), node)):
-            parent = run.nodes[node].parent
-            if parent in run.nodes and parent != node:
+        for node in sorted(nodes, key=lambda node: (place.get(node, len(place)), node)):
+            parent = nodes[node].parent
+            if parent in nodes and parent != node:
                 self._children.setdefault(parent, []).append(node)
             else:
                 roots.append(node)
@@ -55,7 +56,7 @@ class CacheTree:
         for node in reversed(self._order):
             under = [(child, self._below[child]) for child in self.children(node)]
             number = sum(1 + below for _, (below, _) in under)
-            self._below[node] = number, sum(run.nodes[child].tokens + held for child, (_, held) in under)
+            self._below[node] = number, sum(nodes[child].tokens + held for child, (_, held) in under)
 
     def children(self, node: int) -> list[int]:
         """What hangs directly below a node, in the order of the map."""

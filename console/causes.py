@@ -10,7 +10,7 @@ from radixdeck.policies import events as e
 from radixdeck.policies.residency import Hurt, RunState
 
 from .event_log import EventLog, LogLine
-from .sentences import holder
+from .holders import holder
 from .words import brief_id, ratio, seconds, tokens
 
 STEPS = 12

@@ -15,9 +15,9 @@ from radixdeck.policies.residency import Ruling, RunState
 from radixdeck.storage.whatif_change import EVICTION
 
 from .event_log import LogLine
+from .holders import briefly
 from .past import Past
 from .rulings import came_of
-from .sentences import briefly
 from .words import brief_id, count, parts, seconds, short, tokens
 
 MOST = 300

@@ -14,7 +14,15 @@ MAX_LINES = 5_000
 MAX_SECONDS = 3_600
 
 ROUTINE = frozenset(
-    {"engine_load_sampled", "first_token_sent", "node_added", "node_owned", "node_split", "prefix_inserted"}
+    {
+        "engine_load_sampled",
+        "first_token_sent",
+        "host_node_kept",
+        "node_added",
+        "node_owned",
+        "node_split",
+        "prefix_inserted",
+    }
 )
 """Kinds that come with every request and seldom explain anything: shown on demand."""
 

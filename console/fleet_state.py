@@ -23,6 +23,7 @@ from .feed_messages import (
     NodePolicies,
     NodeStatus,
 )
+from .flashes import Flashes
 from .operator_log import OperatorLog
 from .sentences import sentence
 from .theme import AgentMark, agent_marks
@@ -47,6 +48,7 @@ class NodeState:
     table: PoliciesTable | None = None
     log: EventLog = field(default_factory=EventLog)
     orders: OperatorLog = field(default_factory=OperatorLog)
+    flashes: Flashes = field(default_factory=Flashes)
     unknown_events: int = 0
     clock_jumps: int = 0
     clock_jump_s: float = 0.0
@@ -129,6 +131,7 @@ class FleetState:
     def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:
         if keyframe.run != entry.run_id or keyframe.seq < entry.seq:
             entry.log.clear()
+            entry.flashes.clear()
             entry.orders.forget_after(keyframe.seq if keyframe.run == entry.run_id else -1)
         entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
         entry.synced = True
@@ -144,6 +147,7 @@ class FleetState:
             entry.orders.add(seq, event, entry.run if seq > entry.seq else None, entry.table)
             if seq > entry.seq:
                 fold(entry.run, event)
+            entry.flashes.add(event, entry.run)
             entry.log.add(seq, event, sentence(event, entry.run))
         if message.last_seq > entry.seq:
             entry.seq = message.last_seq

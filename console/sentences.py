@@ -9,6 +9,7 @@ from radixdeck.policies import events as e
 from radixdeck.policies.fold_door import HEDGES
 from radixdeck.policies.residency import RunState
 
+from .holders import holder
 from .words import brief_id, count, parts, ratio, seconds, signed, tokens
 
 Writer = Callable[[Any, RunState], str]
@@ -21,23 +22,6 @@ def sentence(event: e.AnyEvent, run: RunState) -> str:
     """
     writer = WRITERS.get(type(event))
     return writer(event, run) if writer else e.kind_of(event).replace("_", " ")
-
-
-def holder(role: str, agents: tuple[str, ...], session: str = "") -> str:
-    """Whose tokens a node holds: 'anchor of planner', 'history of coder in s3', 'prefix shared by coder, planner'."""
-    if role == "anchor" and agents:
-        return f"anchor of {' and '.join(agents)}"
-    if role == "shared" and agents:
-        return "prefix shared by everybody" if agents == ("*",) else f"prefix shared by {', '.join(agents)}"
-    if role == "private" and agents:
-        return f"history of {', '.join(agents)}" + (f" in {session}" if session else "")
-    return "tokens of nobody"
-
-
-def briefly(role: str, agents: tuple[str, ...], session: str = "") -> str:
-    """The same where there is little room: 'anchor planner', 'history coder s3', 'shared coder+planner'."""
-    named = ("history" if role == "private" else role, "+".join(agents), session)
-    return " ".join(part for part in named if part)
 
 
 def _request(rid: str) -> str:
@@ -149,8 +133,9 @@ def _prefix_inserted(event: e.PrefixInserted, run: RunState) -> str:
 def _node_added(event: e.NodeAdded, run: RunState) -> str:
     owners = (event.agent,) if event.agent else ()
     cause = f" for {_request(event.rid)}" if event.rid else ""
+    came = "back from host memory" if event.from_host else "added"
     return (
-        f"node {event.node} added at depth {event.start:,}: {tokens(event.tokens)}, "
+        f"node {event.node} {came} at depth {event.start:,}: {tokens(event.tokens)}, "
         f"{holder(event.role, owners, event.session)}{cause}"
     )
 
@@ -191,6 +176,15 @@ def _evicted_how(event: e.NodeEvicted) -> str:
         whose = f"{event.instead_agent}'s" if event.instead_agent else "nobody's"
         how.append(f"LRU would have taken {whose} node {event.instead}")
     return f" ({'; '.join(how)})"
+
+
+def _host_node_kept(event: e.HostNodeKept, run: RunState) -> str:
+    what = holder(event.role, event.agents, event.session)
+    return f"{what} ({tokens(event.tokens)}, node {event.node}) lies in host memory only"
+
+
+def _host_node_left(event: e.HostNodeLeft, run: RunState) -> str:
+    return f"node {event.node} ({tokens(event.tokens)}) left host memory: it would be computed again"
 
 
 def _cache_flushed(event: e.CacheFlushed, run: RunState) -> str:
@@ -277,6 +271,8 @@ WRITERS: dict[type[e.Event], Writer] = {
     e.NodeSplit: _node_split,
     e.NodeOwned: _node_owned,
     e.NodeEvicted: _node_evicted,
+    e.HostNodeKept: _host_node_kept,
+    e.HostNodeLeft: _host_node_left,
     e.CacheFlushed: _cache_flushed,
     e.EngineLoadSampled: _engine_load_sampled,
     e.ToolCalled: _tool_called,

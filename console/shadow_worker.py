@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .app import ConsoleApp
 
 IDLE_S = 0.25
+CURVE_IDLE_S = 1.0
+"""Between two looks at a recording that has been read to its end; the curve alone moves slowly."""
 
 
 @dataclass(eq=False)
@@ -98,7 +100,8 @@ class ShadowWorker:
                 while True:
                     stepped = await aside.ask(self._target(app))
                     shadow.take(stepped)
-                    await asyncio.sleep(0 if stepped.more else IDLE_S)
+                    idle_s = IDLE_S if shadow.choice.other else CURVE_IDLE_S
+                    await asyncio.sleep(0 if stepped.more else idle_s)
         except AsideError as error:
             shadow.died, shadow.trouble = True, str(error)
             shadow.words = f"{error}; S starts it anew"

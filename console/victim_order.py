@@ -16,7 +16,7 @@ from radixdeck.policies.fold_trends import FINE_S
 from radixdeck.policies.residency import RunState
 
 from .cache_map import Victim, held_tokens, urgency, victims_of
-from .sentences import briefly
+from .holders import briefly
 from .trends import total
 from .words import brief, clip, parts, seconds, short, tokens
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from radixdeck.storage.whatif import Gone
 
 from .commands import parse_amount
-from .sentences import holder
+from .holders import holder
 from .whatif_case import Case
 from .whatif_runs import WhatIfs
 from .words import brief_id, tokens

@@ -206,7 +206,8 @@ class AgentSeen(Event, frozen=True, kw_only=True, tag="agent_seen"):
 
 
 class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
-    """The scheduler built our cache. `capacity_tokens`: size of the KV pool; `policy`: eviction policy in force."""
+    """The scheduler built our cache. `capacity_tokens`: size of the KV pool; `policy`: eviction policy in force;
+    `host_capacity_tokens`: how much fits in the host tier below it (HiCache), 0 without one."""
 
     pid: int
     model: str
@@ -216,6 +217,7 @@ class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
     device: str = "cpu"
     bytes_per_token: int = 0
     sglang: str = ""
+    host_capacity_tokens: int = 0
 
 
 class EngineLost(Event, frozen=True, kw_only=True, tag="engine_lost"):
@@ -269,7 +271,8 @@ class PrefixInserted(Event, frozen=True, kw_only=True, tag="prefix_inserted"):
 
 
 class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
-    """A leaf was added. `start`: depth of its first token from the root, in tokens."""
+    """A leaf was added. `start`: depth of its first token from the root, in tokens. `from_host`: it is a node that lay
+    in host memory only, and is on the device again."""
 
     node: int
     parent: int
@@ -280,6 +283,7 @@ class NodeAdded(Event, frozen=True, kw_only=True, tag="node_added"):
     role: Role = "unowned"
     rid: str = ""
     part: Part = ""
+    from_host: bool = False
 
 
 class NodeSplit(Event, frozen=True, kw_only=True, tag="node_split"):
@@ -324,6 +328,27 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
     instead_agent: str = ""
     to_host: bool = False
     part: Part = ""
+
+
+class HostNodeKept(Event, frozen=True, kw_only=True, tag="host_node_kept"):
+    """A node whose KV lies in host memory only, as it is now: both parts of one that was split there, and every one
+    where the tree is told anew. That a node went there says NodeEvicted (`to_host`), that it is back NodeAdded."""
+
+    node: int
+    parent: int
+    start: int
+    tokens: int
+    agents: tuple[str, ...] = ()
+    role: Role = "unowned"
+    session: str = ""
+    part: Part = ""
+
+
+class HostNodeLeft(Event, frozen=True, kw_only=True, tag="host_node_left"):
+    """A node whose KV lay in host memory only is nowhere any more."""
+
+    node: int
+    tokens: int
 
 
 class CacheFlushed(Event, frozen=True, kw_only=True, tag="cache_flushed"):
@@ -455,6 +480,8 @@ EngineEvent = (
     | NodeSplit
     | NodeOwned
     | NodeEvicted
+    | HostNodeKept
+    | HostNodeLeft
     | CacheFlushed
     | EngineLoadSampled
     | ToolCalled

@@ -67,12 +67,13 @@ def _ghost(event: NodeEvicted, start: int, tokens: int, role: Role) -> Ghost:
 def settle_ghosts(state: RunState, event: PrefixMatched, request: RequestView) -> None:
     """Let a lookup meet the ghosts of its agent: those it needed hurt (once), those it did not miss are laid."""
     reach = _reach_tokens(event)
+    found = event.cached_tokens + event.host_tokens
     hurting: list[tuple[Ghost, int]] = []
     for key in (event.agent, owner_key(event.agent, event.session)):
         for ghost in state.ghosts.get(key, [])[:]:
             if ghost.start < reach:
                 _lay(state, ghost, key)
-                if ghost.start >= event.cached_tokens and not event.warm:
+                if ghost.start >= found and not event.warm:
                     _join(hurting, ghost, min(ghost.tokens, reach - ghost.start))
     for ghost, tokens in hurting:
         _hurt(state, ghost, event, request, tokens)

@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .events import NO_NODE, AnchorMeasured, CacheFlushed, Event, NodeAdded, NodeEvicted, NodeOwned, NodeSplit
+from .events import (
+    NO_NODE,
+    AnchorMeasured,
+    CacheFlushed,
+    Event,
+    HostNodeKept,
+    HostNodeLeft,
+    NodeAdded,
+    NodeEvicted,
+    NodeOwned,
+    NodeSplit,
+)
 from .fold_ghosts import haunt
 from .run_state import AgentStats, NodeView, RunState
+
+HOST_NODES = 100_000
+"""So many nodes of the host tier are followed, the latest that went there: a gap in the stream may hide what left."""
 
 
 def stats_of(state: RunState, agent: str) -> AgentStats:
@@ -49,6 +63,7 @@ def _remove(state: RunState, node: int) -> NodeView | None:
 def clear_tree(state: RunState) -> None:
     """Nothing is resident any more."""
     state.nodes.clear()
+    state.host.clear()
     state.ghosts.clear()
     for stats in state.agents.values():
         stats.resident_tokens = stats.anchor_resident_tokens = 0
@@ -78,6 +93,7 @@ def learn_anchor(state: RunState, agent: str, anchor_tokens: int) -> None:
 
 
 def _added(state: RunState, event: NodeAdded) -> None:
+    state.host.pop(event.node, None)
     orphan = event.start > 0 and event.parent not in state.nodes
     state.totals.oddities += orphan + (event.node in state.nodes)
     view = NodeView(
@@ -135,7 +151,10 @@ def _owned(state: RunState, event: NodeOwned) -> None:
 
 def _evicted(state: RunState, event: NodeEvicted) -> None:
     tokens = max(0, event.tokens)
-    state.totals.oddities += _remove(state, event.node) is None
+    view = _remove(state, event.node)
+    state.totals.oddities += view is None
+    if event.to_host and view is not None:
+        _keep_on_host(state, view)
     state.totals.evictions += 1
     state.totals.evicted_tokens += tokens
     for agent in dict.fromkeys(event.agents):
@@ -146,6 +165,38 @@ def _evicted(state: RunState, event: NodeEvicted) -> None:
     if taker is not None:
         taker.evicted_tokens += tokens
     haunt(state, event)
+
+
+def _keep_on_host(state: RunState, view: NodeView) -> None:
+    """It lies in host memory only. Engines that do not say how much fits there do not say what leaves it either."""
+    if state.host_capacity_tokens <= 0:
+        return
+    state.host.pop(view.node, None)
+    state.host[view.node] = view
+    while len(state.host) > HOST_NODES:
+        del state.host[next(iter(state.host))]
+
+
+def _kept_on_host(state: RunState, event: HostNodeKept) -> None:
+    known = state.host.get(event.node)
+    view = NodeView(
+        node=event.node,
+        parent=event.parent,
+        start=max(0, event.start),
+        tokens=max(0, event.tokens),
+        agents=tuple(dict.fromkeys(event.agents)),
+        role=event.role,
+        session=event.session,
+        last_use_ns=known.last_use_ns if known is not None else 0,
+        hits=known.hits if known is not None else 0,
+        part=event.part,
+    )
+    state.totals.oddities += _remove(state, event.node) is not None
+    _keep_on_host(state, view)
+
+
+def _left_host(state: RunState, event: HostNodeLeft) -> None:
+    state.host.pop(event.node, None)
 
 
 def _flushed(state: RunState, event: CacheFlushed) -> None:
@@ -161,6 +212,8 @@ HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     NodeSplit: _split,
     NodeOwned: _owned,
     NodeEvicted: _evicted,
+    HostNodeKept: _kept_on_host,
+    HostNodeLeft: _left_host,
     CacheFlushed: _flushed,
     AnchorMeasured: _measured,
 }

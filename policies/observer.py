@@ -7,7 +7,6 @@ order is used from then on, and requests are served as before. A flush of the ca
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -19,9 +18,7 @@ from .events import (
     CacheFlushed,
     Cause,
     EngineEvent,
-    NodeAdded,
-    NodeEvicted,
-    NodeOwned,
+    HostNodeLeft,
     NodeSplit,
     PolicyFailed,
 )
@@ -29,6 +26,7 @@ from .harmless import harmless
 from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
 from .primitives import Score, Subject
+from .tellings import added, evicted, kept, whose
 from .trimming import kept_tokens
 from .victims import Choice, VictimIndex
 
@@ -113,16 +111,24 @@ class Observer:
         if above.on_device:
             now = self.stream.now_ns()
             self.stream.emit(NodeSplit(t_ns=now, node=child.id, upper=upper.id, upper_tokens=above.tokens))
-        for owned in (above, self.ownership.nodes[child.id]):
+        below = self.ownership.nodes[child.id]
+        if not above.on_device:
+            self._say_kept(above, upper.parent.id)
+            self._say_kept(below, upper.id)
+        for owned in (above, below):
             if self.ownership.settle(owned):
                 self._say_owned(owned)
 
     @harmless
     def left(self, node: Any, *, to_host: bool) -> None:
         owned = self.ownership.nodes.get(node.id) if to_host else self.ownership.drop(node.id)
-        if owned is not None and owned.on_device:
+        if owned is None:
+            return
+        if owned.on_device:
             owned.on_device = False
             self._say_evicted(owned, to_host)
+        elif not to_host:
+            self.stream.emit(HostNodeLeft(t_ns=self.stream.now_ns(), node=owned.node, tokens=owned.tokens))
 
     @harmless
     def returned(self, node: Any) -> None:
@@ -131,7 +137,7 @@ class Observer:
         if owned is None or owned.on_device:
             return
         owned.on_device = True
-        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
+        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns(), from_host=True)
 
     @harmless
     def used(self, node: Any, who: Who) -> None:
@@ -222,42 +228,31 @@ class Observer:
 
     # ---- saying it -------------------------------------------------------------------------------------------------
 
-    def _say_added(self, owned: Owned, parent: int, rid: str, now: int) -> None:
-        one = owned.agents[0] if len(owned.agents) == 1 else ""
-        self.stream.emit(
-            NodeAdded(
-                t_ns=now, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agent=one,
-                session=private(owned), role=owned.role, rid=rid, part=owned.part,
-            )
-        )  # fmt: skip
+    def _say_added(self, owned: Owned, parent: int, rid: str, now: int, *, from_host: bool = False) -> None:
+        self.stream.emit(added(owned, parent, rid, now, from_host=from_host))
         if len(owned.agents) > 1:
             self._say_owned(owned)
+
+    def _say_kept(self, owned: Owned, parent: int) -> None:
+        self.stream.emit(kept(owned, parent, self.stream.now_ns()))
 
     def _say_owned(self, owned: Owned) -> None:
         """Readers only know nodes on the device; of one on the host they hear when it returns."""
         self.index.move(owned.node)
         if owned.on_device:
-            now, session, role, part = self.stream.now_ns(), private(owned), owned.role, owned.part
-            said = NodeOwned(t_ns=now, node=owned.node, agents=owned.agents, role=role, session=session, part=part)
-            self.stream.emit(said)
+            self.stream.emit(whose(owned, self.stream.now_ns()))
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
-        now = self.stream.now_ns()
         choice = self._choice if self._choice is not None and self._choice.node == owned.node else None
         instead = choice.oldest if choice is not None and choice.oldest != owned.node else NO_NODE
-        other = self.ownership.nodes.get(instead)
         who = self._beneficiary(owned.tokens) if self.cause == "allocation" else NOBODY
         score = choice.score if choice is not None else Score(0.0)
-        self.stream.emit(
-            NodeEvicted(
-                t_ns=now, node=owned.node, tokens=owned.tokens, start=owned.start, agents=owned.agents,
-                role=owned.role, session=private(owned), cause=self.cause, by_rid=who.rid, by_agent=who.agent,
-                score=score.key, parts={name: part for name, part in score.parts.items() if math.isfinite(part)},
-                idle_s=max(0.0, (now - owned.used_ns) / 1e9), instead=instead,
-                instead_agent=other.agents[0] if other is not None and other.agents else "", to_host=to_host,
-                part=owned.part,
-            )
-        )  # fmt: skip
+        fact = evicted(owned, score, who, self.stream.now_ns(), cause=self.cause, to_host=to_host)
+        if instead != NO_NODE:
+            other = self.ownership.nodes.get(instead)
+            whose_it_is = other.agents[0] if other is not None and other.agents else ""
+            fact = msgspec.structs.replace(fact, instead=instead, instead_agent=whose_it_is)
+        self.stream.emit(fact)
 
     # ---- orders ----------------------------------------------------------------------------------------------------
 
@@ -271,25 +266,27 @@ class Observer:
         self.index.move(node)
 
     def snapshot(self, root: Any) -> int:
-        """Report the whole tree, parents first, after a CacheFlushed. Returns the number of tokens on the device."""
+        """Report the whole tree, parents first, after a CacheFlushed, what lies on the host only at the end. Returns
+        the number of tokens on the device."""
         now = self.stream.now_ns()
         self.stream.emit(CacheFlushed(t_ns=now))
         tokens = 0
+        on_host: list[tuple[Owned, int]] = []
         waiting = list(root.children.values())
         while waiting:
             node = waiting.pop()
             waiting += node.children.values()
             owned = self.ownership.nodes.get(node.id)
-            if owned is None or not owned.on_device:
+            if owned is None:
+                continue
+            if not owned.on_device:
+                on_host.append((owned, node.parent.id))
                 continue
             tokens += owned.tokens
             self._say_added(owned, node.parent.id, "", now)
+        for owned, parent in on_host:
+            self._say_kept(owned, parent)
         return tokens
-
-
-def private(owned: Owned) -> str:
-    """The session a node belongs to alone, '' if it is common property."""
-    return owned.session if owned.role == "private" else ""
 
 
 def path(node: Any) -> Iterator[Any]:

@@ -202,6 +202,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
     fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
     `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
+    `host`: nodes whose KV lies in host memory only, and how many tokens fit there; 0 without a host tier.
     """
 
     t_ns: int = 0
@@ -226,4 +227,6 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     trends: dict[str, list[Moment]] = {}
     guesses: dict[str, Guesses] = {}
     rulings: dict[str, Rulings] = {}
+    host: dict[int, NodeView] = {}
+    host_capacity_tokens: int = 0
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -15,6 +15,8 @@ from radixdeck.policies.events import (
     EngineEvent,
     EngineStarted,
     Event,
+    HostNodeKept,
+    HostNodeLeft,
     NodeAdded,
     NodeEvicted,
     NodeOwned,
@@ -38,7 +40,7 @@ def tags(*kinds: type[Event]) -> tuple[str, ...]:
 
 
 ENGINE = tags(*get_args(EngineEvent))
-NODES = tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted)
+NODES = tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted, HostNodeKept, HostNodeLeft)
 FED = (*(tag for tag in ENGINE if tag not in NODES), *tags(AgentSeen))
 
 

@@ -10,6 +10,8 @@ from radixdeck.policies.events import (
     ActionTaken,
     EngineEvent,
     EngineStarted,
+    HostNodeKept,
+    HostNodeLeft,
     NodeAdded,
     NodeEvicted,
     NodeOwned,
@@ -126,6 +128,8 @@ class Side:
             case PrefixInserted() as event:
                 self._engine.inserted(event, last=fed.last)
             case NodeAdded() | NodeSplit() | NodeOwned() | NodeEvicted() | PolicySwitched() | PolicyFailed():
+                pass
+            case HostNodeKept() | HostNodeLeft():
                 pass
             case ActionTaken(kind="warm") if not self.spec.warms:
                 pass

@@ -18,10 +18,10 @@ from radixdeck.storage.whatif_change import EVICTION
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
+from ..holders import holder
 from ..matrix import bars
 from ..policy_table import policy_table
 from ..rulings import door_words
-from ..sentences import holder
 from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable, selected_key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import chain
 
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
@@ -11,76 +12,33 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from radixdeck.policies.events import NO_NODE, NodeEvicted, PrefixMatched
+from radixdeck.policies.events import NO_NODE, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import score_of, sign_of
+from ..cache_map import score_of
 from ..cache_tree import FOLDS
-from ..commands import Target
-from ..event_log import EventLog, LogLine, newest
+from ..commands import NoTarget, Target
+from ..event_log import LogLine, newest
 from ..export import as_csv
 from ..fleet_state import NodeState
 from ..host_tier import host_words
-from ..sentences import holder
-from ..theme import SHARED_COLOUR, AgentMark
+from ..node_words import SIGNS, last_decision, legend, node_lines
 from ..victim_order import NODE_TITLES, VICTIM_HEAD, Queue, node_rows, turn_words, victim_line
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
-from ..words import clip, count, parts, plain, ratio, seconds, short, time_of_day, tokens
+from ..words import clip, count, parts, plain, time_of_day, tokens
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
 ORDER_S = 0.9
+LAYOUT_S = 0.25
+"""While events pour in, the map is laid out so often at most; what leaves it, and what a warm-up brings, shows in
+between."""
 SIDES = 3
 """Panels beside the map, between which a key turns where there is no room for all."""
-SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
-
-
-def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
-    """Letter, colour and resident tokens of every agent that has any."""
-    entries: list[Content] = []
-    for agent, mark in marks.items():
-        if run.agents[agent].resident_tokens <= 0:
-            continue
-        name = f" {clip(agent, 18)} {short(run.agents[agent].resident_tokens)}"
-        entries.append(Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), name))
-    entries.append(Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"))
-    entries.append(Content("░ running"))
-    return Content("   ").join(entries)
-
-
-def node_lines(view: NodeView, run: RunState, now_ns: int) -> list[str]:
-    """What a node is, in words."""
-    lines = [
-        f"node {view.node}{SIGNS[sign_of(view, run)]}",
-        holder(view.role, view.agents, view.session),
-        f"{tokens(view.tokens)} at depth {view.start:,}, {ratio(view.tokens, run.capacity_tokens)} of the pool",
-    ]
-    idle = f"last used {seconds(max(0, now_ns - view.last_use_ns) / 1e9)} ago" if view.last_use_ns else "never used"
-    return [*lines, f"{idle}, {view.hits:,} hits", *_owner_lines(view, run)]
-
-
-def _owner_lines(view: NodeView, run: RunState) -> list[str]:
-    """For one agent's node: how the agent stands."""
-    stats = run.agents.get(view.agents[0]) if len(view.agents) == 1 else None
-    if stats is None:
-        return []
-    marks = [word for word, true in (("pinned", stats.pinned), ("quarantined", stats.quarantined)) if true]
-    marks += [f"boost {stats.boost:+g}"] if stats.boost else []
-    marks += [f"retain {short(stats.retain_tokens)}"] if stats.retain_tokens else []
-    return [f"{stats.agent}: {stats.dispatches:,} dispatches, {', '.join(marks) or 'no orders in force'}"]
-
-
-def last_decision(view: NodeView, log: EventLog) -> NodeEvicted | None:
-    """The latest eviction of the same kind of node: the same role and owners."""
-    for line in reversed(list(log)):
-        event = line.event
-        if isinstance(event, NodeEvicted) and (event.role, event.agents) == (view.role, view.agents) and event.parts:
-            return event
-    return None
 
 
 def _is_warm(line: LogLine) -> bool:
@@ -92,7 +50,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     mode = "residency"
     help_text = (
-        "Whose tokens fill the KV pool of the device; what a host tier below it holds is not recorded. The panel "
+        "Whose tokens fill the KV pool of the device and, below a line, what lies only in the host tier that an engine "
+        "may have. The panel "
         "beside the map explains the node under the cursor; below it are the "
         "leaves that would be evicted next, by the score of the policy in force where the daemon publishes it, else by "
         "oldest use. v shades the map by age (0: used within a second, each number twice as long ago) or by the order "
@@ -114,7 +73,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         super().__init__()
         self._shade = self._fold = 0
         self._tree = False
-        self._ordered_s = -ORDER_S
+        self._ordered_s, self._laid_out_s = -ORDER_S, -LAYOUT_S
         self._queue = Queue(RunState(), ())
         """As of the last time that what is costly was drawn: a key does not work it out anew."""
 
@@ -132,6 +91,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         yield FilterBar()
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if tables:
+            # With the map, below which it is: what is drawn together is drawn as one rectangle.
+            self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
+            self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:
@@ -141,8 +104,6 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
     def show_rest(self, entry: NodeState) -> None:
         if not self._tree:
             self._put_in_order(entry)
-        self.query_one("#map-side").border_subtitle = host_words(entry.log)
-        self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
         self._show_node(entry)
         self._show_victims(entry)
         self._show_gone(entry)
@@ -155,11 +116,14 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             self._queue = Queue(entry.run, entry.table.scores if entry.table else ())
 
     def _show_map(self, entry: NodeState, *, tables: bool) -> None:
-        view = self.query_one(MapView)
-        if self._shade == 0:
-            view.show(entry.run)
-        elif tables:
-            view.show(entry.run, self._shades(entry))
+        view, now_s = self.query_one(MapView), time.monotonic()
+        flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry))
+        due = not self._shade and (now_s - self._laid_out_s >= LAYOUT_S or view.is_behind(entry.run, flashes))
+        if not (tables or due):
+            view.flash(flashes)
+            return
+        self._laid_out_s = now_s
+        view.show(entry.run, self._shades(entry) if self._shade else None, flashes)
         cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
         signs = "".join(f"; {SIGNS[sign].strip()}" for sign in view.signs)
         self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}{signs}"
@@ -172,7 +136,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         self.query_one("#tree-head", Static).update(f"{'whose':<{width - len(HEAD)}}{HEAD}")
         found = f", {len(tree.rows):,} rows with '{plain(self._query)}'" if self._query else ""
         folded = f", folded: {FOLDS[self._fold]}" if self._fold and not self._query else ""
-        self.query_one("#map-side").border_title = f"radix tree, {count(len(entry.run.nodes), 'node')}{found}{folded}"
+        nodes = count(len(entry.run.nodes) + len(entry.run.host), "node")
+        self.query_one("#map-side").border_title = f"radix tree, {nodes}{found}{folded}"
 
     def action_tree(self) -> None:
         """The other of map and tree, with the cursor on the same node."""
@@ -211,7 +176,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         if self._shade == 1:
             now_ns = self.deck.fleet.now_ns(entry)
             return {
-                node: min(9, int(max(0, now_ns - view.last_use_ns) / 1e9).bit_length()) for node, view in nodes.items()
+                node: min(9, int(max(0, now_ns - view.last_use_ns) / 1e9).bit_length())
+                for node, view in chain(nodes.items(), entry.run.host.items())
             }
         order = self._queue.order
         return {victim.view.node: 10 * place // len(order) for place, victim in enumerate(order)}
@@ -228,6 +194,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         view = self._selected()
         if view is None:
             return None
+        if self.entry is not None and view.node in self.entry.run.host:
+            raise NoTarget(f"node {view.node} lies in host memory only: orders are about what is on the device")
         agent = view.agents[0] if len(view.agents) == 1 else ""
         stats = self.entry.run.agents.get(agent) if self.entry else None
         return Target(
@@ -245,7 +213,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def _selected(self) -> NodeView | None:
         node = self.query_one(MapView).node
-        return self.entry.run.nodes.get(node) if self.entry and node != NO_NODE else None
+        if self.entry is None or node == NO_NODE:
+            return None
+        return self.entry.run.nodes.get(node) or self.entry.run.host.get(node)
 
     def _show_node(self, entry: NodeState) -> None:
         view = self._selected()
@@ -256,7 +226,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             panel.update("the cache is empty" if empty else "nothing selected")
             return
         lines = node_lines(view, entry.run, self.deck.fleet.now_ns(entry))
-        turn = self._queue.turn_of([view.node], self.deck.fleet.now_ns(entry))
+        on_device = view.node in entry.run.nodes
+        turn = self._queue.turn_of([view.node], self.deck.fleet.now_ns(entry)) if on_device else None
         lines += [turn_words(turn)] if turn else []
         score = score_of(view, entry.table.scores if entry.table else ())
         if score is not None:

@@ -21,8 +21,8 @@ from radixdeck.storage.whatif_change import EVICTION
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
+from ..holders import holder
 from ..policy_table import policy_table
-from ..sentences import holder
 from ..shadow_run import Choice
 from ..shadow_worker import Followed
 from ..slider import stepped

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,49 +16,19 @@ from textual.widget import Widget
 from radixdeck.policies.events import NO_NODE, Role
 from radixdeck.policies.residency import NodeView, RunState
 
-from ..cache_map import PENDING, CacheMap, Span, lay_out, sign_of
-from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, agent_marks, blend
+from ..cache_map import CacheMap, Span, sign_of
+from ..flashes import Flashes
+from ..node_words import MAP_HELP
+from ..theme import GROUND, AgentMark, agent_marks, blend
+from ..tiers import RULE, lay_out_tiers, rule_words
+from .map_looks import Look, came_look, gone_look, look_of, rule_look, shaded
+from .map_marks import Mark, differing, gone_marks, rows_of, runs_of
 from .node_selected import NodeSelected
 
-FREE_GROUND = "#161c24"
 CURSOR_GROUND = "#ffffff"
-SHADE_COLOUR = "#e6c84b"
 MOST_SEGMENTS = 4_000
 SHADES = ("", "; by age, 0 the youngest", "; by turn, 0 goes first")
 """What the map can show: owners, or a number per node; said behind the size of a cell."""
-
-
-class Look(NamedTuple):
-    """How the cells of a node are drawn. `sign`: what the first one carries instead, '' for nothing."""
-
-    char: str
-    colour: str
-    ground: str
-    bold: bool = False
-    sign: str = ""
-
-
-def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, odd: bool, sign: str = "") -> Look:
-    """How a node is drawn. `odd` tells it from an equal-looking neighbour by a shade."""
-    if node == PENDING:
-        return Look("░", PENDING_COLOUR, FREE_GROUND)
-    if view is None:
-        return Look(" ", UNOWNED_COLOUR, FREE_GROUND)
-    mark = marks.get(view.agents[0]) if len(view.agents) == 1 else None
-    if mark is None:
-        colour, char = (SHARED_COLOUR, "+") if view.agents else (UNOWNED_COLOUR, "·")
-        return Look(char, colour, blend(colour, GROUND, 0.24 if odd else 0.3), bool(view.agents), sign)
-    if view.role == "private":
-        ground = blend(mark.colour, GROUND, 0.24 if odd else 0.14)
-        return Look(mark.letter.lower(), mark.colour, ground, sign=sign)
-    char = mark.letter if view.role == "anchor" else "+" if view.role == "shared" else "·"
-    return Look(char, GROUND, blend(mark.colour, GROUND, 0.82 if odd else 1.0), True, sign)
-
-
-def shaded(shade: int, *, odd: bool, sign: str) -> Look:
-    """How a node is drawn by a number: the larger, the darker."""
-    ground = blend(SHADE_COLOUR, GROUND, max(0.08, 0.9 - 0.09 * shade - 0.06 * odd))
-    return Look(str(shade), GROUND if shade < 5 else SHADE_COLOUR, ground, sign=sign)
 
 
 class MapView(Widget, can_focus=True):
@@ -72,12 +42,7 @@ class MapView(Widget, can_focus=True):
         Binding("home", "ends(-1)", show=False),
         Binding("end", "ends(1)", show=False),
     ]
-    help_text = (
-        "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
-        "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
-        "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
-        "pinned node, = one of an agent whose tokens are retained. Arrows or h j k l move over nodes, a click selects."
-    )
+    help_text = MAP_HELP
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -89,6 +54,9 @@ class MapView(Widget, can_focus=True):
         self._styles: dict[tuple[str, str, bool], Style] = {}
         self._segments: dict[tuple[Look, int], Segment] = {}
         self._rows: dict[int, Strip] = {}
+        self._flashes = Flashes()
+        self._gone: list[Mark] = []
+        self._came: dict[int, str] = {}
         self.node = NO_NODE
 
     @property
@@ -100,10 +68,34 @@ class MapView(Widget, can_focus=True):
         """Those that are on the map now."""
         return self._signs
 
-    def show(self, run: RunState, shades: Mapping[int, int] | None = None) -> None:
+    def show(self, run: RunState, shades: Mapping[int, int] | None = None, flashes: Flashes | None = None) -> None:
         """Draw this state; with `shades`, a number 0 to 9 by node in place of its owner's letter."""
-        self._run, self._shades = run, shades
+        self._run, self._shades, self._flashes = run, shades, flashes or Flashes()
         self._lay_out()
+
+    def flash(self, flashes: Flashes) -> None:
+        """Draw what has just happened where it happened; everything else stays as it was laid out."""
+        self._flashes = flashes
+        self._keep_near()
+        self._draw(self._newly_marked())
+
+    def is_behind(self, run: RunState, flashes: Flashes) -> bool:
+        """Whether what it shows cannot stand: another run, or a warmed node without a place."""
+        return run is not self._run or any(node not in self._looks for node in flashes.came)
+
+    def _has(self, node: int) -> bool:
+        return node in self._run.nodes or node in self._run.host
+
+    def _keep_near(self) -> None:
+        """A cursor whose node has gone goes to what lay behind it, or else before it."""
+        here = None if self._has(self.node) else self._map.span_of(self.node)
+        if here is None:
+            return
+        place, spans = self._map.place_at(here.first), self._map.spans
+        near = (span.node for span in chain(spans[place:], reversed(spans[:place])))
+        found = next((node for node in near if self._has(node)), NO_NODE)
+        if found != NO_NODE:
+            self.select(found)
 
     def select(self, node: int) -> None:
         """Put the cursor on a node."""
@@ -115,17 +107,23 @@ class MapView(Widget, can_focus=True):
 
     def _redraw(self, node: int) -> None:
         """The rows that a node is in."""
-        span, width = self._map.span_of(node), self.size.width
-        if span is not None and width and node >= 0:
-            self._draw_rows(span.first // width, (span.end - 1) // width + 1)
+        self._draw(self._rows_of([node]))
 
-    def _draw_rows(self, top: int, end: int) -> None:
-        for y in range(top, end):
-            self._rows.pop(y, None)
-        self.refresh(Region(0, top, self.size.width, end - top))
+    def _rows_of(self, nodes: Iterable[int]) -> set[int]:
+        spans = (self._map.span_of(node) for node in nodes if node >= 0)
+        return rows_of((span for span in spans if span is not None), self.size.width)
+
+    def _draw(self, rows: Iterable[int]) -> None:
+        """These rows anew, neighbours at once."""
+        regions = [Region(0, run.start, self.size.width, len(run)) for run in runs_of(rows, self.size.height)]
+        for region in regions:
+            for y in region.line_range:
+                self._rows.pop(y, None)
+        if regions:
+            self.refresh(*regions)
 
     def action_beside(self, places: int) -> None:
-        self.select(self._map.beside(self.node, places))
+        self.select(self._map.beside(self.node, places, self._has))
 
     def action_row(self, rows: int) -> None:
         """To the node one row up or down, and on in that direction over free room."""
@@ -135,13 +133,13 @@ class MapView(Widget, can_focus=True):
             self.action_beside(rows)
             return
         cell = (span.first if rows < 0 else span.end - 1) + rows * width
-        if 0 <= cell < self._map.cells and self._map.at(cell).node >= 0:
+        if 0 <= cell < self._map.cells and self._has(self._map.at(cell).node):
             self.select(self._map.at(cell).node)
         else:
             self.action_beside(rows)
 
     def action_ends(self, direction: int) -> None:
-        self.select(self._map.beside(self.node, direction * self._map.cells))
+        self.select(self._map.beside(self.node, direction * self._map.cells, self._has))
 
     def on_resize(self, event: events.Resize) -> None:
         self._rows.clear()
@@ -151,7 +149,7 @@ class MapView(Widget, can_focus=True):
         place = event.get_content_offset(self)
         if place is not None and self._map.spans:
             found = self._map.at(place.y * self.size.width + place.x)
-            if found.node >= 0:
+            if self._has(found.node):
                 self.select(found.node)
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -168,22 +166,44 @@ class MapView(Widget, can_focus=True):
         cell, end = y * width, min((y + 1) * width, self._map.cells)
         segments: list[Segment] = []
         spans, place = self._map.spans, self._map.place_at(cell)
+        marks = [mark for mark in self._gone if mark.first < end and cell < mark.end]
         while cell < end:
             span = spans[place]
             upto = min(span.end, end)
-            segments.append(self._drawn(span, cell, upto))
+            if marks:
+                segments += self._below(marks, span, cell, upto)
+            else:
+                segments.append(self._drawn(span, cell, upto))
             cell, place = upto, place + 1
         drawn = max(0, end - y * width)
         strip = Strip(segments, drawn)
         return strip if drawn == width else strip.adjust_cell_length(width, self.rich_style)
 
+    def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
+        """The same cells of a span, with what lies above them; both ends of a cursor stay in sight."""
+        ends = 1 if span.node == self.node else 0
+        for mark in marks:
+            first, last = max(cell, mark.first, span.first + ends), min(end, mark.end, span.end - ends)
+            if first >= last:
+                continue
+            if cell < first:
+                yield self._drawn(span, cell, first)
+            look = gone_look(mark.glyph)
+            yield Segment(look.char * (last - first), self._style(look.colour, look.ground, look.bold))
+            cell = last
+        if cell < end:
+            yield self._drawn(span, cell, end)
+
     def _drawn(self, span: Span, first: int, end: int) -> Segment:
         """The cells `first` to `end` of one span."""
         look = self._looks[span.node]
+        if span.node in self._came:
+            look = came_look(self._came[span.node], look)
         if span.node == self.node and span.node >= 0:
             return self._under_cursor(look, span, first, end)
         if look.sign and first == span.first:
-            return Segment(look.sign + look.char * (end - first - 1), self._style(look.colour, look.ground, look.bold))
+            text = look.sign + look.char * (end - first - len(look.sign))
+            return Segment(text, self._style(look.colour, look.ground, look.bold))
         key = (look, end - first)
         if key not in self._segments:
             if len(self._segments) > MOST_SEGMENTS:
@@ -214,27 +234,38 @@ class MapView(Widget, can_focus=True):
         width, height = self.size
         if not width or not height:
             return
+        self._keep_near()
         old, old_looks = self._map.spans, self._looks
-        self._map = lay_out(self._run, width * height)
-        nodes = self._run.nodes
+        gone = [flash.view for flash in self._flashes.gone.values()]
+        self._map = lay_out_tiers(self._run, width, height, gone)
         self._looks = self._looked()
-        if self.node not in nodes:
+        if not self._has(self.node):
             self.select(self._map.beside(NO_NODE, 0))
-        first = _first_difference(old, self._map.spans, old_looks, self._looks)
-        if first is not None:
-            self._draw_rows(min(first // width, height - 1), height)
+        cells = differing(old, self._map.spans, old_looks, self._looks)
+        rows = set(range(cells.start // width, (cells.stop + width - 1) // width))
+        self._draw(rows | self._newly_marked())
+
+    def _newly_marked(self) -> set[int]:
+        """Take what just happened; returns the rows on which that changes anything."""
+        if not (self._flashes or self._gone or self._came):
+            return set()
+        old_gone, old_came = self._gone, self._came
+        self._gone = gone_marks(self._flashes, self._map)
+        self._came = {node: came.glyph for node, came in self._flashes.came.items()}
+        turned = {node for node, _ in old_came.items() ^ self._came.items()}
+        return rows_of(set(old_gone) ^ set(self._gone), self.size.width) | self._rows_of(turned)
 
     def _looked(self) -> dict[int, Look]:
         """How every span is drawn, worked out once per kind of node and for either shade of neighbours."""
-        marks, nodes = agent_marks(self._run.agents), self._run.nodes
+        marks, nodes, host = agent_marks(self._run.agents), self._run.nodes, self._run.host
         met: dict[tuple[Role, tuple[str, ...], bool, int], tuple[Look, Look]] = {}
         looks: dict[int, Look] = {}
         for place, span in enumerate(self._map.spans):
-            view = nodes.get(span.node)
+            view = nodes.get(span.node) or host.get(span.node)
             if view is None:
-                looks[span.node] = look_of(view, span.node, marks, odd=bool(place % 2))
+                looks[span.node] = self._nobody(span, odd=bool(place % 2))
                 continue
-            shade = NO_NODE if self._shades is None else self._shades.get(span.node, 0)
+            shade = self._shade_of(span.node)
             kind = (view.role, view.agents, view.pinned, shade)
             if kind not in met:
                 met[kind] = self._pair(view, shade, marks)
@@ -242,20 +273,23 @@ class MapView(Widget, can_focus=True):
         self._signs = sorted({look.sign for look, _ in met.values()} - {""})
         return looks
 
+    def _shade_of(self, node: int) -> int:
+        """Its number, or NO_NODE: owners are shown, or the order of eviction, in which the host tier has no part."""
+        if self._shades is None or (node in self._run.host and node not in self._shades):
+            return NO_NODE
+        return self._shades.get(node, 0)
+
+    def _nobody(self, span: Span, *, odd: bool) -> Look:
+        """How cells are drawn that are no node's."""
+        width, height = self.size
+        if span.node == RULE:
+            return rule_look(rule_words(self._run, width, height), width)
+        return look_of(None, span.node, {}, odd=odd)
+
     def _pair(self, view: NodeView, shade: int, marks: dict[str, AgentMark]) -> tuple[Look, Look]:
         """How a node of this kind is drawn beside another one, and beside one that is drawn so."""
         sign = sign_of(view, self._run)
-        if self._shades is not None:
+        if shade != NO_NODE:
             return shaded(shade, odd=False, sign=sign), shaded(shade, odd=True, sign=sign)
         even, odd = (look_of(view, view.node, marks, odd=odd, sign=sign) for odd in (False, True))
         return even, odd
-
-
-def _first_difference(
-    old: list[Span], new: list[Span], old_looks: dict[int, Look], new_looks: dict[int, Look]
-) -> int | None:
-    """The first cell that has to be drawn anew, None if nothing changed."""
-    for before, after in zip(old, new, strict=False):
-        if before != after or old_looks.get(before.node) != new_looks.get(after.node):
-            return min(before.first, after.first)
-    return None if len(old) == len(new) else 0

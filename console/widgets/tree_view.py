@@ -21,7 +21,7 @@ from ..cache_map import Victim, is_pinned
 from ..cache_tree import CacheTree, Row, below_words, row_words
 from ..theme import AgentMark, agent_marks
 from ..words import brief, clip, short
-from .map_view import look_of
+from .map_looks import look_of
 from .node_selected import NodeSelected
 
 PLAIN, FAINT = "#d8dee6", "#7d8894"
@@ -56,7 +56,8 @@ class TreeView(ScrollView, can_focus=True):
         "The radix tree: a row is a node, what hangs below it needs it. Only where the tree branches do rows move to "
         "the right; ╰ hangs alone below the row above it. ▾ is unfolded, ▸ folded. history: what the last prompt of "
         "its agent holds; output: an answer that no prompt repeated yet; superseded: later prompts passed it by. * is "
-        "pinned, = belongs to an agent whose tokens are retained; goes: its place among the next to be evicted."
+        "pinned, = belongs to an agent whose tokens are retained, h lies in host memory only; goes: its place among "
+        "the next to be evicted."
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -81,13 +82,13 @@ class TreeView(ScrollView, can_focus=True):
             self._turned.clear()
         self._run, self._standing, self._fold, self._query = run, standing, fold, query
         self._tree, self._marks = CacheTree(run), agent_marks(run.agents)
-        self._turned &= run.nodes.keys()
+        self._turned &= run.nodes.keys() | run.host.keys()
         self._list()
 
     def select(self, node: int) -> None:
         """Put the cursor on a node, unfolding what hides it."""
         self.node = node
-        if node in self._run.nodes:
+        if node in self._run.nodes or node in self._run.host:
             above = self._tree.above(node)
             self._turned ^= {up for up in above if self._tree.folded(up, self._fold, self._turned)}
         self._list()
@@ -162,6 +163,7 @@ class TreeView(ScrollView, can_focus=True):
         """Marks, tokens, idle time, score and place, as HEAD says."""
         owners = [self._run.agents[agent] for agent in view.agents if agent in self._run.agents]
         marks = "*" * is_pinned(view, self._run) + "=" * any(stats.retain_tokens for stats in owners)
+        marks += "h" * (view.node in self._run.host)
         idle = brief(max(0, self._standing.now_ns - view.last_use_ns) / 1e9) if view.last_use_ns else "never"
         place, victim = self._standing.places.get(view.node, (0, None))
         score = "-" if victim is None or victim.key is None else f"{victim.key:.3g}"

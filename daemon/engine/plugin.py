@@ -117,13 +117,13 @@ def _build_ours(ctx: Any, endpoint: str, ranks: Ranks) -> Any:
         log.warning("radixdeck: --radix-eviction-policy %s is not used: policies decide", ctx.params.eviction_policy)
     if ranks.several:
         log.warning("radixdeck: several ranks share the cache: it is watched, and keeps SGLang's own eviction order")
-    stream.emit(_started(ctx, stream))
+    stream.emit(_started(ctx, stream, host_capacity_tokens(cache)))
     observer.started = True
     cache.radixdeck_pump = Pump(cache, link, Control(cache, observer))
     return cache
 
 
-def _started(ctx: Any, stream: Any) -> EngineStarted:
+def _started(ctx: Any, stream: Any, host_tokens: int) -> EngineStarted:
     allocator = ctx.params.token_to_kv_pool_allocator
     return EngineStarted(
         t_ns=stream.now_ns(),
@@ -135,7 +135,16 @@ def _started(ctx: Any, stream: Any) -> EngineStarted:
         device=str(allocator.device),
         bytes_per_token=_bytes_per_token(allocator),
         sglang=version("sglang"),
+        host_capacity_tokens=host_tokens,
     )
+
+
+def host_capacity_tokens(cache: Any) -> int:
+    """How much fits in the host tier; 0 if there is none, or host memory is only a buffer on the way to a store."""
+    pools = getattr(cache, "host_pool_group", None)
+    if pools is None or getattr(cache, "host_memory_mode", "") == "buffer_only":
+        return 0
+    return int(getattr(pools, "logical_size", 0))
 
 
 def _bytes_per_token(allocator: Any) -> int:

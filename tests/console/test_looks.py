@@ -13,6 +13,7 @@ from scenario import NODE, run_events
 from staging import ScriptedFeed, drawn, keyframe, live_messages, recorded, status, until
 from test_fleet import unhappy
 from test_follow_graph import many
+from test_host_tier import lively
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -50,6 +51,12 @@ def pressing(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
 @pytest.mark.parametrize("mode", "1234567890")
 def test_a_live_run(snap_compare: Compare, mode: str, size: tuple[int, int]) -> None:
     assert snap_compare(still(), terminal_size=size, run_before=pressing(mode))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_has_just_happened_in_both_tiers(snap_compare: Compare, size: tuple[int, int]) -> None:
+    app = ConsoleApp(ScriptedFeed(lively()), animate=False, clock=lambda: 5.0)
+    assert snap_compare(app, terminal_size=size, run_before=pressing("2"))
 
 
 @pytest.mark.parametrize(

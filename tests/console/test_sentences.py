@@ -87,6 +87,14 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         "anchor of planner (412 tok) evicted for coder's request r12 (score 0.02: survival 0.02; idle 31 s; LRU would "
         "have taken critic's node 4)",
     ),
+    "host_node_kept": (
+        e.HostNodeKept(t_ns=1, node=7, parent=0, start=0, tokens=412, agents=("planner",), role="anchor"),
+        "anchor of planner (412 tok, node 7) lies in host memory only",
+    ),
+    "host_node_left": (
+        e.HostNodeLeft(t_ns=1, node=70, tokens=412),
+        "node 70 (412 tok) left host memory: it would be computed again",
+    ),
     "cache_flushed": (e.CacheFlushed(t_ns=1), "the whole cache was flushed"),
     "engine_load_sampled": (
         e.EngineLoadSampled(

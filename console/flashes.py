@@ -1,0 +1,120 @@
+"""Which nodes have just left the map, and which have just come without a request for them: what it shows of them for a
+moment. Folded from events and timed by their clock, so a replay shows at a moment what the live console showed. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from radixdeck.policies.events import (
+    AnyEvent,
+    CacheFlushed,
+    EngineLost,
+    EngineStarted,
+    NodeAdded,
+    NodeEvicted,
+    NodeSplit,
+)
+from radixdeck.policies.residency import NodeView, RunState
+
+FLASH_NS = 1_000_000_000
+"""For so long it is shown."""
+MOST = 4_000
+"""So many of either are remembered: an order may evict everything at once."""
+
+EVICTED, TO_HOST, WARMED, FROM_HOST = "\u2573", "↓", "»", "↑"
+"""What stands in their cells: a diagonal cross for what was evicted."""
+GLYPHS = {
+    EVICTED: "evicted",
+    WARMED: "warmed",
+    TO_HOST: "to host",
+    FROM_HOST: "from host",
+}
+
+
+class Gone(NamedTuple):
+    """A node that left the device at `t_ns`, as it was."""
+
+    t_ns: int
+    glyph: str
+    view: NodeView
+
+
+class Came(NamedTuple):
+    """A node that came at `t_ns`."""
+
+    t_ns: int
+    glyph: str
+
+
+class Flashes:
+    """`gone` and `came`, by node, the oldest first: of the last FLASH_NS, once `forget` was told what time it is."""
+
+    def __init__(self) -> None:
+        self.gone: dict[int, Gone] = {}
+        self.came: dict[int, Came] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.came)
+
+    def clear(self) -> None:
+        self.gone.clear()
+        self.came.clear()
+
+    def add(self, event: AnyEvent, run: RunState) -> None:
+        """Take one event. `run` knows which requests are warm-ups."""
+        match event:
+            case NodeEvicted():
+                self._left(event)
+            case NodeAdded():
+                self._added(event, run)
+            case NodeSplit():
+                self._split(event)
+            case CacheFlushed() | EngineStarted() | EngineLost():
+                # There is no map left on which anything could be seen to go.
+                self.clear()
+            case _:
+                pass
+
+    def forget(self, now_ns: int) -> Flashes:
+        """Leave out what happened longer ago. Returns itself."""
+        for those in (self.gone, self.came):
+            _drop(those, now_ns - FLASH_NS)
+        return self
+
+    def _left(self, event: NodeEvicted) -> None:
+        self.came.pop(event.node, None)
+        self.gone.pop(event.node, None)
+        self.gone[event.node] = Gone(
+            event.t_ns,
+            TO_HOST if event.to_host else EVICTED,
+            NodeView(
+                node=event.node, parent=0, start=max(0, event.start), tokens=max(0, event.tokens), agents=event.agents,
+                role=event.role, session=event.session,
+            ),
+        )  # fmt: skip
+        _drop(self.gone, event.t_ns - FLASH_NS)
+
+    def _added(self, event: NodeAdded, run: RunState) -> None:
+        self.gone.pop(event.node, None)
+        request = run.requests.get(event.rid)
+        glyph = FROM_HOST if event.from_host else WARMED if request is not None and request.warm else ""
+        if glyph:
+            self.came.pop(event.node, None)
+            self.came[event.node] = Came(event.t_ns, glyph)
+            _drop(self.came, event.t_ns - FLASH_NS)
+
+    def _split(self, event: NodeSplit) -> None:
+        """Both parts came when the whole did."""
+        came = self.came.get(event.node)
+        if came is not None:
+            self.came[event.upper] = came
+
+
+def _drop(those: dict[int, Gone] | dict[int, Came], until_ns: int) -> None:
+    """What is older than that, and what is too much."""
+    while those:
+        node = next(iter(those))
+        if those[node].t_ns > until_ns and len(those) <= MOST:
+            return
+        del those[node]

@@ -1,0 +1,72 @@
+"""Which rows of the map have to be drawn anew, and what lies above it where something has just gone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ..cache_map import CacheMap, Span
+from ..flashes import Flashes
+from .map_looks import Look
+
+
+class Mark(NamedTuple):
+    """Cells `first` up to, not including, `end` show `glyph`, whosever they are."""
+
+    first: int
+    end: int
+    glyph: str
+
+
+def gone_marks(flashes: Flashes, map_: CacheMap) -> list[Mark]:
+    """Where nodes went: where the map has kept their place, or where they lie as it was laid out; in order."""
+    kept = {span.node: span for span in map_.gone}
+    marks: list[Mark] = []
+    for node, gone in flashes.gone.items():
+        span = kept.get(node) or map_.span_of(node)
+        if span is not None:
+            marks.append(Mark(span.first, span.end, gone.glyph))
+    return sorted(marks)
+
+
+def rows_of(spans: Iterable[Span | Mark], width: int) -> set[int]:
+    """The rows that these lie in."""
+    return {y for span in spans for y in range(span.first // width, (span.end - 1) // width + 1)} if width else set()
+
+
+def runs_of(rows: Iterable[int], height: int) -> Iterator[range]:
+    """Rows of the map as stretches of neighbours."""
+    first = last = -1
+    for y in sorted(rows):
+        if y >= height:
+            break
+        if last >= 0 and y == last + 1:
+            last = y
+            continue
+        if last >= 0:
+            yield range(first, last + 1)
+        first = last = y
+    if last >= 0:
+        yield range(first, last + 1)
+
+
+def differing(old: list[Span], new: list[Span], old_looks: dict[int, Look], new_looks: dict[int, Look]) -> range:
+    """The cells from the first to the last that are not as they were."""
+    same = _alike(zip(old, new, strict=False), old_looks, new_looks)
+    if same == len(old) == len(new):
+        return range(0)
+    behind = _alike(zip(reversed(old), reversed(new), strict=False), old_looks, new_looks)
+    if same >= len(new) or behind >= len(new):
+        # Not the same cells any more.
+        return range(new[-1].end if new else 0)
+    return range(new[same].first, new[-1 - behind].end)
+
+
+def _alike(pairs: Iterable[tuple[Span, Span]], old_looks: dict[int, Look], new_looks: dict[int, Look]) -> int:
+    """How many pairs of spans look the same, from the first on."""
+    number = 0
+    for before, after in pairs:
+        if before != after or old_looks.get(before.node) != new_looks.get(after.node):
+            break
+        number += 1
+    return number

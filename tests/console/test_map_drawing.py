@@ -1,0 +1,103 @@
+"""Only the rows that changed are drawn anew, and none is forgotten: whatever happens, each row is what it would be if
+the whole map were drawn."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.app import App, ComposeResult
+
+from radixdeck.console.cache_map import Span
+from radixdeck.console.flashes import FLASH_NS, Flashes
+from radixdeck.console.widgets.map_marks import Mark, differing, rows_of, runs_of
+from radixdeck.console.widgets.map_view import MapView
+from radixdeck.policies import events as e
+from radixdeck.policies.residency import RunState, fold
+
+STEP_NS = FLASH_NS // 7
+
+
+class Shown(App[None]):
+    def compose(self) -> ComposeResult:
+        yield MapView(id="map")
+
+
+def happening(rng: random.Random, run: RunState, t_ns: int, node: int) -> list[e.AnyEvent]:
+    """Something that may happen to a cache of two tiers."""
+    resident, lying = list(run.nodes), list(run.host)
+    what = rng.randrange(7)
+    if what == 0 and resident:
+        gone = run.nodes[rng.choice(resident)]
+        to_host = rng.random() < 0.5
+        return [e.NodeEvicted(t_ns=t_ns, node=gone.node, tokens=gone.tokens, start=0, agents=gone.agents,
+                              role=gone.role, to_host=to_host)]  # fmt: skip
+    if what == 1 and lying:
+        return [e.HostNodeLeft(t_ns=t_ns, node=rng.choice(lying), tokens=1)]
+    agent = rng.choice("abc")
+    if what == 2 and lying:
+        back = run.host[rng.choice(lying)]
+        return [e.NodeAdded(t_ns=t_ns, node=back.node, parent=0, start=0, tokens=back.tokens, agent=agent,
+                            role="private", from_host=True)]  # fmt: skip
+    if what == 3 and resident:
+        return [e.NodeOwned(t_ns=t_ns, node=rng.choice(resident), agents=(agent,), role="anchor")]
+    rid = f"r{node}"
+    asked = e.PrefixMatched(
+        t_ns=t_ns, rid=rid, agent=agent, session="", prompt_tokens=9, cached_tokens=0, warm=what == 4
+    )
+    tokens = rng.randrange(1, 60)
+    role = rng.choice(("anchor", "private"))
+    return [asked, e.NodeAdded(t_ns=t_ns, node=node, parent=0, start=0, tokens=tokens, agent=agent, role=role,
+                               rid=rid)]  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_every_row_is_what_drawing_all_would_give(seed: int) -> None:
+    rng, run, flashes = random.Random(seed), RunState(), Flashes()
+    fold(run, e.EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=900, page_size=1, policy="lru",
+                              host_capacity_tokens=900))  # fmt: skip
+    seen = {"marks": 0, "kept": 0}
+    async with Shown().run_test(size=(24, 14)) as pilot:
+        view = pilot.app.query_one(MapView)
+        for step in range(1, 160):
+            t_ns = step * STEP_NS
+            for event in happening(rng, run, t_ns, step):
+                fold(run, event)
+                flashes.add(event, run)
+            flashes.forget(t_ns)
+            before = dict(view._rows)
+            if step == 1 or rng.random() < 0.4 or view.is_behind(run, flashes):
+                view.show(run, None, flashes)
+            else:
+                view.flash(flashes)
+            seen["kept"] += sum(before.get(y) is row for y, row in view._rows.items())
+            seen["marks"] += len(view._gone) + len(view._came)
+            if rng.random() < 0.3:
+                view.action_beside(rng.choice((-1, 1)))
+            for y in range(14):
+                assert view._rows.setdefault(y, view.render_line(y)) == view.render_line(y), f"row {y} after {step}"
+                assert view.render_line(y).cell_length == 24
+            assert view.node in run.nodes or view.node in run.host or not (run.nodes or run.host)
+    assert seen["marks"] > 100
+    assert seen["kept"] > 300
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(0, 30))
+def test_runs_are_the_rows_of_the_map_and_no_two_touch(rows: set[int], height: int) -> None:
+    runs = list(runs_of(rows, height))
+    assert [y for run in runs for y in run] == sorted(y for y in rows if y < height)
+    assert all(before.stop < after.start for before, after in pairwise(runs))
+
+
+def test_what_differs_is_between_what_does_not() -> None:
+    old = [Span(0, 5, 1), Span(5, 9, 2), Span(9, 12, 3), Span(12, 20, -1)]
+    new = [Span(0, 5, 1), Span(5, 8, 2), Span(8, 12, 4), Span(12, 20, -1)]
+    assert differing(old, old, {}, {}) == range(0)
+    assert differing(old, new, {}, {}) == range(5, 12)
+    assert differing([], new, {}, {}) == range(20)
+    assert differing(old, new[:2], {}, {}) == range(5, 8)
+    assert rows_of([Mark(5, 12, "x")], 5) == {1, 2}
+    assert rows_of([Mark(5, 12, "x")], 0) == set()

@@ -1,0 +1,134 @@
+"""What the observer says of nodes that lie on the host only, with nodes that are no more than links and lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+
+from radixdeck.policies.events import (
+    CacheFlushed,
+    EngineEvent,
+    HostNodeKept,
+    HostNodeLeft,
+    NodeAdded,
+    NodeEvicted,
+    NodeSplit,
+    PolicyFailed,
+)
+from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.observer import Observer
+from radixdeck.policies.ownership import Who
+
+
+@dataclass(eq=False)
+class Node:
+    id: int
+    parent: Node | None = None
+    tokens: int = 0
+    children: dict[int, Node] = field(default_factory=dict)
+
+    @property
+    def key(self) -> range:
+        return range(self.tokens)
+
+
+@dataclass
+class Heard:
+    """A stream that keeps what it is told."""
+
+    host: PolicyHost = field(default_factory=lambda: PolicyHost(["lru"]))
+    events: list[EngineEvent] = field(default_factory=list)
+    clock: count[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def event_ns(self) -> int:
+        return self.host.now_ns
+
+    def now_ns(self) -> int:
+        return next(self.clock)
+
+    def emit(self, event: EngineEvent) -> None:
+        self.events.append(event)
+        self.host.observe(event)
+
+
+class Stage:
+    """A root with one leaf of 100 tokens below it, added for a request of `a`."""
+
+    def __init__(self) -> None:
+        self.stream = Heard()
+        self.observer = Observer(self.stream)
+        self.root = Node(0)
+        self.leaf = Node(1, self.root, 100)
+        self.root.children[1] = self.leaf
+        self.observer.inserting = Who("r", "a", "s")
+        self.observer.added(self.leaf)
+        self.stream.events.clear()
+
+    def cut(self, tokens: int) -> Node:
+        """The leaf in two, as SGLang does it; returns the upper part."""
+        upper = Node(2, self.root, tokens, {1: self.leaf})
+        self.leaf.parent, self.leaf.tokens = upper, self.leaf.tokens - tokens
+        self.root.children = {2: upper}
+        self.observer.split(self.leaf, upper)
+        return upper
+
+    @property
+    def kinds(self) -> list[type]:
+        return [type(event) for event in self.stream.events]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_node_that_moves_and_comes_back_says_so(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.observer.returned(stage.leaf)
+    moved, back = stage.stream.events
+    assert isinstance(moved, NodeEvicted)
+    assert moved.to_host
+    assert isinstance(back, NodeAdded)
+    assert (back.from_host, back.node, back.tokens, back.agent) == (True, 1, 100, "a")
+
+
+def test_a_node_that_is_dropped_there_is_nowhere(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.observer.left(stage.leaf, to_host=False)
+    assert stage.kinds == [NodeEvicted, HostNodeLeft]
+    assert stage.stream.events[1] == HostNodeLeft(t_ns=stage.stream.events[1].t_ns, node=1, tokens=100)
+    assert stage.observer.ownership.nodes == {}
+
+
+def test_one_that_is_dropped_from_the_device_never_lay_there(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=False)
+    stage.observer.left(stage.leaf, to_host=False)
+    assert stage.kinds == [NodeEvicted]
+
+
+def test_a_split_there_tells_both_parts(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.cut(30)
+    _, upper, lower = stage.stream.events
+    assert isinstance(upper, HostNodeKept)
+    assert isinstance(lower, HostNodeKept)
+    assert (upper.node, upper.parent, upper.start, upper.tokens, upper.agents) == (2, 0, 0, 30, ("a",))
+    assert (lower.node, lower.parent, lower.start, lower.tokens, lower.session) == (1, 2, 30, 70, "s")
+
+
+def test_a_split_on_the_device_tells_of_no_host(stage: Stage) -> None:
+    stage.cut(30)
+    assert stage.kinds == [NodeSplit]
+
+
+def test_the_tree_told_anew_has_the_device_first(stage: Stage) -> None:
+    upper = stage.cut(30)
+    stage.observer.left(upper, to_host=True)
+    stage.stream.events.clear()
+    assert stage.observer.snapshot(stage.root) == 70
+    assert stage.kinds == [CacheFlushed, NodeAdded, HostNodeKept]
+    assert PolicyFailed not in stage.kinds
+    assert not stage.observer.broken
