@@ -49,11 +49,13 @@ class AgentScreen(ActingScreen):
         "enter follows its last eviction that hurt to the cause; escape goes back. w p t e b Q act on it."
     )
     BINDINGS = [
-        Binding("v", "view", "view", tooltip="evictions, forecast or sessions, where there is no room for all"),
-        Binding("z", "span", "span", tooltip="another span of time"),
-        Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
-    ]
+        Binding("v", "view", "view", tooltip="evictions, forecast or sessions, where there is no room for all",
+                id="view.panel"),
+        Binding("z", "span", "span", tooltip="another span of time", id="view.span"),
+        Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it",
+                id="view.cause"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
+    ]  # fmt: skip
 
     def __init__(self, agent: str, mode: str = "agents") -> None:
         super().__init__()

@@ -36,10 +36,10 @@ class ChainScreen(ActingScreen):
         "choose a step, enter shows its event in the log, escape goes back. t p b w act on the agent that was hurt."
     )
     BINDINGS = [
-        Binding("up,k", "move(-1)", show=False, tooltip="to the effect"),
-        Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause"),
-        Binding("enter", "open", "in the log", tooltip="show this event in the log"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
+        Binding("up,k", "move(-1)", show=False, tooltip="to the effect", id="list.up"),
+        Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause", id="list.down"),
+        Binding("enter", "open", "in the log", tooltip="show this event in the log", id="view.event"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
     ]
 
     def __init__(self, mode: str, links: Sequence[Link], agent: str) -> None:

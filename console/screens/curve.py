@@ -28,9 +28,10 @@ class CurveScreen(FollowingScreen):
         "it, and a shadow with it."
     )
     BINDINGS = [
-        Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on"),
-    ]
+        Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back", id="view.stop"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on",
+                id="view.back"),
+    ]  # fmt: skip
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)

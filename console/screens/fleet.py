@@ -142,7 +142,11 @@ def totals_words(totals: Totals, unknown: int) -> list[tuple[str, str]]:
 class DaemonsTable(SyncTable):
     """Enter opens the daemon under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map")]
+    BINDINGS = [
+        Binding(
+            "enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map", id="view.open"
+        )
+    ]
 
 
 class FleetScreen(FilteringScreen, SortingScreen):
@@ -215,7 +219,9 @@ class FleetScreen(FilteringScreen, SortingScreen):
         if found:
             worst = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            panel.update(f"! {trouble_words(worst, recent_blame(entry.run, worst.agent))}{more}; 7 shows who did what")
+            key = self.key("screen.harm", "7")
+            told = trouble_words(worst, recent_blame(entry.run, worst.agent))
+            panel.update(f"! {told}{more}; {key} shows who did what")
 
     def _show_facts(self, entry: NodeState) -> None:
         panel = self.query_one("#run-facts", Static)

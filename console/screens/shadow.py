@@ -55,10 +55,12 @@ class ShadowScreen(FollowingScreen):
         "shadow goes on; x stops it. Requests count once they have ended."
     )
     BINDINGS = [
-        Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all"),
-        Binding("x", "stop", "stop", tooltip="stop the shadow and go back"),
-        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on"),
-    ]
+        Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
+                id="view.switch_over"),
+        Binding("x", "stop", "stop", tooltip="stop the shadow and go back", id="view.stop"),
+        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on",
+                id="view.back"),
+    ]  # fmt: skip
 
     def __init__(self, other: str) -> None:
         super().__init__()

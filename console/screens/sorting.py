@@ -13,7 +13,7 @@ def sort_keys() -> list[Binding]:
     """The keys that choose."""
     return [
         Binding("s", "sort", "sort", tooltip="sort by the next column", id="view.sort"),
-        Binding("S", "sort(-1)", show=False, tooltip="sort by the column before"),
+        Binding("S", "sort(-1)", show=False, tooltip="sort by the column before", id="view.sort_back"),
     ]
 
 
