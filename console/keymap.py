@@ -19,6 +19,7 @@ from .key_check import NamedKeys, by_name, check_keys
 from .replay_keys import REPLAY_BINDINGS
 from .screens.agent import AgentScreen
 from .screens.agents import AgentsTable
+from .screens.anchor import AnchorScreen, TextScroll
 from .screens.base import MODES, DeckScreen, key_of
 from .screens.catalog import SCREENS
 from .screens.chain import ChainScreen
@@ -65,14 +66,14 @@ APP_BINDINGS: list[Binding] = [
 
 
 OPENED: tuple[type[DeckScreen], ...] = (
-    AgentScreen, ChainScreen, CurveScreen, DecisionsScreen, OrdersScreen, ShadowScreen,
+    AgentScreen, AnchorScreen, ChainScreen, CurveScreen, DecisionsScreen, OrdersScreen, ShadowScreen,
 )  # fmt: skip
 """Screens that are opened over another one."""
 DIALOGS: tuple[type[Screen[Any]], ...] = (Confirm, Ask, HelpScreen)
 """Over a screen, and nothing of it works meanwhile."""
 WIDGETS: tuple[type[Widget], ...] = (
     AgentsTable, CasesTable, DaemonsTable, DecisionsTable, HurtsTable, LogView, MapView, OrdersTable, SwitchTable,
-    SyncTable, TreeView, TunablesTable,
+    SyncTable, TextScroll, TreeView, TunablesTable,
 )  # fmt: skip
 """Whatever is focused on a screen and has keys of its own."""
 
