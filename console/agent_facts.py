@@ -65,9 +65,11 @@ def identity_lines(stats: AgentStats, key: str) -> list[str]:
     identity = "declared by callers" if stats.declared else "inferred from its prompt"
     lines = [
         f"tools      {named + more or 'none seen'}",
-        f"identity   {identity}" + (f", {stats.versions} versions" if stats.versions > 1 else ""),
+        f"identity   {identity}"
+        + (f", {stats.versions} versions" if stats.versions > 1 else "")
+        + f"; {key}: its text",
     ]
-    return [*lines, f"begins     {stats.label} ({key}: what is recorded of it)"] if stats.label else lines
+    return [*lines, f"begins     {stats.label}"] if stats.label else lines
 
 
 def sessions_of(run: RunState, agent: str, now_ns: int, most: int) -> list[str]:

@@ -104,8 +104,8 @@ def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
     many = AgentStats(agent="a", label="You are", tools={f"t{number}": number for number in range(9)})
     assert identity_lines(many, "a") == [
         "tools      t8 8, t7 7, t6 6, t5 5, t4 4, t3 3, 3 more",
-        "identity   inferred from its prompt",
-        "begins     You are (a: what is recorded of it)",
+        "identity   inferred from its prompt; a: its text",
+        "begins     You are",
     ]
 
 
