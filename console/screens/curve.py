@@ -46,7 +46,7 @@ class CurveScreen(FollowingScreen):
             self.deck.shadows.want(self.deck, entry, Choice(""))
             shadow, why = self.deck.shadows.of(entry)
         state = self.query_one("#curve-state", Static)
-        state.update(shadow.words if shadow is not None else why)
+        state.update(shadow.told if shadow is not None else why)
         chart = self.query_one("#curve-chart", Static)
         chart.border_title = "hit rate over KV memory, plain LRU"
         curve = shadow.view.curve if shadow is not None and shadow.view is not None else None

@@ -86,7 +86,7 @@ class ShadowScreen(FollowingScreen):
             return
         self.deck.shadows.want(self.deck, entry, Choice(on, self._other, tuple(sorted(self._values.items()))))
         shadow, why = self.deck.shadows.of(entry)
-        self.query_one("#shadow-words", Static).update(shadow.words if shadow is not None else why)
+        self.query_one("#shadow-words", Static).update(shadow.told if shadow is not None else why)
         self._show_tunables(entry)
         view = both(shadow)
         if view is not None:
