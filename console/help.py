@@ -36,14 +36,16 @@ def help_content(screen: Screen[object], changed: Collection[str] = ()) -> Rende
     front, those of a recording, those that work everywhere. `changed`: names that have other keys."""
     told = [thing.help_text for thing in (screen.focused, screen) if isinstance(thing, Helpable) and thing.help_text]
     keys: dict[str, tuple[str, str, str]] = {}
+    shown: dict[str, dict[str, None]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         # Textual has a key of its own for some of what ours do.
         if active.enabled and binding.tooltip and (binding.id or binding.action not in keys):
             replayed = binding.action.partition("(")[0] in REPLAY_ACTIONS
             group = RECORDING if replayed else EVERYWHERE if active.node is screen.app else HERE
-            before, key = keys.get(binding.action, ("", "", ""))[1].split(), screen.app.get_key_display(binding)
-            keys[binding.action] = (group, " ".join(dict.fromkeys([*before, key])), binding.tooltip)
+            ours = shown.setdefault(binding.id or binding.action, {})
+            ours[screen.app.get_key_display(binding)] = None
+            keys[binding.action] = (group, " ".join(ours), binding.tooltip)
     panel = first_keys(screen).get("app.panel", "tab")
     keys["move"] = (EVERYWHERE, panel, "the next panel; arrows, page up, page down, home and end move within one")
     grid = Table.grid(padding=(0, 2))

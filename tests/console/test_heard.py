@@ -111,6 +111,13 @@ async def test_a_shadow_and_the_curve_run_on_what_is_heard(tmp_path: Path) -> No
         page = await drawn(pilot)
         assert "hit rate over KV memory" in page
         assert app.shadows.of(entry)[0] is shadow, "the one that runs has the curve already"
+        assert "With 2x the KV memory the hit rate would be" in app.screen.copied()
+        suffix, text = app.screen.export()
+        lines = text.splitlines()
+        assert (suffix, lines[0]) == ("csv", "times_the_memory,kv_tokens,hit_rate")
+        capacity = entry.run.capacity_tokens
+        assert [line for line in lines if line.startswith(f"1,{capacity},0.")]
+        assert lines[-1].startswith(f"4,{4 * capacity},0.")
         await pilot.press("x")
         await until(pilot, lambda: not file.parent.exists())
     assert not file.exists()
