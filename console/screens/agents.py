@@ -190,13 +190,6 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         self.deck.push_screen(AgentScreen(selected_key(event)))
 
-    def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
-        """A click on a header sorts by that column, where it can."""
-        title = self.query_one("#agents", SyncTable).title_of(event.column_index)
-        if title in self.sorted_by:
-            self._sort = self.sorted_by.index(title)
-            self.refresh_state(tables=True)
-
     def _show_matrices(self, entry: NodeState) -> None:
         """Who pushes out whom, and who follows whom, where there is room."""
         for panel_id, title, draw in (

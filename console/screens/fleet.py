@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rich.text import Text
@@ -46,6 +47,16 @@ COLUMNS = (
     Column("hurt", 6, right=True, least=152),
     Column("heard", 9, right=True, least=164),
 )
+HEADERS = MappingProxyType(
+    {
+        "daemon": "name",
+        "worst off": "what is worst off",
+        "hit": "hit rate",
+        "req/s": "requests",
+        "TTFT": "time to first token",
+    }
+)
+"""What a click on a column's header sorts by."""
 SERIES_BUCKET_S = 2.0
 MANY = 4
 """More daemons than this get more of the height."""
@@ -157,7 +168,8 @@ class FleetScreen(FilteringScreen, SortingScreen):
         "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
         "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
         "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
-        "since the run began; hurt counts evictions whose tokens had to be computed again. s and S sort, / filters."
+        "since the run began; hurt counts evictions whose tokens had to be computed again. s, S or a click on "
+        "a header sort, / filters."
     )
     BINDINGS = [
         *sort_keys(),
@@ -165,6 +177,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
     ]
 
     sorted_by = tuple(title for title, _ in SORTS)
+    headers = HEADERS
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.binding import Binding
+from textual.widgets import DataTable
 
+from ..widgets.table import SyncTable
 from .base import DeckScreen
 
 
@@ -18,9 +21,10 @@ def sort_keys() -> list[Binding]:
 
 
 class SortingScreen(DeckScreen):
-    """Holds which of `sorted_by` it is."""
+    """Holds which of `sorted_by` it is. `headers`: what a column sorts by, where that is not its title."""
 
     sorted_by: ClassVar[tuple[str, ...]] = ()
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,3 +33,11 @@ class SortingScreen(DeckScreen):
     def action_sort(self, places: int = 1) -> None:
         self._sort = (self._sort + places) % len(self.sorted_by)
         self.refresh_state(tables=True)
+
+    def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
+        """A click on a header sorts by that column, where it can."""
+        title = event.data_table.title_of(event.column_index) if isinstance(event.data_table, SyncTable) else ""
+        wanted = self.headers.get(title, title)
+        if wanted in self.sorted_by:
+            self._sort = self.sorted_by.index(wanted)
+            self.refresh_state(tables=True)
