@@ -34,7 +34,7 @@ class OrdersTable(SyncTable):
     """Enter and u undo the action under the cursor."""
 
     BINDINGS = [
-        Binding("enter,u", "select_cursor", "undo", key_display="enter", tooltip="undo this action", id="view.undo"),
+        Binding("enter,u", "select_cursor", "undo", key_display="⏎", tooltip="undo this action", id="view.undo"),
     ]
 
 
