@@ -15,7 +15,7 @@ from textual.screen import Screen
 
 from .acting import flush
 from .commands import ACTS
-from .keymap import APP_BINDINGS, shown
+from .keymap import APP_BINDINGS, own_bindings, shown
 from .screens.base import MODES, ActingScreen, DeckScreen
 from .screens.catalog import SCREENS
 
@@ -28,7 +28,9 @@ NAMED = ("switch_mode(", "app.act(", "orders", "export", "help", "quit", "comman
 
 def commands(app: ConsoleApp, screen: Screen[Any]) -> Iterator[SystemCommand]:
     """Over `screen`."""
-    keys = {one.id: f"; key {shown(app, one, app.settings.keys)}" for one in (*APP_BINDINGS, *ActingScreen.BINDINGS)}
+    keys = {
+        one.id: f"; key {shown(app, one, app.settings.keys)}" for one in (*APP_BINDINGS, *own_bindings(ActingScreen))
+    }
     for mode, words in MODES.items():
         yield SystemCommand(f"Go to {mode}", words + keys[f"screen.{mode}"], lambda mode=mode: app.switch_mode(mode))
     for node in app.fleet.nodes:

@@ -21,8 +21,8 @@ _BINDINGS = [
     Binding("M", "replay('jump', 60)", show=False, tooltip="a minute on"),
     Binding("minus", "replay('change_speed', -1)", show=False, key_display="-", tooltip="slower"),
     Binding("plus,equals_sign", "replay('change_speed', 1)", "faster", key_display="+", tooltip="faster"),
-    Binding("g", "replay('seek', 0)", show=False, tooltip="to the start", id="app.first"),
-    Binding("G", "replay('seek', 9223372036854775807)", show=False, tooltip="to the end", id="app.last"),
+    Binding("g", "replay('seek', 0)", "start", show=False, tooltip="to the start", id="app.first"),
+    Binding("G", "replay('seek', 9223372036854775807)", "end", show=False, tooltip="to the end", id="app.last"),
     Binding(
         "full_stop", "replay('jump_to', 1)", "jump", key_display=".", tooltip="to the next eviction that hurt, or J"
     ),

@@ -1,5 +1,8 @@
 """A screen whose list is sorted by one of several things, in turn."""
 
+# Textual types `.control` as a DataTable of unknown cells.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -36,7 +39,8 @@ class SortingScreen(DeckScreen):
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a header sorts by that column, where it can."""
-        title = event.data_table.title_of(event.column_index) if isinstance(event.data_table, SyncTable) else ""
+        table = event.control
+        title = table.title_of(event.column_index) if isinstance(table, SyncTable) else ""
         wanted = self.headers.get(title, title)
         if wanted in self.sorted_by:
             self._sort = self.sorted_by.index(wanted)

@@ -111,6 +111,7 @@ async def test_a_shadow_and_the_curve_run_on_what_is_heard(tmp_path: Path) -> No
         page = await drawn(pilot)
         assert "hit rate over KV memory" in page
         assert app.shadows.of(entry)[0] is shadow, "the one that runs has the curve already"
+        assert isinstance(app.screen, CurveScreen)
         assert "With 2x the KV memory the hit rate would be" in app.screen.copied()
         suffix, text = app.screen.export()
         lines = text.splitlines()

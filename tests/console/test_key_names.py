@@ -60,7 +60,8 @@ def test_each_key_has_a_name_that_a_settings_file_may_use(owner: type[DOMNode]) 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_whatever_has_keys_is_looked_at_for_conflicts(owner: type[DOMNode]) -> None:
     """A screen that the keymap has never heard of would be checked against nothing."""
-    known = {*(one for one in SCREENS.values() if isinstance(one, type)), *OPENED, *DIALOGS, *WIDGETS}
+    screens = [one for one in SCREENS.values() if isinstance(one, type)]
+    known: list[type[DOMNode]] = [*screens, *OPENED, *DIALOGS, *WIDGETS]
     if issubclass(owner, App) or not any("BINDINGS" in vars(base) for base in owner.__mro__ if base in OWNERS):
         return
     if issubclass(owner, Screen | Widget):

@@ -93,7 +93,11 @@ def test_what_opens_over_a_screen(snap_compare: Compare, keys: tuple[str, ...], 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_text_of_an_anchor(snap_compare: Compare, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that the daemon of `staging` names is not there; one that is is read in test_anchor_screen."""
-    monkeypatch.setattr(anchor, "recording_of", lambda replayed, entry: (None, "the recording is on another machine"))
+
+    def elsewhere(*_: object) -> tuple[None, str]:
+        return None, "the recording is on another machine"
+
+    monkeypatch.setattr(anchor, "recording_of", elsewhere)
 
     async def settle(pilot: Pilot[None]) -> None:
         await pressing("3", "enter", "a")(pilot)
