@@ -70,9 +70,13 @@ async def send(app: ConsoleApp, ordered: Order) -> Reply:
 
 def flush(app: ConsoleApp) -> None:
     """Empty the cache, if somebody means it."""
+    ordered = Order("flush", {}, "flush")
+    if app.replay is not None or app.read_only:
+        app.give(ordered)
+        return
 
     def answered(sure: bool | None) -> None:
         if sure:
-            app.give(Order("flush", {}, "flush"))
+            app.give(ordered)
 
     app.push_screen(Confirm("Empty the whole cache?", "Every agent computes its prompt again."), answered)

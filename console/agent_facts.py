@@ -57,17 +57,19 @@ def next_words(run: RunState, agent: str) -> str:
     return ", ".join(f"{clip(name, 16)} {ratio(share, 1)}" for name, share in found) or "not known yet"
 
 
-def identity_lines(stats: AgentStats) -> list[str]:
-    """Who it is, and the tools it called. Prompts are not recorded, only what tells them apart."""
+def identity_lines(stats: AgentStats, key: str) -> list[str]:
+    """Who it is, and the tools it called. `key`: opens what is recorded of its text."""
     calls = sorted(stats.tools.items(), key=lambda call: (-call[1], call[0]))
     named = ", ".join(f"{tool} {number}" for tool, number in calls[:TOOLS_NAMED])
     more = f", {len(calls) - TOOLS_NAMED} more" if len(calls) > TOOLS_NAMED else ""
     identity = "declared by callers" if stats.declared else "inferred from its prompt"
     lines = [
         f"tools      {named + more or 'none seen'}",
-        f"identity   {identity}" + (f", {stats.versions} versions" if stats.versions > 1 else ""),
+        f"identity   {identity}"
+        + (f", {stats.versions} versions" if stats.versions > 1 else "")
+        + f"; {key}: its text",
     ]
-    return [*lines, f"begins     {stats.label}: no more of its text is recorded"] if stats.label else lines
+    return [*lines, f"begins     {stats.label}"] if stats.label else lines
 
 
 def sessions_of(run: RunState, agent: str, now_ns: int, most: int) -> list[str]:

@@ -85,10 +85,10 @@ class ConsoleApp(App[None]):
         """Raises SettingsError."""
         super().__init__()
         themes = [*self.available_themes, *(theme.name for theme in THEMES)]
-        self._settings = checked(settings or Settings(), themes, self.MODES.values())
+        self.settings = checked(settings or Settings(), themes)
         self.feed = feed
         self.replay = feed if isinstance(feed, ReplayFeed) else None
-        self.read_only = read_only or self._settings.read_only
+        self.read_only = read_only or self.settings.read_only
         replay = self.replay
         self.fleet = FleetState(clock, event_clock=(lambda: replay.position_ns) if replay else None)
         self._whatifs = WhatIfWorker(replay.path if replay else None)
@@ -112,8 +112,8 @@ class ConsoleApp(App[None]):
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self._settings.theme or DECK.name
-        self.set_keymap(self._settings.keys)
+        self.theme = self.settings.theme or DECK.name
+        self.set_keymap(self.settings.keys)
         self.switch_mode("fleet")
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
         if self.animated:
@@ -292,7 +292,7 @@ class ConsoleApp(App[None]):
     # ---- help and palette --------------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
-        self.push_screen(HelpScreen(help_content(self.screen), self.current_mode))
+        self.push_screen(HelpScreen(help_content(self.screen, self.settings.keys), self.current_mode))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that has a key, by name, and what is too rare for one."""

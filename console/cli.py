@@ -94,15 +94,22 @@ def console(
     read_only: ReadOnly = False,
     home: Home = "",
     settings: SettingsFile = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print what has a key, by the name for the settings file.")
+    ] = False,
 ) -> None:
     """Open the console on a running daemon, or on every daemon of a broker."""
     from .app import ConsoleApp
     from .collector import calm_collector
     from .feed import live_feed
+    from .keymap import checked, key_lines
     from .settings import SettingsError, load
 
     try:
         wanted = load(settings)
+        if keys:
+            typer.echo("\n".join(key_lines(checked(wanted).keys)))
+            return
         app = ConsoleApp(live_feed(address_of(broker, node, home), node), read_only=read_only, settings=wanted)
     except SettingsError as error:
         raise fail(error) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 from radixdeck.policies.events import AnyEvent, kind_of
@@ -67,6 +68,10 @@ class EventLog:
         while len(self._per_second) > MAX_SECONDS:
             self._per_second.popitem(last=False)
         self.version += 1
+
+    def after(self, seq: int) -> list[LogLine]:
+        """The lines with a higher number than `seq`, oldest first."""
+        return list(takewhile(lambda line: line.seq > seq, reversed(self._lines)))[::-1]
 
     def clear(self) -> None:
         self._lines.clear()

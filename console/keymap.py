@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from typing import Any
 
+from textual.app import App
 from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.widget import Widget
 
+from .dialogs import Ask, Confirm
+from .help import HelpScreen
+from .key_check import NamedKeys, by_name, check_keys
 from .replay_keys import REPLAY_BINDINGS
-from .screens.base import MODES, ActingScreen, key_of
-from .settings import Settings, SettingsError, check_keys
+from .screens.agent import AgentScreen
+from .screens.agents import AgentsTable
+from .screens.anchor import AnchorScreen, TextScroll
+from .screens.base import MODES, DeckScreen, key_of
+from .screens.catalog import SCREENS
+from .screens.chain import ChainScreen
+from .screens.curve import CurveScreen
+from .screens.decisions import DecisionsScreen, DecisionsTable
+from .screens.fleet import DaemonsTable
+from .screens.harm import HurtsTable
+from .screens.orders import OrdersScreen, OrdersTable
+from .screens.policies import SwitchTable
+from .screens.shadow import ShadowScreen
+from .screens.whatif import CasesTable
+from .settings import Settings, SettingsError
+from .widgets.log_view import LogView
+from .widgets.map_view import MapView
+from .widgets.table import SyncTable
+from .widgets.tree_view import TreeView
+from .widgets.tunables import TunablesTable
 
 
 def _screen(number: int, mode: str, words: str) -> Binding:
@@ -31,16 +59,69 @@ APP_BINDINGS: list[Binding] = [
     Binding("y", "copy", show=False, id="app.copy", tooltip="copy what is selected"),
     Binding("X", "export", show=False, id="app.export", tooltip="write what is listed to a file here"),
     Binding("ctrl+s", "export(True)", show=False, id="app.picture", tooltip="write a picture of the screen here"),
+    Binding("ctrl+p", "command_palette", "palette", show=False, priority=True, id="app.palette",
+            tooltip="everything by name"),
     Binding("q", "quit", "quit", id="app.quit", tooltip="leave; the daemon goes on"),
 ]  # fmt: skip
 
 
-def checked(settings: Settings, themes: Collection[str], screens: Iterable[object] = ()) -> Settings:
-    """The settings, if their theme and their keys are ones that this console and its `screens` have. Raises
-    SettingsError."""
-    if settings.theme and settings.theme not in themes:
+OPENED: tuple[type[DeckScreen], ...] = (
+    AgentScreen, AnchorScreen, ChainScreen, CurveScreen, DecisionsScreen, OrdersScreen, ShadowScreen,
+)  # fmt: skip
+"""Screens that are opened over another one."""
+DIALOGS: tuple[type[Screen[Any]], ...] = (Confirm, Ask, HelpScreen)
+"""Over a screen, and nothing of it works meanwhile."""
+WIDGETS: tuple[type[Widget], ...] = (
+    AgentsTable, CasesTable, DaemonsTable, DecisionsTable, HurtsTable, LogView, MapView, OrdersTable, SwitchTable,
+    SyncTable, TextScroll, TreeView, TunablesTable,
+)  # fmt: skip
+"""Whatever is focused on a screen and has keys of its own."""
+
+
+def own_bindings(owner: type[DOMNode]) -> list[Binding]:
+    """The bindings of a screen or widget and of what it is made from, without those of Textual, which have no name."""
+    made = [one for base in owner.__mro__ for one in vars(base).get("BINDINGS", ()) if isinstance(one, Binding)]
+    return [one for one in made if one.id]
+
+
+def scopes() -> Iterator[list[Binding]]:
+    """What can work at the same time: the app, a screen and what is focused on it; or a dialog alone."""
+    screens = [one for one in SCREENS.values() if isinstance(one, type)]
+    for screen in (*screens, *OPENED):
+        for widget in WIDGETS:
+            yield [*APP_BINDINGS, *own_bindings(screen), *own_bindings(widget)]
+    yield from (own_bindings(dialog) for dialog in DIALOGS)
+
+
+@cache
+def _named() -> list[NamedKeys]:
+    return [by_name(scope) for scope in scopes()]
+
+
+def checked(settings: Settings, themes: Collection[str] = ()) -> Settings:
+    """The settings, if their keys, and their theme among `themes` where there are any, are ones that this console has.
+    Raises SettingsError."""
+    if themes and settings.theme and settings.theme not in themes:
         raise SettingsError(f"theme: no {settings.theme!r}; known: {', '.join(sorted(themes))}")
-    owners = (ActingScreen, *screens)
-    theirs = [one for owner in owners for one in getattr(owner, "BINDINGS", ()) if isinstance(one, Binding)]
-    check_keys(settings.keys, [*APP_BINDINGS, *theirs])
+    if settings.keys:
+        check_keys(settings.keys, _named())
     return settings
+
+
+def key_lines(keys: Mapping[str, str]) -> Iterator[str]:
+    """'view.sort      s      sort by the next column', a line per name and what it does, with the keys of a file."""
+    told: dict[str, dict[str, Binding]] = {}
+    for one in (one for scope in scopes() for one in scope):
+        told.setdefault(one.id or "", {}).setdefault(one.tooltip or one.description, one)
+    for name in sorted(told):
+        for words, one in told[name].items():
+            yield f"{name:<20} {keys.get(name, one.key):<28} {words}"
+
+
+def shown(app: App[Any], binding: Binding, keys: Mapping[str, str]) -> str:
+    """How the key of a binding is written, where a settings file may have given it another one."""
+    given = keys.get(binding.id or "")
+    if not given:
+        return app.get_key_display(binding)
+    made = Binding.make_bindings([dataclasses.replace(binding, key=given, key_display=None)])
+    return " ".join(app.get_key_display(one) for one in made)

@@ -15,7 +15,8 @@ from textual.screen import Screen
 
 from .acting import flush
 from .commands import ACTS
-from .screens.base import MODES, DeckScreen
+from .keymap import APP_BINDINGS, own_bindings, shown
+from .screens.base import MODES, ActingScreen, DeckScreen
 from .screens.catalog import SCREENS
 
 if TYPE_CHECKING:
@@ -27,16 +28,23 @@ NAMED = ("switch_mode(", "app.act(", "orders", "export", "help", "quit", "comman
 
 def commands(app: ConsoleApp, screen: Screen[Any]) -> Iterator[SystemCommand]:
     """Over `screen`."""
+    keys = {
+        one.id: f"; key {shown(app, one, app.settings.keys)}" for one in (*APP_BINDINGS, *own_bindings(ActingScreen))
+    }
     for mode, words in MODES.items():
-        yield SystemCommand(f"Go to {mode}", words, lambda mode=mode: app.switch_mode(mode))
+        yield SystemCommand(f"Go to {mode}", words + keys[f"screen.{mode}"], lambda mode=mode: app.switch_mode(mode))
     for node in app.fleet.nodes:
         yield SystemCommand(f"Look at {node}", "show this daemon", lambda node=node: app.look_at(node))
     for act in ACTS:
-        yield SystemCommand(act.name.capitalize(), act.doc, lambda act=act: app.action_act(act.name))
+        yield SystemCommand(
+            act.name.capitalize(), act.doc + keys[f"act.{act.name}"], lambda act=act: app.action_act(act.name)
+        )
     yield SystemCommand("Flush", "empty the whole cache", lambda: flush(app))
-    yield SystemCommand("Undo", "what operators did, and undo it", app.action_orders)
-    yield SystemCommand("Export", "write what is listed to a file here", app.action_export)
-    yield SystemCommand("Picture", "write a picture of the screen here", lambda: app.action_export(True))
+    yield SystemCommand("Undo", "what operators did, and undo it" + keys["app.undo"], app.action_orders)
+    yield SystemCommand("Export", "write what is listed to a file here" + keys["app.export"], app.action_export)
+    yield SystemCommand(
+        "Picture", "write a picture of the screen here" + keys["app.picture"], lambda: app.action_export(True)
+    )
     yield from _here(app, screen)
     for mode, made in SCREENS.items():
         if isinstance(made, type) and not isinstance(screen, made):
@@ -75,7 +83,8 @@ def _command(app: ConsoleApp, binding: Binding, owner: str, run: Callable[[], No
     """'Policies: shadow': 'run the policy under the cursor beside the one that is on; key S'."""
     name = called or binding.description or (binding.id or "").rpartition(".")[2].replace("_", " ") or binding.tooltip
     title = f"{owner}: {name}" if owner else name
-    return SystemCommand(title[:1].upper() + title[1:], f"{binding.tooltip}; key {app.get_key_display(binding)}", run)
+    told = f"{binding.tooltip}; key {shown(app, binding, app.settings.keys)}"
+    return SystemCommand(title[:1].upper() + title[1:], told, run)
 
 
 def _run(app: ConsoleApp, action: str, node: DOMNode) -> Callable[[], None]:

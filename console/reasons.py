@@ -46,8 +46,10 @@ def ask_reason(app: ConsoleApp) -> None:
     def answered(reason: str | None) -> None:
         if reason is not None:
             app.reason = reason
-            said = f"recorded with every order until W changes it: {reason}" if reason else "no reason is recorded"
+            key = app.settings.keys.get("app.why", "W")
+            said = f"recorded with every order until {key} changes it: {reason}" if reason else "no reason is recorded"
             app.notify(said, timeout=4, markup=False)
 
-    doc = "Recorded with every order from now on, and listed under U, until you change it. Empty: none."
+    listed = app.settings.keys.get("app.undo", "U")
+    doc = f"Recorded with every order from now on, and listed under {listed}, until you change it. Empty: none."
     app.push_screen(Ask("Why do you do this?", app.reason, doc, read_reason), answered)

@@ -21,8 +21,8 @@ _BINDINGS = [
     Binding("M", "replay('jump', 60)", show=False, tooltip="a minute on"),
     Binding("minus", "replay('change_speed', -1)", show=False, key_display="-", tooltip="slower"),
     Binding("plus,equals_sign", "replay('change_speed', 1)", "faster", key_display="+", tooltip="faster"),
-    Binding("g", "replay('seek', 0)", show=False, tooltip="to the start"),
-    Binding("G", "replay('seek', 9223372036854775807)", show=False, tooltip="to the end"),
+    Binding("g", "replay('seek', 0)", "start", show=False, tooltip="to the start", id="app.first"),
+    Binding("G", "replay('seek', 9223372036854775807)", "end", show=False, tooltip="to the end", id="app.last"),
     Binding(
         "full_stop", "replay('jump_to', 1)", "jump", key_display=".", tooltip="to the next eviction that hurt, or J"
     ),
@@ -44,8 +44,6 @@ _NAMES = {
     "M": "minute",
     "minus": "slower",
     "plus,equals_sign": "faster",
-    "g": "start",
-    "G": "end",
     "full_stop": "jump",
     "comma": "jump_back",
     "J": "sort",
@@ -53,8 +51,9 @@ _NAMES = {
     "colon,ctrl+g": "go_to",
     "i": "skip_idle",
 }
-"""What a settings file calls them."""
-REPLAY_BINDINGS = [dataclasses.replace(one, id=f"replay.{_NAMES[one.key]}") for one in _BINDINGS]
+"""What a settings file calls them. The ends of a recording are under the same names as those of a list: two names on
+one key, of which one works, would take it from each other when one of them is given another key."""
+REPLAY_BINDINGS = [dataclasses.replace(one, id=one.id or f"replay.{_NAMES[one.key]}") for one in _BINDINGS]
 
 
 def parse_time(text: str) -> float:

@@ -9,14 +9,11 @@ read_only = true
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 import platformdirs
-from textual.binding import Binding
 
 FILE = "console.toml"
 
@@ -51,23 +48,3 @@ def load(path: Path | None = None) -> Settings:
         raise SettingsError(f"{wanted}: no such file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(f"{wanted}: {error}") from error
-
-
-def check_keys(keys: Mapping[str, str], bindings: Iterable[Binding]) -> dict[str, str]:
-    """The keys that are asked for, if every one is of something known and none would do two things. Raises
-    SettingsError."""
-    known = {binding.id: binding for binding in bindings if binding.id}
-    for name in keys:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise SettingsError(f"keys: nothing is called {name!r}; {hint}")
-    taken: dict[str, str] = {}
-    for name, binding in known.items():
-        for key in keys.get(name, binding.key).split(","):
-            if not key.strip():
-                raise SettingsError(f"keys: {name!r} has an empty key")
-            other = taken.setdefault(key.strip(), name)
-            if other != name and (name in keys or other in keys):
-                raise SettingsError(f"keys: {key.strip()!r} would be both {other!r} and {name!r}")
-    return dict(keys)

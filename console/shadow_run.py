@@ -1,6 +1,7 @@
 """Another policy beside the one that is on: both modelled on the recording as it grows, a slice at a time.
 
-The bus leaves prompts out, so what is followed is the recording that the daemon writes, a quarter of a second behind.
+The bus leaves prompts out, so what is followed is the recording that the daemon writes, a quarter of a second behind,
+or one that the console makes of what it hears (`heard`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from radixdeck.policies.events import PrefixInserted, PrefixMatched
+from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
+from radixdeck.policies.residency import RunState
 from radixdeck.storage.beside import Beside, BesideView
 from radixdeck.storage.errors import StorageError
 from radixdeck.storage.recorded import tags
@@ -133,9 +135,9 @@ class Shadow:
             raise ValueError(f"{self.path} does not say how large the cache is: there is nothing to model yet")
         specs = [self._with_tunables(spec, session, state.tunables) for spec in self.choice.specs]
         self._beside = Beside(specs, state.capacity_tokens, cold=long or started is None)
-        if long and started is not None:
+        if long or started is None:
             # The models must know the engine's page size, though not what it held.
-            self._beside.take(started, session.events(started - 1, 1)[0][1])
+            self._beside.take(begin - 1 if started is None else started, _start(session, started, state))
         self._block.clear()
         self._first_seq, self._begin_seq, self._seq = first, begin, begin - 1
         self._known_seq = first - 1 if long else begin - 1
@@ -181,3 +183,11 @@ class Shadow:
                 pass
             self._seq = seq
         return self._seq < target
+
+
+def _start(session: Session, started: int | None, state: RunState) -> AnyEvent:
+    """The engine's start, made up of what is known of it where there is no event of it."""
+    if started is not None:
+        return session.events(started - 1, 1)[0][1]
+    size, page = state.capacity_tokens, state.page_size
+    return EngineStarted(t_ns=state.t_ns, pid=0, model=state.model, capacity_tokens=size, page_size=page, policy="")

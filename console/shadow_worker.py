@@ -1,4 +1,5 @@
-"""Keeps at most one shadow per recording, in a process of its own that follows what the console follows."""
+"""Keeps at most one shadow, in a process of its own that follows what the console follows: the daemon's recording, or,
+where that cannot be read from here, what the console heard."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 from textual.worker import Worker
 
 from radixdeck.storage.beside import BesideView
+from radixdeck.storage.errors import RecordingError
 
 from .aside import Aside, AsideError
 from .fleet_state import NodeState
+from .heard import Heard
 from .shadow_child import MODULE, ShadowTask, Stepped
 from .shadow_run import EVERYTHING, Choice
 from .whatif_worker import gone, recording_of
@@ -28,11 +31,12 @@ CURVE_IDLE_S = 1.0
 @dataclass(eq=False)
 class Followed:
     """A shadow as the screens see it. `words`: how far it has come; `trouble`: why it cannot go on now, or '';
-    `settled`: it has read all there is; `pid`: of its process, 0 without one; `died`: that ended before it was told
-    to."""
+    `heard`: what it is about if not the daemon's recording; `settled`: it has read all there is; `pid`: of its process,
+    0 without one; `died`: that ended before it was told to."""
 
     path: Path
     choice: Choice
+    heard: Heard | None = None
     view: BesideView | None = None
     words: str = "beginning"
     trouble: str = ""
@@ -40,6 +44,11 @@ class Followed:
     settled: bool = False
     pid: int = 0
     died: bool = False
+
+    @property
+    def told(self) -> str:
+        """How far it has come, and with what."""
+        return f"{self.words}; {self.heard.words}" if self.heard is not None else self.words
 
     def take(self, stepped: Stepped) -> None:
         """What its process says."""
@@ -55,10 +64,13 @@ class ShadowWorker:
         self._shadow: Followed | None = None
         self._node = ""
         self._worker: Worker[None] | None = None
+        self._heard: Heard | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._deaf = ""
 
     def of(self, entry: NodeState) -> tuple[Followed | None, str]:
         """The shadow of a daemon's run, or None and why there is none."""
-        path, why = recording_of(self._recording, entry)
+        path, why = self._source(entry)
         if path is None:
             return None, why
         if self._shadow is None or self._shadow.path != path:
@@ -67,37 +79,72 @@ class ShadowWorker:
 
     def want(self, app: ConsoleApp, entry: NodeState, choice: Choice) -> None:
         """Run that one instead of what runs now, unless it is the same."""
-        path, _ = recording_of(self._recording, entry)
+        if recording_of(self._recording, entry)[0] is None and self._recording is None:
+            self._listen(entry)
+        path, _ = self._source(entry)
         now = self._shadow
         if path is None or (now is not None and (now.path, now.choice) == (path, choice)):
             return
-        self.stop()
-        self._shadow, self._node = Followed(path, choice), entry.node
+        self._end_process()
+        heard = self._heard if self._heard is not None and self._heard.path == path else None
+        self._shadow, self._node = Followed(path, choice, heard), entry.node
         self._worker = app.run_worker(self._follow(app, self._shadow), group="shadow")
 
     def bury(self) -> bool:
         """Forget one whose process died, so that it can be wanted again. Returns whether there was one."""
         dead = self._shadow is not None and self._shadow.died
         if dead:
-            self.stop()
+            self._end_process()
         return dead
 
     def stop(self) -> None:
-        """End it, and its process with it."""
+        """End it, and its process with it; what was heard goes too."""
+        self._end_process()
+        self._listen_no_more()
+
+    def _end_process(self) -> None:
         self._shadow = None
         if self._worker is not None:
             self._worker.cancel()
+
+    def _source(self, entry: NodeState) -> tuple[Path | None, str]:
+        """What to follow, or None and why there is nothing."""
+        path, why = recording_of(self._recording, entry)
+        heard = self._heard
+        if path is None and heard is not None and heard.is_of(entry):
+            return heard.path, ""
+        return path, self._deaf or why
+
+    def _listen(self, entry: NodeState) -> None:
+        """Keep what is heard of this run, unless that is done already."""
+        if not entry.synced or (self._heard is not None and self._heard.is_of(entry)):
+            return
+        self._listen_no_more()
+        self._deaf = ""
+        try:
+            self._heard = Heard(entry)
+        except (OSError, RecordingError) as error:
+            self._deaf = f"the recording cannot be read from here, and what is heard cannot be kept: {error}"
+
+    def _listen_no_more(self) -> None:
+        if self._heard is not None:
+            closing = asyncio.ensure_future(self._heard.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._heard = None
 
     async def end(self) -> None:
         """End it, and wait until its process is gone."""
         self.stop()
         await gone(self._worker)
+        await asyncio.gather(*self._closing)
 
     async def _follow(self, app: ConsoleApp, shadow: Followed) -> None:
         try:
             async with Aside(MODULE, ShadowTask(str(shadow.path), shadow.choice), Stepped) as aside:
                 shadow.pid = aside.pid
                 while True:
+                    await self._take(app, shadow)
                     stepped = await aside.ask(self._target(app))
                     shadow.take(stepped)
                     idle_s = IDLE_S if shadow.choice.other else CURVE_IDLE_S
@@ -107,6 +154,12 @@ class ShadowWorker:
             shadow.words = f"{error}; S starts it anew"
         finally:
             shadow.pid = 0
+
+    async def _take(self, app: ConsoleApp, shadow: Followed) -> None:
+        """Write down what was heard since."""
+        entry = app.fleet.nodes.get(self._node)
+        if shadow.heard is not None and entry is not None and shadow.heard.is_of(entry):
+            await shadow.heard.take(entry)
 
     def _target(self, app: ConsoleApp) -> int:
         """A replay is followed to the moment it stands at, a live run to the end of what is recorded."""

@@ -20,7 +20,8 @@ import msgspec
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.events import AnchorMeasured, EngineEvent
 from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES, head_messages
+from radixdeck.policies.prompts import CHAT_ROUTES, head_messages, text_of
+from radixdeck.storage.anchor_text import AnchorText
 
 from .front_access import bearer
 
@@ -58,7 +59,8 @@ class _Job(msgspec.Struct, frozen=True):
 
 class AnchorBook:
     """Anchors by agent: `upstream` gives the engine's URL or None, `hint` takes every AnchorMeasured, `engine_key` is
-    the API key that the engine asks for."""
+    the API key that the engine asks for, `keep` takes the text of what was measured: the recorder, which keeps it if
+    told to, and nobody else."""
 
     def __init__(
         self,
@@ -67,7 +69,9 @@ class AnchorBook:
         hint: Callable[[EngineEvent], None],
         now_ns: Callable[[], int],
         engine_key: str | None = None,
+        keep: Callable[[AnchorText], None] | None = None,
     ) -> None:
+        self._keep = keep
         self._headers = bearer(engine_key)
         self._upstream = upstream
         self._hint = hint
@@ -158,13 +162,24 @@ class AnchorBook:
         who = job.who
         self._anchors.put(who.agent, Anchor(who.fingerprint, array("q", one[:length]), who.tenant, job.salt))
         self._lengths.put(job.key, length)
-        self._hint(AnchorMeasured(t_ns=self._now_ns(), agent=who.agent, tokens=length, exact=True))
+        now_ns = self._now_ns()
+        self._hint(AnchorMeasured(t_ns=now_ns, agent=who.agent, tokens=length, exact=True))
+        if self._keep is not None:
+            self._keep(AnchorText(who.agent, who.fingerprint, now_ns, length, head_text(job.body)))
 
     async def _rendered(
         self, session: aiohttp.ClientSession, upstream: str, body: dict[str, Any], letter: str
     ) -> list[int]:
         asked = {**body, "messages": [*body["messages"], {"role": "user", "content": letter}]}
         return await tokenized(session, upstream, asked, self._headers)
+
+
+def head_text(body: Mapping[str, Any]) -> str:
+    """The system messages and the tools of a body, for people to read."""
+    parts = [f"[{message.get('role')}]\n{text_of(message.get('content'))}" for message in body["messages"]]
+    if body.get("tools"):
+        parts.append(f"[tools]\n{msgspec.json.format(msgspec.json.encode(body['tools']), indent=2).decode()}")
+    return "\n\n".join(parts)
 
 
 async def tokenized(

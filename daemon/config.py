@@ -51,6 +51,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     home: str = ""
     # Delete the oldest recordings when together they are larger than this.
     keep_bytes: int = 20 << 30
+    # Keep the text of each agent's system messages and tools in the recording, for the console's page of the agent. It
+    # is never on the broker. Off: only its first words are known, by which an agent without a name is called.
+    record_anchors: bool = False
     # API key -> tenant. With keys set, every request needs one.
     api_keys: dict[str, str] = {}
     engine: EngineSpec = EngineSpec()

@@ -78,10 +78,9 @@ class Daemon:
         self.started_ns = now_ns()
         run = f"{config.node}-{uuid.uuid4().hex[:8]}"
         self.recording: Path = run_path(paths.runs, config.node, self.started_ns)
-        model = config.engine.model or "made on the spot"
         info = RunInfo(
-            run=run, node=config.node, started_ns=self.started_ns, version=self.version, model=model,
-            config=public(config),
+            run=run, node=config.node, started_ns=self.started_ns, version=self.version, config=public(config),
+            model=config.engine.model or "made on the spot", prompts_stored=config.record_anchors,
         )  # fmt: skip
         self.recorder = Recorder(self.recording, info)
         self.journal = Journal(run, self.recorder)
@@ -92,7 +91,9 @@ class Daemon:
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
         key = engine_key(config)
-        self.anchors = AnchorBook(upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key)
+        self.anchors = AnchorBook(
+            upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key, keep=self.recorder.keep,
+        )  # fmt: skip
         guards = DoorHost(config.policy.enabled, config.policy.tunables, failed=self._hint)
         self.door = Door(guards, now_ns, priorities(config.engine))
         self.rules = RulesFiles(config.policy.rules, self.door.obey, self._on_front, now_ns)

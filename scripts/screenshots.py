@@ -1,14 +1,16 @@
-"""Pictures for docs/incident.md, drawn by the console itself over a recording of demos/noisy_neighbour.py:
+"""Pictures for the docs, drawn by the console itself over a recording of what a demo did on the real engine:
 
-python scripts/screenshots.py RECORDING [FOLDER]
+python scripts/screenshots.py incident RECORDING [FOLDER]    docs/incident.md, of demos/noisy_neighbour.py
+python scripts/screenshots.py console RECORDING [FOLDER]     docs/console.svg, of the demo (`make demo`)
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from textual.pilot import Pilot
 
@@ -18,28 +20,47 @@ from radixdeck.storage.session import Session, open_session
 
 SIZE = (120, 34)
 PATIENCE_S = 60.0
-SHOTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("1-symptom", "before", ()),
-    ("2-who", "before", ("7",)),
-    ("3-why", "before", ("7", "enter")),
-    ("4-agent", "before", ("7", "a")),
-    ("5-map", "before", ("2", "j", "j", "j", "j", "j", "j", "j")),
-    ("6-fixed", "end", ("7", "a")),
-)
-"""Name of the picture, the moment it shows, and the keys that lead to it from the first screen."""
+
+
+class Shot(NamedTuple):
+    """Name of the picture, the moment it shows, and the keys that lead to it from the first screen."""
+
+    name: str
+    moment: str
+    keys: tuple[str, ...]
+
+
+SETS: dict[str, tuple[Shot, ...]] = {
+    "incident": (
+        Shot("incident-1-symptom", "before", ()),
+        Shot("incident-2-who", "before", ("7",)),
+        Shot("incident-3-why", "before", ("7", "enter")),
+        Shot("incident-4-agent", "before", ("7", "a")),
+        Shot("incident-5-map", "before", ("2", "j", "j", "j", "j", "j", "j", "j")),
+        Shot("incident-6-fixed", "end", ("7", "a")),
+    ),
+    "console": (Shot("console", "switched", ("2", "j", "j", "j")),),
+}
 
 
 def moments(session: Session) -> dict[str, int]:
-    """The last moment before somebody ordered something, and the end of the recording."""
+    """The last moment before somebody ordered something, halfway from the last switch of a policy to the end, and the
+    end of the recording."""
     ordered = session.next_of(session.first_seq, ("action_taken",))
     seq = session.last_seq if ordered is None else ordered
-    return {"before": session.arrived_ns(seq - 1), "end": session.last_ns}
+    switch = session.next_of(session.last_seq + 1, ("policy_switched",), backwards=True)
+    switched_ns = session.first_ns if switch is None else session.arrived_ns(switch)
+    return {
+        "before": session.arrived_ns(seq - 1),
+        "switched": (switched_ns + session.last_ns) // 2,
+        "end": session.last_ns,
+    }
 
 
-async def shoot(path: Path, folder: Path) -> list[Path]:
-    """Every picture of SHOTS as an SVG in `folder`."""
+async def shoot(shots: Sequence[Shot], path: Path, folder: Path) -> list[Path]:
+    """Every picture as an SVG in `folder`."""
     made: list[Path] = []
-    for name, moment, keys in SHOTS:
+    for name, moment, keys in shots:
         with open_session(path) as session:
             feed = ReplayFeed(session, playing=False)
             app = ConsoleApp(feed, read_only=True, animate=False)
@@ -50,7 +71,7 @@ async def shoot(path: Path, folder: Path) -> list[Path]:
                     await pilot.press(key)
                     await _drawn(pilot, app)
                 await _drawn(pilot, app)
-                made.append(Path(app.save_screenshot(f"incident-{name}.svg", str(folder))))
+                made.append(Path(app.save_screenshot(f"{name}.svg", str(folder))))
     return made
 
 
@@ -73,8 +94,8 @@ async def _until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in SETS:
         sys.exit(__doc__)
-    target = Path(sys.argv[2]) if len(sys.argv) == 3 else Path(__file__).parent.parent / "docs"
-    for picture in asyncio.run(shoot(Path(sys.argv[1]), target)):
+    target = Path(sys.argv[3]) if len(sys.argv) == 4 else Path(__file__).parent.parent / "docs"
+    for picture in asyncio.run(shoot(SETS[sys.argv[1]], Path(sys.argv[2]), target)):
         print(picture)

@@ -20,7 +20,8 @@ SUFFIX = ".db"
 
 
 class RunInfo(msgspec.Struct, frozen=True):
-    """What a recording is of. `version`: of radixdeck when it was written; `config`: anything JSON can hold."""
+    """What a recording is of. `version`: of radixdeck when it was written; `config`: anything JSON can hold;
+    `prompts_stored`: it holds text of prompts, those of anchors."""
 
     run: str
     node: str

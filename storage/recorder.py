@@ -19,6 +19,7 @@ import msgspec
 from radixdeck.policies.events import AnyEvent, EventsDropped
 from radixdeck.policies.residency import RunState
 
+from .anchor_text import AnchorText
 from .files import RunInfo, size_bytes
 from .writer import Fact, Frame, Item, Writer
 
@@ -106,6 +107,12 @@ class Recorder:
             self._mark_gap()
             self._queue.append(Frame(seq, self._at_ns or state.t_ns, body))
 
+    def keep(self, told: AnchorText) -> None:
+        """Take the text of an anchor, if this recording was begun as one that holds text."""
+        if self.info.prompts_stored and not self.failed and not self._closed and len(self._queue) < MAX_BACKLOG:
+            with self._guard:
+                self._queue.append(told)
+
     async def run(self) -> None:
         """Write what has gathered, four times a second, until closed."""
         while not self._closing.is_set():
@@ -192,7 +199,7 @@ class Recorder:
 
     def _stand_in(self, item: Item) -> list[Item]:
         """What is stored in place of an item that cannot be."""
-        if isinstance(item, Frame) or isinstance(item.event, EventsDropped):
+        if not isinstance(item, Fact) or isinstance(item.event, EventsDropped):
             return []
         self.dropped += 1
         return [Fact(item.seq, item.at_ns, EventsDropped(t_ns=item.at_ns, count=1))]

@@ -17,6 +17,8 @@ import zstandard
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState, Totals, fold
 
+from . import anchor_text
+from .anchor_text import AnchorText
 from .demand import Request
 from .errors import SessionError
 from .files import RunInfo
@@ -169,6 +171,12 @@ class Session:
                 demand.add(seq, event)
         self.skipped += demand.left_out
         return demand.requests()
+
+    def anchor_texts(self, agent: str) -> list[AnchorText]:
+        """The text of an agent's system messages and tools, its last version first; none unless this recording was
+        begun as one that holds text (`info.prompts_stored`)."""
+        rows = self._rows(anchor_text.SELECT, (agent,)) if self.info.prompts_stored else []
+        return [AnchorText(**dict(row)) for row in rows]
 
     def export_copy(self, path: Path) -> None:
         """One file with everything so far, opened anywhere. Raises SessionError if `path` exists or cannot be made."""

@@ -15,6 +15,8 @@ from sqlite_utils import Database
 
 from radixdeck.policies import events as ev
 
+from . import anchor_text
+from .anchor_text import AnchorText
 from .derived import KEYS, WRITTEN_ONCE, Columns, rows_of
 from .errors import RecordingError
 from .files import RunInfo, parts_of
@@ -41,7 +43,7 @@ class Frame(msgspec.Struct, frozen=True):
     state: bytes
 
 
-Item = Fact | Frame
+Item = Fact | Frame | AnchorText
 
 
 class Writer:
@@ -64,6 +66,7 @@ class Writer:
         then. A batch with an operator's command in it is forced to the disk before this returns."""
         facts = [item for item in items if isinstance(item, Fact)]
         frames = [item for item in items if isinstance(item, Frame)]
+        texts = [item.row for item in items if isinstance(item, AnchorText)]
         audited = any(isinstance(fact.event, AUDITED) for fact in facts)
         connection = self._db.conn
         connection.execute(f"PRAGMA synchronous = {'FULL' if audited else 'NORMAL'}")
@@ -71,6 +74,8 @@ class Writer:
             connection.executemany(INSERT_EVENT, [_event_row(fact) for fact in facts])
             compress = zstandard.ZstdCompressor(level=3).compress
             connection.executemany(INSERT_FRAME, [(f.seq, f.at_ns, compress(f.state)) for f in frames])
+            if texts:
+                connection.executemany(anchor_text.INSERT, texts)
             for table, row in _merged(facts):
                 connection.execute(*_upsert(table, row))
 
@@ -115,6 +120,8 @@ def _begin(path: Path, info: RunInfo) -> Database:
     row |= {"config": msgspec.json.encode(info.config).decode(), "prompts_stored": int(info.prompts_stored)}
     row |= {"pid": os.getpid(), "pid_started_s": psutil.Process().create_time()}
     db.table("runs").insert(row)
+    if info.prompts_stored:
+        connection.execute(anchor_text.CREATE)
     return db
 
 

@@ -27,6 +27,7 @@ from ..trends import hit_of, resampled, total, trouble, trouble_words, ttft_of
 from ..victim_order import Queue
 from ..widgets.panel import Panel
 from ..words import plain, ratio, seconds, short, time_of_day
+from .anchor import AnchorScreen
 from .base import ActingScreen
 from .chain import ChainScreen
 
@@ -46,14 +47,18 @@ class AgentScreen(ActingScreen):
         "and what it made others lose; whether it will find its anchor: when it is due, by the gaps between its last "
         "requests, and when the anchor's turn to go comes at the present pace; its tools, and its sessions with what "
         "they hold and the agent that is expected next. On a narrow screen v turns from one of these to the next. "
-        "enter follows its last eviction that hurt to the cause; escape goes back. w p t e b Q act on it."
+        "a reads its anchor. enter follows its last eviction that hurt to the cause; escape goes back. w p t e b Q "
+        "act on it."
     )
     BINDINGS = [
-        Binding("v", "view", "view", tooltip="evictions, forecast or sessions, where there is no room for all"),
-        Binding("z", "span", "span", tooltip="another span of time"),
-        Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
-    ]
+        Binding("v", "view", "view", tooltip="evictions, forecast or sessions, where there is no room for all",
+                id="view.panel"),
+        Binding("a", "anchor", "anchor", show=False, tooltip="the text of its anchor", id="view.anchor"),
+        Binding("z", "span", "span", tooltip="another span of time", id="view.span"),
+        Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it",
+                id="view.cause"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
+    ]  # fmt: skip
 
     def __init__(self, agent: str, mode: str = "agents") -> None:
         super().__init__()
@@ -105,6 +110,9 @@ class AgentScreen(ActingScreen):
     def copied(self) -> str:
         """What is written of it, without the charts."""
         return self.words_in("#agent-verdict", "#agent-facts", "#agent-forecast", "#agent-sessions")
+
+    def action_anchor(self) -> None:
+        self.deck.push_screen(AnchorScreen(self._agent, self._opened_from))
 
     def action_span(self) -> None:
         self._span = (self._span + 1) % len(SPANS_S)
@@ -162,7 +170,7 @@ class AgentScreen(ActingScreen):
     def _show_sessions(self, run: RunState, stats: AgentStats, now_ns: int) -> None:
         panel = self.query_one("#agent-sessions", Static)
         panel.border_title = "tools, sessions and who is expected next"
-        who = identity_lines(stats)
+        who = identity_lines(stats, self.key("view.anchor", "a"))
         lines = sessions_of(run, self._agent, now_ns, max(1, panel.content_size.height - len(who)))
         panel.update("\n".join([*who, *(lines or ["no session is at this agent now"])]))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -133,6 +134,12 @@ def _most(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
+class AgentsTable(SyncTable):
+    """Enter opens the agent under the cursor."""
+
+    BINDINGS = [Binding("enter", "select_cursor", "open", show=False, tooltip="the page of this agent", id="view.open")]
+
+
 class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     """A table, sorted and filtered as asked; what is selected in words below."""
 
@@ -151,7 +158,7 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     sorted_by = tuple(title for title, _ in SORTS)
 
     def body(self) -> Iterable[Widget]:
-        yield SyncTable(COLUMNS, id="agents")
+        yield AgentsTable(COLUMNS, id="agents")
         yield Panel(id="agent-words", markup=False)
         with Horizontal(id="agents-low"):
             yield Panel(id="harm")
@@ -182,13 +189,6 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         self.deck.push_screen(AgentScreen(selected_key(event)))
-
-    def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
-        """A click on a header sorts by that column, where it can."""
-        title = self.query_one("#agents", SyncTable).title_of(event.column_index)
-        if title in self.sorted_by:
-            self._sort = self.sorted_by.index(title)
-            self.refresh_state(tables=True)
 
     def _show_matrices(self, entry: NodeState) -> None:
         """Who pushes out whom, and who follows whom, where there is room."""

@@ -78,6 +78,11 @@ class DeckScreen(Screen[None]):
     mode: ClassVar[str] = ""
     help_text: ClassVar[str] = ""
 
+    BINDINGS = [
+        Binding("tab", "app.focus_next", "next panel", show=False, id="app.panel"),
+        Binding("shift+tab", "app.focus_previous", "panel before", show=False, id="app.panel_back"),
+    ]
+
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (30, "-middle"), (45, "-tall")]
 
@@ -96,6 +101,10 @@ class DeckScreen(Screen[None]):
     def entry(self) -> NodeState | None:
         """The daemon looked at."""
         return self.deck.entry
+
+    def key(self, name: str, usual: str) -> str:
+        """What a sentence calls the key of something: the usual one, or what the settings give it."""
+        return self.deck.settings.keys.get(name, usual)
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.shown_mode)

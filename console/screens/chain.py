@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from textual import events
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -32,14 +33,14 @@ class ChainScreen(ActingScreen):
     mode = "harm"
     help_text = (
         "From effect to cause: the request that had to compute again, the eviction that made it, the insert that "
-        "needed the room, the request that it was for; and on, where that one had been hurt itself. Up and down "
-        "choose a step, enter shows its event in the log, escape goes back. t p b w act on the agent that was hurt."
+        "needed the room, the request that it was for; and on, where that one had been hurt itself. Up and down, or a "
+        "click, choose a step, enter shows its event in the log, escape goes back. t p b w act on who was hurt."
     )
     BINDINGS = [
-        Binding("up,k", "move(-1)", show=False, tooltip="to the effect"),
-        Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause"),
-        Binding("enter", "open", "in the log", tooltip="show this event in the log"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
+        Binding("up,k", "move(-1)", show=False, tooltip="to the effect", id="list.up"),
+        Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause", id="list.down"),
+        Binding("enter", "open", "in the log", tooltip="show this event in the log", id="view.event"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
     ]
 
     def __init__(self, mode: str, links: Sequence[Link], agent: str) -> None:
@@ -64,8 +65,17 @@ class ChainScreen(ActingScreen):
     def target(self) -> Target | None:
         return self.agent_target(self._agent)
 
+    def on_click(self, event: events.Click) -> None:
+        """A click chooses a step."""
+        _, link, place = ((event.widget.id if event.widget else None) or "").partition("link-")
+        if link:
+            self._choose(int(place))
+
     def action_move(self, steps: int) -> None:
-        self._place = max(0, min(len(self._links) - 1, self._place + steps))
+        self._choose(max(0, min(len(self._links) - 1, self._place + steps)))
+
+    def _choose(self, place: int) -> None:
+        self._place = place
         if self.entry is not None:
             self._show(self.entry)
             self.query_one(f"#link-{self._place}").scroll_visible(animate=False)

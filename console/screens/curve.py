@@ -11,7 +11,11 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
+from radixdeck.storage.beside import BesideView
+from radixdeck.storage.miss_ratio import SIZES
+
 from ..curve import draw, words
+from ..export import as_csv
 from ..fleet_state import NodeState
 from ..shadow_run import Choice
 from ..widgets.panel import Panel
@@ -28,14 +32,31 @@ class CurveScreen(FollowingScreen):
         "it, and a shadow with it."
     )
     BINDINGS = [
-        Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on"),
-    ]
+        Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back", id="view.stop"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on",
+                id="view.back"),
+    ]  # fmt: skip
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)
         yield Panel(id="curve-chart")
         yield Panel(id="curve-state", markup=False)
+
+    def copied(self) -> str:
+        """What is written of it."""
+        return self.words_in("#curve-words", "#curve-state")
+
+    def export(self) -> tuple[str, str]:
+        """The points of the curve."""
+        view = self._view()
+        curve = view.curve if view is not None else None
+        rows = [[f"{times:g}", str(round(times * curve.kv_tokens)), f"{curve.at(times):.4f}"] for times in SIZES
+                if curve is not None]  # fmt: skip
+        return "csv", as_csv(["times_the_memory", "kv_tokens", "hit_rate"], rows)
+
+    def _view(self) -> BesideView | None:
+        shadow = self.deck.shadows.of(self.entry)[0] if self.entry is not None else None
+        return shadow.view if shadow is not None else None
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:
@@ -45,10 +66,11 @@ class CurveScreen(FollowingScreen):
             self.deck.shadows.want(self.deck, entry, Choice(""))
             shadow, why = self.deck.shadows.of(entry)
         state = self.query_one("#curve-state", Static)
-        state.update(shadow.words if shadow is not None else why)
+        state.update(shadow.told if shadow is not None else why)
         chart = self.query_one("#curve-chart", Static)
         chart.border_title = "hit rate over KV memory, plain LRU"
-        curve = shadow.view.curve if shadow is not None and shadow.view is not None else None
+        view = self._view()
+        curve = view.curve if view is not None else None
         if curve is None:
             self.query_one("#curve-words", Static).update("no request counted yet")
             return

@@ -45,7 +45,7 @@ class DecisionsScreen(DeckScreen):
         "itself; of a warm-up, what the next request found of it. enter follows an eviction to its cause, X writes all."
     )
     BINDINGS = [
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back"),
+        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
     ]
 
     def __init__(self, policy: str) -> None:
@@ -92,7 +92,9 @@ class DecisionsScreen(DeckScreen):
 class DecisionsTable(SyncTable):
     """Enter follows the decision under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "cause", tooltip="from an eviction to what caused it")]
+    BINDINGS = [
+        Binding("enter", "select_cursor", "cause", tooltip="from an eviction to what caused it", id="view.cause")
+    ]
 
 
 def lately_of(name: str, entry: NodeState, most: int = MOST) -> tuple[PolicyInfo | None, Lately]:

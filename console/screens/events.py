@@ -35,12 +35,13 @@ class EventsScreen(FilteringScreen):
     BINDINGS = [
         Binding("space", "pause", "pause", tooltip="hold the log still; the run goes on", id="view.pause"),
         filter_key("only events with a text"),
-        Binding("n", "find(1)", "next", tooltip="next match"),
-        Binding("N", "find(-1)", show=False, tooltip="previous match"),
+        Binding("n", "find(1)", "next", tooltip="next match", id="view.match"),
+        Binding("N", "find(-1)", show=False, tooltip="previous match", id="view.match_back"),
         Binding("f", "only", "all/matches", id="view.only", tooltip="only matches, or all lines with matches marked"),
         Binding("v", "routine", "routine", tooltip="also what comes with every request", id="view.routine"),
-        Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it"),
-    ]
+        Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it",
+                id="view.cause"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,14 +77,16 @@ class EventsScreen(FilteringScreen):
         view = self.query_one(LogView)
         if self._paused:
             view.following = False
-            view.border_title = f"{view.border_title} - PAUSED, space goes on"
+            view.border_title = f"{view.border_title} - PAUSED, {self.key('view.pause', 'space')} goes on"
         else:
             view.following = True
             self.refresh_state(tables=True)
 
     def action_find(self, direction: int) -> None:
         if not self.query_one(LogView).find(direction):
-            self.notify("no match; / sets what to look for", severity="warning", timeout=3)
+            self.notify(
+                f"no match; {self.key('view.filter', '/')} sets what to look for", severity="warning", timeout=3
+            )
 
     def action_only(self) -> None:
         self._only = not self._only
@@ -130,5 +133,5 @@ class EventsScreen(FilteringScreen):
 
     def _title(self, shown: int, known: int) -> str:
         filtered = f" with '{plain(self._query)}'" if self._query else ""
-        routine = "" if self._routine else ", routine ones hidden (v shows)"
+        routine = "" if self._routine else f", routine ones hidden ({self.key('view.routine', 'v')} shows)"
         return f"{shown:,} of the last {known:,} events{filtered}{routine}"

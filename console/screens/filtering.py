@@ -17,7 +17,7 @@ def filter_key(left: str) -> Binding:
 class FilteringScreen(DeckScreen):
     """Holds the text, and asks for it with the FilterBar that its body has."""
 
-    BINDINGS = [Binding("escape", "clear_filter", show=False)]
+    BINDINGS = [Binding("escape", "clear_filter", "clear the filter", show=False, id="view.clear")]
 
     def __init__(self) -> None:
         super().__init__()

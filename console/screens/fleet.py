@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rich.text import Text
@@ -46,6 +47,16 @@ COLUMNS = (
     Column("hurt", 6, right=True, least=152),
     Column("heard", 9, right=True, least=164),
 )
+HEADERS = MappingProxyType(
+    {
+        "daemon": "name",
+        "worst off": "what is worst off",
+        "hit": "hit rate",
+        "req/s": "requests",
+        "TTFT": "time to first token",
+    }
+)
+"""What a click on a column's header sorts by."""
 SERIES_BUCKET_S = 2.0
 MANY = 4
 """More daemons than this get more of the height."""
@@ -142,7 +153,11 @@ def totals_words(totals: Totals, unknown: int) -> list[tuple[str, str]]:
 class DaemonsTable(SyncTable):
     """Enter opens the daemon under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map")]
+    BINDINGS = [
+        Binding(
+            "enter", "select_cursor", "open", tooltip="show this daemon on every screen, first its map", id="view.open"
+        )
+    ]
 
 
 class FleetScreen(FilteringScreen, SortingScreen):
@@ -153,7 +168,8 @@ class FleetScreen(FilteringScreen, SortingScreen):
         "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
         "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
         "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
-        "since the run began; hurt counts evictions whose tokens had to be computed again. s and S sort, / filters."
+        "since the run began; hurt counts evictions whose tokens had to be computed again. s, S or a click on "
+        "a header sort, / filters."
     )
     BINDINGS = [
         *sort_keys(),
@@ -161,6 +177,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
     ]
 
     sorted_by = tuple(title for title, _ in SORTS)
+    headers = HEADERS
 
     def body(self) -> Iterable[Widget]:
         yield DaemonsTable(COLUMNS, id="daemons")
@@ -215,7 +232,9 @@ class FleetScreen(FilteringScreen, SortingScreen):
         if found:
             worst = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            panel.update(f"! {trouble_words(worst, recent_blame(entry.run, worst.agent))}{more}; 7 shows who did what")
+            key = self.key("screen.harm", "7")
+            told = trouble_words(worst, recent_blame(entry.run, worst.agent))
+            panel.update(f"! {told}{more}; {key} shows who did what")
 
     def _show_facts(self, entry: NodeState) -> None:
         panel = self.query_one("#run-facts", Static)

@@ -15,7 +15,14 @@ class FollowingScreen(DeckScreen):
 
     mode = "policies"
     BINDINGS = [
-        Binding("S,C", "begin_anew", show=False, key_display="S", tooltip="start it anew if its process has ended"),
+        Binding(
+            "S,C",
+            "begin_anew",
+            show=False,
+            key_display="S",
+            tooltip="start it anew if its process has ended",
+            id="view.anew",
+        ),
     ]
 
     def on_mount(self) -> None:

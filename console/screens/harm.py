@@ -115,6 +115,14 @@ def telling(pair: Pair) -> Hurt:
     return [hurt for hurt in pair.hurts if 2 * hurt.tokens >= most][-1]
 
 
+class HurtsTable(SyncTable):
+    """Enter follows the one under the cursor."""
+
+    BINDINGS = [
+        Binding("enter", "select_cursor", "cause", show=False, tooltip="from the miss to its cause", id="view.cause")
+    ]
+
+
 class HarmScreen(ActingScreen):
     """Above by agents, below one by one; enter follows one from effect to cause."""
 
@@ -127,14 +135,14 @@ class HarmScreen(ActingScreen):
     )
 
     BINDINGS = [
-        Binding("a", "agent", "agent", tooltip="the page of the agent that lost"),
+        Binding("a", "agent", "agent", tooltip="the page of the agent that lost", id="view.agent"),
     ]
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="verdict", markup=False)
         with Vertical(id="harm-tables"):
-            yield SyncTable(PAIR_COLUMNS, id="pairs")
-            yield SyncTable(HURT_COLUMNS, id="hurts")
+            yield HurtsTable(PAIR_COLUMNS, id="pairs")
+            yield HurtsTable(HURT_COLUMNS, id="hurts")
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:

@@ -34,8 +34,7 @@ class OrdersTable(SyncTable):
     """Enter and u undo the action under the cursor."""
 
     BINDINGS = [
-        Binding("enter", "select_cursor", "undo", tooltip="undo this action"),
-        Binding("u", "select_cursor", show=False, tooltip="undo this action"),
+        Binding("enter,u", "select_cursor", "undo", key_display="⏎", tooltip="undo this action", id="view.undo"),
     ]
 
 
@@ -48,7 +47,7 @@ class OrdersScreen(DeckScreen):
         "boosts, quarantines, tunables and switches of policies. What was evicted or flushed is gone, and it says so. "
         "What was in force before this console came has no name and no time."
     )
-    BINDINGS = [Binding("escape,U", "app.pop_screen", "back", key_display="esc", tooltip="back")]
+    BINDINGS = [Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back")]
 
     def __init__(self, mode: str) -> None:
         super().__init__()
@@ -113,7 +112,8 @@ class OrdersScreen(DeckScreen):
             return
         order, why = undo(done, entry.run, newest_of(listed))
         said = f" ({done.said})" if done.said and done.ok else ""
-        panel.update(printable(f"{done.words}{said}: " + (f"enter would {order.words}" if order is not None else why)))
+        ahead = why if order is None else f"{self.key('view.undo', 'enter')} would {order.words}"
+        panel.update(printable(f"{done.words}{said}: {ahead}"))
 
 
 def key_of_done(done: Done) -> str:

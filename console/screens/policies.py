@@ -65,7 +65,8 @@ def score_line(score: SubjectScore) -> str:
 class SwitchTable(SyncTable):
     """Enter switches the policy under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "switch", tooltip="switch the policy on or off")]
+    BINDINGS = [Binding("enter", "select_cursor", "switch", tooltip="switch the policy on or off",
+                        id="view.switch")]  # fmt: skip
 
 
 class PoliciesScreen(DeckScreen):
@@ -73,10 +74,11 @@ class PoliciesScreen(DeckScreen):
 
     mode = "policies"
     BINDINGS = [
-        Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on"),
+        Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on",
+                id="view.shadow"),
         Binding("D", "decisions", "decided", tooltip="what the policy under the cursor decided lately, and its worth",
                 id="view.decisions"),
-        Binding("C", "curve", "curve", tooltip="the hit rate over memory, live"),
+        Binding("C", "curve", "curve", tooltip="the hit rate over memory, live", id="view.curve"),
     ]  # fmt: skip
     help_text = (
         "Enter switches a policy on or off; at most one policy per slot is on, and switching off the last one of the "
@@ -217,7 +219,7 @@ class PoliciesScreen(DeckScreen):
             panel.update(said)
             return
         if focused == "policies" and self.entry and (said := words_of(*lately_of(chosen, self.entry, 0), self.entry)):
-            panel.update(f"{said}; D lists them")
+            panel.update(f"{said}; {self.key('view.decisions', 'D')} lists them")
             return
         chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
         believed = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"

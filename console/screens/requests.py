@@ -34,7 +34,7 @@ class RequestsScreen(FilteringScreen, ActingScreen):
         "it computed again; enter follows that to its cause. / filters, f keeps only those that were hurt."
     )
     BINDINGS = [
-        Binding("enter", "follow", "cause", tooltip="from what it computed again to the cause"),
+        Binding("enter", "follow", "cause", tooltip="from what it computed again to the cause", id="view.cause"),
         filter_key("only requests with a text"),
         Binding(
             "f", "hurt", "hurt only", id="view.hurt", tooltip="only requests that computed again what had been evicted"

@@ -55,10 +55,12 @@ class ShadowScreen(FollowingScreen):
         "shadow goes on; x stops it. Requests count once they have ended."
     )
     BINDINGS = [
-        Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all"),
-        Binding("x", "stop", "stop", tooltip="stop the shadow and go back"),
-        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on"),
-    ]
+        Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
+                id="view.switch_over"),
+        Binding("x", "stop", "stop", tooltip="stop the shadow and go back", id="view.stop"),
+        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on",
+                id="view.back"),
+    ]  # fmt: skip
 
     def __init__(self, other: str) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class ShadowScreen(FollowingScreen):
             return
         self.deck.shadows.want(self.deck, entry, Choice(on, self._other, tuple(sorted(self._values.items()))))
         shadow, why = self.deck.shadows.of(entry)
-        self.query_one("#shadow-words", Static).update(shadow.words if shadow is not None else why)
+        self.query_one("#shadow-words", Static).update(shadow.told if shadow is not None else why)
         self._show_tunables(entry)
         view = both(shadow)
         if view is not None:

@@ -43,10 +43,12 @@ class CasesTable(SyncTable):
     """Left and right change the memory of every case."""
 
     BINDINGS = [
-        Binding("enter", "select_cursor", "run", tooltip="run this policy over the recorded requests"),
-        Binding("left,h", "screen.size(-1)", "less", key_display="←", tooltip="a smaller cache"),
-        Binding("right,l", "screen.size(1)", "more", key_display="→", tooltip="a larger cache"),
-    ]
+        Binding("enter", "select_cursor", "run", tooltip="run this policy over the recorded requests", id="view.run"),
+        Binding("left,h", "screen.size(-1)", "less", key_display="←", tooltip="a smaller cache",
+                id="view.less"),
+        Binding("right,l", "screen.size(1)", "more", key_display="→", tooltip="a larger cache",
+                id="view.more"),
+    ]  # fmt: skip
 
 
 class WhatIfScreen(DeckScreen):
@@ -62,16 +64,17 @@ class WhatIfScreen(DeckScreen):
         "to where two rows first differ. Best possible: no eviction order could do better."
     )
     BINDINGS = [
-        Binding("A", "run_all", "run all", tooltip="run every policy at this size"),
-        Binding("x", "stop", "stop", tooltip="stop the run under way"),
-        Binding("c", "compare", "compare with", tooltip="compare the others with this row"),
-        Binding(
-            "F", "change_here", "change here", tooltip="the same run up to this moment, the row's policy from then on"
-        ),
-        Binding("T", "values", "tunables", tooltip="give the row's policy other tunables"),
-        Binding("f", "go_to_difference", "first", tooltip="take the replay to where the two first differ"),
-        Binding("H", "from_here", "from here", tooltip="count only what comes after this moment of the replay"),
-    ]
+        Binding("A", "run_all", "run all", tooltip="run every policy at this size", id="view.run_all"),
+        Binding("x", "stop", "stop", tooltip="stop the run under way", id="view.stop"),
+        Binding("c", "compare", "compare with", tooltip="compare the others with this row", id="view.compare"),
+        Binding("F", "change_here", "change here", id="view.change_here",
+                tooltip="the same run up to this moment, the row's policy from then on"),
+        Binding("T", "values", "tunables", tooltip="give the row's policy other tunables", id="view.values"),
+        Binding("f", "go_to_difference", "first", tooltip="take the replay to where the two first differ",
+                id="view.difference"),
+        Binding("H", "from_here", "from here", tooltip="count only what comes after this moment of the replay",
+                id="view.from_here"),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,7 +179,11 @@ class WhatIfScreen(DeckScreen):
             self.notify("a live run has no later part yet", severity="warning", timeout=4)
             return
         if self._moment >= 0:
-            self.notify("F is on: only what comes after its moment is counted", severity="warning", timeout=4)
+            self.notify(
+                f"{self.key('view.change_here', 'F')} is on: only what comes after its moment is counted",
+                severity="warning",
+                timeout=4,
+            )
             return
         self._from_here = not self._from_here
         self.refresh_state(tables=True)
@@ -244,7 +251,7 @@ class WhatIfScreen(DeckScreen):
         if case in runs.failed:
             return f"! {runs.failed[case]}"
         outcome = runs.outcomes.get(case)
-        return f"in {seconds(outcome.took_s)}" if outcome else "enter runs it"
+        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', 'enter')} runs it"
 
     def _show_words(self, runs: WhatIfs, case: Case | None) -> None:
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""

@@ -52,12 +52,12 @@ class LogView(SameTitle, ScrollView, can_focus=True):
     """One line per event. Following is left by moving up or by pausing, and taken up again at the end."""
 
     BINDINGS = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home", "ends(-1)", "first", show=False),
-        Binding("end", "ends(1)", "last", show=False, tooltip="to the end, and follow it"),
+        Binding("up,k", "move(-1)", "up", show=False, id="list.up"),
+        Binding("down,j", "move(1)", "down", show=False, id="list.down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="list.page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="list.page_down"),
+        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
+        Binding("end", "ends(1)", "last", show=False, tooltip="to the end, and follow it", id="list.last"),
     ]
     help_text = (
         "- evicted, + added, > looked up, * ordered by somebody, ! went wrong. Arrows or j k move; end follows what "

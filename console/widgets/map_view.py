@@ -35,13 +35,14 @@ class MapView(Widget, can_focus=True):
     """One cell per stretch of tokens. The cursor is on a node, not on a place, and follows it when the map moves."""
 
     BINDINGS = [
-        Binding("left,h", "beside(-1)", "node", key_display="←→", tooltip="the node before or after on the map"),
-        Binding("right,l", "beside(1)", show=False),
-        Binding("up,k", "row(-1)", show=False),
-        Binding("down,j", "row(1)", show=False),
-        Binding("home", "ends(-1)", show=False),
-        Binding("end", "ends(1)", show=False),
-    ]
+        Binding("left,h", "beside(-1)", "node", key_display="←→", id="list.left",
+                tooltip="the node before or after on the map"),
+        Binding("right,l", "beside(1)", "node after", show=False, id="list.right"),
+        Binding("up,k", "row(-1)", "up", show=False, id="list.up"),
+        Binding("down,j", "row(1)", "down", show=False, id="list.down"),
+        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
+        Binding("end", "ends(1)", "last", show=False, id="list.last"),
+    ]  # fmt: skip
     help_text = MAP_HELP
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -36,10 +36,12 @@ class SyncTable(SameTitle, PlainCells):
     """
 
     BINDINGS = [
-        Binding("j", "cursor_down", show=False),
-        Binding("k", "cursor_up", show=False),
-        Binding("home", "ends(-1)", show=False),
-        Binding("end", "ends(1)", show=False),
+        Binding("up,k", "cursor_up", "up", show=False, id="list.up"),
+        Binding("down,j", "cursor_down", "down", show=False, id="list.down"),
+        Binding("pageup", "page_up", "page up", show=False, id="list.page_up"),
+        Binding("pagedown", "page_down", "page down", show=False, id="list.page_down"),
+        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
+        Binding("end", "ends(1)", "last", show=False, id="list.last"),
     ]
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:

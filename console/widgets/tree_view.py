@@ -42,16 +42,17 @@ class TreeView(ScrollView, can_focus=True):
     """One line per node. Enter folds, arrows move, left and right fold and unfold as they go."""
 
     BINDINGS = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home", "ends(-1)", show=False),
-        Binding("end", "ends(1)", show=False),
-        Binding("enter", "turn", "fold", tooltip="fold or unfold what is below the node"),
-        Binding("left,h", "out", show=False, tooltip="fold; on what is folded: to the node above"),
-        Binding("right,l", "inside", show=False, tooltip="unfold; on what is unfolded: to the first node below"),
-    ]
+        Binding("up,k", "move(-1)", "up", show=False, id="list.up"),
+        Binding("down,j", "move(1)", "down", show=False, id="list.down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="list.page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="list.page_down"),
+        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
+        Binding("end", "ends(1)", "last", show=False, id="list.last"),
+        Binding("enter", "turn", "fold", tooltip="fold or unfold what is below the node", id="view.turn"),
+        Binding("left,h", "out", show=False, tooltip="fold; on what is folded: to the node above", id="list.left"),
+        Binding("right,l", "inside", show=False, tooltip="unfold; on what is unfolded: to the first node below",
+                id="list.right"),
+    ]  # fmt: skip
     help_text = (
         "The radix tree: a row is a node, what hangs below it needs it. Only where the tree branches do rows move to "
         "the right; ╰ hangs alone below the row above it. ▾ is unfolded, ▸ folded. history: what the last prompt of "

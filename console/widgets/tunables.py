@@ -45,10 +45,10 @@ class TunablesTable(SyncTable):
     """Left and right change the value under the cursor by a step."""
 
     BINDINGS = [
-        Binding("enter", "select_cursor", "type", tooltip="type a value"),
-        Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a step less"),
-        Binding("right,l", "change(1)", "more", key_display="→", tooltip="a step more"),
-        Binding("backspace", "reset", "default", tooltip="back to its default"),
+        Binding("enter", "select_cursor", "type", tooltip="type a value", id="view.type"),
+        Binding("left,h", "change(-1)", "less", key_display="←", tooltip="a step less", id="view.less"),
+        Binding("right,l", "change(1)", "more", key_display="→", tooltip="a step more", id="view.more"),
+        Binding("backspace", "reset", "default", tooltip="back to its default", id="view.default"),
     ]
     help_text = "Left and right change by a step, enter types a value, backspace gives the default."
 

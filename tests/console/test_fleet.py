@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from brokers import BrokerAddress
 from scenario import NODE, T0_NS, folded, run_events
@@ -99,6 +101,18 @@ async def test_lines_sort_and_filter() -> None:
         assert "1 of 2 daemons with 'LAWYER'" in await drawn(pilot)
         await pilot.press("escape")
         assert "2 daemons, sorted" in await drawn(pilot)
+
+
+async def test_a_click_on_a_header_sorts() -> None:
+    async with console(LARGE, fleet()) as pilot:
+        await drawn(pilot)
+        table = pilot.app.screen.query_one("#daemons", SyncTable)
+        for title, words in (("worst off", "what is worst off"), ("hit", "hit rate"), ("daemon", "")):
+            before = itertools.takewhile(lambda column, title=title: str(column.label) != title, table.ordered_columns)
+            left = sum(column.get_render_width(table) for column in before)
+            await pilot.click("#daemons", offset=(left + 4, 1))
+            text = await drawn(pilot)
+            assert f"2 daemons, sorted by {words}" in text if words else "sorted by" not in text
 
 
 async def test_a_daemon_that_is_open_is_shown_by_every_screen_until_another_is() -> None:

@@ -102,10 +102,10 @@ def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
     assert "  450 tok" in lines[0]
     assert "next tester 100 %, 13/13 right" in lines[0]
     many = AgentStats(agent="a", label="You are", tools={f"t{number}": number for number in range(9)})
-    assert identity_lines(many) == [
+    assert identity_lines(many, "a") == [
         "tools      t8 8, t7 7, t6 6, t5 5, t4 4, t3 3, 3 more",
-        "identity   inferred from its prompt",
-        "begins     You are: no more of its text is recorded",
+        "identity   inferred from its prompt; a: its text",
+        "begins     You are",
     ]
 
 

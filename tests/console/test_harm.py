@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from scenario import NODE, T0_NS, folded, run_events
 from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, until
+from textual.widgets import Static
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.causes import chain, follow, hurt_of
@@ -203,3 +204,17 @@ async def test_an_agent_page_of_an_agent_that_goes_away() -> None:
         assert isinstance(app, ConsoleApp)
         app.fleet.nodes[NODE].run = RunState()
         assert "is not known in this run" in await drawn(pilot)
+
+
+async def test_a_click_chooses_a_step_of_a_chain() -> None:
+    async with console(LARGE) as pilot:
+        await pilot.press("7", "enter")
+        await drawn(pilot)
+        fields = pilot.app.screen.query_one("#event-fields", Static)
+        first = str(fields.content)
+        await pilot.click("#link-1")
+        await drawn(pilot)
+        assert str(fields.content) != first
+        await pilot.click("#link-0")
+        await drawn(pilot)
+        assert str(fields.content) == first

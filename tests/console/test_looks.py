@@ -19,6 +19,8 @@ from textual.pilot import Pilot
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection, FeedMessage
+from radixdeck.console.screens import anchor
+from radixdeck.console.screens.anchor import AnchorScreen
 from radixdeck.storage.session import open_session
 
 Compare = Callable[..., bool]
@@ -93,6 +95,25 @@ def test_twenty_four_agents_who_follow_each_other(snap_compare: Compare, size: t
 )
 def test_what_opens_over_a_screen(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
     assert snap_compare(still(), terminal_size=size, run_before=pressing(*keys))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_text_of_an_anchor(snap_compare: Compare, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the daemon of `staging` names is not there; one that is is read in test_anchor_screen."""
+
+    def elsewhere(*_: object) -> tuple[None, str]:
+        return None, "the recording is on another machine"
+
+    monkeypatch.setattr(anchor, "recording_of", elsewhere)
+
+    async def settle(pilot: Pilot[None]) -> None:
+        await pressing("3", "enter", "a")(pilot)
+        screen = pilot.app.screen
+        assert isinstance(screen, AnchorScreen)
+        await until(pilot, lambda: "another machine" in screen.copied())
+        await drawn(pilot)
+
+    assert snap_compare(still(), terminal_size=size, run_before=settle)
 
 
 def test_a_lost_connection(snap_compare: Compare) -> None:

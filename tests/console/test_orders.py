@@ -154,6 +154,9 @@ async def test_read_only_refuses_everything_without_asking() -> None:
         await until(pilot, lambda: toasts(app).count("this console is read-only") == 4)
         await pilot.press("4", "enter")
         await until(pilot, lambda: toasts(app).count("this console is read-only") == 5)
+        flush(app)
+        await until(pilot, lambda: toasts(app).count("this console is read-only") == 6)
+        assert len(app.screen_stack) == 1
         assert feed.orders == []
 
 

@@ -71,7 +71,7 @@ async def test_every_key_that_help_tells_is_offered() -> None:
             words = "\n".join(f"{command.title} {command.help}" for command in offered(app).values())
             left_out = {tooltip for tooltip in told if tooltip not in words and ": " not in tooltip}
             ours = {tooltip for tooltip in left_out if tooltip not in TEXTUALS}
-            assert ours <= {"what is focused, and every key", "leave; the daemon goes on"}
+            assert ours <= {"what is focused, and every key", "leave; the daemon goes on", "everything by name"}
 
 
 async def test_a_command_of_another_screen_goes_there_and_does_it(path: Path) -> None:

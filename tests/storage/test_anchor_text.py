@@ -1,0 +1,75 @@
+"""The text of anchors is in a recording that was begun for it, and in no other."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+from storage_samples import info, recorded, stream
+
+from radixdeck.storage import anchor_text
+from radixdeck.storage.anchor_text import AnchorText
+from radixdeck.storage.recorder import Recorder
+from radixdeck.storage.session import open_session
+
+FIRST = AnchorText("planner", "f1", 1_000, 40, "[system]\nYou plan.")
+SECOND = AnchorText("planner", "f2", 2_000, 44, "[system]\nYou plan well.")
+
+
+async def kept(path: Path, *texts: AnchorText, wanted: bool = True) -> Recorder:
+    recorder = Recorder(path, msgspec.structs.replace(info(), prompts_stored=wanted))
+    for seq, event in enumerate(stream(3), 1):
+        recorder.record(seq, event)
+    for text in texts:
+        recorder.keep(text)
+    await recorder.close()
+    return recorder
+
+
+async def test_each_version_comes_back_the_last_first(tmp_path: Path) -> None:
+    recorder = await kept(tmp_path / "a.db", FIRST, SECOND, AnchorText("coder", "f3", 3_000, 9, "other"))
+    assert (recorder.dropped, recorder.failed) == (0, "")
+    with open_session(tmp_path / "a.db") as session:
+        assert session.info.prompts_stored
+        assert session.anchor_texts("planner") == [SECOND, FIRST]
+        assert session.anchor_texts("nobody") == []
+        assert len(session.events(0, 1_000)) == len(stream(3))
+
+
+async def test_a_recording_that_was_not_begun_for_it_holds_none(tmp_path: Path) -> None:
+    await kept(tmp_path / "a.db", FIRST, wanted=False)
+    with open_session(tmp_path / "a.db") as session:
+        assert not session.info.prompts_stored
+        assert session.anchor_texts("planner") == []
+    assert b"You plan" not in (tmp_path / "a.db").read_bytes()
+    connection = sqlite3.connect(tmp_path / "a.db")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    connection.close()
+    assert "anchor_texts" not in tables
+
+
+async def test_one_measured_again_replaces_itself(tmp_path: Path) -> None:
+    await kept(tmp_path / "a.db", FIRST, AnchorText("planner", "f1", 9_000, 41, "[system]\nYou plan!"))
+    with open_session(tmp_path / "a.db") as session:
+        assert [text.tokens for text in session.anchor_texts("planner")] == [41]
+
+
+async def test_text_that_cannot_be_stored_as_it_is_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchor_text, "MOST_CHARACTERS", 20)
+    recorder = await kept(
+        tmp_path / "a.db", AnchorText("a", "f", 1, 1, "half \ud83d pair"), AnchorText("b", "f", 1, 1, "x" * 30)
+    )
+    assert recorder.dropped == 0
+    with open_session(tmp_path / "a.db") as session:
+        assert session.anchor_texts("a")[0].text == "half ? pair"
+        assert session.anchor_texts("b")[0].text == f"{'x' * 20}\n[cut: 30 characters]"
+
+
+async def test_an_older_recording_has_none(tmp_path: Path) -> None:
+    await recorded(tmp_path / "a.db", stream(3))
+    with open_session(tmp_path / "a.db") as session:
+        assert session.anchor_texts("planner") == []
