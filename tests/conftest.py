@@ -26,9 +26,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What is imported by now stays to the end: the garbage collector need not look through it again and again."""
+    """What is imported by now stays to the end: the garbage collector need not look through it again and again, and
+    what a test leaves behind is little."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)
 
 
 def shared_worker(item: pytest.Item) -> str:
