@@ -85,6 +85,9 @@ def mcp_proxy(
 ) -> None:
     """Stand before an MCP server, which the command after `--` starts or --url names, and answer read-only tools from
     memory."""
+    if bool(context.obj) == bool(url):
+        raise fail("mcp-proxy: say which server after `--`, such as: -- npx some-mcp-server, or where it is: --url")
+    command, at, headers = context.obj or (), _http(url), _headers(header or [], url)
     try:
         from radixdeck.daemon.tools.proxy import serve
         from radixdeck.daemon.tools.upstream import Upstream
@@ -94,9 +97,7 @@ def mcp_proxy(
     from radixdeck.policies.doorkeeping import RulesError
     from radixdeck.storage.errors import StorageError
 
-    if bool(context.obj) == bool(url):
-        raise fail("mcp-proxy: say which server after `--`, such as: -- npx some-mcp-server, or where it is: --url")
-    upstream = Upstream(command=context.obj or (), url=_http(url), headers=_headers(header or [], url))
+    upstream = Upstream(command=command, url=at, headers=headers)
     source = address_of("" if broker == LOCAL else broker, "", home) if broker else None
 
     async def address() -> BrokerAddress:

@@ -24,6 +24,8 @@ SGLANG = "sglang==0.5.21"
 EXTRAS = "test,demo,web"
 INPUTS = ("constraints.txt", "requirements-engine-cpu.txt", "pyproject.toml", "scripts/setup.py")
 PINNED = ("-c", "constraints.txt")
+QUIETLY = ("--disable-pip-version-check", "--progress-bar", "off", "--no-compile")
+"""No bytecode from pip, which makes it one file after the other, and there are 270 MB of Python to go through."""
 
 
 class SetupError(Exception):
@@ -89,7 +91,7 @@ def pip_install(words: str, arguments: list[str]) -> None:
     """Run pip, all of its output in the log, the package at hand on the terminal. Raises SetupError with its end."""
     started = time.monotonic()
     print(f"setup: installing {words}", flush=True)
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
+    command = [str(PYTHON), "-m", "pip", "install", *QUIETLY, *arguments]
     last: list[str] = []
     with LOG.open("a", encoding="utf-8") as log:
         pip = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -103,6 +105,12 @@ def pip_install(words: str, arguments: list[str]) -> None:
     if status != 0:
         raise SetupError(f"pip failed ({' '.join(arguments)}); all of it is in {LOG}:\n{''.join(last)}")
     print(f"setup: installed {words} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def compiling() -> subprocess.Popen[bytes]:
+    """Bytecode of all that is installed and has none yet, on all cores; not in every file is Python that compiles."""
+    make = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0)"
+    return subprocess.Popen([str(PYTHON), "-c", make], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def show(line: str) -> None:
@@ -137,8 +145,16 @@ def set_up(level: str) -> None:
         kinds = {"cuda": "NVIDIA GPU", "cpu": "CPU", "none": "no engine"}
         print(f"setup: engine for: {kinds[engine]} (ENGINE=cpu, cuda or none decides otherwise)", flush=True)
     LOG.unlink(missing_ok=True)
-    for words, arguments in pip_steps(engine, level):
-        pip_install(words, arguments)
+    bytecode: subprocess.Popen[bytes] | None = None
+    try:
+        for words, arguments in pip_steps(engine, level):
+            pip_install(words, arguments)
+            if bytecode is not None:
+                bytecode.wait()
+            bytecode = compiling()  # while the next packages are fetched
+    finally:
+        if bytecode is not None:
+            bytecode.wait()
     stamp.write_text(key, encoding="utf-8")
     print(f"setup: ready after {time.monotonic() - started:.0f} s, {downloaded_mb():.0f} MB downloaded", flush=True)
 

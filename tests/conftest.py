@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -21,6 +22,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if group := shared_worker(item):
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: FIRST.index(group) if (group := shared_worker(item)) else len(FIRST))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the garbage collector need not look through it again and again, and
+    what a test leaves behind is little."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 def shared_worker(item: pytest.Item) -> str:

@@ -5,6 +5,7 @@ SGLang's own Req, allocator, pools and cache; only the forward pass is missing, 
 
 from __future__ import annotations
 
+import gc
 import os
 from array import array
 from collections.abc import Callable
@@ -115,6 +116,7 @@ def _context() -> None:
     from sglang.srt.server_args import ServerArgs
 
     publish(ServerArgs(model_path="none", device="cpu"), role="scheduler")
+    gc.freeze()  # SGLang's modules are there to the end
 
 
 @pytest.fixture
