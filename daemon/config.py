@@ -135,7 +135,8 @@ def public(config: DaemonConfig) -> dict[str, Any]:
         config.engine, sglang_args=_without_secrets(config.engine.sglang_args),
         replicas=tuple(without_key(url) for url in config.engine.replicas),
     )  # fmt: skip
-    return msgspec.to_builtins(msgspec.structs.replace(config, api_keys={}, broker=without_key(config.broker), engine=engine))
+    shown = msgspec.structs.replace(config, api_keys={}, broker=without_key(config.broker), engine=engine)
+    return msgspec.to_builtins(shown)
 
 
 def _without_secrets(words: tuple[str, ...]) -> tuple[str, ...]:

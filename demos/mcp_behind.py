@@ -44,8 +44,8 @@ def said_by_proxy(folder: Path) -> list[str]:
 
 
 def run_whole(work: Coroutine[Any, Any, T], conclude: Callable[[T], bool], progress: Progress) -> int:
-    """Run a benchmark that counts as a whole or not at all, then `conclude`: record and print it, and say whether all of
-    it holds.
+    """Run a benchmark that counts as a whole or not at all, then `conclude`: record and print it, and say whether all
+    of it holds.
 
     Exit codes: 0 all of it holds, 1 not, 2 could not run, 130 stopped.
     """
