@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from textual.theme import Theme
 
+WARNING_COLOUR = "#e69f00"
+
 DECK = Theme(
     name="deck",
     primary="#56b4e9",
     secondary="#009e73",
     accent="#f0c94c",
-    warning="#e69f00",
+    warning=WARNING_COLOUR,
     error="#e8684a",
     success="#35b98e",
     foreground="#d8dee6",

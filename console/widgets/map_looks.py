@@ -7,12 +7,11 @@ from typing import NamedTuple
 from radixdeck.policies.residency import NodeView
 
 from ..cache_map import PENDING
-from ..theme import DECK, GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, AgentMark, blend
+from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, WARNING_COLOUR, AgentMark, blend
 from ..words import clip
 
 FREE_GROUND = "#161c24"
 SHADE_COLOUR = "#e6c84b"
-WARNING_COLOUR = DECK.warning
 CAME_COLOUR = "#ffffff"
 
 
