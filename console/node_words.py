@@ -12,7 +12,7 @@ from .event_log import EventLog
 from .flashes import EVICTED, FROM_HOST, GLYPHS, TO_HOST, WARMED
 from .holders import holder
 from .host_tier import ON_HOST, host_share
-from .theme import DECK, SHARED_COLOUR, AgentMark
+from .theme import SHARED_COLOUR, WARNING_COLOUR, AgentMark
 from .words import clip, ratio, seconds, short, tokens
 
 MAP_HELP = (
@@ -40,7 +40,7 @@ def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
     entries.append(Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"))
     entries.append(Content("░ running"))
     shown = (EVICTED, WARMED, TO_HOST, FROM_HOST) if run.host_capacity_tokens else (EVICTED, WARMED)
-    entries += [Content.assemble((glyph, f"bold {DECK.warning}"), f" {GLYPHS[glyph]}") for glyph in shown]
+    entries += [Content.assemble((glyph, f"bold {WARNING_COLOUR}"), f" {GLYPHS[glyph]}") for glyph in shown]
     return Content("  ").join(entries)
 
 

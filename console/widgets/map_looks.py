@@ -7,15 +7,7 @@ from typing import NamedTuple
 from radixdeck.policies.residency import NodeView
 
 from ..cache_map import PENDING
-from ..theme import (
-    GROUND,
-    PENDING_COLOUR,
-    SHARED_COLOUR,
-    UNOWNED_COLOUR,
-    WARNING_COLOUR,
-    AgentMark,
-    blend,
-)
+from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, WARNING_COLOUR, AgentMark, blend
 from ..words import clip
 
 FREE_GROUND = "#161c24"

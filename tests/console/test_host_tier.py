@@ -1,5 +1,7 @@
 """The tier below: said to be unknown where nothing tells of one, in numbers where events do, else node by node."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from scenario import T0_NS, run_events
@@ -37,12 +39,13 @@ def told(*more: e.AnyEvent) -> list[FeedMessage]:
         t_ns=T0_NS, pid=1, model="m", capacity_tokens=2_000, page_size=1, policy="lru", host_capacity_tokens=8_000
     )
     events: list[e.AnyEvent] = [started]
-    for node, (agent, role, tokens) in enumerate(
-        (("planner", "anchor", 400), ("coder", "anchor", 600), ("coder", "private", 900), ("critic", "private", 700)), 1
-    ):
+    nodes: list[tuple[str, e.Role, int]] = [
+        ("planner", "anchor", 400), ("coder", "anchor", 600), ("coder", "private", 900), ("critic", "private", 700),
+    ]  # fmt: skip
+    for node, (agent, role, tokens) in enumerate(nodes, 1):
         events.append(
             e.NodeAdded(t_ns=T0_NS + node, node=node, parent=0, start=0, tokens=tokens, agent=agent, role=role,
-                        session="s1" if role == "private" else "")  # type: ignore[arg-type]
+                        session="s1" if role == "private" else "")
         )  # fmt: skip
     events += [moved(2, "coder", "anchor", 600), moved(4, "critic", "private", 700), *more]
     return live_messages(events)
@@ -114,7 +117,7 @@ async def test_arrows_go_over_the_line_between_the_tiers() -> None:
     async with console(SMALL, ScriptedFeed(told())) as pilot:
         await pilot.press("2")
         await drawn(pilot)
-        view, seen = pilot.app.screen.query_one(MapView), []
+        view, seen = pilot.app.screen.query_one(MapView), list[int]()
         for _ in range(4):
             seen.append(view.node)
             await pilot.press("right")

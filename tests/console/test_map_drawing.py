@@ -1,6 +1,9 @@
 """Only the rows that changed are drawn anew, and none is forgotten: whatever happens, each row is what it would be if
 the whole map were drawn."""
 
+# What was drawn is compared with what would be.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import random

@@ -35,6 +35,7 @@ def bench(ours: Maker) -> Any:
     """A cache whose tree believes in a host tier; what would be copied is only said to have been."""
     made = ours(4_000)
     made.cache.tree_core.set_hicache_enabled()
+    made.cache.write_through_threshold = 1 << 30
     return made
 
 
@@ -54,16 +55,20 @@ def move(bench: Any, node: Any) -> None:
     data = node.component_data[ComponentType.FULL]
     if data.host_value is None:
         data.host_value = torch.arange(len(node.key))
-    freed = bench.cache.tree_core.demote(node.id).device_frees
-    for slots in freed[ComponentType.FULL]:
+    result = bench.cache.tree_core.demote(node.id)
+    for slots in result.device_frees.pop(ComponentType.FULL):
         bench.allocator.free(slots)
+    result.device_frees.clear()
+    result.host_frees.clear()
 
 
 def drop(bench: Any, tokens: int) -> None:
     """Room is needed on the host."""
     from sglang.srt.mem_cache.unified_cache.components import ComponentType
 
-    bench.cache.tree_core.drive_host_eviction(ComponentType.FULL, tokens)
+    result = bench.cache.tree_core.drive_host_eviction(ComponentType.FULL, tokens)
+    result.device_frees.clear()
+    result.host_frees.clear()
 
 
 def told(events: list[EngineEvent]) -> RunState:
@@ -118,6 +123,8 @@ def test_whatever_happens_both_tiers_are_known_node_by_node(bench: Any, seed: in
     rng, workload = random.Random(seed), Workload(seed)
     for turn in range(150):
         tokens, identity, output = workload.next()
+        if rng.random() < 0.2:
+            tokens = [*tokens[: rng.randrange(1, len(tokens))], rng.randrange(3, 1_000)]
         bench.request(tokens, output, **identity)
         leaves = sorted(bench.cache.tree_core.evictable_device_leaves, key=lambda node: node.id)
         for node in rng.sample(leaves, min(len(leaves), rng.randrange(3))):

@@ -27,7 +27,7 @@ class Node:
     id: int
     parent: Node | None = None
     tokens: int = 0
-    children: dict[int, Node] = field(default_factory=dict)
+    children: dict[int, Node] = field(default_factory=dict[int, "Node"])
 
     @property
     def key(self) -> range:
@@ -39,7 +39,7 @@ class Heard:
     """A stream that keeps what it is told."""
 
     host: PolicyHost = field(default_factory=lambda: PolicyHost(["lru"]))
-    events: list[EngineEvent] = field(default_factory=list)
+    events: list[EngineEvent] = field(default_factory=list[EngineEvent])
     clock: count[int] = field(default_factory=lambda: count(1))
 
     @property
