@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .habits import Habits
 from .leaving import Leaving, Onward, Stood
 from .liveness import Gaps
 from .pairs import Row
 from .standing import Session
-from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Transitions, first_passage
+from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions, first_passage
 
 MOST_KEPT = 2
 """Agents of whom it is kept what follows them, in case they are asked for again before it changes."""
@@ -27,9 +28,11 @@ class Tables:
         self.beta_per_s = beta_per_s
         self._transitions = transitions
         self._latest: dict[int, Leaving] = {}
-        self._marginal = marginal = transitions.marginal()
-        following, first = transitions.following(marginal), transitions.first(marginal)
-        by_finish = transitions.following_finish(following)
+        counts, marginal = transitions.counts(), transitions.marginal()
+        self._habits = Habits(counts, marginal)
+        following, by_finish = self._habits.following(counts, np.arange(count))
+        by_finish /= np.add.reduce(by_finish, -1, keepdims=True)
+        first = transitions.first(marginal)
         self._overall: Floats | None = None
         if not predicts:
             first = self._overall = _forget_who_follows(following, by_finish)
@@ -77,8 +80,8 @@ class Tables:
         found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if unknown:
-            told = self._transitions.ends(self._counts(unknown), self._marginal)
-            found |= zip(unknown, told.tolist(), strict=True)
+            told = self._habits.ends(self._counts(unknown), _agents(unknown))
+            found |= zip(unknown, told.T.tolist(), strict=True)
         return found
 
     def _counts(self, wanted: Iterable[Leaving]) -> bytes:
@@ -89,7 +92,7 @@ class Tables:
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if not unknown:
             return
-        ends, moving = self._transitions.after(self._counts(unknown), self._marginal)
+        ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
         if self._overall is not None:
             moving[:] = self._overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
@@ -131,6 +134,10 @@ class Tables:
         row += asked * self._next_agent(after.agents[TOOL], pairs[TOOL])
         row /= max(1e-6, after.goes_on[FINISHES])
         return row
+
+
+def _agents(wanted: Iterable[Leaving]) -> Ints:
+    return np.array([leaving.agent for leaving in wanted])
 
 
 def _forget_who_follows(following: Floats, by_finish: Floats) -> Floats:

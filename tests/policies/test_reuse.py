@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from radixdeck.policies.habits import Habits
 from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
 from radixdeck.policies.pairs import NOWHERE, Pairs
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
 from radixdeck.policies.standing import MAX_SESSIONS
 from radixdeck.policies.tables import Tables
-from radixdeck.policies.transitions import ANSWER, TOOL, Transitions, first_passage
+from radixdeck.policies.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions, first_passage
 
 
 def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
@@ -25,6 +26,13 @@ def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
                 transitions.moved(ANSWER, NOWHERE, before, after)
             transitions.ended(ANSWER, path[-1])
     return transitions
+
+
+def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:
+    """Probability of an end `[finish]`, and of each next agent `[finish, next]`, after a response of the agent."""
+    habits = Habits(transitions.counts(), transitions.marginal())
+    ends, moving = habits.after(transitions.of(agent, transitions.agents), np.array([agent]))
+    return ends[:, 0], moving[:, 0]
 
 
 def test_probabilities_sum_to_one_and_follow_what_was_seen():
@@ -40,12 +48,37 @@ def test_how_a_response_finished_tells_rows_apart():
     transitions = taught((0, 1), (1, 0))
     for _ in range(20):
         transitions.moved(TOOL, NOWHERE, 0, 0)
-    by_finish = transitions.following_finish(transitions.following())
-    tool, answer = by_finish[TOOL, 0], by_finish[ANSWER, 0]
+    ends, moving = after(transitions, 0)
     assert transitions.finishes().sum(0) == pytest.approx(1.0, rel=1e-5)
-    assert tool[1] > 0.9
-    assert answer[1] < 0.2
-    assert tool.sum() == pytest.approx(1.0, rel=1e-5)
+    assert moving[TOOL, 0] > 0.9
+    assert moving[ANSWER, 0] < 0.2
+    assert moving.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert ends[TOOL] < 0.1
+
+
+def test_what_every_agent_does_is_expected_of_a_new_one():
+    transitions = taught((0, 1), (1, 0), (1, 2))
+    for agent in (0, 1, 2):
+        for _ in range(10):
+            transitions.moved(TOOL, NOWHERE, agent, agent)
+    transitions.grow(4)
+    ends, moving = after(transitions, 3)
+    assert moving[TOOL, 3] > 0.9, "what a tool returns goes to the agent that asked for it"
+    assert moving[ANSWER, 3] < 0.2, "who answers is not asked again at once"
+    assert moving[ANSWER, 1] > moving[ANSWER, 3], "who comes then is anybody, as often as they come"
+    assert ends[TOOL] < 0.05 < ends[FINISHES] < ends[ANSWER]
+    assert after(transitions, 0)[1][ANSWER, 1] > 0.9, "an agent that is known is known better"
+
+
+@pytest.mark.parametrize("agents", [1, 2, 7])
+def test_while_nothing_is_known_anything_may_follow(agents: int):
+    transitions = Transitions()
+    transitions.grow(agents)
+    ends, moving = after(transitions, agents - 1)
+    assert np.isfinite(moving).all()
+    assert moving.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert (ends > 0.02).all()
+    assert (ends < 0.5).all()
 
 
 def test_predictability_is_high_for_a_pipeline_and_low_for_chance():

@@ -1,0 +1,73 @@
+"""What follows a response in general, whoever gave it: an end, the same agent again, or another one, by how it finished.
+
+That is expected of every agent until it shows otherwise: what a tool returns goes to the agent that asked for it in any
+workflow, and need not be learned of each agent anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints, backed_off
+
+FINISH_WEIGHT = 0.5
+END, AGAIN, OTHER = 0, 1, 2
+UNSEEN: Floats = np.array([0.1, 0.3, 0.6], np.float32)
+"""Shares of the three while nothing was seen; they weigh as much as one response."""
+
+
+class Habits:
+    """What one fit says. An agent of whom nothing is known is expected to be followed by an end or by others as agents
+    are on the mean, and by itself. Of an agent that is known the finish class shifts the odds of an end and of itself
+    as it does for all agents; that weighs as many responses as finish so out of FINISH_WEIGHT."""
+
+    __slots__ = ("_again", "_again_by_finish", "_expected", "_shift")
+
+    def __init__(self, counts: Floats, marginal: Floats) -> None:
+        seen = _kinds(counts)
+        overall = backed_off(seen.sum(0), UNSEEN, 1.0)
+        ratios = backed_off(seen, overall, 1.0) / overall
+        self._again = overall[AGAIN]
+        self._expected = marginal * (overall[OTHER] / (1.0 - marginal[0]))
+        self._expected[0] = overall[END]
+        self._shift = np.repeat(FINISH_WEIGHT * ratios[:, OTHER, None], len(marginal), 1)
+        self._shift[:, 0] = FINISH_WEIGHT * ratios[:, END]
+        self._again_by_finish = ratios[:, AGAIN, None] / ratios[:, OTHER, None]
+
+    def following(self, counts: Floats, agents: Ints) -> tuple[Floats, Floats]:
+        """What follows these agents, of whom that was counted `[finish, agent, 1 + agents]`: the probability of each
+        next agent and of an end, however a response finished, which sums to 1; and for each finish to what they are in
+        proportion."""
+        itself = np.arange(len(agents)), agents + 1
+        overall = counts[ANSWER] + counts[TOOL]
+        overall += self._expected
+        overall[itself] += self._again
+        overall /= np.add.reduce(overall, -1, keepdims=True)
+        by_finish = overall * self._shift[:, None]
+        by_finish[:, *itself] *= self._again_by_finish
+        by_finish += counts
+        return overall, by_finish
+
+    def ends(self, told: bytes, agents: Ints) -> Floats:
+        """Only the probability of an end, as `after` says it, `[finish, agent]`."""
+        return self.after(told, agents)[0][:FINISHES]
+
+    def after(self, told: bytes, agents: Ints) -> tuple[Floats, Floats]:
+        """What follows these agents by such counts of them (see Transitions.of), one after the other: the probability
+        of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is one
+        `[finish, agent, next]`."""
+        counts = np.frombuffer(told, np.float16).reshape(len(agents), FINISHES, -1)
+        overall, by_finish = self.following(counts.transpose(1, 0, 2).astype(np.float32, "C"), agents)
+        ends = np.empty((FINISHES + 1, len(agents)), np.float32)
+        ends[FINISHES] = overall[:, 0]
+        moving = by_finish[:, :, 1:]
+        moved = np.maximum(np.add.reduce(moving, -1), 1e-9)
+        np.divide(by_finish[:, :, 0], by_finish[:, :, 0] + moved, out=ends[:FINISHES])
+        moving /= moved[:, :, None]
+        return ends, moving
+
+
+def _kinds(counts: Floats) -> Floats:
+    """How often a session ended, went on with the same agent, and with another one, `[finish, 3]`."""
+    ends, again = np.add.reduce(counts[:, :, 0], -1), np.einsum("faa->f", counts[:, :, 1:])
+    return np.stack([ends, again, np.add.reduce(counts, (1, 2)) - ends - again], 1)
