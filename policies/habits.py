@@ -1,4 +1,4 @@
-"""What follows a response in general, whoever gave it: an end, the same agent again, or another one, by how it finished.
+"""What follows a response in general, whoever gave it: an end, the same agent again, or another, by how it finished.
 
 That is expected of every agent until it shows otherwise: what a tool returns goes to the agent that asked for it in any
 workflow, and need not be learned of each agent anew.

@@ -55,11 +55,12 @@ class Transitions:
         """A session began with this agent."""
         self._count(ANSWER, 0, agent + 1)
 
-    def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
+    def moved(self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
-        agent it had been at, or NOWHERE."""
+        agent it had been at, or NOWHERE; `returned`: it had come there from `before`."""
         self._count(finish, before + 1, after + 1)
-        self.pairs.moved(finish, came_from, before, after)
+        if after != before:
+            self.pairs.moved(finish, came_from, before, after, returned=returned)
 
     def ended(self, finish: int, agent: int) -> None:
         """A session ended after this agent's response."""

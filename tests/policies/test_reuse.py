@@ -9,9 +9,9 @@ import pytest
 
 from radixdeck.policies.habits import Habits
 from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
-from radixdeck.policies.pairs import NOWHERE, Pairs
+from radixdeck.policies.pairs import LEAST_WEIGHT, NOWHERE, Pairs, back_of
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
-from radixdeck.policies.standing import MAX_SESSIONS
+from radixdeck.policies.standing import MAX_SESSIONS, Session
 from radixdeck.policies.tables import Tables
 from radixdeck.policies.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions, first_passage
 
@@ -247,6 +247,51 @@ def test_a_row_of_a_pair_that_was_told_stays_as_it_was():
     pairs.moved(TOOL, NOWHERE, 0, 1)
     assert told == ({}, {1: 1})
     assert pairs.rows(NOWHERE, 0) == ({}, {1: 2})
+
+
+def chain(*ways_back: int, times: int = 8) -> Pairs:
+    """Of eight sessions that come to each agent from the one before, so many are sent back."""
+    pairs = Pairs()
+    for agent, back in enumerate(ways_back, 1):
+        for number in range(times):
+            pairs.moved(ANSWER, agent - 1, agent, agent - 1 if number < back else agent + 1)
+    return pairs
+
+
+def test_where_all_rows_are_alike_what_is_common_weighs_much_and_else_little():
+    alike, unlike = chain(1, 1, 1, 1, 1, 1), chain(8, 0, 8, 0, 8, 0)
+    same, other = alike.back()[back_of(ANSWER, False)], unlike.back()[back_of(ANSWER, False)]
+    assert same.share == pytest.approx(1 / 8, abs=0.01)
+    assert same.weight > 8
+    assert other.share == pytest.approx(1 / 2, abs=0.01)
+    assert other.weight == LEAST_WEIGHT
+    assert Pairs().back()[0].weight == LEAST_WEIGHT
+
+
+def test_a_way_back_is_expected_of_a_pair_that_never_took_it():
+    transitions, gaps = taught((0, 1, 2, 3, 4)), Gaps()
+    gaps.grow(5)
+    transitions.pairs = chain(1, 1, 1, 0)
+    tables = Tables(transitions, gaps, np.full(5, 0.3, np.float32), 0.1, True)
+    session = Session(agent=3, since_s=0.0, place=0, came_from=2, running=0)
+    onward = tables.onward(session, tables.stood(session))
+    assert 0.03 < onward[2] < 0.2
+    assert onward[4] > 0.75
+    assert onward.sum() == pytest.approx(1.0, rel=1e-5)
+    session.running = 1
+    assert 0.03 < tables.onward(session, tables.stood(session))[2] < 0.2
+
+
+def test_who_was_sent_back_has_been_there_before():
+    model = ReuseModel()
+    for agent in ("a", "b", "a"):
+        session = model.dispatched("s", agent, 100, 1.0)
+    assert session.returned
+    assert not model.dispatched("s", "c", 100, 2.0).returned
+    pairs = model.transitions.pairs
+    a, b, c = (model.agents[name] for name in "abc")
+    assert pairs.rows(b, a, returned=True)[ANSWER] == {c: 1}
+    assert pairs.rows(b, a)[ANSWER] == {}
 
 
 def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
