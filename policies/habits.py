@@ -19,32 +19,35 @@ UNSEEN: Floats = np.array([0.1, 0.3, 0.6], np.float32)
 class Habits:
     """What one fit says. An agent of whom nothing is known is expected to be followed by an end or by others as agents
     are on the mean, and by itself. Of an agent that is known the finish class shifts the odds of an end and of itself
-    as it does for all agents; that weighs as many responses as finish so out of FINISH_WEIGHT."""
+    as it does for all agents; that weighs as many responses as finish so out of FINISH_WEIGHT.
 
-    __slots__ = ("_again", "_again_by_finish", "_expected", "_shift")
+    `_columns`: what is expected of any agent `[1 + agents]`, and what each finish makes of it; `_again`: the same for
+    an agent to follow itself. In half precision where it is long."""
+
+    __slots__ = ("_again", "_columns")
 
     def __init__(self, counts: Floats, marginal: Floats) -> None:
         seen = _kinds(counts)
         overall = backed_off(seen.sum(0), UNSEEN, 1.0)
         ratios = backed_off(seen, overall, 1.0) / overall
-        self._again = overall[AGAIN]
-        self._expected = marginal * (overall[OTHER] / (1.0 - marginal[0]))
-        self._expected[0] = overall[END]
-        self._shift = np.repeat(FINISH_WEIGHT * ratios[:, OTHER, None], len(marginal), 1)
-        self._shift[:, 0] = FINISH_WEIGHT * ratios[:, END]
-        self._again_by_finish = ratios[:, AGAIN, None] / ratios[:, OTHER, None]
+        expected, *shifts = self._columns = np.empty((1 + FINISHES, len(marginal)), np.float16)
+        expected[0], expected[1:] = overall[END], marginal[1:] * (overall[OTHER] / (1.0 - marginal[0]))
+        for shift, ratio in zip(shifts, FINISH_WEIGHT * ratios, strict=True):
+            shift[0], shift[1:] = ratio[END], ratio[OTHER]
+        self._again: list[float] = [float(overall[AGAIN]), *(ratios[:, AGAIN] / ratios[:, OTHER]).tolist()]
 
     def following(self, counts: Floats, agents: Ints) -> tuple[Floats, Floats]:
         """What follows these agents, of whom that was counted `[finish, agent, 1 + agents]`: the probability of each
         next agent and of an end, however a response finished, which sums to 1; and for each finish to what they are in
         proportion."""
-        itself = np.arange(len(agents)), agents + 1
+        itself, again, columns = (np.arange(len(agents)), agents + 1), self._again, self._columns
         overall = counts[ANSWER] + counts[TOOL]
-        overall += self._expected
-        overall[itself] += self._again
+        overall += columns[0]
+        overall[itself] += again[0]
         overall /= np.add.reduce(overall, -1, keepdims=True)
-        by_finish = overall * self._shift[:, None]
-        by_finish[:, *itself] *= self._again_by_finish
+        by_finish = overall * columns[1:, None]
+        for rows, factor in zip(by_finish, again[1:], strict=True):
+            rows[itself] *= factor
         by_finish += counts
         return overall, by_finish
 
