@@ -33,9 +33,9 @@ class Tables:
         self._latest: dict[int, Leaving] = {}
         self._back = transitions.pairs.back()
         counts, marginal = transitions.counts(), transitions.marginal()
-        self._habits = Habits(counts, marginal)
-        following, by_finish = self._habits.following(counts, np.arange(count))
-        by_finish /= np.add.reduce(by_finish, -1, keepdims=True)
+        self._habits = Habits(counts, marginal, transitions.met.mean)
+        following, by_finish, unmet = self._habits.following(counts, np.arange(count))
+        by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
         first = transitions.first(marginal)
         self._overall: Floats | None = None
         if not predicts:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pairs import Pairs
+from .shares import Share
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -28,11 +29,14 @@ GROWTH = 8
 
 
 class Transitions:
-    """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j."""
+    """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
+    `met`: where a session went on as none had before, how often to an agent that others had met."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
+        self.met = Share(0.5)
+        self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
 
     def grow(self, agents: int) -> None:
@@ -50,17 +54,23 @@ class Transitions:
         self._counts[:, agent + 1, :] = 0
         self._counts[:, :, agent + 1] = 0
         self.pairs.forget(agent)
+        self._known &= ~(1 << agent)
 
     def started(self, agent: int) -> None:
         """A session began with this agent."""
+        self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
     def moved(self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
         agent it had been at, or NOWHERE; `returned`: it had come there from `before`."""
-        self._count(finish, before + 1, after + 1)
         if after != before:
             self.pairs.moved(finish, came_from, before, after, returned=returned)
+            counts = self._counts
+            if after != came_from and not counts[ANSWER, before + 1, after + 1] + counts[TOOL, before + 1, after + 1]:
+                self.met.see(float(self._known >> after & 1))
+                self._known |= 1 << after
+        self._count(finish, before + 1, after + 1)
 
     def ended(self, finish: int, agent: int) -> None:
         """A session ended after this agent's response."""

@@ -30,7 +30,7 @@ def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
 
 def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:
     """Probability of an end `[finish]`, and of each next agent `[finish, next]`, after a response of the agent."""
-    habits = Habits(transitions.counts(), transitions.marginal())
+    habits = Habits(transitions.counts(), transitions.marginal(), transitions.met.mean)
     ends, moving = habits.after(transitions.of(agent, transitions.agents), np.array([agent]))
     return ends[:, 0], moving[:, 0]
 
@@ -52,7 +52,7 @@ def test_how_a_response_finished_tells_rows_apart():
     assert transitions.finishes().sum(0) == pytest.approx(1.0, rel=1e-5)
     assert moving[TOOL, 0] > 0.9
     assert moving[ANSWER, 0] < 0.2
-    assert moving.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert moving.sum(1) == pytest.approx(1.0, abs=0.05)
     assert ends[TOOL] < 0.1
 
 
@@ -65,9 +65,28 @@ def test_what_every_agent_does_is_expected_of_a_new_one():
     ends, moving = after(transitions, 3)
     assert moving[TOOL, 3] > 0.9, "what a tool returns goes to the agent that asked for it"
     assert moving[ANSWER, 3] < 0.2, "who answers is not asked again at once"
-    assert moving[ANSWER, 1] > moving[ANSWER, 3], "who comes then is anybody, as often as they come"
+    assert moving[ANSWER, 1] > moving[ANSWER, 2], "who comes then is anybody, as often as they come"
     assert ends[TOOL] < 0.05 < ends[FINISHES] < ends[ANSWER]
     assert after(transitions, 0)[1][ANSWER, 1] > 0.9, "an agent that is known is known better"
+
+
+def test_where_sessions_only_ever_go_on_to_strangers_nobody_who_was_met_is_expected():
+    path = tuple(range(12))
+    onward, about = Transitions(), Transitions()
+    for transitions in (onward, about):
+        transitions.grow(13)
+        transitions.started(0)
+    for before, following in pairwise(path):
+        onward.moved(ANSWER, before - 1, before, following)
+        about.moved(ANSWER, before - 1, before, following)
+    for before in range(10):
+        about.moved(ANSWER, before - 1, before, before + 2)
+    assert onward.met.mean < 0.1
+    assert about.met.mean > 0.4
+    assert after(onward, 12)[1][ANSWER].sum() < 0.5 * after(about, 12)[1][ANSWER].sum()
+    onward.forget(5)
+    onward.moved(ANSWER, 3, 4, 5)
+    assert onward.met.mean < 0.1, "another agent has taken its slot"
 
 
 @pytest.mark.parametrize("agents", [1, 2, 7])
@@ -76,7 +95,8 @@ def test_while_nothing_is_known_anything_may_follow(agents: int):
     transitions.grow(agents)
     ends, moving = after(transitions, agents - 1)
     assert np.isfinite(moving).all()
-    assert moving.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert (moving.sum(1) > 0.3).all()
+    assert (moving.sum(1) < 1.0).all(), "it may be an agent that nobody has met"
     assert (ends > 0.02).all()
     assert (ends < 0.5).all()
 
@@ -277,7 +297,7 @@ def test_a_way_back_is_expected_of_a_pair_that_never_took_it():
     onward = tables.onward(session, tables.stood(session))
     assert 0.03 < onward[2] < 0.2
     assert onward[4] > 0.75
-    assert onward.sum() == pytest.approx(1.0, rel=1e-5)
+    assert onward.sum() == pytest.approx(1.0, abs=1e-3)
     session.running = 1
     assert 0.03 < tables.onward(session, tables.stood(session))[2] < 0.2
 
