@@ -135,11 +135,12 @@ class ReuseModel:
         self.gaps.came_back(session.finish, session.agent, gap_s)
         self.standing.behind.pop(name, None)
         self._changing(session.agent)
-        self.transitions.moved(session.finish, session.came_from, session.agent, slot)
+        self.transitions.moved(session.finish, session.came_from, session.agent, slot, returned=session.returned)
         if session.hinted != NOWHERE:
             self.settle()
             self.hints_right.see(float(session.hinted == slot))
         if session.agent != slot:
+            session.returned = session.came_from == slot
             session.came_from = session.agent
         session.agent, session.since_s, session.finish, session.hinted = slot, now_s, 0, NOWHERE
         session.turn += 1

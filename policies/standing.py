@@ -21,7 +21,8 @@ GROWTH = 8
 
 class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
-    the last other agent, how many dispatches it had, and the agent it was said to go to next. `place`: its column."""
+    the last other agent and whether it had come there from this one, how many dispatches it had, and the agent it was
+    said to go to next. `place`: its column."""
 
     agent: int
     since_s: float
@@ -31,6 +32,7 @@ class Session(msgspec.Struct):
     running: int = 1
     turn: int = 0
     hinted: int = NOWHERE
+    returned: bool = False
 
 
 class Past(NamedTuple):
@@ -41,6 +43,7 @@ class Past(NamedTuple):
     came_from: int
     finish: int
     turn: int
+    returned: bool
 
 
 class Standing:
@@ -85,7 +88,9 @@ class Standing:
         session = self.drop(name)
         if session is None:
             return
-        self._past[name] = Past(session.agent, session.since_s, session.came_from, session.finish, session.turn)
+        self._past[name] = Past(
+            session.agent, session.since_s, session.came_from, session.finish, session.turn, session.returned
+        )
         if len(self._past) > MAX_PAST:
             del self._past[next(iter(self._past))]
 
@@ -97,6 +102,7 @@ class Standing:
         """It was not."""
         session = self.begin(name, past.agent, past.since_s)
         session.came_from, session.finish, session.turn, session.running = past.came_from, past.finish, past.turn, 0
+        session.returned = past.returned
         return session
 
     def touch(self, name: str) -> Session | None:

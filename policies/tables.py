@@ -7,14 +7,18 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .habits import Habits
 from .leaving import Leaving, Onward, Stood
 from .liveness import Gaps
-from .pairs import Row
+from .pairs import back_of
 from .standing import Session
-from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Transitions, first_passage
+from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions, first_passage
 
 MOST_KEPT = 2
 """Agents of whom it is kept what follows them, in case they are asked for again before it changes."""
+
+HARDLY = 1e-3
+"""Where a session leaves an agent more seldom than this, nobody asks where to."""
 
 
 class Tables:
@@ -27,9 +31,12 @@ class Tables:
         self.beta_per_s = beta_per_s
         self._transitions = transitions
         self._latest: dict[int, Leaving] = {}
-        self._marginal = marginal = transitions.marginal()
-        following, first = transitions.following(marginal), transitions.first(marginal)
-        by_finish = transitions.following_finish(following)
+        self._back = transitions.pairs.back()
+        counts, marginal = transitions.counts(), transitions.marginal()
+        self._habits = Habits(counts, marginal, transitions.met.mean)
+        following, by_finish, unmet = self._habits.following(counts, np.arange(count))
+        by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
+        first = transitions.first(marginal)
         self._overall: Floats | None = None
         if not predicts:
             first = self._overall = _forget_who_follows(following, by_finish)
@@ -77,8 +84,8 @@ class Tables:
         found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if unknown:
-            told = self._transitions.ends(self._counts(unknown), self._marginal)
-            found |= zip(unknown, told.tolist(), strict=True)
+            told = self._habits.ends(self._counts(unknown), _agents(unknown))
+            found |= zip(unknown, told.T.tolist(), strict=True)
         return found
 
     def _counts(self, wanted: Iterable[Leaving]) -> bytes:
@@ -89,7 +96,7 @@ class Tables:
         unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
         if not unknown:
             return
-        ends, moving = self._transitions.after(self._counts(unknown), self._marginal)
+        ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
         if self._overall is not None:
             moving[:] = self._overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
@@ -104,16 +111,31 @@ class Tables:
 
     def stood(self, session: Session, noted: int = 0) -> Stood:
         """Where the session stands by the latest counts."""
-        pairs = self._transitions.pairs.rows(session.came_from, session.agent)
+        pairs = self._transitions.pairs.rows(session.came_from, session.agent, returned=session.returned)
         return self.leaving(session.agent), pairs, noted
 
-    def _next_agent(self, row: Floats, seen: Row) -> Floats:
-        """Which agent is next after a response, if the session goes on; sums to 1. Read only."""
-        if seen and self._overall is None:
-            row = row * PAIR_WEIGHT
-            for agent, count in seen.items():
-                row[agent] += count
-            row /= PAIR_WEIGHT + sum(seen.values())
+    def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
+        """Which agent is next after a response that finished so, if the session goes on; sums to 1. Read only. Whether
+        it leaves the agent is by that agent; where it goes then also by where it came from."""
+        row, seen = self.after(stood[0]).agents[finish], stood[1][finish]
+        agent, came_from = session.agent, session.came_from
+        leaves = 1.0 - float(row[agent])
+        known = 0 <= came_from < self.agents
+        if leaves < HARDLY or self._overall is not None or not (seen or known):
+            return row
+        row = row * (PAIR_WEIGHT / leaves)
+        row[agent], count = 0.0, 0
+        for following, times in seen.items():
+            row[following] += times
+            count += times
+        if not known:
+            row *= leaves / (PAIR_WEIGHT + count)
+        else:
+            common = self._back[back_of(finish, session.returned)]
+            back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
+            row *= leaves * (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
+            row[came_from] = leaves * back
+        row[agent] = 1.0 - leaves
         return row
 
     def end(self, session: Session, stood: Stood) -> float:
@@ -122,15 +144,19 @@ class Tables:
 
     def onward(self, session: Session, stood: Stood) -> Floats:
         """Probabilities of the next agent if there is one; while it runs, discounted by the pause that follows."""
-        after, pairs, paused = self.after(stood[0]), stood[1], self._paused
         if not session.running:
-            return self._next_agent(after.agents[session.finish], pairs[session.finish])
+            return self._next_agent(session, stood, session.finish)
+        after, paused = self.after(stood[0]), self._paused
         answered = float(paused[ANSWER, session.agent]) * after.goes_on[ANSWER]
         asked = float(paused[TOOL, session.agent]) * after.goes_on[TOOL]
-        row = answered * self._next_agent(after.agents[ANSWER], pairs[ANSWER])
-        row += asked * self._next_agent(after.agents[TOOL], pairs[TOOL])
+        row = answered * self._next_agent(session, stood, ANSWER)
+        row += asked * self._next_agent(session, stood, TOOL)
         row /= max(1e-6, after.goes_on[FINISHES])
         return row
+
+
+def _agents(wanted: Iterable[Leaving]) -> Ints:
+    return np.array([leaving.agent for leaving in wanted])
 
 
 def _forget_who_follows(following: Floats, by_finish: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Which agent comes next: dispatch counts from agent to agent within a session, decayed, with START and END, split by
 how the last response finished. Agents are small slot numbers here; the policy knows their names.
 
-A row is backed off three times: to (agent, finish), to the agent, to all dispatches. Decay is per row, so an agent that
-is rarely dispatched does not lose what is known of it to the traffic of others.
+What an agent's few counts leave open is filled in by what all agents do, see `habits`. Decay is per row, so an agent
+that is rarely dispatched does not lose what is known of it to the traffic of others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pairs import Pairs
+from .shares import Share
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -23,17 +24,19 @@ FINISHES = 2
 
 DECAY = 0.985
 AGENT_WEIGHT = 1.0
-FINISH_WEIGHT = 0.5
 PAIR_WEIGHT = 2.0
 GROWTH = 8
 
 
 class Transitions:
-    """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j."""
+    """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
+    `met`: where a session went on as none had before, how often to an agent that others had met."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
+        self.met = Share(0.5)
+        self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
 
     def grow(self, agents: int) -> None:
@@ -51,16 +54,23 @@ class Transitions:
         self._counts[:, agent + 1, :] = 0
         self._counts[:, :, agent + 1] = 0
         self.pairs.forget(agent)
+        self._known &= ~(1 << agent)
 
     def started(self, agent: int) -> None:
         """A session began with this agent."""
+        self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
-    def moved(self, finish: int, came_from: int, before: int, after: int) -> None:
+    def moved(self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
-        agent it had been at, or NOWHERE."""
+        agent it had been at, or NOWHERE; `returned`: it had come there from `before`."""
+        if after != before:
+            self.pairs.moved(finish, came_from, before, after, returned=returned)
+            counts = self._counts
+            if after != came_from and not counts[ANSWER, before + 1, after + 1] + counts[TOOL, before + 1, after + 1]:
+                self.met.see(float(self._known >> after & 1))
+                self._known |= 1 << after
         self._count(finish, before + 1, after + 1)
-        self.pairs.moved(finish, came_from, before, after)
 
     def ended(self, finish: int, agent: int) -> None:
         """A session ended after this agent's response."""
@@ -79,42 +89,20 @@ class Transitions:
     def following(self, marginal: Floats | None = None) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
-        return _backed_off(self._by_agent(), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
+        return backed_off(self._by_agent(), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
 
-    def following_finish(self, following: Floats) -> Floats:
-        """The same by finish, `[finish, from, 1 + agents]`, backed off to `following`."""
-        size = len(following)
-        counts = self._counts[:, 1 : size + 1, : size + 1].astype(np.float32)
-        return _backed_off(counts, following[None], FINISH_WEIGHT)
+    def counts(self) -> Floats:
+        """What is counted of each agent's responses, `[finish, from, 1 + agents]`."""
+        size = self.agents + 1
+        return self._counts[:, 1:size, :size].astype(np.float32)
 
     def of(self, agent: int, agents: int) -> bytes:
         """What is counted of one agent's responses, of the first `agents` to follow."""
         return self._counts[:, agent + 1, : agents + 1].tobytes()
 
-    @staticmethod
-    def ends(told: bytes, marginal: Floats) -> Floats:
-        """Only the probability of an end, as `after` says it, `[agent, finish]`."""
-        counts = np.frombuffer(told, np.float16).reshape(-1, FINISHES, len(marginal)).astype(np.float32)
-        total = counts[:, ANSWER] + counts[:, TOOL]
-        following = (total[:, 0] + marginal[0]) / (np.add.reduce(total, -1) + AGENT_WEIGHT)
-        return (counts[:, :, 0] + FINISH_WEIGHT * following[:, None]) / (np.add.reduce(counts, -1) + FINISH_WEIGHT)
-
-    @staticmethod
-    def after(told: bytes, marginal: Floats) -> tuple[Floats, Floats]:
-        """Rows of `following_finish` and `following` of some agents, by such counts, one after the other: the
-        probability of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is
-        one `[finish, agent, next]`."""
-        counts = np.frombuffer(told, np.float16).reshape(-1, FINISHES, len(marginal))
-        counts = counts.transpose(1, 0, 2).astype(np.float32, "C")
-        after = np.empty((FINISHES + 1, *counts.shape[1:]), np.float32)
-        after[FINISHES] = following = _backed_off(counts[ANSWER] + counts[TOOL], marginal, AGENT_WEIGHT)
-        after[:FINISHES] = _backed_off(counts, following, FINISH_WEIGHT)
-        moving = after[:FINISHES, :, 1:]
-        return after[:, :, 0], moving / np.maximum(np.add.reduce(moving, -1, keepdims=True), 1e-9)
-
     def finishes(self) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""
-        counts = self._counts[:, 1 : self.agents + 1, : self.agents + 1].astype(np.float32).sum(-1)
+        counts = self.counts().sum(-1)
         overall = (counts.sum(1, keepdims=True) + 0.5) / (counts.sum() + 0.5 * FINISHES)
         return (counts + AGENT_WEIGHT * overall) / (counts.sum(0) + AGENT_WEIGHT)
 
@@ -122,16 +110,15 @@ class Transitions:
         """Probability of each agent to begin a session."""
         counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
         marginal = (self.marginal() if marginal is None else marginal)[1:]
-        return _backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
+        return backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
 
     def _by_agent(self) -> Floats:
-        size = self.agents + 1
-        return self._counts[:, 1:size, :size].astype(np.float32).sum(0)
+        return self.counts().sum(0)
 
     def marginal(self) -> Floats:
         """Probability of each agent, and of an end, to be what follows a response, whoever gave it."""
         flat = np.full(self.agents + 1, 1.0 / (self.agents + 1), np.float32)
-        return _backed_off(self._by_agent().sum(0), flat, AGENT_WEIGHT)
+        return backed_off(self._by_agent().sum(0), flat, AGENT_WEIGHT)
 
     def predictability(self) -> float:
         """1 - H(next agent | this one) / H(next agent), from the backed-off rows, so that few counts do not look
@@ -154,7 +141,8 @@ def first_passage(step: Floats) -> Floats:
     return ((visits - np.eye(len(step))) / np.diag(visits)).astype(np.float32)
 
 
-def _backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:
+def backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:
+    """Shares of what was counted, along the last axis, and of a prior that weighs as much as so many counts."""
     total = np.add.reduce(counts, -1, keepdims=True)
     return (counts + (prior if weight == 1.0 else weight * prior)) / (total + weight)
 

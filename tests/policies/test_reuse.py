@@ -2,76 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
-from radixdeck.policies.pairs import NOWHERE, Pairs
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
 from radixdeck.policies.standing import MAX_SESSIONS
-from radixdeck.policies.tables import Tables
-from radixdeck.policies.transitions import ANSWER, TOOL, Transitions, first_passage
-
-
-def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
-    transitions = Transitions()
-    transitions.grow(1 + max(max(path) for path in paths))
-    for _ in range(times):
-        for path in paths:
-            transitions.started(path[0])
-            for before, after in pairwise(path):
-                transitions.moved(ANSWER, NOWHERE, before, after)
-            transitions.ended(ANSWER, path[-1])
-    return transitions
-
-
-def test_probabilities_sum_to_one_and_follow_what_was_seen():
-    transitions = taught((0, 1, 2))
-    following = transitions.following()
-    assert following.sum(1) == pytest.approx(1.0, rel=1e-5)
-    assert following[0, 1 + 1] > 0.9
-    assert following[2, 0] > 0.9
-    assert transitions.first() == pytest.approx([1, 0, 0], abs=0.05)
-
-
-def test_how_a_response_finished_tells_rows_apart():
-    transitions = taught((0, 1), (1, 0))
-    for _ in range(20):
-        transitions.moved(TOOL, NOWHERE, 0, 0)
-    by_finish = transitions.following_finish(transitions.following())
-    tool, answer = by_finish[TOOL, 0], by_finish[ANSWER, 0]
-    assert transitions.finishes().sum(0) == pytest.approx(1.0, rel=1e-5)
-    assert tool[1] > 0.9
-    assert answer[1] < 0.2
-    assert tool.sum() == pytest.approx(1.0, rel=1e-5)
-
-
-def test_predictability_is_high_for_a_pipeline_and_low_for_chance():
-    assert taught((0, 1, 2, 3)).predictability() > 0.7
-    chance, rng = Transitions(), np.random.default_rng(1)
-    chance.grow(4)
-    for _ in range(400):
-        chance.moved(ANSWER, NOWHERE, int(rng.integers(4)), int(rng.integers(4)))
-    assert chance.predictability() < 0.15
-    assert Transitions().predictability() == 0.0
-
-
-def test_a_session_that_came_back_had_not_ended():
-    transitions = taught((0, 1))
-    before = transitions.following()[1, 0]
-    transitions.ended(ANSWER, 1)
-    transitions.not_ended(ANSWER, 1)
-    assert transitions.following()[1, 0] == pytest.approx(before, abs=0.02)
-
-
-def test_a_reused_slot_starts_from_nothing():
-    transitions = taught((0, 1, 0, 1))
-    transitions.forget(1)
-    following = transitions.following()
-    assert following[0, 2] < 0.4
-    assert following[1] == pytest.approx(following[1].mean(), abs=0.5)
+from radixdeck.policies.transitions import ANSWER, first_passage
 
 
 def test_first_passage_of_a_cycle_is_the_discount_to_the_power_of_the_steps():
@@ -205,29 +142,3 @@ def test_a_session_that_was_taken_for_ended_is_known_when_it_comes_back():
     session = model.standing.by_name["away"]
     assert (session.turn, session.came_from) == (1, model.agents["b"])
     assert model.turnover.sessions_per_s <= began, "it is not a new one"
-
-
-def test_a_row_of_a_pair_that_was_told_stays_as_it_was():
-    pairs = Pairs()
-    pairs.moved(TOOL, NOWHERE, 0, 1)
-    told = pairs.rows(NOWHERE, 0)
-    pairs.moved(TOOL, NOWHERE, 0, 1)
-    assert told == ({}, {1: 1})
-    assert pairs.rows(NOWHERE, 0) == ({}, {1: 2})
-
-
-def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
-    transitions, gaps = taught((0, 1, 0, 1)), Gaps()
-    gaps.grow(2)
-    run_s = np.full(2, 0.3, np.float32)
-    tables = Tables(transitions, gaps, run_s, 0.1, True)
-    kept, known = tables.leaving(0), Tables(transitions, gaps, run_s, 0.1, True).leaving(0)
-    Tables(transitions, gaps, run_s, 0.1, True).prepare([known])
-    expected = known.onward
-    tables.changing(0)
-    transitions.moved(ANSWER, NOWHERE, 0, 0)
-    ends = tables.ends([kept])[kept]
-    assert list(ends) == list(tables.after(kept).ends[:2])
-    assert expected is not None
-    assert (tables.after(kept).agents == expected.agents).all()
-    assert not (tables.after(tables.leaving(0)).agents == expected.agents).all()

@@ -1,0 +1,198 @@
+"""What follows an agent: by its own counts, by what all agents do, and by where a session came from."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from radixdeck.policies.habits import Habits
+from radixdeck.policies.liveness import Gaps
+from radixdeck.policies.pairs import LEAST_WEIGHT, NOWHERE, Pairs, back_of
+from radixdeck.policies.reuse import ReuseModel
+from radixdeck.policies.standing import Session
+from radixdeck.policies.tables import Tables
+from radixdeck.policies.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions
+
+
+def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
+    transitions = Transitions()
+    transitions.grow(1 + max(max(path) for path in paths))
+    for _ in range(times):
+        for path in paths:
+            transitions.started(path[0])
+            for before, after in pairwise(path):
+                transitions.moved(ANSWER, NOWHERE, before, after)
+            transitions.ended(ANSWER, path[-1])
+    return transitions
+
+
+def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:
+    """Probability of an end `[finish]`, and of each next agent `[finish, next]`, after a response of the agent."""
+    habits = Habits(transitions.counts(), transitions.marginal(), transitions.met.mean)
+    ends, moving = habits.after(transitions.of(agent, transitions.agents), np.array([agent]))
+    return ends[:, 0], moving[:, 0]
+
+
+def test_probabilities_sum_to_one_and_follow_what_was_seen():
+    transitions = taught((0, 1, 2))
+    following = transitions.following()
+    assert following.sum(1) == pytest.approx(1.0, rel=1e-5)
+    assert following[0, 1 + 1] > 0.9
+    assert following[2, 0] > 0.9
+    assert transitions.first() == pytest.approx([1, 0, 0], abs=0.05)
+
+
+def test_how_a_response_finished_tells_rows_apart():
+    transitions = taught((0, 1), (1, 0))
+    for _ in range(20):
+        transitions.moved(TOOL, NOWHERE, 0, 0)
+    ends, moving = after(transitions, 0)
+    assert transitions.finishes().sum(0) == pytest.approx(1.0, rel=1e-5)
+    assert moving[TOOL, 0] > 0.9
+    assert moving[ANSWER, 0] < 0.2
+    assert moving.sum(1) == pytest.approx(1.0, abs=0.05)
+    assert ends[TOOL] < 0.1
+
+
+def test_what_every_agent_does_is_expected_of_a_new_one():
+    transitions = taught((0, 1), (1, 0), (1, 2))
+    for agent in (0, 1, 2):
+        for _ in range(10):
+            transitions.moved(TOOL, NOWHERE, agent, agent)
+    transitions.grow(4)
+    ends, moving = after(transitions, 3)
+    assert moving[TOOL, 3] > 0.9, "what a tool returns goes to the agent that asked for it"
+    assert moving[ANSWER, 3] < 0.2, "who answers is not asked again at once"
+    assert moving[ANSWER, 1] > moving[ANSWER, 2], "who comes then is anybody, as often as they come"
+    assert ends[TOOL] < 0.05 < ends[FINISHES] < ends[ANSWER]
+    assert after(transitions, 0)[1][ANSWER, 1] > 0.9, "an agent that is known is known better"
+
+
+def test_where_sessions_only_ever_go_on_to_strangers_nobody_who_was_met_is_expected():
+    path = tuple(range(12))
+    onward, about = Transitions(), Transitions()
+    for transitions in (onward, about):
+        transitions.grow(13)
+        transitions.started(0)
+    for before, following in pairwise(path):
+        onward.moved(ANSWER, before - 1, before, following)
+        about.moved(ANSWER, before - 1, before, following)
+    for before in range(10):
+        about.moved(ANSWER, before - 1, before, before + 2)
+    assert onward.met.mean < 0.1
+    assert about.met.mean > 0.4
+    assert after(onward, 12)[1][ANSWER].sum() < 0.5 * after(about, 12)[1][ANSWER].sum()
+    onward.forget(5)
+    onward.moved(ANSWER, 3, 4, 5)
+    assert onward.met.mean < 0.1, "another agent has taken its slot"
+
+
+@pytest.mark.parametrize("agents", [1, 2, 7])
+def test_while_nothing_is_known_anything_may_follow(agents: int):
+    transitions = Transitions()
+    transitions.grow(agents)
+    ends, moving = after(transitions, agents - 1)
+    assert np.isfinite(moving).all()
+    assert (moving.sum(1) > 0.3).all()
+    assert (moving.sum(1) < 1.0).all(), "it may be an agent that nobody has met"
+    assert (ends > 0.02).all()
+    assert (ends < 0.5).all()
+
+
+def test_predictability_is_high_for_a_pipeline_and_low_for_chance():
+    assert taught((0, 1, 2, 3)).predictability() > 0.7
+    chance, rng = Transitions(), np.random.default_rng(1)
+    chance.grow(4)
+    for _ in range(400):
+        chance.moved(ANSWER, NOWHERE, int(rng.integers(4)), int(rng.integers(4)))
+    assert chance.predictability() < 0.15
+    assert Transitions().predictability() == 0.0
+
+
+def test_a_session_that_came_back_had_not_ended():
+    transitions = taught((0, 1))
+    before = transitions.following()[1, 0]
+    transitions.ended(ANSWER, 1)
+    transitions.not_ended(ANSWER, 1)
+    assert transitions.following()[1, 0] == pytest.approx(before, abs=0.02)
+
+
+def test_a_reused_slot_starts_from_nothing():
+    transitions = taught((0, 1, 0, 1))
+    transitions.forget(1)
+    following = transitions.following()
+    assert following[0, 2] < 0.4
+    assert following[1] == pytest.approx(following[1].mean(), abs=0.5)
+
+
+def test_a_row_of_a_pair_that_was_told_stays_as_it_was():
+    pairs = Pairs()
+    pairs.moved(TOOL, NOWHERE, 0, 1)
+    told = pairs.rows(NOWHERE, 0)
+    pairs.moved(TOOL, NOWHERE, 0, 1)
+    assert told == ({}, {1: 1})
+    assert pairs.rows(NOWHERE, 0) == ({}, {1: 2})
+
+
+def chain(*ways_back: int, times: int = 8) -> Pairs:
+    """Of eight sessions that come to each agent from the one before, so many are sent back."""
+    pairs = Pairs()
+    for agent, back in enumerate(ways_back, 1):
+        for number in range(times):
+            pairs.moved(ANSWER, agent - 1, agent, agent - 1 if number < back else agent + 1)
+    return pairs
+
+
+def test_where_all_rows_are_alike_what_is_common_weighs_much_and_else_little():
+    alike, unlike = chain(1, 1, 1, 1, 1, 1), chain(8, 0, 8, 0, 8, 0)
+    same, other = alike.back()[back_of(ANSWER, False)], unlike.back()[back_of(ANSWER, False)]
+    assert same.share == pytest.approx(1 / 8, abs=0.01)
+    assert same.weight > 8
+    assert other.share == pytest.approx(1 / 2, abs=0.01)
+    assert other.weight == LEAST_WEIGHT
+    assert Pairs().back()[0].weight == LEAST_WEIGHT
+
+
+def test_a_way_back_is_expected_of_a_pair_that_never_took_it():
+    transitions, gaps = taught((0, 1, 2, 3, 4)), Gaps()
+    gaps.grow(5)
+    transitions.pairs = chain(1, 1, 1, 0)
+    tables = Tables(transitions, gaps, np.full(5, 0.3, np.float32), 0.1, True)
+    session = Session(agent=3, since_s=0.0, place=0, came_from=2, running=0)
+    onward = tables.onward(session, tables.stood(session))
+    assert 0.03 < onward[2] < 0.2
+    assert onward[4] > 0.75
+    assert onward.sum() == pytest.approx(1.0, abs=1e-3)
+    session.running = 1
+    assert 0.03 < tables.onward(session, tables.stood(session))[2] < 0.2
+
+
+def test_who_was_sent_back_has_been_there_before():
+    model = ReuseModel()
+    for agent in ("a", "b", "a"):
+        session = model.dispatched("s", agent, 100, 1.0)
+    assert session.returned
+    assert not model.dispatched("s", "c", 100, 2.0).returned
+    pairs = model.transitions.pairs
+    a, b, c = (model.agents[name] for name in "abc")
+    assert pairs.rows(b, a, returned=True)[ANSWER] == {c: 1}
+    assert pairs.rows(b, a)[ANSWER] == {}
+
+
+def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
+    transitions, gaps = taught((0, 1, 0, 1)), Gaps()
+    gaps.grow(2)
+    run_s = np.full(2, 0.3, np.float32)
+    tables = Tables(transitions, gaps, run_s, 0.1, True)
+    kept, known = tables.leaving(0), Tables(transitions, gaps, run_s, 0.1, True).leaving(0)
+    Tables(transitions, gaps, run_s, 0.1, True).prepare([known])
+    expected = known.onward
+    tables.changing(0)
+    transitions.moved(ANSWER, NOWHERE, 0, 0)
+    ends = tables.ends([kept])[kept]
+    assert list(ends) == list(tables.after(kept).ends[:2])
+    assert expected is not None
+    assert (tables.after(kept).agents == expected.agents).all()
+    assert not (tables.after(tables.leaving(0)).agents == expected.agents).all()
