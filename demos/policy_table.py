@@ -1,7 +1,8 @@
 """`python -m radixdeck.demos.policy_table`: what each policy is worth, from its newest records, as a table in Markdown.
 
-A case is shown by the newest record of it as it is now: one that was run with other tunables or fewer requests is not
-taken. Printed, or written into a file between two comment markers, the first of which names the records.
+A row is a case, with every number that it is judged by. It is shown by the newest record of it as it is now: one that
+was run with other tunables or fewer requests is not taken. Printed, or written into a file between two comment markers,
+the first of which names the records.
 """
 
 from __future__ import annotations
@@ -51,29 +52,31 @@ def _shown(records: Sequence[Path]) -> dict[tuple[str, str], tuple[Path, Told]]:
 
 def render(records: Sequence[Path]) -> str:
     """The table. Raises RecordError or OSError."""
-    lines = ["| policy | case | measure | off | on | change | floor |", f"|{7 * '---|'}"]
+    lines = ["| policy | case | off → on: change (floor) | floors |", f"|{4 * '---|'}"]
     shown_of = _shown(records)
     for policy in sorted(CASES):
         label = f"`{policy}`"
         for case in CASES[policy]:
             if (found := shown_of.get((policy, case.name))) is not None:
-                lines += _rows(label, found[1])
+                lines.append(_row(label, found[1]))
                 label = ""
     return "\n".join(lines)
 
 
-def _rows(policy: str, told: Told) -> list[str]:
+def _row(policy: str, told: Told) -> str:
     verdict = judge(told)
-    case = f"{told.case}, n={len(told.pairs)}" + (" **doubtful**" if verdict.faults else "")
-    rows: list[str] = []
-    for measure, unit in told.units.items():
-        off, on = (f"{told.mean(measure, on=on):.4g}" for on in (False, True))
-        floor = told.floor(measure)
-        change = shown(told, measure) + (" **missed**" if told.missed(measure) else "")
-        cells = [policy, case, f"{measure}, {unit}", off, on, change, floor.words(unit) if floor else ""]
-        rows.append(f"| {' | '.join(cells)} |")
-        policy = case = ""
-    return rows
+    kept = "**doubtful**" if verdict.faults else "**missed**" if verdict.missed else "kept" if told.floors else ""
+    numbers = "<br>".join(_number(told, measure, unit) for measure, unit in told.units.items())
+    return f"| {policy} | {told.case}, n={len(told.pairs)} | {numbers} | {kept} |"
+
+
+def _number(told: Told, measure: str, unit: str) -> str:
+    """Such as 'requests/s 3 → 4 /s: +33.3 % ±2.0 (at least +20 %)'; in bold if the floor was missed."""
+    off, on = (f"{told.mean(measure, on=on):.4g}" for on in (False, True))
+    floor = told.floor(measure)
+    words = f"{measure} {off} → {on}{'' if measure.endswith(unit) else f' {unit}'}: {shown(told, measure)}"
+    words += f" ({floor.words(unit)})" if floor else ""
+    return f"**{words}**" if told.missed(measure) else words
 
 
 def replaced(text: str, records: Sequence[Path]) -> str:

@@ -30,9 +30,13 @@ def test_each_policy_is_shown_by_its_newest_record(tmp_path: Path, capsys: pytes
     record(tmp_path, "zeal", 50, replace(CASE, tunables={"more": 1.0}))
     assert newest(tmp_path) == [other, new], "cases that were changed for a run are not what the table shows"
     lines = render([other, new]).splitlines()
-    assert lines[2] == "| `calm` | some, n=1 | hit rate, points | 10 | 30 | +20.0 points | at least +10 points |"
-    assert lines[3] == "|  |  | requests/s, /s | 1 | 1.5 | +50.0 % | at least +20 % |"
-    assert lines[4].startswith("| `zeal` | some, n=1 | hit rate, points | 10 | 12 | +2.0 points **missed** |")
+    hits, faster = (
+        "hit rate 10 → 30 points: +20.0 points (at least +10 points)",
+        "requests/s 1 → 1.5: +50.0 % (at least +20 %)",
+    )
+    assert lines[2] == f"| `calm` | some, n=1 | {hits}<br>{faster} | kept |"
+    missed = "**hit rate 10 → 12 points: +2.0 points (at least +10 points)**"
+    assert lines[3] == f"| `zeal` | some, n=1 | {missed}<br>{faster} | **missed** |"
     assert main(["--results", str(tmp_path)]) == 0
     assert capsys.readouterr().out == render([other, new]) + "\n"
     assert render([old]) != render([new])
