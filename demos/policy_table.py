@@ -72,11 +72,15 @@ def _row(policy: str, told: Told) -> str:
 
 def _number(told: Told, measure: str, unit: str) -> str:
     """Such as 'requests/s 3 → 4 /s: +33.3 % ±2.0 (at least +20 %)'; in bold if the floor was missed."""
-    off, on = (f"{told.mean(measure, on=on):.4g}" for on in (False, True))
+    off, on = (_short(told.mean(measure, on=on)) for on in (False, True))
     floor = told.floor(measure)
     words = f"{measure} {off} → {on}{'' if measure.endswith(unit) else f' {unit}'}: {shown(told, measure)}"
     words += f" ({floor.words(unit)})" if floor else ""
     return f"**{words}**" if told.missed(measure) else words
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def replaced(text: str, records: Sequence[Path]) -> str:
