@@ -126,7 +126,7 @@ class Heard:
         self._seq = first.seq - 1 if first else entry.seq
         info = RunInfo(
             run=self.run, node=self.node, started_ns=self.since_ns, version="", model=entry.run.model,
-            config={"policy": {"tunables": _tunables(entry)}},
+            config={"policy": {"enabled": _enabled(entry), "tunables": _tunables(entry)}},
         )  # fmt: skip
         try:
             self._recorder = Recorder(self.path, info, max_bytes=MOST_BYTES)
@@ -161,6 +161,10 @@ class Heard:
         """Away with it."""
         await self._recorder.close()
         self._folder.cleanup()
+
+
+def _enabled(entry: NodeState) -> list[str]:
+    return [policy.name for policy in policy_table(entry).policies if policy.enabled]
 
 
 def _tunables(entry: NodeState) -> dict[str, dict[str, float]]:

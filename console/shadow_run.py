@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
 from radixdeck.policies.residency import RunState
+from radixdeck.storage.always_on import BESIDE, on_beside
 from radixdeck.storage.beside import Beside, BesideView
 from radixdeck.storage.errors import StorageError
 from radixdeck.storage.recorded import tags
@@ -133,7 +134,9 @@ class Shadow:
         _, state = session.state_at(session.arrived_ns(begin))
         if not state.capacity_tokens:
             raise ValueError(f"{self.path} does not say how large the cache is: there is nothing to model yet")
-        specs = [self._with_tunables(spec, session, state.tunables) for spec in self.choice.specs]
+        beside = on_beside(session.info.config, state.policies)
+        told = (self._with_tunables(spec, session, state.tunables) for spec in self.choice.specs)
+        specs = [spec._replace(beside=beside) for spec in told]
         self._beside = Beside(specs, state.capacity_tokens, cold=long or started is None)
         if long or started is None:
             # The models must know the engine's page size, though not what it held.
@@ -149,7 +152,7 @@ class Shadow:
         """Those in force at the beginning: configured, as changed since; and the values that only the other has."""
         configured = cast("dict[str, Any]", session.info.config.get("policy") or {})
         tunables = cast("dict[str, dict[str, float]]", configured.get("tunables") or {})
-        wanted = {spec.policy, "operator"}
+        wanted = {spec.policy, *BESIDE, "operator"}
         values = {name: {**tunables.get(name, {}), **changed.get(name, {})} for name in wanted}
         if spec.held:
             values[self.choice.other] |= dict(self.choice.values)

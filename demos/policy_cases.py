@@ -102,6 +102,30 @@ def one_greedy(seed: int, requests: int) -> list[Turn]:
     return turns
 
 
+PAGES_BETWEEN = 7
+
+
+def flood(seed: int, requests: int) -> list[Turn]:
+    """Three agents that ask about a document each, in turn, and seven pages of another between any two of them. Each is a
+    session of its own, so that one caller asks in this order however fast the engine is."""
+    rng = Random(f"flood {seed}")
+    polite: list[tuple[str, list[dict[str, str]]]] = []
+    for number in range(POLITE):
+        system = {"role": "system", "content": system_prompt(rng, f"polite-{number}", 300)}
+        polite.append((f"polite-{number}", [system, {"role": "user", "content": f"Keep this:\n{material(rng, 1_000)}"}]))
+    turns: list[Turn] = []
+    for number in range(requests):
+        session = f"flood-{number}"
+        if number % (PAGES_BETWEEN + 1):
+            page = {"role": "user", "content": f"Read this:\n{material(rng, 700)}"}
+            turns.append(Turn(session=session, agent="greedy", messages=[page], last=True))
+        else:
+            agent, known = polite[number // (PAGES_BETWEEN + 1) % POLITE]
+            question = {"role": "user", "content": remark(rng, 40)}
+            turns.append(Turn(session=session, agent=agent, messages=[*known, question], last=True))
+    return turns
+
+
 def _share_while_others_ask(whose: str) -> Callable[[Sequence[Outcome], float], float]:
     """Percent of the tokens computed until everybody else was through."""
 
@@ -117,6 +141,7 @@ def _share_while_others_ask(whose: str) -> Callable[[Sequence[Outcome], float], 
 POLITE_P50 = Measure("polite TTFT p50", "ms", ttft_percentile(50), whose="polite")
 POLITE_P95 = Measure("polite TTFT p95", "ms", ttft_percentile(95), whose="polite")
 GREEDY_P50 = Measure("greedy TTFT p50", "ms", ttft_percentile(50), whose="greedy")
+POLITE_HITS = Measure("polite hit rate", "points", HIT_RATE.read, whose="polite")
 GREEDY_SHARE = Measure("greedy's share", "points", _share_while_others_ask("greedy"))
 
 FAIRNESS = (
@@ -131,6 +156,21 @@ FAIRNESS = (
         measures=(POLITE_P50, POLITE_P95, GREEDY_P50, GREEDY_SHARE, REQUESTS_PER_S),
         floors=(Floor(measure=POLITE_P95.name, most=-50.0), Floor(measure=REQUESTS_PER_S.name, least=-5.0)),
         holds=True,
+    ),
+    PolicyCase(
+        name="flood",
+        says="who comes back finds what it left, though another read more than the cache holds meanwhile",
+        turns=flood,
+        requests=120,
+        sessions=1,
+        kv_tokens=12_288,
+        beside=("lru",),
+        measures=(POLITE_HITS, POLITE_P50, HIT_RATE, REQUESTS_PER_S),
+        floors=(
+            Floor(measure=POLITE_HITS.name, change="difference", least=10.0),
+            Floor(measure=REQUESTS_PER_S.name, least=-5.0),
+        ),
+        holds=False,
     ),
 )
 

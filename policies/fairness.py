@@ -13,9 +13,10 @@ Output counts when it is over, so of two agents that never stop asking, neither 
 policies order those (batch_shaping by what is cached, as DLPM). What the engine runs and `ahead` stand in for `places`
 where that is less.
 
-The cache is accounted too. Where room is needed, what belongs to an agent alone goes first while it holds more than
-`cache_share` of the cache, in the order that it would go in anyway: a flood takes its own pages, and leaves the others
-what they have. What agents share, and what the operator pinned, is not touched.
+The cache is accounted too, by tenant and by agent: while one of them holds more than `cache_share` of it, what others
+have who are at work is kept back, so that a flood takes its own pages (see `cache_shares`). What agents share, and what
+the operator pinned, stays. Agents name themselves, so whoever goes by many names has as many shares within its tenant;
+only API keys prove whose a request is, so it is tenants with keys that are held to theirs.
 
 Shares need not be equal; the rules are weights, 1 where nothing is said:
 
@@ -33,9 +34,10 @@ from typing import Any, ClassVar, cast
 import msgspec
 
 from .bounded import Bounded
+from .cache_shares import CacheShares
 from .counters import Counters
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
-from .events import EngineEvent, EngineLoadSampled, EngineStarted, EventsDropped
+from .events import EngineEvent, EngineLoadSampled, EngineStarted, EventsDropped, PrefixMatched, SessionEnded
 from .parameters import Tunable
 from .primitives import BasePolicy, Score, Subject
 from .resident import ResidentTokens
@@ -44,8 +46,6 @@ from .unbegun import Unbegun
 
 MAX_CHARGES = 8_192
 MAX_TENANTS = 1_024
-GOES_FIRST = -1e5
-"""Below anything that a policy says of a node. The operator's boosts and pins can outweigh it."""
 UNTOUCHED = Score(0.0)
 
 
@@ -67,17 +67,18 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         Tunable("output_weight", 2.0, 0.0, 100.0, "", "Cost of a written token; one of a prompt costs 1"),
         Tunable("cached_weight", 0.1, 0.0, 1.0, "", "Cost of a token of a prompt that was in the cache"),
         Tunable("quantum", 0.0, 0.0, 1e7, "tokens", "Differences within it are left to other policies' orders"),
-        Tunable("cache_share", 0.5, 0.01, 1.0, "", "Who alone holds more of the cache loses its own first; 1: nobody"),
+        Tunable("cache_share", 0.5, 0.01, 1.0, "", "Who holds more of the cache loses its own first; 1: nobody does"),
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
 
-    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped, EngineStarted, EngineLoadSampled)
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
+        EventsDropped, EngineStarted, EngineLoadSampled, PrefixMatched, SessionEnded,
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self._line = Unbegun()
-        self._resident = ResidentTokens()
-        self._capacity_tokens = 0
+        self._cache = CacheShares()
         self.tenants = Counters()
         self.agents: Bounded[str, Counters] = Bounded(MAX_TENANTS)
         self.weights: dict[str, dict[str, float]] = {}
@@ -121,28 +122,22 @@ class Fairness(BaseDoorkeeper, BasePolicy):
 
     def observe(self, event: EngineEvent) -> None:
         self._line.observe(event)
-        if isinstance(event, EngineStarted | EngineLoadSampled):
-            self._capacity_tokens = event.capacity_tokens
+        self._cache.observe(event)
 
     # ---- the cache ---------------------------------------------------------------------------------------------------
 
     def reckon(self, resident: ResidentTokens) -> None:
-        self._resident = resident
+        self._cache.reckon(resident)
 
     def score(self, subject: Subject, now_s: float) -> Score:
-        over = self._is_over(subject)
-        return Score(GOES_FIRST, {"over_its_share": GOES_FIRST}) if over else UNTOUCHED
+        standing = self._cache.standing(self.tunables["cache_share"])
+        key, why = standing.verdict(subject) if standing else (0.0, "")
+        return Score(key, {why: key}) if key else UNTOUCHED
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        keys = [GOES_FIRST if self._is_over(subject) else UNTOUCHED.key for subject in subjects]
+        standing = self._cache.standing(self.tunables["cache_share"])
+        keys = [standing.verdict(subject)[0] for subject in subjects] if standing else []
         return keys if any(keys) else []
-
-    def _is_over(self, subject: Subject) -> bool:
-        """Whether it belongs to one agent that holds more than its share."""
-        share = self.tunables["cache_share"]
-        if len(subject.agents) != 1 or share >= 1.0 or not self._capacity_tokens:
-            return False
-        return self._resident.of(subject.agents[0]) > share * self._capacity_tokens
 
     # ---- what requests are charged -----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
 )
 
+from .always_on import on_beside
 from .demand import Lookup, Request
 from .errors import WhatIfError
 from .model_cache import CHUNK_TOKENS
@@ -75,6 +76,10 @@ class Recorded:
             return msgspec.convert(section.get("tunables", {}), dict[str, dict[str, float]])
         except (AttributeError, msgspec.ValidationError):
             return {}
+
+    def beside(self) -> tuple[str, ...]:
+        """The policies that order evictions too, whichever holds the slot, and that the real run was started with."""
+        return on_beside(self.session.info.config, {})
 
     def events(self) -> Iterator[Numbered]:
         """What the model is fed, in order."""

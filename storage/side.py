@@ -28,6 +28,7 @@ from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyHost
 from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
+from .always_on import BESIDE
 from .delay_line import DelayLine, Fed
 from .model_cache import CHUNK_TOKENS
 from .model_engine import ModelEngine
@@ -38,12 +39,14 @@ RECENT = 200
 
 class SideSpec(NamedTuple):
     """A policy and the tunables it runs with, by policy; `held`: those (policy.name) that the stream does not change.
-    `warms`: warm-ups of the stream are its own and are run again."""
+    `warms`: warm-ups of the stream are its own and are run again; `beside`: policies that order evictions too, and are
+    on at the beginning."""
 
     policy: str
     tunables: Mapping[str, Mapping[str, float]] = {}
     held: frozenset[str] = frozenset()
     warms: bool = False
+    beside: tuple[str, ...] = ()
 
 
 class NextVictim(NamedTuple):
@@ -85,12 +88,12 @@ class SideView(NamedTuple):
 
 
 class SideHost(PolicyHost):
-    """A host in which no other policy learns beside its own."""
+    """A host in which no policy learns beside its own but those that order evictions too."""
 
     def __init__(self, spec: SideSpec) -> None:
         """Raises PolicyError or TunableError."""
-        super().__init__([spec.policy], {name: dict(values) for name, values in spec.tunables.items()})
-        kept = {spec.policy, OPERATOR, *FALLBACK.values()}
+        super().__init__([spec.policy, *spec.beside], {name: dict(values) for name, values in spec.tunables.items()})
+        kept = {spec.policy, *BESIDE, OPERATOR, *FALLBACK.values()}
         self._seats = {name: seat for name, seat in self._seats.items() if name in kept}
         self._list_seats()
 
@@ -121,12 +124,14 @@ class Side:
         return self._state.totals.inserted_tokens
 
     def feed(self, fed: Fed) -> None:
-        """What the model says of itself (nodes, switches, failures) is not taken from the stream."""
+        """What the model says of itself (nodes, switches of its policy, failures) is not taken from the stream."""
         match fed.event:
             case PrefixMatched() as event:
                 self._match(fed, event)
             case PrefixInserted() as event:
                 self._engine.inserted(event, last=fed.last)
+            case PolicySwitched(policy=name) as event if name in BESIDE:
+                self._engine.heard(event)
             case NodeAdded() | NodeSplit() | NodeOwned() | NodeEvicted() | PolicySwitched() | PolicyFailed():
                 pass
             case HostNodeKept() | HostNodeLeft():

@@ -29,6 +29,7 @@ from radixdeck.policies.host import FALLBACK, PolicyHost
 from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
+from .always_on import BESIDE
 from .bound import belady_bound
 from .demand import Request
 from .errors import WhatIfError
@@ -100,9 +101,10 @@ def what_if(
 ) -> Outcome:
     """Run a recording's requests through `policy` in a cache of `kv_tokens` (None: as large as the real one).
 
-    `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. Warm-ups of the recording are run again
-    only under the policy that the recording began with; a policy is not asked for others here. `progress` is told the
-    share done (0 to 1), `take` every event of the modelled engine. Raises WhatIfError for a size that makes no sense or
+    `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. Policies that order evictions beside it, such
+    as `fairness`, are on where they were in the recording. Warm-ups of the recording are run again only under the
+    policy that the recording began with; a policy is not asked for others here. `progress` is told the share done (0 to
+    1), `take` every event of the modelled engine. Raises WhatIfError for a size that makes no sense or
     events that cannot be followed, PolicyError for an unknown policy, TunableError for a tunable it does not have or a
     value out of bounds, SessionError if the recording turns out to be damaged.
     """
@@ -146,7 +148,8 @@ class _Run:
         self._broken = ""
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
-        host = PolicyHost([policy or recorded.policy or FALLBACK[EVICTION]], recorded.tunables())
+        ordering = policy or recorded.policy or FALLBACK[EVICTION]
+        host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
         if change is not None:
             check(change, host)
         self._host = host
@@ -177,12 +180,12 @@ class _Run:
 
     def _is_passed_over(self, event: AnyEvent) -> bool:
         """What the model says of itself (switches, failures) is not taken from the recording, except for switches where
-        the run goes as it was."""
+        the run goes as it was, and of policies that are no choice of the what-if's."""
         match event:
             case ActionTaken(kind="warm"):
                 return not self._warms
             case PolicySwitched():
-                return self._policy != AS_IT_WAS
+                return self._policy != AS_IT_WAS and event.policy not in BESIDE
             case TunableChanged():
                 return f"{event.policy}.{event.name}" in self._held
             case _:

@@ -135,7 +135,7 @@ def test_a_second_engine_need_not_be_used_where_nothing_is_to_be_done() -> None:
     assert policy_runs._faults(case, msgspec.structs.replace(half(1, 1), twice=1), half(1, 1)) != []
 
 
-def test_all_of_them_is_every_policy_that_orders_no_cache() -> None:
+def test_all_of_them_is_every_policy_without_the_slot_of_eviction() -> None:
     (case,) = CASES["all"]
     choices = {name for name in BUILT_IN if create(name).slot != "eviction"}
     assert {*case.together} == choices - {"operator"}

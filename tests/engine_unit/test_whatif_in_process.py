@@ -18,6 +18,7 @@ from radixdeck.daemon.engine.control import Control
 from radixdeck.daemon.engine.protocol import Observe
 from radixdeck.daemon.engine.requests import Match, track_of
 from radixdeck.policies import trimming
+from radixdeck.policies.cache_shares import GOES_FIRST
 from radixdeck.policies.events import (
     AnswerGiven,
     EngineEvent,
@@ -25,11 +26,13 @@ from radixdeck.policies.events import (
     EngineStarted,
     NodeEvicted,
     NodeSplit,
+    PolicySwitched,
     PrefixMatched,
     SessionEnded,
     ToolCalled,
 )
 from radixdeck.policies.guard import Guard
+from radixdeck.policies.host import PolicyHost
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
@@ -108,9 +111,9 @@ def run(bench: Any, clock: Clock, workload: Workload, requests: int, at_once: in
             bench.observer.stream.emit(ended)
 
 
-def record(path: Path, events: list[EngineEvent]) -> Path:
+def record(path: Path, events: list[EngineEvent], **policy: Any) -> Path:
     async def write() -> None:
-        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "none", {}))
+        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "none", {"policy": policy}))
         for seq, event in enumerate(events, 1):
             recorder.record(seq, event)
         await recorder.close()
@@ -271,6 +274,28 @@ def test_batches_make_no_difference(
     if policy == "kv_caching":
         assert len(cuts(bench)) > 5 or at_once == 8  # hardly any victim is long enough there
         assert len({event.score for event in bench.kinds(NodeEvicted)}) > 20
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("policy", ["lru", "kv_caching"])
+def test_nor_does_it_that_fairness_orders_evictions_too(
+    ours: Maker, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On from the start, off for a while in the middle."""
+    shares = {"fairness": {"cache_share": 0.15}}
+    bench, clock = ours(700, host=PolicyHost([policy, "fairness"], shares)), Clock(1)
+    monkeypatch.setattr(bench.observer.stream, "now_ns", clock.now_ns)
+    start(bench, clock, policy, 700, 1)
+    callers = Callers(bench, clock, 1, 64, overlap=True)
+    for enabled in (False, True, False):
+        callers.run(70, 4)
+        bench.observer.stream.emit(PolicySwitched(t_ns=clock.now_ns(), policy="fairness", enabled=enabled))
+    path = record(tmp_path / "run.sqlite", bench.events, enabled=[policy, "fairness"], tunables=shares)
+    outcome, events = modelled(path, policy)
+    assert facts(bench.events) == facts(events)
+    assert outcome.cached_tokens == outcome.recorded_tokens > 0
+    ordered = [event.score < GOES_FIRST / 2 for event in bench.kinds(NodeEvicted)]
+    assert 20 < sum(ordered) < len(ordered) - 20
 
 
 @pytest.mark.usefixtures("small_pieces")

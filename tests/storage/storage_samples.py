@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from radixdeck.policies import events as ev
@@ -82,9 +84,16 @@ def folded(events: Sequence[ev.AnyEvent]) -> RunState:
     return state
 
 
-async def recorded(path: Path, events: Sequence[ev.AnyEvent], keyframe_every: int = 0, **options: int) -> Recorder:
-    """A closed recording of `events`, numbered from 1."""
-    recorder, state = Recorder(path, info(), **options), RunState()
+async def recorded(
+    path: Path,
+    events: Sequence[ev.AnyEvent],
+    keyframe_every: int = 0,
+    policy: Mapping[str, Any] | None = None,
+    **options: int,
+) -> Recorder:
+    """A closed recording of `events`, numbered from 1. `policy`: that section of the configuration."""
+    about = msgspec.structs.replace(info(), config=info().config | ({"policy": policy} if policy else {}))
+    recorder, state = Recorder(path, about, **options), RunState()
     for seq, event in enumerate(events, 1):
         recorder.record(seq, event)
         if keyframe_every:

@@ -188,7 +188,7 @@ def test_a_policy_that_is_left_out_is_not_taken_in_by_being_tuned() -> None:
     beside.take(0, ev.EngineStarted(t_ns=0, pid=1, model="m", capacity_tokens=100, page_size=1, policy="lru"))
     beside.take(1, ev.TunableChanged(t_ns=1, policy="kv_caching", name="turnover", value=3.0))
     assert len(list(beside.work())) == 2
-    assert sorted(one.name for one in beside.sides[0]._host.info()) == ["lru", "operator"]
+    assert sorted(one.name for one in beside.sides[0]._host.info()) == ["fairness", "lru", "operator"]
 
 
 def test_an_unknown_policy_is_refused() -> None:
