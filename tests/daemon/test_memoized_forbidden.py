@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,47 @@ def test_nor_does_one_that_is_no_coroutine_function(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="may not use tool 'add'; allowed: none"):
         add(1, 2)
     assert p.ran == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("forbidden", [True, False])
+async def test_who_waited_for_a_call_that_failed_is_asked_about_again(
+    tmp_path: Path, waits: bool, forbidden: bool
+) -> None:
+    p = Program(tmp_path)
+    began, fail = threading.Event(), threading.Event()
+
+    def told() -> str:
+        p.ran.append("ran")
+        began.set()
+        assert fail.wait(20)
+        if len(p.ran) == 1:
+            raise RuntimeError("no")
+        return "y"
+
+    async def told_later() -> str:
+        return await asyncio.to_thread(told)
+
+    box = p.tools.memoized("find")
+    call = box(told_later) if waits else functools.partial(asyncio.to_thread, box(told))
+    first = asyncio.ensure_future(call())
+    assert await asyncio.to_thread(began.wait, 20)
+    second = asyncio.ensure_future(call())
+    memory, waiting = p.tools.keeper.policy.memory, 0
+    while (waiting := waiting + (len(memory.under_way) == 1)) < 20:  # it has joined: it is not under way of its own
+        await asyncio.sleep(0.005)
+    if forbidden:
+        p.tools.quarantine("coder")
+    fail.set()
+    with pytest.raises(RuntimeError):
+        await first
+    if forbidden:
+        with pytest.raises(ToolForbidden, match="agent 'coder' is quarantined by the operator"):
+            await second
+        assert p.ran == ["ran"]
+        assert [fact.what for fact in p.facts if fact.by == "safety"] == ["forbidden"]
+    else:
+        assert await second == "y"
 
 
 @pytest.mark.parametrize("how", ["nothing", "rules", "quarantine", "another agent"])
