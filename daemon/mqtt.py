@@ -141,7 +141,8 @@ class MqttLink:
                 async for message in client.messages:
                     self._take(message)
         except asyncio.CancelledError:
-            await self._say_goodbye(client)
+            # In a task that is not cancelled: the client's calls leave one that is, after the first of them.
+            await asyncio.create_task(self._say_goodbye(client))
             raise
 
     def _take(self, message: aiomqtt.Message) -> None:

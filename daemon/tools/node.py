@@ -7,7 +7,7 @@ import asyncio
 import importlib.metadata
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ from ..mqtt import MqttLink
 from ..paths import Paths
 from ..publishing import Publisher
 from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
+from ..wire_client import new_identifier
 from .keeper import Keeper
 from .report import Fact, Report
 
@@ -129,21 +130,26 @@ class Node:
 
     def _heard(self, node: str, payload: Any) -> None:
         """A node's table of agents; what is none is left out."""
-        with suppress(msgspec.DecodeError, TypeError, UnicodeDecodeError):
+        try:
             rows = msgspec.json.decode(payload, type=_Agents).agents
-            for row in rows:
-                self._known.put(row.agent, True)
-            quarantined = [row.agent for row in rows if row.quarantined]
-            if node == self._status.node:
-                self._took_up(quarantined)
-            else:
-                self._keeper.permits.quarantined_at(node, quarantined)
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
+            return
+        for row in rows:
+            self._known.put(row.agent, True)
+        quarantined = [row.agent for row in rows if row.quarantined]
+        if node == self._status.node:
+            self._took_up(quarantined)
+        else:
+            self._keeper.permits.quarantined_at(node, quarantined)
 
     def _took_up(self, agents: list[str]) -> None:
         """Who was quarantined here before is so again."""
         for agent in agents:
-            self._keeper.permits.quarantine(agent, on=True)
-            self._report.tell(ActionTaken(t_ns=now_ns(), kind="quarantine", agent=agent, by="proxy", why=AS_BEFORE))
+            self._acted("quarantine", agent, new_identifier("quarantine"), "proxy", AS_BEFORE)
+
+    def _acted(self, kind: ActionKind, agent: str, action: str, by: str, why: str) -> None:
+        self._keeper.permits.quarantine(agent, on=kind == "quarantine")
+        self._report.tell(ActionTaken(t_ns=now_ns(), id=action, kind=kind, agent=agent, by=by, why=why))
         self._publisher.send_agents()
 
     async def _ordered(self, command: Command) -> Reply:
@@ -187,10 +193,6 @@ class Node:
         if not agent or (agent not in self._known and agent not in self._keeper.permits.here):
             raise ValueError(f"no agent {agent!r} has called here, and none is told of by a node on the broker")
         kind: ActionKind = "quarantine" if command.name == "quarantine" else "release"
-        self._keeper.permits.quarantine(agent, on=kind == "quarantine")
-        self._report.tell(
-            ActionTaken(t_ns=now_ns(), id=command.id, kind=kind, agent=agent, by=command.by, why=command.why)
-        )  # fmt: skip
-        self._publisher.send_agents()
+        self._acted(kind, agent, command.id, command.by, command.why)
         held = kind == "release" and self._keeper.permits.is_quarantined(agent)
         return f"{agent} is still quarantined at another node" if held else "done"
