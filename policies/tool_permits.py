@@ -16,8 +16,8 @@ NO_AGENTS: frozenset[str] = frozenset()
 
 
 class ToolPermits:
-    """Without rules everybody may call everything. Rules that were read hold until others are. `here`: who is quarantined
-    in this process; of other nodes only those count, and take a place, that have quarantined somebody."""
+    """Without rules everybody may call everything. Rules that were read hold until others are. `here`: who is
+    quarantined in this process; of other nodes only those take a place that have quarantined somebody."""
 
     def __init__(self) -> None:
         self.ruled = False

@@ -97,8 +97,7 @@ class Node:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """On the broker for the length of the block, which begins once the broker was `heard`, or could not
-        be."""
+        """On the broker for the length of the block, which begins once the broker was `heard`, or could not be."""
         self._report.also = self._happened
         self._mqtt.publish("status", msgspec.json.encode(self._status), retain=True)
         for policy in self._policies:
@@ -110,7 +109,7 @@ class Node:
             yield
         finally:
             self._publisher.send_events()
-            if not (self._returns and self._keeper.permits.here):
+            if not self._returns or (self.heard and not self._keeper.permits.here):
                 nobody = AgentsTable(run=self._journal.run, seq=self._journal.seq)
                 self._mqtt.leave_nothing("agents", msgspec.json.encode(nobody))
             for task in tasks:

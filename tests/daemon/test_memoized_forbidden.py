@@ -14,6 +14,7 @@ from radixdeck.daemon.tools import memoized
 from radixdeck.daemon.tools.memoized import ToolBox, ToolForbidden
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import ToolMemoized
+from radixdeck.policies.tool_calls import Ticket, ToolCall
 
 RULES = """
 [tools.find]
@@ -102,10 +103,17 @@ def test_nor_does_one_that_is_no_coroutine_function(tmp_path: Path) -> None:
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("forbidden", [True, False])
 async def test_who_waited_for_a_call_that_failed_is_asked_about_again(
-    tmp_path: Path, waits: bool, forbidden: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool, forbidden: bool
 ) -> None:
     p = Program(tmp_path)
-    began, fail = threading.Event(), threading.Event()
+    began, joined, fail = threading.Event(), threading.Event(), threading.Event()
+    called_off = p.tools.keeper.called_off
+
+    def has_no_way_of_its_own(call: ToolCall, ticket: Ticket) -> None:
+        called_off(call, ticket)
+        joined.set()
+
+    monkeypatch.setattr(p.tools.keeper, "called_off", has_no_way_of_its_own)
 
     def told() -> str:
         p.ran.append("ran")
@@ -123,9 +131,7 @@ async def test_who_waited_for_a_call_that_failed_is_asked_about_again(
     first = asyncio.ensure_future(call())
     assert await asyncio.to_thread(began.wait, 20)
     second = asyncio.ensure_future(call())
-    memory, waiting = p.tools.keeper.policy.memory, 0
-    while (waiting := waiting + (len(memory.under_way) == 1)) < 20:  # it has joined: it is not under way of its own
-        await asyncio.sleep(0.005)
+    assert await asyncio.to_thread(joined.wait, 20)
     if forbidden:
         p.tools.quarantine("coder")
     fail.set()

@@ -1,5 +1,5 @@
-"""Quarantines of a process that calls tools, over real brokers, when it starts and when it ends: none is overheard, none
-is lost, and none outlives those who could lift it."""
+"""Quarantines of a process that calls tools, over real brokers, when it starts and when it ends: none is overheard,
+none is lost, and none outlives those who could lift it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiomqtt
 import msgspec
 import pytest
+import typer
 from brokers import Raw, open_raw, until
 
+from radixdeck.console import cli_tools
 from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
@@ -137,17 +141,34 @@ async def test_of_a_name_that_is_there_again_it_holds_until_it_is_lifted(
         else:
             async with Proxy("mcp-1", broker, tmp_path, returns=True)():
                 await order(raw, "mcp-1", "quarantine")
-        async with open_raw(broker, f"{ROOT}/mcp-1/agents") as watching:
-            async with Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
-                assert proxy.forbids
-                for _ in range(4):
-                    message = await watching.next()
-                    assert not message.payload or is_quarantined(message), "others are not told that it is lifted"
-                assert (await order(raw, "mcp-1", "release")).detail == "done"
-                assert not proxy.forbids
+        watched = open_raw(broker, f"{ROOT}/mcp-1/agents")
+        async with watched as watching, Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
+            assert proxy.forbids
+            for _ in range(4):
+                message = await watching.next()
+                assert not message.payload or is_quarantined(message), "others are not told that it is lifted"
+            assert (await order(raw, "mcp-1", "release")).detail == "done"
+            assert not proxy.forbids
         assert await kept(broker) == {}, "nobody is quarantined there: nothing is left"
         async with Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
             assert not proxy.forbids
+
+
+@pytest.mark.parametrize("node", ["", "mcp-1"])
+def test_only_a_name_that_was_given_is_there_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, node: str) -> None:
+    proxy = pytest.importorskip("radixdeck.daemon.tools.proxy")
+    served: list[dict[str, Any]] = []
+
+    async def serve(*_: Any, **how: Any) -> int:
+        served.append(how)
+        return 0
+
+    monkeypatch.setattr(proxy, "serve", serve)
+    context = cast("typer.Context", SimpleNamespace(obj=["server"]))
+    with pytest.raises(typer.Exit):
+        cli_tools.mcp_proxy(context, tmp_path / "rules.toml", agent="coder", node=node, home=str(tmp_path))
+    (how,) = served
+    assert how["returns"] == (how["node"] == "mcp-1") == bool(node)
 
 
 def is_quarantined(message: aiomqtt.Message) -> bool:
