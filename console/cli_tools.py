@@ -109,8 +109,8 @@ def mcp_proxy(
         code = asyncio.run(
             serve(
                 upstream, rules, safety_rules=safety_rules, agent=agent, tenant=tenant,
-                node=node or own_name(agent, context.obj or [_host(url)]), broker=address if source else None,
-                paths=home_of(home), say=_say,
+                node=node or own_name(agent, context.obj or [_host(url)]), returns=bool(node),
+                broker=address if source else None, paths=home_of(home), say=_say,
             )
         )  # fmt: skip
     except RulesError as error:

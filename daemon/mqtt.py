@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiomqtt
@@ -22,6 +23,8 @@ from .wire_mailbox import Mailbox
 MAX_OUTBOX_BYTES = 16 << 20
 NUMBERED_LEAF = "events"
 AGENTS_OF_ALL = f"{ROOT}/+/agents"
+HEARD_S = 2.0
+"""For so long whoever asks for the tables of agents waits for those that the broker keeps."""
 
 _log: Any = structlog.get_logger(__name__)
 
@@ -38,7 +41,8 @@ class MqttLink:
 
     `connected`: whether the broker has us now. `dropped`: event batches and replies that no longer fitted the outbox;
     readers see the gap in the numbering. `bad_commands`: payloads that were no command. `on_agents`: takes the name and
-    the table of agents of every other node, whatever that holds.
+    the table of agents of every other node, whatever that holds, and at first the one that the broker kept of this
+    node; `heard` is set once it was given all that the broker kept.
     Raises ValueError if the node's name cannot be one.
     """
 
@@ -61,6 +65,8 @@ class MqttLink:
         self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
         self._desk = CommandDesk(on_command, self._reply)
         self._on_agents = on_agents
+        self._farewell: list[_Outgoing] = []
+        self.heard = asyncio.Event()
 
     @property
     def bad_commands(self) -> int:
@@ -81,6 +87,16 @@ class MqttLink:
         the latest payload waits. Retained payloads are published again on every new connection.
         """
         self._put(_Outgoing(leaf, payload, retain, qos))
+
+    async def wait_heard(self) -> None:
+        """Until the broker was `heard`, for HEARD_S at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_S):
+                await self.heard.wait()
+
+    def leave_nothing(self, leaf: str, last: bytes) -> None:
+        """At a clean end tell those who listen `last`, and have the broker keep nothing of the leaf."""
+        self._farewell += [_Outgoing(leaf, last, qos=1), _Outgoing(leaf, b"", retain=True, qos=1)]
 
     def _put(self, item: _Outgoing) -> None:
         if item.retain:
@@ -115,15 +131,18 @@ class MqttLink:
         await client.subscribe(self._command_topic, qos=1)
         if self._on_agents is not None:
             await client.subscribe(AGENTS_OF_ALL)
+            # It comes back behind all that the broker keeps. What is empty is no table: nobody else heeds it.
+            await client.publish(topic(self._node, "agents"), b"")
         self.connected, self._why_lost = True, ""
         _log.info("mqtt connected", broker=self._broker)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._publish_all(client, self._hello()))
+                group.create_task(self._publish_all(client))
                 async for message in client.messages:
                     self._take(message)
         except asyncio.CancelledError:
-            await self._say_goodbye(client)
+            # In a task that is not cancelled: the client's calls leave one that is, after the first of them.
+            await asyncio.create_task(self._say_goodbye(client))
             raise
 
     def _take(self, message: aiomqtt.Message) -> None:
@@ -132,7 +151,11 @@ class MqttLink:
             self._desk.receive(message.payload, retained=message.retain)
             return
         node = str(message.topic).removeprefix(f"{ROOT}/").partition("/")[0]
-        if self._on_agents is not None and node != self._node:
+        if self._on_agents is None:
+            return
+        if node == self._node and not message.payload:
+            self.heard.set()
+        elif node != self._node or (message.retain and not self.heard.is_set()):
             self._on_agents(node, message.payload)
 
     def _hello(self) -> list[_Outgoing]:
@@ -141,8 +164,10 @@ class MqttLink:
         retained = {"status": online} | self._retained
         return [item for leaf, item in retained.items() if leaf != "status"] + [retained["status"]]
 
-    async def _publish_all(self, client: aiomqtt.Client, hello: list[_Outgoing]) -> None:
-        for item in hello:
+    async def _publish_all(self, client: aiomqtt.Client) -> None:
+        if self._on_agents is not None:  # this node's own table is not to take the place of one that is not read yet
+            await self.wait_heard()
+        for item in self._hello():
             await self._send(client, item)
         while True:
             item, weight = await self._outbox.get()
@@ -161,6 +186,7 @@ class MqttLink:
             async with asyncio.timeout(GOODBYE_S):
                 while len(self._outbox):
                     await self._send(client, (await self._outbox.get())[0])
-                await self._send(client, self._offline("stopped"))
+                for item in [*self._farewell, self._offline("stopped")]:
+                    await self._send(client, item)
         except (TimeoutError, aiomqtt.MqttError) as error:
             _log.info("no goodbye", why=str(error))

@@ -58,7 +58,7 @@ class Publisher:
         while True:
             await asyncio.sleep(TABLE_PERIOD_S)
             now = now_ns()
-            self._mqtt.publish("agents", _agents(self._journal), retain=True)
+            self.send_agents()
             self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now), retain=True)
             metrics = self._journal.window.metrics(now, self._journal.state, self._recorder)
             self._mqtt.publish("metrics", msgspec.json.encode(metrics))
@@ -78,6 +78,10 @@ class Publisher:
         """Publish what happened since the last time."""
         while (batch := self._journal.take_batch()) is not None:
             self._mqtt.publish("events", batch)
+
+    def send_agents(self) -> None:
+        """Publish the table of agents as it is now."""
+        self._mqtt.publish("agents", _agents(self._journal), retain=True)
 
     def _send_keyframe(self) -> None:
         # What the keyframe contains goes out first, so that no reader sees a number jump back.

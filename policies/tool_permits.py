@@ -16,12 +16,14 @@ NO_AGENTS: frozenset[str] = frozenset()
 
 
 class ToolPermits:
-    """Without rules everybody may call everything. Rules that were read hold until others are."""
+    """Without rules everybody may call everything. Rules that were read hold until others are. `here`: who is
+    quarantined in this process; of other nodes only those take a place that have quarantined somebody."""
 
     def __init__(self) -> None:
         self.ruled = False
         self._safety = Safety()
-        self._quarantined: Bounded[str, frozenset[str]] = Bounded(MAX_NODES)
+        self.here = NO_AGENTS
+        self._elsewhere: Bounded[str, frozenset[str]] = Bounded(MAX_NODES)
 
     def obey(self, rules: str) -> None:
         """See Ruled.obey."""
@@ -29,17 +31,19 @@ class ToolPermits:
         self.ruled = True
 
     def quarantined_at(self, node: str, agents: Iterable[str]) -> None:
-        """All agents that are quarantined at a node, in place of those before."""
-        self._quarantined.put(node, frozenset(agents))
+        """All agents that are quarantined at another node, in place of those before."""
+        if told := frozenset(agents):
+            self._elsewhere.put(node, told)
+        else:
+            self._elsewhere.pop(node)
 
-    def quarantine(self, node: str, agent: str, *, on: bool) -> None:
-        """One agent is, or is not any more."""
-        others = (self._quarantined.get(node) or NO_AGENTS) - {agent}
-        self._quarantined.put(node, others | {agent} if on else others)
+    def quarantine(self, agent: str, *, on: bool) -> None:
+        """One agent is so in this process, or is not any more."""
+        self.here = self.here | {agent} if on else self.here - {agent}
 
     def is_quarantined(self, agent: str) -> bool:
-        """At any node. `agent`: its full name, with its tenant's."""
-        return any(agent in agents for _, agents in self._quarantined.items())
+        """Here or at any node. `agent`: its full name, with its tenant's."""
+        return agent in self.here or any(agent in agents for _, agents in self._elsewhere.items())
 
     def why_not(self, call: ToolCall) -> str:
         """Why this call must not be made, '' if it may."""

@@ -127,14 +127,21 @@ class Keeper:
 
     def came(self, call: ToolCall) -> str:
         """Somebody makes a call: said of every one, before it is asked about. Why it must not be made, '' if it may."""
-        if why := self.permits.why_not(call):
-            self._tell(call, "forbidden", by=Safety.name, why=why)
+        if why := self.forbidden(call):
             return why
         for outcome in self.policy.early.lapsed(self.clock()):
             self._tell(outcome.call, "early_wasted", why=outcome.wasted)
         if self.on:
             self.policy.early.began(call)
         return ""
+
+    def forbidden(self, call: ToolCall) -> str:
+        """Why a call must not go to its tool, '' if it may. One that has waited for another is asked about once more:
+        what held when it came need not hold any more."""
+        why = self.permits.why_not(call)
+        if why:
+            self._tell(call, "forbidden", by=Safety.name, why=why)
+        return why
 
     def over(self, call: ToolCall, said: Callable[[], object], ticket: Ticket | None = None) -> None:
         """The caller has its answer. `said`: reads that as JSON, an error as None, and is only asked if something may

@@ -40,7 +40,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Result = Future[bytes | None]
 """What a call under way will have said; None if that is for nobody else."""
-HERE = "here"
 _log = logging.getLogger("radixdeck.tools")
 
 
@@ -131,7 +130,7 @@ class ToolBox:
     def quarantine(self, agent: str, *, on: bool = True) -> None:
         """The agent's calls are forbidden, or are not any more."""
         with self._lock:
-            self.keeper.permits.quarantine(HERE, agent, on=on)
+            self.keeper.permits.quarantine(agent, on=on)
 
     def _look(self) -> None:
         """Whether a file of rules has changed, now and then."""
@@ -169,8 +168,11 @@ class ToolBox:
                 return self._joined(call, begun, kept)
 
     def _begin(self, call: ToolCall) -> bytes | _Leader | _Flight:
-        """The result from memory, that of the same call under way, or a call of the tool's own."""
+        """The result from memory, that of the same call under way, or a call of the tool's own. Raises ToolForbidden:
+        whoever waited for another call in vain may have been forbidden it meanwhile."""
         with self._lock:
+            if why := self.keeper.forbidden(call):
+                raise ToolForbidden(why)
             asked = self.keeper.ask(call)
             ticket = asked.ticket
             if ticket is None:

@@ -7,12 +7,21 @@ import asyncio
 import importlib.metadata
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
-from radixdeck.policies.events import ActionKind, ActionTaken, CommandReceived, PolicySwitched, TunableChanged
+from radixdeck.policies.bounded import Bounded
+from radixdeck.policies.declared import scoped
+from radixdeck.policies.events import (
+    ActionKind,
+    ActionTaken,
+    CommandReceived,
+    PolicySwitched,
+    ToolMemoized,
+    TunableChanged,
+)
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
@@ -26,10 +35,13 @@ from ..journal import Journal
 from ..mqtt import MqttLink
 from ..paths import Paths
 from ..publishing import Publisher
-from ..wire import BrokerAddress, Command, Reply, Status
+from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
+from ..wire_client import new_identifier
 from .keeper import Keeper
-from .report import Report
+from .report import Fact, Report
 
+MAX_KNOWN = 4096
+AS_BEFORE = "it was quarantined here when the proxy ended"
 NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune, watch, quarantine and release"
 
 
@@ -41,16 +53,27 @@ class _Agent(msgspec.Struct):
 
 
 class _Agents(msgspec.Struct):
-    agents: list[_Agent] = []
+    """What names no agents is no table: it has no default."""
+
+    agents: list[_Agent]
 
 
 class Node:
     """A node on the broker: publishes the journal, and hands orders to the keeper. Agents that are quarantined at any
-    other node are so here, and stay so when that is gone, until it is there again and says otherwise."""
+    other node are so here, and stay so when that is gone, until it is there again and says otherwise.
 
-    def __init__(self, name: str, address: BrokerAddress, paths: Paths, keeper: Keeper, report: Report) -> None:
+    `agent`: whose calls these are, with its tenant's name; `returns`: a node of this name will be there again, so that
+    who is quarantined here stays so. Of a name that nobody will have again nothing is left.
+    """
+
+    def __init__(
+        self, name: str, address: BrokerAddress, paths: Paths, keeper: Keeper, report: Report, *,
+        agent: str = "", returns: bool = False,
+    ) -> None:  # fmt: skip
         """Raises StorageError if the recording cannot be begun, ValueError if the name cannot be a node's."""
-        self._keeper, self._report = keeper, report
+        self._keeper, self._report, self._returns = keeper, report, returns
+        self._known: Bounded[str, bool] = Bounded(MAX_KNOWN)
+        self._known.put(agent, True)
         started_ns, run = now_ns(), f"{name}-{uuid.uuid4().hex[:8]}"
         info = RunInfo(
             run=run, node=name, started_ns=started_ns, version=importlib.metadata.version("radixdeck"), model="",
@@ -67,19 +90,28 @@ class Node:
             recording=str(self._recorder.path), started_ns=started_ns,
         )  # fmt: skip
 
+    @property
+    def heard(self) -> bool:
+        """Whether the broker has said who is quarantined."""
+        return self._mqtt.heard.is_set()
+
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """On the broker for the length of the block."""
-        self._report.also = self._journal.append
+        """On the broker for the length of the block, which begins once the broker was `heard`, or could not be."""
+        self._report.also = self._happened
         self._mqtt.publish("status", msgspec.json.encode(self._status), retain=True)
         for policy in self._policies:
             self._tell(PolicySwitched(t_ns=now_ns(), policy=policy, enabled=True, by="proxy"))
-        loops = [self._recorder.run, self._mqtt.run, *self._publisher.loops().values()]
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(loop()) for loop in loops]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(loop()) for loop in (self._recorder.run, self._mqtt.run)]
         try:
+            await self._mqtt.wait_heard()
+            tasks += [asyncio.create_task(loop()) for loop in self._publisher.loops().values()]
             yield
         finally:
             self._publisher.send_events()
+            if not self._returns or (self.heard and not self._keeper.permits.here):
+                nobody = AgentsTable(run=self._journal.run, seq=self._journal.seq)
+                self._mqtt.leave_nothing("agents", msgspec.json.encode(nobody))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,11 +122,34 @@ class Node:
         self._host.observe(fact)
         self._report.tell(fact)
 
+    def _happened(self, fact: Fact) -> None:
+        if isinstance(fact, ToolMemoized):
+            self._known.put(scoped(fact.agent, fact.tenant), True)
+        self._journal.append(fact)
+
     def _heard(self, node: str, payload: Any) -> None:
-        """Another node's table of agents; what is none is left out."""
-        with suppress(msgspec.DecodeError, TypeError, UnicodeDecodeError):
-            told = msgspec.json.decode(payload, type=_Agents)
-            self._keeper.permits.quarantined_at(node, (row.agent for row in told.agents if row.quarantined))
+        """A node's table of agents; what is none is left out."""
+        try:
+            rows = msgspec.json.decode(payload, type=_Agents).agents
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
+            return
+        for row in rows:
+            self._known.put(row.agent, True)
+        quarantined = [row.agent for row in rows if row.quarantined]
+        if node == self._status.node:
+            self._took_up(quarantined)
+        else:
+            self._keeper.permits.quarantined_at(node, quarantined)
+
+    def _took_up(self, agents: list[str]) -> None:
+        """Who was quarantined here before is so again."""
+        for agent in agents:
+            self._acted("quarantine", agent, new_identifier("quarantine"), "proxy", AS_BEFORE)
+
+    def _acted(self, kind: ActionKind, agent: str, action: str, by: str, why: str) -> None:
+        self._keeper.permits.quarantine(agent, on=kind == "quarantine")
+        self._report.tell(ActionTaken(t_ns=now_ns(), id=action, kind=kind, agent=agent, by=by, why=why))
+        self._publisher.send_agents()
 
     async def _ordered(self, command: Command) -> Reply:
         try:
@@ -134,10 +189,9 @@ class Node:
 
     def _quarantine(self, command: Command, agent: str) -> str:
         """Forbid the calls of an agent here, or allow them again."""
+        if not agent or (agent not in self._known and agent not in self._keeper.permits.here):
+            raise ValueError(f"no agent {agent!r} has called here, and none is told of by a node on the broker")
         kind: ActionKind = "quarantine" if command.name == "quarantine" else "release"
-        self._keeper.permits.quarantine(self._status.node, agent, on=kind == "quarantine")
-        self._report.tell(
-            ActionTaken(t_ns=now_ns(), id=command.id, kind=kind, agent=agent, by=command.by, why=command.why)
-        )  # fmt: skip
+        self._acted(kind, agent, command.id, command.by, command.why)
         held = kind == "release" and self._keeper.permits.is_quarantined(agent)
         return f"{agent} is still quarantined at another node" if held else "done"

@@ -21,6 +21,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
 
+from radixdeck.policies.declared import scoped
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.safety import Safety
 
@@ -37,6 +38,7 @@ MAX_LINE_BYTES = 64 << 20
 GONE = "the MCP server behind radixdeck's proxy has ended"
 UNREAD = "the client does not read any more"
 TOO_LONG = f"a line of the client is longer than {MAX_LINE_BYTES >> 20} MiB: radixdeck's proxy ends"
+UNHEARD = "the broker does not answer: who is quarantined there is not known, and until it does their calls pass"
 STOPPED, SERVER_LOST, CANNOT_START, CANNOT_READ = 0, 1, 2, 3
 
 
@@ -48,12 +50,13 @@ async def serve(
     agent: str = "",
     tenant: str = "default",
     node: str = "",
+    returns: bool = False,
     broker: Callable[[], Awaitable[BrokerAddress]] | None = None,
     paths: Paths | None = None,
     say: Callable[[str], None],
 ) -> int:
     """Until the client hangs up or a signal says so (0), the server ends (1), or a line of the client is too long (3).
-    Raises RulesError naming the file, or OSError if the command cannot be run, in words."""
+    `returns`: see Node. Raises RulesError naming the file, or OSError if the command cannot be run, in words."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it quotes what it cannot read, secrets included
     report = Report(say)
     keeper, files = _ruled(rules, safety_rules, report)
@@ -65,8 +68,10 @@ async def serve(
 
             # Standard output is the client's.
             structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-            known = Node(node, address, paths, keeper, report)
+            known = Node(node, address, paths, keeper, report, agent=scoped(agent, tenant), returns=returns)
             await stack.enter_async_context(known.running())
+            if not known.heard:
+                say(UNHEARD)
         files.look()
         looking = asyncio.create_task(files.run())
         try:

@@ -103,10 +103,7 @@ class Relay:
                 return
             if message.method == "tools/call":
                 call = call_of(message, self._agent, self._tenant)
-                if why := self._keeper.came(call):
-                    await self._refuse(message.id, FORBIDDEN, why)
-                else:
-                    await self._called(message, call)
+                await self._called(message, call, self._keeper.came(call))
                 return
             self._open[message.id] = message.method
         if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
@@ -118,7 +115,10 @@ class Relay:
                 self._changing[message.id] = message.method
         await self._to_server(message)
 
-    async def _called(self, request: JSONRPCRequest, call: ToolCall) -> None:
+    async def _called(self, request: JSONRPCRequest, call: ToolCall, forbidden: str) -> None:
+        if forbidden:
+            await self._refuse(request.id, FORBIDDEN, forbidden)
+            return
         for method in self._changing.values():  # nothing is answered in between
             self._keeper.forget_all(f"{method} is under way")
         asked = self._keeper.ask(call)
@@ -247,7 +247,7 @@ class Relay:
                 flight.told_early = False
                 await self._answer(request, call, message.result)
             else:  # an error is nobody's but its caller's
-                await self._called(request, call)
+                await self._called(request, call, self._keeper.forbidden(call))
         await self._go_ahead()
 
     async def server_gone(self, why: str) -> None:

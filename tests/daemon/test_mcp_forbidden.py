@@ -78,12 +78,36 @@ async def test_what_was_called_early_is_not_given_either() -> None:
     s = Ahead()
     early = await s.learns()
     await s.says(early, "value")
-    s.keeper.permits.quarantine("here", "t/coder", on=True)
+    s.keeper.permits.quarantine("t/coder", on=True)
     asked = await s.gets()
     assert s.got()[asked] == "error"
-    s.keeper.permits.quarantine("here", "t/coder", on=False)
+    s.keeper.permits.quarantine("t/coder", on=False)
     asked = await s.gets()
     assert s.got()[asked] == "value"
+
+
+@pytest.mark.parametrize("how", ["nothing", "rules", "quarantine"])
+async def test_a_call_that_waited_for_one_that_failed_is_asked_about_again(how: str) -> None:
+    s = Sides()
+    first, second = await s.call(), await s.call()
+    if how == "rules":
+        s.keeper.permits.obey(ONLY_LIST)
+    elif how == "quarantine":
+        s.keeper.permits.quarantined_at("gpu1", ["t/coder"])
+    await s.says(first, isError=True)
+    if how == "nothing":
+        assert len(s.up) == 2
+        await s.says(second, "y")
+        assert s.got()[second] == "y"
+        return
+    assert len(s.up) == 1
+    refused = s.down[-1]
+    assert isinstance(refused, JSONRPCError)
+    assert (refused.id, refused.error.code) == (second, FORBIDDEN)
+    assert s.did().count("forbidden") == 1
+    s.keeper.permits.obey("")
+    s.keeper.permits.quarantined_at("gpu1", [])
+    assert await s.whole(), "nobody waits for it any more"
 
 
 async def test_it_holds_while_memory_is_off() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from radixdeck.daemon.tools import memoized
 from radixdeck.daemon.tools.memoized import ToolBox, ToolForbidden
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import ToolMemoized
+from radixdeck.policies.tool_calls import Ticket, ToolCall
 
 RULES = """
 [tools.find]
@@ -95,6 +98,52 @@ def test_nor_does_one_that_is_no_coroutine_function(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="may not use tool 'add'; allowed: none"):
         add(1, 2)
     assert p.ran == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("forbidden", [True, False])
+async def test_who_waited_for_a_call_that_failed_is_asked_about_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool, forbidden: bool
+) -> None:
+    p = Program(tmp_path)
+    began, joined, fail = threading.Event(), threading.Event(), threading.Event()
+    called_off = p.tools.keeper.called_off
+
+    def has_no_way_of_its_own(call: ToolCall, ticket: Ticket) -> None:
+        called_off(call, ticket)
+        joined.set()
+
+    monkeypatch.setattr(p.tools.keeper, "called_off", has_no_way_of_its_own)
+
+    def told() -> str:
+        p.ran.append("ran")
+        began.set()
+        assert fail.wait(20)
+        if len(p.ran) == 1:
+            raise RuntimeError("no")
+        return "y"
+
+    async def told_later() -> str:
+        return await asyncio.to_thread(told)
+
+    box = p.tools.memoized("find")
+    call = box(told_later) if waits else functools.partial(asyncio.to_thread, box(told))
+    first = asyncio.ensure_future(call())
+    assert await asyncio.to_thread(began.wait, 20)
+    second = asyncio.ensure_future(call())
+    assert await asyncio.to_thread(joined.wait, 20)
+    if forbidden:
+        p.tools.quarantine("coder")
+    fail.set()
+    with pytest.raises(RuntimeError):
+        await first
+    if forbidden:
+        with pytest.raises(ToolForbidden, match="agent 'coder' is quarantined by the operator"):
+            await second
+        assert p.ran == ["ran"]
+        assert [fact.what for fact in p.facts if fact.by == "safety"] == ["forbidden"]
+    else:
+        assert await second == "y"
 
 
 @pytest.mark.parametrize("how", ["nothing", "rules", "quarantine", "another agent"])

@@ -16,9 +16,12 @@ from radixdeck.daemon.tools.report import Report
 from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, EventBatch, Reply, Status
 from radixdeck.policies.events import ActionTaken, CommandReceived, PolicySwitched, ToolMemoized, decode
 from radixdeck.policies.residency import AgentStats
-from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.policies.tool_calls import Asked, ToolCall
 from radixdeck.storage.session import open_session
 
+GARBAGE = (
+    b"", b"[]", b"\xff", b"{}", b'{"v": 2, "error": "x"}', b'{"agents": 7}', b'{"agents": [{"agent": 7}]}',
+)  # fmt: skip
 HERE = f"{ROOT}/mcp-coder"
 RULES = "[tools.get]\nread_only = true\nttl_s = 60\n"
 
@@ -105,7 +108,7 @@ async def test_who_is_quarantined_anywhere_calls_no_tool_here(broker: BrokerAddr
         await raw.publish(f"{ROOT}/gpu1/agents", table("coder"), retain=True)
         async with node.running():
             await until(coder, "agent 'coder' is quarantined by the operator")
-            for garbage in (b"", b"[]", b"\xff", b'{"agents": 7}', b'{"agents": [{"agent": 7}]}'):
+            for garbage in GARBAGE:
                 await raw.publish(f"{ROOT}/gpu1/agents", garbage)
             await raw.publish(f"{ROOT}/gpu2/agents", table("other"))
             await until(other, "agent 'other' is quarantined by the operator")
@@ -118,11 +121,16 @@ async def test_who_is_quarantined_anywhere_calls_no_tool_here(broker: BrokerAddr
             assert (await order(raw, 2, "release", agent="coder")).state == "done"
             assert keeper.came(coder) == ""
             assert (await order(raw, 3, "quarantine")).state == "refused"
+            for number, (name, nobody) in enumerate([("quarantine", "codr"), ("release", "codr"), ("quarantine", "")]):
+                refused = await order(raw, 4 + number, name, agent=nobody)
+                assert (refused.state, repr(nobody) in refused.detail) == ("refused", True)
+            keeper.goes(ToolCall(tool="get", agent="new", tenant="acme"), Asked(ticket=None, why=""))
+            assert (await order(raw, 9, "quarantine", agent="acme/new")).state == "done"
     (recording,) = (tmp_path / "runs").glob("*.db")
     with open_session(recording) as session:
         kept = [event for _, event in session.events(0, 100)]
     assert [event.kind for event in kept if isinstance(event, ActionTaken)] == [
-        "release", "quarantine", "release",
+        "release", "quarantine", "release", "quarantine",
     ]  # fmt: skip
     assert [event.policy for event in kept if isinstance(event, PolicySwitched)] == ["memoization", "safety"]
-    assert [event.by for event in kept if isinstance(event, ToolMemoized)] == ["safety"]
+    assert [event.by for event in kept if isinstance(event, ToolMemoized)] == ["safety", "memoization"]

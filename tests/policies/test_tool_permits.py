@@ -88,7 +88,7 @@ def test_who_is_quarantined_at_any_node_calls_nothing_until_that_node_says_other
     permits.quarantined_at("gpu1", ["other"])
     assert permits.why_not(call) == ""
     for on in (True, False):
-        permits.quarantine("here", "coder", on=on)
+        permits.quarantine("coder", on=on)
         assert bool(permits.why_not(call)) == on
     assert permits.why_not(ToolCall(tool="get", agent="other")) != ""
 
@@ -99,3 +99,15 @@ def test_nodes_are_bounded_and_those_that_speak_stay() -> None:
         permits.quarantined_at("gpu1", ["coder"])
         permits.quarantined_at(f"n{number}", ["x"])
     assert permits.why_not(ToolCall(tool="get", agent="coder")) != ""
+
+
+def test_nodes_that_quarantine_nobody_push_nobody_out() -> None:
+    permits = ToolPermits()
+    permits.quarantined_at("gpu-gone", ["coder"])
+    permits.quarantine("other", on=True)
+    for number in range(2 * MAX_NODES):
+        permits.quarantined_at(f"mcp-{number}", [])
+    assert permits.is_quarantined("coder")
+    for number in range(2 * MAX_NODES):
+        permits.quarantined_at(f"gpu{number}", ["x"])
+    assert permits.is_quarantined("other"), "what was said here is pushed out by nobody"
