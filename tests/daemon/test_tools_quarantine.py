@@ -16,9 +16,10 @@ import aiomqtt
 import msgspec
 import pytest
 import typer
-from brokers import Raw, open_raw, until
+from brokers import Raw, Relay, open_raw, until
 
 from radixdeck.console import cli_tools
+from radixdeck.daemon import publishing
 from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
@@ -152,6 +153,23 @@ async def test_of_a_name_that_is_there_again_it_holds_until_it_is_lifted(
         assert await kept(broker) == {}, "nobody is quarantined there: nothing is left"
         async with Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
             assert not proxy.forbids
+
+
+async def test_what_the_broker_kept_is_not_overwritten_unread_however_late_it_comes(
+    broker: BrokerAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "TABLE_PERIOD_S", 0.05)
+    async with Relay(broker) as relay, open_raw(broker, f"{ROOT}/mcp-1/agents") as raw:
+        await raw.publish(f"{ROOT}/mcp-1/agents", table("coder"), retain=True)
+        relay.cut()
+        async with Proxy("mcp-1", relay.address, tmp_path, returns=True)() as proxy:
+            assert not proxy.node.heard
+            await asyncio.sleep(0.2)  # its own table waits for the broker by now
+            await relay.mend()
+            for _ in range(4):
+                message = await raw.next()
+                assert not message.payload or is_quarantined(message)
+            assert proxy.forbids
 
 
 @pytest.mark.parametrize("node", ["", "mcp-1"])
