@@ -112,7 +112,9 @@ def flood(seed: int, requests: int) -> list[Turn]:
     polite: list[tuple[str, list[dict[str, str]]]] = []
     for number in range(POLITE):
         system = {"role": "system", "content": system_prompt(rng, f"polite-{number}", 300)}
-        polite.append((f"polite-{number}", [system, {"role": "user", "content": f"Keep this:\n{material(rng, 1_000)}"}]))
+        polite.append(
+            (f"polite-{number}", [system, {"role": "user", "content": f"Keep this:\n{material(rng, 1_000)}"}])
+        )
     turns: list[Turn] = []
     for number in range(requests):
         session = f"flood-{number}"
@@ -164,7 +166,6 @@ FAIRNESS = (
         requests=120,
         sessions=1,
         kv_tokens=12_288,
-        beside=("lru",),
         measures=(POLITE_HITS, POLITE_P50, HIT_RATE, REQUESTS_PER_S),
         floors=(
             Floor(measure=POLITE_HITS.name, change="difference", least=10.0),
