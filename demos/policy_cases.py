@@ -106,13 +106,14 @@ PAGES_BETWEEN = 7
 
 
 def flood(seed: int, requests: int) -> list[Turn]:
-    """Three agents that ask about a document each, in turn, and seven pages of another between any two of them. Each is a
+    """Three agents ask about a document each, in turn, and another reads seven pages between any two of them. Each is a
     session of its own, so that one caller asks in this order however fast the engine is."""
     rng = Random(f"flood {seed}")
     polite: list[tuple[str, list[dict[str, str]]]] = []
     for number in range(POLITE):
         system = {"role": "system", "content": system_prompt(rng, f"polite-{number}", 300)}
-        polite.append((f"polite-{number}", [system, {"role": "user", "content": f"Keep this:\n{material(rng, 1_000)}"}]))
+        document = {"role": "user", "content": f"Keep this:\n{material(rng, 1_000)}"}
+        polite.append((f"polite-{number}", [system, document]))
     turns: list[Turn] = []
     for number in range(requests):
         session = f"flood-{number}"
@@ -164,7 +165,6 @@ FAIRNESS = (
         requests=120,
         sessions=1,
         kv_tokens=12_288,
-        beside=("lru",),
         measures=(POLITE_HITS, POLITE_P50, HIT_RATE, REQUESTS_PER_S),
         floors=(
             Floor(measure=POLITE_HITS.name, change="difference", least=10.0),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .events import NO_NODE, CacheFlushed, EngineEvent, EngineStarted, NodeAdded, NodeEvicted, NodeOwned, NodeSplit
 
-
 NOBODY = ""
 """The agent of nodes that nobody said anything of."""
 

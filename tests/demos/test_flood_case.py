@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from radixdeck.demos.policy_cases import FAIRNESS, POLITE, flood
 from radixdeck.demos.workloads import Turn
 
@@ -33,7 +35,7 @@ def test_between_two_questions_of_an_agent_more_is_read_than_the_cache_holds_and
         assert len(asked) >= 5
         assert all(turns[one].messages[:-1] == turns[asked[0]].messages[:-1] for one in asked)
         assert len({turns[one].messages[-1]["content"] for one in asked}) == len(asked)
-        for first, then in zip(asked, asked[1:], strict=False):
+        for first, then in pairwise(asked):
             assert sum(map(length, turns[first + 1 : then])) / 4 > CASE.kv_tokens
 
 

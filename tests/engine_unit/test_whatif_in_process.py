@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from agent_traffic import Workload
-from scheduling import Loop
+from recorded_runs import Callers, Clock, facts, modelled, record, start
 
-from radixdeck.daemon.engine.control import Control
-from radixdeck.daemon.engine.protocol import Observe
-from radixdeck.daemon.engine.requests import Match, track_of
+from radixdeck.daemon.engine.requests import Match
 from radixdeck.policies import trimming
-from radixdeck.policies.cache_shares import GOES_FIRST
 from radixdeck.policies.events import (
-    AnswerGiven,
-    EngineEvent,
-    EngineLoadSampled,
-    EngineStarted,
     NodeEvicted,
     NodeSplit,
-    PolicySwitched,
     PrefixMatched,
     SessionEnded,
-    ToolCalled,
 )
 from radixdeck.policies.guard import Guard
-from radixdeck.policies.host import PolicyHost
-from radixdeck.storage.files import RunInfo
-from radixdeck.storage.recorder import Recorder
-from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import Outcome, Recorded, what_if
 
 Maker = Callable[..., Any]
-START_NS = 1_700_000_000_000_000_000
-NUMBERS_AND_CLOCKS = ("t_ns", "idle_s", "node", "parent", "upper", "instead")
 PAGE = 16
 UNTOLD = ("by_rid", "by_agent")
 """Only a scheduler says for whom it makes room while decoding."""
-
-
-class Clock:
-    """Time for the cache under test: it goes on with every look, by as much as a busy machine lets it, and further
-    between requests."""
-
-    def __init__(self, seed: int) -> None:
-        self.ns = START_NS
-        self._random = random.Random(seed)
-
-    def now_ns(self) -> int:
-        self.ns += self._random.randrange(1_000, 2_000_000)
-        return self.ns
 
 
 @pytest.fixture
@@ -70,14 +38,6 @@ def watched(ours: Maker, monkeypatch: pytest.MonkeyPatch) -> Maker:
         return bench, clock
 
     return make
-
-
-def start(bench: Any, clock: Clock, policy: str, capacity: int, page_size: int) -> None:
-    bench.observer.stream.emit(
-        EngineStarted(
-            t_ns=clock.now_ns(), pid=1, model="none", capacity_tokens=capacity, page_size=page_size, policy=policy
-        )
-    )
 
 
 def admit_when_allocating(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,28 +69,6 @@ def run(bench: Any, clock: Clock, workload: Workload, requests: int, at_once: in
             ended = SessionEnded(t_ns=clock.now_ns(), session=f"s{workload.random.randrange(4)}")
             bench.observer.close_session(ended.session)
             bench.observer.stream.emit(ended)
-
-
-def record(path: Path, events: list[EngineEvent], **policy: Any) -> Path:
-    async def write() -> None:
-        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "none", {"policy": policy}))
-        for seq, event in enumerate(events, 1):
-            recorder.record(seq, event)
-        await recorder.close()
-
-    asyncio.run(write())
-    return path
-
-
-def modelled(path: Path, policy: str) -> tuple[Outcome, list[EngineEvent]]:
-    events: list[EngineEvent] = []
-    with open_session(path) as session:
-        return what_if(Recorded(session), policy, take=events.append), events
-
-
-def facts(events: list[EngineEvent], but: tuple[str, ...] = ()) -> list[Any]:
-    kept = [msgspec.to_builtins(event) for event in events]
-    return [{name: fact[name] for name in fact if name not in (*NUMBERS_AND_CLOCKS, *but)} for fact in kept]
 
 
 def cuts(bench: Any) -> list[NodeSplit]:
@@ -192,54 +130,6 @@ def test_pages_are_cut_whole_and_sglang_finds_its_tree_sound_after_every_cut(
     assert all(event.tokens % PAGE == 0 for event in bench.kinds(NodeEvicted))
 
 
-class Callers:
-    """Callers of a Loop, and what the daemon tells the engine of them: always late, in the midst of other things."""
-
-    def __init__(self, bench: Any, clock: Clock, seed: int, chunk_tokens: int, overlap: bool) -> None:
-        self.loop = Loop(bench, chunk_tokens, overlap, self._finished, lambda: self._random.random() < 0.3)
-        self._bench, self._clock = bench, clock
-        self._workload = Workload(seed)
-        self._random = self._workload.random
-        self._control = Control(bench.cache, bench.observer)
-        self._untold: list[EngineEvent] = []
-
-    def run(self, requests: int, at_once: int) -> None:
-        asked = 0
-        while asked < requests or self.loop.is_busy:
-            self._clock.ns += self._random.randrange(0, 5_000_000)
-            while asked < requests and len(self.loop.waiting) < at_once and self._random.random() < 0.15:
-                tokens, identity, output = self._workload.next()
-                self.loop.ask(tokens, output * self._random.randrange(1, 4), **identity)
-                asked += 1
-            self._tell()
-            self.loop.turn(at_once)
-
-    def _finished(self, req: Any) -> None:
-        who = track_of(req).who
-        kind = ToolCalled if self._random.random() < 0.4 else AnswerGiven
-        self._untold.append(kind(t_ns=0, rid=who.rid, agent=who.agent, session=who.session))
-
-    def _tell(self) -> None:
-        if self._untold and self._random.random() < 0.3:
-            assert self._control.obey(Observe("told", self._untold)).ok
-            self._untold = []
-        if self._random.random() < 0.01:
-            ended = SessionEnded(t_ns=0, session=f"s{self._random.randrange(4)}")
-            assert self._control.obey(Observe("ended", [ended])).ok
-        if self._random.random() < 0.05:
-            self._sample()
-
-    def _sample(self) -> None:
-        allocator, cache = self._bench.allocator, self._bench.cache
-        self._bench.observer.stream.emit(
-            EngineLoadSampled(
-                t_ns=self._clock.now_ns(), running=0, waiting=0, capacity_tokens=allocator.size,
-                used_tokens=allocator.size - allocator.available_size(), evictable_tokens=cache.evictable_size(),
-                step=self._bench.observer.step,
-            )
-        )  # fmt: skip
-
-
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes of this traffic are short: so that some are cut all the same."""
@@ -274,28 +164,6 @@ def test_batches_make_no_difference(
     if policy == "kv_caching":
         assert len(cuts(bench)) > 5 or at_once == 8  # hardly any victim is long enough there
         assert len({event.score for event in bench.kinds(NodeEvicted)}) > 20
-
-
-@pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("policy", ["lru", "kv_caching"])
-def test_nor_does_it_that_fairness_orders_evictions_too(
-    ours: Maker, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On from the start, off for a while in the middle."""
-    shares = {"fairness": {"cache_share": 0.15}}
-    bench, clock = ours(700, host=PolicyHost([policy, "fairness"], shares)), Clock(1)
-    monkeypatch.setattr(bench.observer.stream, "now_ns", clock.now_ns)
-    start(bench, clock, policy, 700, 1)
-    callers = Callers(bench, clock, 1, 64, overlap=True)
-    for enabled in (False, True, False):
-        callers.run(70, 4)
-        bench.observer.stream.emit(PolicySwitched(t_ns=clock.now_ns(), policy="fairness", enabled=enabled))
-    path = record(tmp_path / "run.sqlite", bench.events, enabled=[policy, "fairness"], tunables=shares)
-    outcome, events = modelled(path, policy)
-    assert facts(bench.events) == facts(events)
-    assert outcome.cached_tokens == outcome.recorded_tokens > 0
-    ordered = [event.score < GOES_FIRST / 2 for event in bench.kinds(NodeEvicted)]
-    assert 20 < sum(ordered) < len(ordered) - 20
 
 
 @pytest.mark.usefixtures("small_pieces")

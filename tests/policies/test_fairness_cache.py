@@ -162,9 +162,7 @@ def added(node: int, agent: str, tokens: int) -> ev.NodeAdded:
     return ev.NodeAdded(t_ns=1, node=node, parent=0, tokens=tokens, agent=agent, rid="r", session="s", start=0)
 
 
-SAMPLE = ev.EngineLoadSampled(
-    t_ns=2, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=1_000
-)
+SAMPLE = ev.EngineLoadSampled(t_ns=2, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=1_000)
 
 
 def test_it_is_about_what_is_kept_for_others_at_work() -> None:
