@@ -101,9 +101,9 @@ def what_if(
 ) -> Outcome:
     """Run a recording's requests through `policy` in a cache of `kv_tokens` (None: as large as the real one).
 
-    `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. `fairness`, which orders evictions beside the
-    policy, is on where it was in the recording. Warm-ups of the recording are run again only under the policy that the
-    recording began with; a policy is not asked for others here. `progress` is told the share done (0 to 1), `take`
+    `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. `fairness`, which orders evictions beside
+    the policy, is on where it was in the recording. Warm-ups of the recording are run again only under the policy that
+    the recording began with; a policy is not asked for others here. `progress` is told the share done (0 to 1), `take`
     every event of the modelled engine. Raises WhatIfError for a size that makes no sense or
     events that cannot be followed, PolicyError for an unknown policy, TunableError for a tunable it does not have or a
     value out of bounds, SessionError if the recording turns out to be damaged.
