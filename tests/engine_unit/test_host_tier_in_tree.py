@@ -110,7 +110,11 @@ def test_from_device_to_host_and_back_in_two_parts(bench: Any) -> None:
     assert shown(told(bench.events).host) == spans(bench, on_host=True)
 
     bench.request([*range(10, 50), *range(500, 520)], 1, **IDENTITY)
-    upper, lower = bench.kinds(HostNodeKept)
+    upper, lower, *changed = bench.kinds(HostNodeKept)
+    assert all(event.had_tokens == event.tokens for event in changed), "what they are changed, not how long they are"
+    assert changed[-1].part == "old", "the prompt passed it by"
+    state = told(bench.events)
+    assert owners(state.host) == owners(bench.observer.ownership.nodes, state.host)
     assert (upper.start, upper.tokens, lower.node, lower.start, lower.parent) == (0, 40, node.id, 40, upper.node)
     assert upper.agents == lower.agents == ("planner",)
     back = [event for event in bench.kinds(NodeAdded) if event.from_host]
