@@ -55,8 +55,8 @@ class TunablesTable(SyncTable):
         Binding("backspace", "reset", "default", tooltip="back to its default", id="view.default"),
     ]
     help_text = (
-        "Left and right change by a step, a click on the bar sets the value there, enter types a value, backspace gives "
-        "the default."
+        "Left and right change by a step, a click on the bar sets the value there, enter types a value, backspace "
+        "gives the default."
     )
 
     class Changed(Message):
