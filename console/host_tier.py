@@ -22,7 +22,8 @@ def host_words(log: Iterable[LogLine], run: RunState) -> str:
     """'no host tier known', what lies there, or what went there and was found there in the events of the log."""
     if run.host_capacity_tokens:
         held = f"{short(host_tokens(run))} of {short(run.host_capacity_tokens)} tok"
-        return f"device memory; host tier: {held}, {count(len(run.host), 'node')}"
+        shown = f", {len(run.host):,} of them shown" if run.host_beyond else ""
+        return f"device memory; host tier: {held}, {count(len(run.host) + run.host_beyond, 'node')}{shown}"
     moved = found = 0
     for line in log:
         event = line.event

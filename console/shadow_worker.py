@@ -151,7 +151,7 @@ class ShadowWorker:
                     await asyncio.sleep(0 if stepped.more else idle_s)
         except AsideError as error:
             shadow.died, shadow.trouble = True, str(error)
-            shadow.words = f"{error}; S starts it anew"
+            shadow.words = f"{error}; {app.settings.keys.get('view.anew', 'S')} starts it anew"
         finally:
             shadow.pid = 0
 

@@ -1,4 +1,4 @@
-"""How a tunable moves under the arrow keys and where it stands between its bounds. Pure."""
+"""How a tunable moves under the arrow keys and the mouse, and where it stands between its bounds. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def place_of(tunable: TunableInfo, value: float) -> float:
         return 1.0
     share = max(0.0, min(1.0, (value - tunable.low) / span))
     return math.log1p(share * span) / math.log1p(span) if _is_wide(tunable) else share
+
+
+def value_at(tunable: TunableInfo, place: float) -> float:
+    """The round value next to a place between the bounds, 0 to 1: what `place_of` tells, the other way round."""
+    span, place = tunable.high - tunable.low, max(0.0, min(1.0, place))
+    if span <= 0 or place in (0.0, 1.0) or _is_switch(tunable):
+        return tunable.high if place >= 0.5 else tunable.low
+    if _is_wide(tunable):
+        value = _round_near(tunable.low + math.expm1(place * math.log1p(span)))
+    else:
+        step = _round_near(span / STEPS)
+        value = float(f"{round((tunable.low + place * span) / step) * step:.9g}")
+    return max(tunable.low, min(tunable.high, value))
 
 
 def stepped(tunable: TunableInfo, value: float, direction: int) -> float:

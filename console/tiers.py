@@ -6,15 +6,18 @@ Where an engine told of no host tier, everything is the device's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from radixdeck.policies.events import NO_NODE
 from radixdeck.policies.residency import NodeView, RunState
 
 from .cache_map import CacheMap, Span, lay_out, ordered, spans_of
-from .words import tokens
+from .words import count, tokens
 
 RULE = -3
 """Stands for the line between the tiers."""
+BEYOND = -4
+"""Stands for what lies on the host in nodes that are counted and not followed."""
 SHARE = 4
 """The host tier gets this part of the rows."""
 LEAST_ROWS = 6
@@ -28,7 +31,7 @@ def host_rows(run: RunState, height: int) -> int:
 
 def host_tokens(run: RunState) -> int:
     """What lies in host memory only."""
-    return sum(view.tokens for view in run.host.values())
+    return sum(view.tokens for view in run.host.values()) + run.host_beyond_tokens
 
 
 def host_scale(run: RunState, cells: int) -> float:
@@ -46,6 +49,9 @@ def lay_out_tiers(run: RunState, width: int, height: int, gone: Sequence[NodeVie
     found, _ = spans_of(ordered(run.host.values(), run), (), host_scale(run, cells), cells)
     spans = [*device.spans, Span(device.cells, first, RULE)]
     spans += [Span(first + span.first, first + span.end, span.node) for span in found]
+    end = min(cells, ceil(host_tokens(run) / host_scale(run, cells) - 0.5))
+    if run.host_beyond and spans[-1].end < first + end:
+        spans.append(Span(spans[-1].end, first + end, BEYOND))
     if spans[-1].end < first + cells:
         spans.append(Span(spans[-1].end, first + cells, NO_NODE))
     return CacheMap(spans, first + cells, device.tokens_per_cell, device.gone)
@@ -55,4 +61,5 @@ def rule_words(run: RunState, width: int, height: int) -> str:
     """What stands on the line."""
     held, room = tokens(host_tokens(run)), tokens(run.host_capacity_tokens)
     scale = host_scale(run, width * host_rows(run, height))
-    return f"── host memory only: {held} of {room}; a cell is {scale:.3g} tok "
+    beyond = f"; ▒ {count(run.host_beyond, 'more node')}, counted only" if run.host_beyond else ""
+    return f"── host memory only: {held} of {room}{beyond}; a cell is {scale:.3g} tok "

@@ -59,8 +59,8 @@ class _Job(msgspec.Struct, frozen=True):
 
 class AnchorBook:
     """Anchors by agent: `upstream` gives the engine's URL or None, `hint` takes every AnchorMeasured, `engine_key` is
-    the API key that the engine asks for, `keep` takes the text of what was measured: the recorder, which keeps it if
-    told to, and nobody else."""
+    the API key that the engine asks for, `keep` takes the text of what was measured: the recorder, if it was told to
+    keep it, and nobody else. Without it no text is made."""
 
     def __init__(
         self,

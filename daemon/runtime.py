@@ -90,9 +90,9 @@ class Daemon:
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
-        key = engine_key(config)
+        key, keep = engine_key(config), self.recorder.keep if config.record_anchors else None
         self.anchors = AnchorBook(
-            upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key, keep=self.recorder.keep,
+            upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key, keep=keep,
         )  # fmt: skip
         guards = DoorHost(config.policy.enabled, config.policy.tunables, failed=self._hint)
         self.door = Door(guards, now_ns, priorities(config.engine))

@@ -331,8 +331,10 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
 
 
 class HostNodeKept(Event, frozen=True, kw_only=True, tag="host_node_kept"):
-    """A node whose KV lies in host memory only, as it is now: both parts of one that was split there, and every one
-    where the tree is told anew. That a node went there says NodeEvicted (`to_host`), that it is back NodeAdded."""
+    """A node whose KV lies in host memory only, as it is now: both parts of one that was split there, one whose owners
+    or role changed, and every one where the tree is told anew. `had_tokens`: how many it had there before this, 0 if it
+    is told of there for the first time. That a node went there says NodeEvicted (`to_host`), that it is back
+    NodeAdded."""
 
     node: int
     parent: int
@@ -342,6 +344,7 @@ class HostNodeKept(Event, frozen=True, kw_only=True, tag="host_node_kept"):
     role: Role = "unowned"
     session: str = ""
     part: Part = ""
+    had_tokens: int = 0
 
 
 class HostNodeLeft(Event, frozen=True, kw_only=True, tag="host_node_left"):

@@ -20,8 +20,9 @@ from .events import (
 from .fold_ghosts import haunt
 from .run_state import AgentStats, NodeView, RunState
 
-HOST_NODES = 100_000
-"""So many nodes of the host tier are followed, the latest that went there: a gap in the stream may hide what left."""
+HOST_NODES = 10_000
+"""So many nodes of the host tier are followed, the latest that were told of: each is some 180 bytes of every keyframe.
+Those beyond are only counted."""
 
 
 def stats_of(state: RunState, agent: str) -> AgentStats:
@@ -64,6 +65,7 @@ def clear_tree(state: RunState) -> None:
     """Nothing is resident any more."""
     state.nodes.clear()
     state.host.clear()
+    state.host_beyond = state.host_beyond_tokens = 0
     state.ghosts.clear()
     for stats in state.agents.values():
         stats.resident_tokens = stats.anchor_resident_tokens = 0
@@ -93,7 +95,8 @@ def learn_anchor(state: RunState, agent: str, anchor_tokens: int) -> None:
 
 
 def _added(state: RunState, event: NodeAdded) -> None:
-    state.host.pop(event.node, None)
+    if state.host.pop(event.node, None) is None and event.from_host:
+        _no_longer_beyond(state, event.tokens)
     orphan = event.start > 0 and event.parent not in state.nodes
     state.totals.oddities += orphan + (event.node in state.nodes)
     view = NodeView(
@@ -174,11 +177,22 @@ def _keep_on_host(state: RunState, view: NodeView) -> None:
     state.host.pop(view.node, None)
     state.host[view.node] = view
     while len(state.host) > HOST_NODES:
-        del state.host[next(iter(state.host))]
+        beyond = state.host.pop(next(iter(state.host)))
+        state.host_beyond += 1
+        state.host_beyond_tokens += beyond.tokens
+
+
+def _no_longer_beyond(state: RunState, tokens: int) -> None:
+    """A node was told of that lay there and is not followed, unless a gap in the stream hid how it got there."""
+    if state.host_beyond:
+        state.host_beyond -= 1
+        state.host_beyond_tokens = max(0, state.host_beyond_tokens - max(0, tokens)) if state.host_beyond else 0
 
 
 def _kept_on_host(state: RunState, event: HostNodeKept) -> None:
     known = state.host.get(event.node)
+    if known is None and event.had_tokens > 0:
+        _no_longer_beyond(state, event.had_tokens)
     view = NodeView(
         node=event.node,
         parent=event.parent,
@@ -196,7 +210,8 @@ def _kept_on_host(state: RunState, event: HostNodeKept) -> None:
 
 
 def _left_host(state: RunState, event: HostNodeLeft) -> None:
-    state.host.pop(event.node, None)
+    if state.host.pop(event.node, None) is None:
+        _no_longer_beyond(state, event.tokens)
 
 
 def _flushed(state: RunState, event: CacheFlushed) -> None:

@@ -62,7 +62,7 @@ class Habits:
     def after(self, told: bytes, agents: Ints) -> tuple[Floats, Floats]:
         """What follows these agents by such counts of them (see Transitions.of), one after the other: the probability
         of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is one
-        `[finish, agent, next]`."""
+        `[finish, agent, next]`, which sum to at most 1: the rest goes to an agent nobody has met."""
         counts = np.frombuffer(told, np.float16).reshape(len(agents), FINISHES, -1)
         overall, by_finish, unmet = self.following(counts.transpose(1, 0, 2).astype(np.float32, "C"), agents)
         ends = np.empty((FINISHES + 1, len(agents)), np.float32)

@@ -12,7 +12,8 @@ from .transitions import Floats
 
 class Onward(NamedTuple):
     """What follows a response of one agent. `ends`: probability that nothing does, by how it finished, the last one
-    however it did; `goes_on`: that something does; `agents[finish]`: which agent is next then; sums to 1."""
+    however it did; `goes_on`: that something does; `agents[finish]`: which agent is next then; sums to at most 1, the
+    rest goes to an agent nobody has met."""
 
     ends: Sequence[float]
     goes_on: Sequence[float]

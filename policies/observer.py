@@ -101,6 +101,7 @@ class Observer:
     def added(self, node: Any) -> None:
         used_ns = self.stream.event_ns
         owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
+        owned.parent = node.parent.id
         if self._early.pop(node.id, None) is not None:
             self.index.add(node)
         self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
@@ -108,16 +109,16 @@ class Observer:
     @harmless
     def split(self, child: Any, upper: Any) -> None:
         above = self.ownership.split(child.id, upper.id, len(upper.key))
+        below = self.ownership.nodes[child.id]
+        changed = [owned for owned in (above, below) if self.ownership.settle(owned)]
         if above.on_device:
             now = self.stream.now_ns()
             self.stream.emit(NodeSplit(t_ns=now, node=child.id, upper=upper.id, upper_tokens=above.tokens))
-        below = self.ownership.nodes[child.id]
-        if not above.on_device:
-            self._say_kept(above, upper.parent.id)
-            self._say_kept(below, upper.id)
-        for owned in (above, below):
-            if self.ownership.settle(owned):
+            for owned in changed:
                 self._say_owned(owned)
+        else:
+            self._say_kept(above, had_tokens=0)
+            self._say_kept(below, had_tokens=above.tokens + below.tokens)
 
     @harmless
     def left(self, node: Any, *, to_host: bool) -> None:
@@ -233,14 +234,16 @@ class Observer:
         if len(owned.agents) > 1:
             self._say_owned(owned)
 
-    def _say_kept(self, owned: Owned, parent: int) -> None:
-        self.stream.emit(kept(owned, parent, self.stream.now_ns()))
+    def _say_kept(self, owned: Owned, *, had_tokens: int) -> None:
+        self.stream.emit(kept(owned, had_tokens, self.stream.now_ns()))
 
     def _say_owned(self, owned: Owned) -> None:
-        """Readers only know nodes on the device; of one on the host they hear when it returns."""
+        """Of a node on the host another fact tells: policies know those on the device."""
         self.index.move(owned.node)
         if owned.on_device:
             self.stream.emit(whose(owned, self.stream.now_ns()))
+        else:
+            self._say_kept(owned, had_tokens=owned.tokens)
 
     def _say_evicted(self, owned: Owned, to_host: bool) -> None:
         choice = self._choice if self._choice is not None and self._choice.node == owned.node else None
@@ -271,7 +274,7 @@ class Observer:
         now = self.stream.now_ns()
         self.stream.emit(CacheFlushed(t_ns=now))
         tokens = 0
-        on_host: list[tuple[Owned, int]] = []
+        on_host: list[Owned] = []
         waiting = list(root.children.values())
         while waiting:
             node = waiting.pop()
@@ -280,12 +283,12 @@ class Observer:
             if owned is None:
                 continue
             if not owned.on_device:
-                on_host.append((owned, node.parent.id))
+                on_host.append(owned)
                 continue
             tokens += owned.tokens
             self._say_added(owned, node.parent.id, "", now)
-        for owned, parent in on_host:
-            self._say_kept(owned, parent)
+        for owned in on_host:
+            self._say_kept(owned, had_tokens=0)
         return tokens
 
 

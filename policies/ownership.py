@@ -36,7 +36,7 @@ MIN_LEARNED_ANCHOR_TOKENS = 16
 class Owned(msgspec.Struct):
     """One node's entry. `start`, `tokens`: its span from the root. `many`: more than one session used it. `used_ns`:
     when a request last used it, by the event clock, and `used_by` which session and agent. `on_device`: False while its
-    KV lives on the host only."""
+    KV lives on the host only. `parent`: the node above it."""
 
     node: int
     start: int
@@ -49,6 +49,7 @@ class Owned(msgspec.Struct):
     on_device: bool = True
     part: Part = ""
     used_by: tuple[str, str] = ("", "")
+    parent: int = NO_NODE
 
     @property
     def end(self) -> int:
@@ -102,6 +103,7 @@ class Ownership:
         above = msgspec.structs.replace(lower, node=upper, tokens=upper_tokens)
         lower.start += upper_tokens
         lower.tokens -= upper_tokens
+        lower.parent = upper
         self.nodes[upper] = above
         self._parts.split(node, upper, *lower.used_by)
         return above

@@ -202,7 +202,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
     fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
     `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
-    `host`: nodes whose KV lies in host memory only, and how many tokens fit there; 0 without a host tier.
+    `host`: nodes whose KV lies in host memory only, the latest of them, how many nodes lie there beyond these, with how
+    many tokens, and how many fit there; 0 without a host tier.
     """
 
     t_ns: int = 0
@@ -228,5 +229,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     guesses: dict[str, Guesses] = {}
     rulings: dict[str, Rulings] = {}
     host: dict[int, NodeView] = {}
+    host_beyond: int = 0
+    host_beyond_tokens: int = 0
     host_capacity_tokens: int = 0
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -115,8 +115,9 @@ class Tables:
         return self.leaving(session.agent), pairs, noted
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
-        """Which agent is next after a response that finished so, if the session goes on; sums to 1. Read only. Whether
-        it leaves the agent is by that agent; where it goes then also by where it came from."""
+        """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
+        goes to an agent nobody has met. Read only. Whether it leaves the agent is by that agent; where it goes then
+        also by where it came from."""
         row, seen = self.after(stood[0]).agents[finish], stood[1][finish]
         agent, came_from = session.agent, session.came_from
         leaves = 1.0 - float(row[agent])

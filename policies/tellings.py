@@ -23,11 +23,11 @@ def added(owned: Owned, parent: int, rid: str, t_ns: int, *, from_host: bool) ->
     )  # fmt: skip
 
 
-def kept(owned: Owned, parent: int, t_ns: int) -> HostNodeKept:
-    """It lies on the host only."""
+def kept(owned: Owned, had_tokens: int, t_ns: int) -> HostNodeKept:
+    """It lies on the host only, where it had so many tokens before."""
     return HostNodeKept(
-        t_ns=t_ns, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens, agents=owned.agents,
-        role=owned.role, session=private(owned), part=owned.part,
+        t_ns=t_ns, node=owned.node, parent=owned.parent, start=owned.start, tokens=owned.tokens, agents=owned.agents,
+        role=owned.role, session=private(owned), part=owned.part, had_tokens=had_tokens,
     )  # fmt: skip
 
 

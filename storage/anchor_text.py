@@ -22,10 +22,15 @@ class AnchorText(msgspec.Struct, frozen=True):
     tokens: int
     text: str
 
+    def cut(self) -> AnchorText:
+        """No more of it than is kept."""
+        if len(self.text) <= MOST_CHARACTERS:
+            return self
+        text = f"{self.text[:MOST_CHARACTERS]}\n[cut: {len(self.text):,} characters]"
+        return msgspec.structs.replace(self, text=text)
+
     @property
     def row(self) -> tuple[str, str, int, int, str]:
         """As it is stored. Half of a pair of surrogates, which JSON can carry, cannot be."""
         text = self.text.encode("utf-8", "replace").decode()
-        if len(text) > MOST_CHARACTERS:
-            text = f"{text[:MOST_CHARACTERS]}\n[cut: {len(text):,} characters]"
         return self.agent, self.fingerprint, self.at_ns, self.tokens, text

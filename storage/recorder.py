@@ -108,10 +108,11 @@ class Recorder:
             self._queue.append(Frame(seq, self._at_ns or state.t_ns, body))
 
     def keep(self, told: AnchorText) -> None:
-        """Take the text of an anchor, if this recording was begun as one that holds text."""
-        if self.info.prompts_stored and not self.failed and not self._closed and len(self._queue) < MAX_BACKLOG:
+        """Take the text of an anchor, if this recording was begun as one that holds text. It is told once, so it waits
+        also while the file cannot be written."""
+        if self.info.prompts_stored and not self._stopped and not self._closed and len(self._queue) < MAX_BACKLOG:
             with self._guard:
-                self._queue.append(told)
+                self._queue.append(told.cut())
 
     async def run(self) -> None:
         """Write what has gathered, four times a second, until closed."""

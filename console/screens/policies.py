@@ -22,7 +22,6 @@ from ..holders import holder
 from ..matrix import bars
 from ..policy_table import policy_table
 from ..rulings import door_words
-from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
@@ -137,7 +136,7 @@ class PoliciesScreen(DeckScreen):
             return
         key, tunable = found
         value = self._pending.get(key, tunable.value)
-        self._tune(key, tunable.default if message.steps is None else stepped(tunable, value, message.steps))
+        self._tune(key, message.wanted(tunable, value))
 
     def action_shadow(self) -> None:
         """Beside the live one: the policy under the cursor, or the one whose tunable is."""

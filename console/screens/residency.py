@@ -136,8 +136,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         self.query_one("#tree-head", Static).update(f"{'whose':<{width - len(HEAD)}}{HEAD}")
         found = f", {len(tree.rows):,} rows with '{plain(self._query)}'" if self._query else ""
         folded = f", folded: {FOLDS[self._fold]}" if self._fold and not self._query else ""
-        nodes = count(len(entry.run.nodes) + len(entry.run.host), "node")
-        self.query_one("#map-side").border_title = f"radix tree, {nodes}{found}{folded}"
+        run = entry.run
+        nodes = count(len(run.nodes) + len(run.host), "node")
+        beyond = f", {run.host_beyond:,} more in host memory not listed" if run.host_beyond else ""
+        self.query_one("#map-side").border_title = f"radix tree, {nodes}{beyond}{found}{folded}"
 
     def action_tree(self) -> None:
         """The other of map and tree, with the cursor on the same node."""

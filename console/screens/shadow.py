@@ -25,7 +25,6 @@ from ..holders import holder
 from ..policy_table import policy_table
 from ..shadow_run import Choice
 from ..shadow_worker import Followed
-from ..slider import stepped
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
@@ -101,7 +100,7 @@ class ShadowScreen(FollowingScreen):
             return
         tunable = found[1]
         value = self._values.get(tunable.name, tunable.value)
-        self._set(tunable, tunable.default if message.steps is None else stepped(tunable, value, message.steps))
+        self._set(tunable, message.wanted(tunable, value))
 
     def on_data_table_row_selected(self) -> None:
         if self.query_one("#shadow-tunables").has_focus:

@@ -8,6 +8,7 @@ from radixdeck.policies.residency import NodeView
 
 from ..cache_map import PENDING
 from ..theme import GROUND, PENDING_COLOUR, SHARED_COLOUR, UNOWNED_COLOUR, WARNING_COLOUR, AgentMark, blend
+from ..tiers import BEYOND
 from ..words import clip
 
 FREE_GROUND = "#161c24"
@@ -29,6 +30,8 @@ def look_of(view: NodeView | None, node: int, marks: dict[str, AgentMark], *, od
     """How a node is drawn. `odd` tells it from an equal-looking neighbour by a shade."""
     if node == PENDING:
         return Look("░", PENDING_COLOUR, FREE_GROUND)
+    if node == BEYOND:
+        return Look("▒", UNOWNED_COLOUR, FREE_GROUND)
     if view is None:
         return Look(" ", UNOWNED_COLOUR, FREE_GROUND)
     mark = marks.get(view.agents[0]) if len(view.agents) == 1 else None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
 from radixdeck.daemon.wire import PolicyInfo, TunableInfo
 
-from ..slider import place_of
+from ..slider import place_of, stepped, value_at
 from ..words import bar
 from .table import Cell, Column, SyncTable
 
+BAR_WIDTH = 13
+SLIDER = ""
+"""Title of the column with the bar."""
 TUNABLE_COLUMNS = (
     Column("policy", 12, least=74),
     Column("tunable", 15),
     Column("value", 8, right=True),
     Column("low", 7, right=True),
-    Column("", 13),
+    Column(SLIDER, BAR_WIDTH),
     Column("high", 7, right=True),
     Column("default", 8, right=True, least=100),
     Column("unit", 8, least=100),
@@ -33,7 +37,7 @@ def tunable_row(policy: PolicyInfo, tunable: TunableInfo, pending: float | None)
         tunable.name,
         f"{'→' if pending is not None else changed} {value:.4g}",
         f"{tunable.low:.4g}",
-        bar(place_of(tunable, value), 13),
+        bar(place_of(tunable, value), BAR_WIDTH),
         f"{tunable.high:.4g}",
         f"{tunable.default:.4g}",
         tunable.unit,
@@ -42,7 +46,7 @@ def tunable_row(policy: PolicyInfo, tunable: TunableInfo, pending: float | None)
 
 
 class TunablesTable(SyncTable):
-    """Left and right change the value under the cursor by a step."""
+    """Left and right change the value under the cursor by a step, a click on a bar sets what stands there."""
 
     BINDINGS = [
         Binding("enter", "select_cursor", "type", tooltip="type a value", id="view.type"),
@@ -50,14 +54,37 @@ class TunablesTable(SyncTable):
         Binding("right,l", "change(1)", "more", key_display="→", tooltip="a step more", id="view.more"),
         Binding("backspace", "reset", "default", tooltip="back to its default", id="view.default"),
     ]
-    help_text = "Left and right change by a step, enter types a value, backspace gives the default."
+    help_text = (
+        "Left and right change by a step, a click on the bar sets the value there, enter types a value, backspace "
+        "gives the default."
+    )
 
     class Changed(Message):
-        """The value under the cursor should move by `steps`; None: back to its default."""
+        """The value under the cursor should move by `steps`, or else to a `place` between its bounds, 0 to 1, or else
+        back to its default."""
 
-        def __init__(self, steps: int | None) -> None:
+        def __init__(self, steps: int | None, place: float | None = None) -> None:
             super().__init__()
             self.steps = steps
+            self.place = place
+
+        def wanted(self, tunable: TunableInfo, value: float) -> float:
+            """What the value should become."""
+            if self.steps is not None:
+                return stepped(tunable, value, self.steps)
+            return tunable.default if self.place is None else value_at(tunable, self.place)
+
+    def on_click(self, event: events.Click) -> None:
+        """On a bar it is no choice of a row, for which a second click types a value."""
+        row, column = event.style.meta.get("row", -1), event.style.meta.get("column", -1)
+        offset = event.get_content_offset(self)
+        if offset is None or row < 0 or column < 0 or self.title_of(column) != SLIDER:
+            return
+        before = sum(one.get_render_width(self) for one in self.ordered_columns[:column])
+        cell = offset.x + self.scroll_offset.x - before - self.cell_padding
+        event.prevent_default()
+        self.move_cursor(row=row, animate=False)
+        self.post_message(self.Changed(None, max(0.0, min(1.0, cell / (BAR_WIDTH - 1)))))
 
     def action_change(self, steps: int) -> None:
         self.post_message(self.Changed(steps))

@@ -14,6 +14,7 @@ from staging import ScriptedFeed, drawn, live_messages, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
+from radixdeck.console.settings import Settings
 from radixdeck.console.shadow_worker import Followed
 from radixdeck.console.whatif_worker import recording_of
 from radixdeck.daemon.wire import Status
@@ -63,6 +64,14 @@ async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path
         await pilot.press("S")
         await drawn(pilot)
         assert followed(app) is anew, "one that runs is left alone"
+
+
+async def test_the_key_that_was_given_is_the_one_that_is_named(path: Path) -> None:
+    app = console_on(path)
+    app.settings = Settings(keys={"view.anew": "f9"})
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened_and_killed(pilot, app, "S")
+        assert "ended with -9; f9 starts it anew" in await drawn(pilot)
 
 
 async def test_it_is_started_anew_by_whoever_opens_it_again(path: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pytest
 from scenario import T0_NS, run_events
 from staging import SMALL, ScriptedFeed, batch, console, drawn, live_messages
 
@@ -14,6 +15,7 @@ from radixdeck.console.tiers import host_rows, lay_out_tiers
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.tree_view import TreeView
 from radixdeck.policies import events as e
+from radixdeck.policies import fold_tree
 from radixdeck.policies.residency import NodeView, RunState
 
 EVENTS = run_events()
@@ -92,6 +94,20 @@ async def test_a_host_tier_is_a_band_of_its_own_that_the_cursor_explains() -> No
         rows = {word: line for line in text.splitlines() for word in ("#1 ", "#2 ", "#3 ", "#4 ") if word in line}
         assert {word for word, line in rows.items() if " h " in line} == {"#2 ", "#4 "}
         assert pilot.app.screen.query_one(TreeView).node == 4
+
+
+async def test_what_is_only_counted_there_is_said_and_not_taken_for_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_tree, "HOST_NODES", 1)
+    async with console(SMALL, ScriptedFeed(told())) as pilot:
+        await pilot.press("2")
+        text = await drawn(pilot)
+        assert "device memory; host tier: 1.3k of 8.0k tok, 2 nodes, 1 of them shown" in text
+        assert "host memory only: 1,300 tok of 8,000 tok; ▒ 1 more node, counted only" in text
+        band = text.split("counted only", 1)[1].split("░ running", 1)[0]
+        assert band.count("▒") > 5
+        assert "rrr" in band
+        await pilot.press("T")
+        assert "radix tree, 3 nodes, 1 more in host memory not listed" in await drawn(pilot)
 
 
 async def test_what_has_just_happened_has_a_sign_of_its_own_each() -> None:

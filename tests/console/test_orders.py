@@ -12,9 +12,10 @@ from radixdeck.console.acting import flush
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, NoTarget, Target, order, outcome, parse_amount
 from radixdeck.console.replay_keys import parse_time
-from radixdeck.console.slider import place_of, stepped
+from radixdeck.console.slider import place_of, stepped, value_at
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
+from radixdeck.console.widgets.tunables import SLIDER, TunablesTable
 from radixdeck.daemon.wire import Reply, TunableInfo
 from radixdeck.policies.events import ActionTaken
 
@@ -192,6 +193,29 @@ async def test_arrows_enter_and_backspace_change_a_tunable() -> None:
         assert values == [("warm_gate", 0.45), ("warm_gate", 0.3), ("warm_gate", 0.75)]
 
 
+async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = app_with(feed)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        table = app.screen.query_one("#tunables", TunablesTable)
+        places = [table.title_of(place) for place in range(len(table.ordered_columns))]
+        before = sum(one.get_render_width(table) for one in table.ordered_columns[: places.index(SLIDER)])
+        left = table.gutter.left + before + table.cell_padding
+        for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
+            await pilot.click(table, offset=(left + cell, 2 + row))
+            await drawn(pilot)
+        await until(pilot, lambda: len(feed.orders) == 4)
+        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
+        assert values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
+        assert not app.screen.query("#answer"), "nothing is asked"
+        await pilot.click(table, offset=(3, 3))
+        await drawn(pilot)
+        assert table.selected == "kv_caching.warm_gate"
+        assert len(feed.orders) == 4, "beside the bar it chooses a row"
+
+
 async def test_flush_is_asked_first() -> None:
     feed = ScriptedFeed(live_messages(EVENTS))
     app = app_with(feed)
@@ -256,3 +280,21 @@ def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: 
     assert stepped(info, value, 1) == pytest.approx(up)
     assert stepped(info, value, -1) == pytest.approx(down)
     assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("info", "place", "value"),
+    [
+        (tunable(0.5, 8.5, 2.0), 0.5, 4.5),
+        (tunable(0.5, 8.5, 2.0), -3.0, 0.5),
+        (tunable(0.5, 8.5, 2.0), 7.0, 8.5),
+        (tunable(0.0, 1.0, 0.3), 0.52, 0.5),
+        (tunable(0.0, 1.0, 1.0), 0.4, 0.0),
+        (tunable(0.0, 1.0, 1.0), 0.6, 1.0),
+        (tunable(1.0, 1e9, 4096.0), 0.5, 2e4),
+        (tunable(1.0, 1e9, 4096.0), 0.0, 1.0),
+        (tunable(1.0, 1.0, 1.0), 0.5, 1.0),
+    ],
+)
+def test_a_place_on_a_slider_is_a_round_value(info: TunableInfo, place: float, value: float) -> None:
+    assert value_at(info, place) == pytest.approx(value)

@@ -1,5 +1,7 @@
 """What an anchor says goes to whoever may keep it, and into no fact that is published."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -7,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from front_harness import Upstream, serving
 
 from radixdeck.daemon.anchors import AnchorBook, head_text
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.config import DaemonConfig, load_config
+from radixdeck.daemon.paths import home_of
+from radixdeck.daemon.runtime import Daemon
+from radixdeck.daemon.wire import BrokerAddress
 from radixdeck.policies import events as ev
 from radixdeck.policies.identity import Who
 from radixdeck.storage.anchor_text import AnchorText
@@ -50,6 +56,15 @@ async def test_text_goes_to_its_keeper_and_into_no_fact() -> None:
     assert '"name": "search"' in text.text
     assert "hello" not in text.text, "what a user says is no part of an anchor"
     assert b"4711" not in ev.encode(fact)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_a_daemon_hands_text_on_only_where_it_records_it(wanted: bool, tmp_path: Path) -> None:
+    broker = BrokerAddress(host="127.0.0.1", port=1)
+    config = DaemonConfig(node="bare", home=str(tmp_path), record_anchors=wanted)
+    daemon = Daemon(config, home_of(config.home), broker)
+    assert (daemon.anchors._keep is not None) == wanted
+    await daemon.recorder.close()
 
 
 def test_text_of_a_list_of_parts_and_without_tools() -> None:

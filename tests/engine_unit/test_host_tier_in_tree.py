@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,6 +95,12 @@ def shown(views: dict[int, Any]) -> dict[int, tuple[int, int, int]]:
     return {node: (view.parent, view.start, view.tokens) for node, view in views.items()}
 
 
+def owners(nodes: dict[int, Any], among: Container[int] | None = None) -> dict[int, tuple[Any, ...]]:
+    """Whose they are, in which role and part."""
+    wanted = nodes if among is None else among
+    return {node: (one.agents, one.role, one.part) for node, one in nodes.items() if node in wanted}
+
+
 def test_from_device_to_host_and_back_in_two_parts(bench: Any) -> None:
     bench.request(list(range(10, 110)), 1, **IDENTITY)
     (node,) = nodes_of(bench)
@@ -104,7 +110,11 @@ def test_from_device_to_host_and_back_in_two_parts(bench: Any) -> None:
     assert shown(told(bench.events).host) == spans(bench, on_host=True)
 
     bench.request([*range(10, 50), *range(500, 520)], 1, **IDENTITY)
-    upper, lower = bench.kinds(HostNodeKept)
+    upper, lower, *changed = bench.kinds(HostNodeKept)
+    assert all(event.had_tokens == event.tokens for event in changed), "what they are changed, not how long they are"
+    assert changed[-1].part == "old", "the prompt passed it by"
+    state = told(bench.events)
+    assert owners(state.host) == owners(bench.observer.ownership.nodes, state.host)
     assert (upper.start, upper.tokens, lower.node, lower.start, lower.parent) == (0, 40, node.id, 40, upper.node)
     assert upper.agents == lower.agents == ("planner",)
     back = [event for event in bench.kinds(NodeAdded) if event.from_host]
@@ -134,6 +144,7 @@ def test_whatever_happens_both_tiers_are_known_node_by_node(bench: Any, seed: in
         if turn % 10 == 0:
             state = told(bench.events)
             assert shown(state.host) == spans(bench, on_host=True)
+            assert owners(state.host) == owners(bench.observer.ownership.nodes, state.host)
             assert shown(state.nodes) == spans(bench, on_host=False)
             assert state.totals.oddities == 0
     assert {HostNodeKept, HostNodeLeft} <= {type(event) for event in bench.events}

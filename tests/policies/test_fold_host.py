@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from itertools import count
+
 import msgspec
 import pytest
 
@@ -109,6 +113,67 @@ def test_a_gap_that_hides_what_left_does_not_make_it_grow_for_ever(monkeypatch: 
     monkeypatch.setattr(fold_tree, "HOST_NODES", 3)
     state = folded(started(), *(event for node in range(9) for event in (added(node), moved(node))))
     assert list(state.host) == [6, 7, 8]
+    assert (state.host_beyond, state.host_beyond_tokens) == (6, 60)
+
+
+def shuffled(rng: random.Random) -> Iterator[AnyEvent]:
+    """A host tier at work: nodes go there, come back, leave, split, get other owners; sometimes all is told anew."""
+    lying: dict[int, int] = {}
+    numbers = count(1)
+
+    def kept(node: int, tokens: int, had_tokens: int) -> HostNodeKept:
+        return HostNodeKept(t_ns=4, node=node, parent=0, start=0, tokens=tokens, agents=("b",), had_tokens=had_tokens)
+
+    for _ in range(300):
+        node = rng.choice(list(lying)) if lying else 0
+        match rng.choice(("go", "go", "go", "back", "leave", "split", "own", "anew")):
+            case "go":
+                node, tokens = next(numbers), rng.randrange(2, 30)
+                lying[node] = tokens
+                yield from (added(node, tokens), moved(node, tokens))
+            case "back" if node:
+                yield added(node, lying.pop(node), from_host=True)
+            case "leave" if node:
+                yield HostNodeLeft(t_ns=4, node=node, tokens=lying.pop(node))
+            case "split" if lying.get(node, 0) > 1:
+                upper, had = next(numbers), lying[node]
+                lying[upper] = rng.randrange(1, had)
+                lying[node] = had - lying[upper]
+                yield from (kept(upper, lying[upper], 0), kept(node, lying[node], had))
+            case "own" if node:
+                yield kept(node, lying[node], lying[node])
+            case "anew" if rng.random() < 0.1:
+                yield CacheFlushed(t_ns=4)
+                yield from (kept(node, tokens, 0) for node, tokens in lying.items())
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_not_followed_is_counted_exactly(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, bounded, most = RunState(), RunState(), 0
+    for state in (whole, bounded):
+        fold(state, started())
+    for event in shuffled(random.Random(seed)):
+        fold(whole, event)
+        with monkeypatch.context() as patch:
+            patch.setattr(fold_tree, "HOST_NODES", 4)
+            fold(bounded, event)
+        assert len(bounded.host) <= 4
+        assert len(bounded.host) + bounded.host_beyond == len(whole.host)
+        tokens = sum(view.tokens for view in bounded.host.values()) + bounded.host_beyond_tokens
+        assert tokens == sum(view.tokens for view in whole.host.values())
+        most = max(most, bounded.host_beyond)
+    assert most > 10
+
+
+def test_a_full_host_tier_adds_little_to_a_keyframe() -> None:
+    state = folded(started())
+    for node in range(fold_tree.HOST_NODES + 50):
+        fold(state, added(node))
+        fold(state, moved(node))
+    assert state.host_beyond == 50
+    assert len(msgspec.json.encode(state)) < 3 << 20
 
 
 @pytest.mark.parametrize(("host_tokens", "hurts"), [(10, 0), (0, 1)])

@@ -1,5 +1,8 @@
 """What follows an agent: by its own counts, by what all agents do, and by where a session came from."""
 
+# pytest leaves `approx` without types.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -117,6 +117,43 @@ def test_a_split_there_tells_both_parts(stage: Stage) -> None:
     assert isinstance(lower, HostNodeKept)
     assert (upper.node, upper.parent, upper.start, upper.tokens, upper.agents) == (2, 0, 0, 30, ("a",))
     assert (lower.node, lower.parent, lower.start, lower.tokens, lower.session) == (1, 2, 30, 70, "s")
+    assert (upper.had_tokens, lower.had_tokens) == (0, 100)
+
+
+def test_a_split_there_tells_the_roles_that_its_parts_have_by_then(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.observer.ownership.set_anchor("a", 30)
+    stage.cut(30)
+    assert stage.kinds == [NodeEvicted, HostNodeKept, HostNodeKept]
+    roles = {event.node: event.role for event in stage.stream.events if isinstance(event, HostNodeKept)}
+    assert roles == {2: "anchor", 1: "private"}
+    assert roles == {node: owned.role for node, owned in stage.observer.ownership.nodes.items()}
+
+
+def test_whose_a_node_there_has_become_is_told(stage: Stage) -> None:
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.cut(30)
+    stage.stream.events.clear()
+    stage.observer.used(stage.leaf, Who("r2", "b", "s2"))
+    lower, upper = stage.stream.events
+    assert isinstance(upper, HostNodeKept)
+    assert isinstance(lower, HostNodeKept)
+    assert (upper.node, upper.parent, upper.agents, upper.role, upper.had_tokens) == (2, 0, ("a", "b"), "shared", 30)
+    assert (lower.node, lower.parent, lower.start, lower.agents, lower.tokens) == (1, 2, 30, ("a", "b"), 70)
+    stage.observer.used(stage.leaf, Who("r3", "b", "s2"))
+    assert len(stage.stream.events) == 2, "nothing has changed"
+
+
+def test_that_a_node_there_is_out_of_use_is_told(stage: Stage) -> None:
+    who = Who("r", "a", "s")
+    stage.observer.ownership.meet(who, 100)
+    stage.observer.used(stage.leaf, who)
+    stage.observer.left(stage.leaf, to_host=True)
+    stage.observer.ownership.meet(who, 100)
+    stage.observer.used(stage.root, who)
+    told = stage.stream.events[-1]
+    assert isinstance(told, HostNodeKept)
+    assert (told.node, told.parent, told.part) == (1, 0, "old")
 
 
 def test_a_split_on_the_device_tells_of_no_host(stage: Stage) -> None:

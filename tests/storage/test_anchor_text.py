@@ -1,5 +1,7 @@
 """The text of anchors is in a recording that was begun for it, and in no other."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import sqlite3
@@ -73,3 +75,37 @@ async def test_an_older_recording_has_none(tmp_path: Path) -> None:
     await recorded(tmp_path / "a.db", stream(3))
     with open_session(tmp_path / "a.db") as session:
         assert session.anchor_texts("planner") == []
+
+
+async def test_one_told_while_the_file_cannot_be_written_waits(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.db", msgspec.structs.replace(info(), prompts_stored=True))
+    for seq, event in enumerate(stream(3), 1):
+        recorder.record(seq, event)
+    other = sqlite3.connect(tmp_path / "a.db")
+    other.execute("BEGIN IMMEDIATE")
+    await recorder.flush()
+    assert "cannot be written" in recorder.failed
+    recorder.keep(FIRST)
+    other.rollback()
+    other.close()
+    await recorder.flush()
+    assert recorder.failed == ""
+    await recorder.close()
+    with open_session(tmp_path / "a.db") as session:
+        assert session.anchor_texts("planner") == [FIRST]
+
+
+async def test_one_told_after_the_end_is_refused(tmp_path: Path) -> None:
+    recorder = await kept(tmp_path / "a.db", FIRST)
+    recorder.keep(SECOND)
+    assert recorder.backlog == 0
+
+
+async def test_no_more_waits_than_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchor_text, "MOST_CHARACTERS", 20)
+    recorder = Recorder(tmp_path / "a.db", msgspec.structs.replace(info(), prompts_stored=True))
+    recorder.keep(AnchorText("a", "f", 1, 1, "x" * 5_000))
+    (waiting,) = recorder._queue
+    assert isinstance(waiting, AnchorText)
+    assert len(waiting.text) < 60
+    await recorder.close()
