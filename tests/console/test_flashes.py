@@ -56,6 +56,33 @@ def test_what_went_is_shown_for_a_second() -> None:
     assert not flashes.forget(SECOND + FLASH_NS + 5)
 
 
+def test_a_clock_that_steps_back_leaves_nothing_lit() -> None:
+    """The run's own time is the latest that was told, so the console's stands still until the clock is there again."""
+    now_s = 100.0
+    fleet = FleetState(clock=lambda: now_s)
+    fleet.apply(Connection(True))
+    fleet.apply(keyframe(RunState(capacity_tokens=4_000), 0))
+    fleet.apply(batch([added(1, 8, T0_NS), evicted(1, 8, T0_NS)], 1))
+    (entry,) = fleet.nodes.values()
+    assert list(shown(fleet)) == [1]
+    for step in range(101):
+        t_ns, seq = T0_NS + (step - 100) * SECOND // 10, 3 + 2 * step
+        fleet.apply(batch([added(2 + step, 8, t_ns), evicted(2 + step, 8, t_ns)], seq))
+        assert not [gone for gone in entry.flashes.gone.values() if abs(gone.t_ns - t_ns) > FLASH_NS]
+        now_s += 0.1
+        assert len(shown(fleet)) <= 10
+    assert list(shown(fleet)) == list(range(93, 103))
+
+
+def test_half_of_a_node_goes_out_with_the_other_half() -> None:
+    flashes, _ = flashed([
+        warm("w", 0), added(1, 40, 1, rid="w"), added(2, 8, FLASH_NS // 2, rid="w"),
+        e.NodeSplit(t_ns=FLASH_NS - 1, node=1, upper=3, upper_tokens=30),
+    ])  # fmt: skip
+    assert list(flashes.came) == [1, 2, 3]
+    assert list(flashes.forget(FLASH_NS + 1).came) == [2]
+
+
 def test_only_what_a_warm_up_brought_is_marked_and_both_parts_of_it() -> None:
     flashes, _ = flashed([
         warm("w", 1), added(1, 40, 2, rid="w"), e.NodeSplit(t_ns=3, node=1, upper=2, upper_tokens=30),
