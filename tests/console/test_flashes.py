@@ -198,6 +198,22 @@ async def test_a_replay_that_goes_to_a_moment_shows_what_a_live_console_showed_t
     assert shown(fleet) == seen
 
 
+async def test_a_seek_in_a_dense_stream_brings_the_whole_last_second(tmp_path: Path) -> None:
+    """Two events each 2 ms: what has gone in a second is more than what the log begins with."""
+    events: list[e.AnyEvent] = []
+    for place in range(1_000):
+        t_ns = T0_NS + place * SECOND // 500
+        events += [added(place, 8, t_ns), evicted(place, 8, t_ns)]
+    feed = ReplayFeed(await recorded(tmp_path / "run.db", events), playing=False)
+    fleet = FleetState(event_clock=lambda: feed.position_ns)
+    feed.seek(events[1_600].t_ns)
+    async for message in feed:
+        fleet.apply(message)
+        if fleet.nodes and next(iter(fleet.nodes.values())).log.last_seq > 1_500:
+            break
+    assert list(shown(fleet)) == list(range(301, 801))
+
+
 def test_going_back_in_a_replay_forgets_what_comes_later() -> None:
     fleet = FleetState(event_clock=lambda: T0_NS)
     fleet.apply(status())
