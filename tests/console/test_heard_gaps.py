@@ -131,4 +131,6 @@ async def test_what_goes_wrong_while_listening_is_said(tmp_path: Path, monkeypat
         raise MemoryError("too much")
 
     monkeypatch.setattr(MadeUp, "filled", wrong)
-    await listened_to(console_far_away(tmp_path), "what is heard cannot be kept: MemoryError: too much; S starts it anew")
+    await listened_to(
+        console_far_away(tmp_path), "what is heard cannot be kept: MemoryError: too much; S starts it anew"
+    )
