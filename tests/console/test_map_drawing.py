@@ -88,8 +88,8 @@ async def test_every_row_is_what_drawing_all_would_give(seed: int) -> None:
     assert seen["kept"] > 300
 
 
-def added(node: int, tokens: int, t_ns: int, **more: str) -> e.NodeAdded:
-    return e.NodeAdded(t_ns=t_ns, node=node, parent=0, start=node, tokens=tokens, agent="a", role="private", **more)
+def added(node: int, tokens: int, t_ns: int, rid: str = "") -> e.NodeAdded:
+    return e.NodeAdded(t_ns=t_ns, node=node, parent=0, start=node, tokens=tokens, agent="a", role="private", rid=rid)
 
 
 def evicted(node: int, tokens: int, t_ns: int) -> e.NodeEvicted:
