@@ -101,6 +101,7 @@ def console(
     """Open the console on a running daemon, or on every daemon of a broker."""
     from .app import ConsoleApp
     from .collector import calm_collector
+    from .ending import run
     from .feed import live_feed
     from .keymap import checked, key_lines
     from .settings import SettingsError, load
@@ -114,7 +115,7 @@ def console(
     except SettingsError as error:
         raise fail(error) from error
     calm_collector()
-    app.run()
+    raise typer.Exit(run(app))
 
 
 app.command()(web)
@@ -132,6 +133,7 @@ def replay(
 
     from .app import ConsoleApp
     from .collector import calm_collector
+    from .ending import run
     from .feed import ReplayFeed
     from .settings import SettingsError, load
 
@@ -140,7 +142,7 @@ def replay(
     except (StorageError, SettingsError) as error:
         raise fail(error) from error
     calm_collector()
-    app.run()
+    raise typer.Exit(run(app))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from .words import printable
 
 MAX_LINES = 5_000
 MAX_SECONDS = 3_600
+MAX_GAPS = 1_000
 
 ROUTINE = frozenset(
     {
@@ -46,6 +47,8 @@ class EventLog:
     def __init__(self) -> None:
         self.version = 0
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
+        self._gaps: deque[range] = deque(maxlen=MAX_GAPS)
+        self._forgotten_seq = -1
         self._per_second: OrderedDict[int, int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,6 +65,8 @@ class EventLog:
         """Append one event; one that is not newer than the last is known already and left out."""
         if seq <= self.last_seq:
             return
+        if len(self._lines) == MAX_LINES:
+            self._forgotten_seq = self._lines[0].seq
         self._lines.append(LogLine(seq, event.t_ns, kind_of(event), printable(text), event))
         second = event.t_ns // 1_000_000_000
         self._per_second[second] = self._per_second.get(second, 0) + 1
@@ -73,8 +78,22 @@ class EventLog:
         """The lines with a higher number than `seq`, oldest first."""
         return list(takewhile(lambda line: line.seq > seq, reversed(self._lines)))[::-1]
 
+    def skip(self, numbers: range) -> None:
+        """Events with these numbers came, but not here: the connection was lost meanwhile."""
+        if numbers:
+            self._gaps.append(numbers)
+
+    def missing(self, seq: int) -> list[range]:
+        """The numbers after `seq` of events that are not among the lines: forgotten, or never heard; ascending. Events
+        that nobody here can read are not told of."""
+        forgotten = range(seq + 1, self._forgotten_seq + 1)
+        gaps = [gap for gap in self._gaps if gap.start > max(seq, self._forgotten_seq)]
+        return [forgotten, *gaps] if forgotten else gaps
+
     def clear(self) -> None:
         self._lines.clear()
+        self._gaps.clear()
+        self._forgotten_seq = -1
         self._per_second.clear()
         self.version += 1
 

@@ -13,8 +13,10 @@ from radixdeck.policies.events import AnyEvent
 from radixdeck.policies.residency import RunState
 
 from .bookmarks import Bookmarks
+from .event_log import MAX_LINES
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
+from .flashes import FLASH_NS
 from .jumps import SORTS, Sort, marks, next_of
 from .twin import Twin
 
@@ -25,6 +27,7 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 TICK_S = 0.05
 IDLE_S = 2.0
 HISTORY_EVENTS = 300
+"""With a seek come so many events of before at least, for the log, and all of the last second, for the map."""
 DENSITY_BUCKETS = 240
 
 
@@ -180,7 +183,8 @@ class ReplayFeed:
         seq, state = await asyncio.to_thread(self._session.state_at, t_ns)
         self._seq, self._ticked_s = seq, self._clock()
         keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
-        before = [pair for pair in self._session.events(seq - HISTORY_EVENTS, HISTORY_EVENTS) if pair[0] <= seq]
+        after = max(seq - MAX_LINES, min(seq - HISTORY_EVENTS, self._session.seq_at(t_ns - FLASH_NS)))
+        before = [pair for pair in self._session.events(after, seq - after) if pair[0] <= seq]
         return [NodeKeyframe(self.node, keyframe), *self._as_message(before)]
 
     async def _jumped(self) -> list[FeedMessage]:

@@ -48,11 +48,16 @@ class Came(NamedTuple):
 
 
 class Flashes:
-    """`gone` and `came`, by node, the oldest first: of the last FLASH_NS, once `forget` was told what time it is."""
+    """`gone` and `came`, by node: of the last FLASH_NS, once `forget` was told what time it is.
+
+    A clock that steps back ends what was shown. Until it has caught up with itself nothing more is: the run's own time
+    does not go back with it.
+    """
 
     def __init__(self) -> None:
         self.gone: dict[int, Gone] = {}
         self.came: dict[int, Came] = {}
+        self._newest_ns = 0
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.came)
@@ -60,6 +65,7 @@ class Flashes:
     def clear(self) -> None:
         self.gone.clear()
         self.came.clear()
+        self._newest_ns = 0
 
     def add(self, event: AnyEvent, run: RunState) -> None:
         """Take one event. `run` knows which requests are warm-ups."""
@@ -79,10 +85,18 @@ class Flashes:
     def forget(self, now_ns: int) -> Flashes:
         """Leave out what happened longer ago. Returns itself."""
         for those in (self.gone, self.came):
-            _drop(those, now_ns - FLASH_NS)
+            for node in [node for node, one in those.items() if one.t_ns <= now_ns - FLASH_NS]:
+                del those[node]
         return self
 
+    def _see(self, t_ns: int) -> None:
+        """What time it is for those that go and come. Further back than anything is shown, the clock was set."""
+        if t_ns < self._newest_ns - FLASH_NS:
+            self.clear()
+        self._newest_ns = max(self._newest_ns, t_ns) if self else t_ns
+
     def _left(self, event: NodeEvicted) -> None:
+        self._see(event.t_ns)
         self.came.pop(event.node, None)
         self.gone.pop(event.node, None)
         self.gone[event.node] = Gone(
@@ -93,28 +107,27 @@ class Flashes:
                 role=event.role, session=event.session,
             ),
         )  # fmt: skip
-        _drop(self.gone, event.t_ns - FLASH_NS)
+        _bound(self.gone)
 
     def _added(self, event: NodeAdded, run: RunState) -> None:
+        self._see(event.t_ns)
         self.gone.pop(event.node, None)
         request = run.requests.get(event.rid)
         glyph = FROM_HOST if event.from_host else WARMED if request is not None and request.warm else ""
         if glyph:
             self.came.pop(event.node, None)
             self.came[event.node] = Came(event.t_ns, glyph)
-            _drop(self.came, event.t_ns - FLASH_NS)
+            _bound(self.came)
 
     def _split(self, event: NodeSplit) -> None:
         """Both parts came when the whole did."""
         came = self.came.get(event.node)
         if came is not None:
             self.came[event.upper] = came
+            _bound(self.came)
 
 
-def _drop(those: dict[int, Gone] | dict[int, Came], until_ns: int) -> None:
-    """What is older than that, and what is too much."""
-    while those:
-        node = next(iter(those))
-        if those[node].t_ns > until_ns and len(those) <= MOST:
-            return
-        del those[node]
+def _bound(those: dict[int, Gone] | dict[int, Came]) -> None:
+    """Without what is too much."""
+    while len(those) > MOST:
+        del those[next(iter(those))]

@@ -133,6 +133,9 @@ class FleetState:
             entry.log.clear()
             entry.flashes.clear()
             entry.orders.forget_after(keyframe.seq if keyframe.run == entry.run_id else -1)
+        elif entry.synced and self._event_clock is None:
+            # Of what happened since the last event only the sum is told.
+            entry.log.skip(range(entry.seq + 1, keyframe.seq + 1))
         entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
         entry.synced = True
         entry.folded_s = self._clock()

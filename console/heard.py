@@ -6,16 +6,14 @@ of the cache needs. So each prompt gets made-up hashes that share exactly what t
 
 from __future__ import annotations
 
-import tempfile
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from radixdeck.policies.events import AnyEvent, NodeAdded, PrefixInserted, PrefixMatched, kind_of
+from radixdeck.policies.events import AnyEvent, EventsDropped, NodeAdded, PrefixInserted, PrefixMatched, kind_of
 from radixdeck.policies.residency import RunState
 from radixdeck.policies.shadow import REMEMBERED
 from radixdeck.storage.errors import RecordingError
@@ -26,13 +24,16 @@ from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.trie import Hashes
 
 from .fleet_state import NodeState
+from .heard_folder import HeardFolder
 from .policy_table import policy_table
-from .words import time_of_day
+from .words import count, time_of_day
 
 MOST_BYTES = 1 << 29
 """The file grows no larger than this; then it stands still, and says so."""
 KEPT = 2 * REMEMBERED
 """Requests, anchors and sessions whose made-up hashes are kept."""
+MOST_TOKENS = 1 << 24
+"""A prompt that is said to be longer is none."""
 SPARE_TOKENS = 64
 """Hashes after what an answer left in the tree: the next prompt may repeat a token more of it."""
 
@@ -101,6 +102,18 @@ class MadeUp:
         return (np.arange(begin, self._next, dtype=np.uint64) & 0xFFFFFFFF).astype(np.uint32)
 
 
+def is_possible(event: AnyEvent) -> bool:
+    """Whether hashes can be made for what it says: whatever is on a bus, somebody else wrote it."""
+    match event:
+        case PrefixMatched():
+            numbers = (event.prompt_tokens, event.cached_tokens, event.base_tokens, event.anchor_tokens)
+        case PrefixInserted():
+            numbers = (event.total_tokens,)
+        case _:
+            return True
+    return all(0 <= number <= MOST_TOKENS for number in numbers)
+
+
 def _bytes(hashes: Hashes) -> bytes:
     return hashes.astype("<u4").tobytes()
 
@@ -119,8 +132,8 @@ class Heard:
     def __init__(self, entry: NodeState) -> None:
         """Raises RecordingError or OSError if there is no room for it."""
         self.node, self.run = entry.node, entry.run_id
-        self._folder = tempfile.TemporaryDirectory(prefix="radixdeck-heard-")
-        self.path = Path(self._folder.name) / "heard.db"
+        self._folder = HeardFolder()
+        self.path = self._folder.path / "heard.db"
         first = next(iter(entry.log), None)
         self.since_ns = first.t_ns if first else entry.run.t_ns
         self._seq = first.seq - 1 if first else entry.seq
@@ -131,7 +144,7 @@ class Heard:
         try:
             self._recorder = Recorder(self.path, info, max_bytes=MOST_BYTES)
         except RecordingError:
-            self._folder.cleanup()
+            self._folder.close()
             raise
         run = entry.run
         size = RunState(
@@ -139,11 +152,14 @@ class Heard:
         )
         self._recorder.keyframe(self._seq, size)
         self._made_up = MadeUp()
+        self._missing = 0
 
     @property
     def words(self) -> str:
         """What the numbers are about."""
         what = f"over what this console heard since {time_of_day(self.since_ns)}, for it cannot read the recording"
+        if self._missing:
+            what += f"; {count(self._missing, 'event')} of that time could not be heard"
         return f"{what}; {self._recorder.failed}" if self._recorder.failed else what
 
     def is_of(self, entry: NodeState) -> bool:
@@ -151,16 +167,26 @@ class Heard:
 
     async def take(self, entry: NodeState) -> None:
         """Write what the console has heard since the last time."""
+        missing = deque(entry.log.missing(self._seq))
         for line in entry.log.after(self._seq):
+            while missing and missing[0].start < line.seq:
+                self._miss(missing.popleft(), line.t_ns)
             self._seq = line.seq
-            if kind_of(line.event) in FED or (isinstance(line.event, NodeAdded) and not line.event.rid):
+            if not is_possible(line.event):
+                self._miss(range(line.seq, line.seq + 1), line.t_ns)
+            elif kind_of(line.event) in FED or (isinstance(line.event, NodeAdded) and not line.event.rid):
                 self._recorder.record(line.seq, self._made_up.filled(line.event))
         await self._recorder.flush()
+
+    def _miss(self, numbers: range, t_ns: int) -> None:
+        """These came, but could not be heard, or not be believed: the recording says so in their place."""
+        self._missing += len(numbers)
+        self._recorder.record(numbers.start, EventsDropped(t_ns=t_ns, count=len(numbers)))
 
     async def close(self) -> None:
         """Away with it."""
         await self._recorder.close()
-        self._folder.cleanup()
+        self._folder.close()
 
 
 def _enabled(entry: NodeState) -> list[str]:

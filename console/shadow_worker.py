@@ -159,7 +159,11 @@ class ShadowWorker:
         """Write down what was heard since."""
         entry = app.fleet.nodes.get(self._node)
         if shadow.heard is not None and entry is not None and shadow.heard.is_of(entry):
-            await shadow.heard.take(entry)
+            try:
+                await shadow.heard.take(entry)
+            except Exception as error:
+                # It is about what somebody else wrote; the console goes on.
+                raise AsideError(f"what is heard cannot be kept: {type(error).__name__}: {error}") from error
 
     def _target(self, app: ConsoleApp) -> int:
         """A replay is followed to the moment it stands at, a live run to the end of what is recorded."""

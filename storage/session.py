@@ -98,7 +98,7 @@ class Session:
         An event arrives at the largest `t_ns` seen up to it, so that seeking never depends on clocks that disagree.
         Before the first event: one less than its number, and an empty state.
         """
-        last = self._seq_at(t_ns)
+        last = self.seq_at(t_ns)
         return last, self.state_after(last)
 
     def state_after(self, seq: int) -> RunState:
@@ -131,7 +131,7 @@ class Session:
 
     def until(self, after_seq: int, t_ns: int) -> list[Numbered]:
         """The events after number `after_seq` that had arrived by `t_ns`."""
-        return list(self._events("seq > ? AND seq <= ? ORDER BY seq", (after_seq, self._seq_at(t_ns))))
+        return list(self._events("seq > ? AND seq <= ? ORDER BY seq", (after_seq, self.seq_at(t_ns))))
 
     def next_of(self, after_seq: int, kinds: Collection[str], backwards: bool = False) -> int | None:
         """Number of the nearest event of one of `kinds` after `after_seq`, or before it if `backwards`."""
@@ -139,6 +139,19 @@ class Session:
         statement = f"SELECT {best}(seq) AS seq FROM events WHERE kind = ? AND seq {side} ?"
         found = [self._one(statement, (kind, after_seq))["seq"] for kind in kinds]
         return (max if backwards else min)((int(seq) for seq in found if seq is not None), default=None)
+
+    def seq_at(self, t_ns: int) -> int:
+        """Number of the last event that had arrived by `t_ns`. Arrival times rise with the numbers, so it is found by
+        halving, without an index on time."""
+        low, high = self.first_seq - 1, self.last_seq
+        while low < high:
+            middle = (low + high) // 2
+            row = self._one("SELECT seq, at_ns FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (middle,))
+            if row["at_ns"] <= t_ns:
+                low = int(row["seq"])
+            else:
+                high = middle
+        return low
 
     def arrived_ns(self, seq: int) -> int:
         """When event `seq`, or the last one before it, arrived; the first event's time if there is none before."""
@@ -151,7 +164,7 @@ class Session:
         if buckets < 1:
             raise ValueError(f"buckets: {buckets} is not a positive number")
         span = self.last_ns - self.first_ns
-        inner = [self._seq_at(self.first_ns + span * n // buckets) for n in range(1, buckets)]
+        inner = [self.seq_at(self.first_ns + span * n // buckets) for n in range(1, buckets)]
         edges = [self.first_seq - 1, *inner, self.last_seq]
         return [high - low for low, high in itertools.pairwise(edges)]
 
@@ -207,19 +220,6 @@ class Session:
     def _edge(self, order: str) -> tuple[int, int] | None:
         rows = self._rows(f"SELECT seq, at_ns FROM events ORDER BY seq {order} LIMIT 1")
         return (int(rows[0]["seq"]), int(rows[0]["at_ns"])) if rows else None
-
-    def _seq_at(self, t_ns: int) -> int:
-        """Number of the last event that had arrived by `t_ns`. Arrival times rise with the numbers, so it is found by
-        halving, without an index on time."""
-        low, high = self.first_seq - 1, self.last_seq
-        while low < high:
-            middle = (low + high) // 2
-            row = self._one("SELECT seq, at_ns FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (middle,))
-            if row["at_ns"] <= t_ns:
-                low = int(row["seq"])
-            else:
-                high = middle
-        return low
 
     def _keyframe(self, seq: int) -> tuple[int, RunState]:
         """The last readable keyframe at or before event `seq`, or the empty state before the first event."""

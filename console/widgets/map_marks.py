@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from ..cache_map import CacheMap, Span
@@ -18,14 +18,18 @@ class Mark(NamedTuple):
     glyph: str
 
 
-def gone_marks(flashes: Flashes, map_: CacheMap) -> list[Mark]:
-    """Where nodes went: where the map has kept their place, or where they lie as it was laid out; in order."""
+def gone_marks(flashes: Flashes, map_: CacheMap, resident: Container[int]) -> list[Mark]:
+    """Where nodes went: where the map has kept their place, or where they lie as it was laid out; in order. A
+    `resident` node below keeps its first cell in sight, so a mark that begins there reaches its second."""
     kept = {span.node: span for span in map_.gone}
     marks: list[Mark] = []
     for node, gone in flashes.gone.items():
         span = kept.get(node) or map_.span_of(node)
         if span is not None:
-            marks.append(Mark(span.first, span.end, gone.glyph))
+            below, end = map_.at(span.first), span.end
+            if below.first == span.first and below.node in resident:
+                end = max(end, min(below.end, span.first + 2))
+            marks.append(Mark(span.first, end, gone.glyph))
     return sorted(marks)
 
 

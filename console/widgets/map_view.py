@@ -50,6 +50,7 @@ class MapView(Widget, can_focus=True):
         self._run = RunState()
         self._shades: Mapping[int, int] | None = None
         self._map = CacheMap([], 0, 0.0)
+        self._known: set[int] = set()
         self._looks: dict[int, Look] = {}
         self._signs: list[str] = []
         self._styles: dict[tuple[str, str, bool], Style] = {}
@@ -81,8 +82,8 @@ class MapView(Widget, can_focus=True):
         self._draw(self._newly_marked())
 
     def is_behind(self, run: RunState, flashes: Flashes) -> bool:
-        """Whether what it shows cannot stand: another run, or a warmed node without a place."""
-        return run is not self._run or any(node not in self._looks for node in flashes.came)
+        """Whether what it shows cannot stand: another run, or a node that came since it was laid out."""
+        return run is not self._run or not self._known.issuperset(flashes.came)
 
     def _has(self, node: int) -> bool:
         return node in self._run.nodes or node in self._run.host
@@ -181,10 +182,11 @@ class MapView(Widget, can_focus=True):
         return strip if drawn == width else strip.adjust_cell_length(width, self.rich_style)
 
     def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
-        """The same cells of a span, with what lies above them; both ends of a cursor stay in sight."""
-        ends = 1 if span.node == self.node else 0
+        """The same cells of a span, with what lies above them: the first of a node that is there stays in sight, and
+        both ends of the cursor."""
+        begin, stop = span.first + (span.node in self._run.nodes), span.end - (span.node == self.node)
         for mark in marks:
-            first, last = max(cell, mark.first, span.first + ends), min(end, mark.end, span.end - ends)
+            first, last = max(cell, mark.first, begin), min(end, mark.end, stop)
             if first >= last:
                 continue
             if cell < first:
@@ -239,6 +241,7 @@ class MapView(Widget, can_focus=True):
         old, old_looks = self._map.spans, self._looks
         gone = [flash.view for flash in self._flashes.gone.values()]
         self._map = lay_out_tiers(self._run, width, height, gone)
+        self._known = {*self._run.nodes, *self._run.host}
         self._looks = self._looked()
         if not self._has(self.node):
             self.select(self._map.beside(NO_NODE, 0))
@@ -251,7 +254,7 @@ class MapView(Widget, can_focus=True):
         if not (self._flashes or self._gone or self._came):
             return set()
         old_gone, old_came = self._gone, self._came
-        self._gone = gone_marks(self._flashes, self._map)
+        self._gone = gone_marks(self._flashes, self._map, self._run.nodes)
         self._came = {node: came.glyph for node, came in self._flashes.came.items()}
         turned = {node for node, _ in old_came.items() ^ self._came.items()}
         return rows_of(set(old_gone) ^ set(self._gone), self.size.width) | self._rows_of(turned)

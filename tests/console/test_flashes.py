@@ -56,6 +56,33 @@ def test_what_went_is_shown_for_a_second() -> None:
     assert not flashes.forget(SECOND + FLASH_NS + 5)
 
 
+def test_a_clock_that_steps_back_leaves_nothing_lit() -> None:
+    """The run's own time is the latest that was told, so the console's stands still until the clock is there again."""
+    now_s = 100.0
+    fleet = FleetState(clock=lambda: now_s)
+    fleet.apply(Connection(True))
+    fleet.apply(keyframe(RunState(capacity_tokens=4_000), 0))
+    fleet.apply(batch([added(1, 8, T0_NS), evicted(1, 8, T0_NS)], 1))
+    (entry,) = fleet.nodes.values()
+    assert list(shown(fleet)) == [1]
+    for step in range(101):
+        t_ns, seq = T0_NS + (step - 100) * SECOND // 10, 3 + 2 * step
+        fleet.apply(batch([added(2 + step, 8, t_ns), evicted(2 + step, 8, t_ns)], seq))
+        assert not [gone for gone in entry.flashes.gone.values() if abs(gone.t_ns - t_ns) > FLASH_NS]
+        now_s += 0.1
+        assert len(shown(fleet)) <= 10
+    assert list(shown(fleet)) == list(range(93, 103))
+
+
+def test_half_of_a_node_goes_out_with_the_other_half() -> None:
+    flashes, _ = flashed([
+        warm("w", 0), added(1, 40, 1, rid="w"), added(2, 8, FLASH_NS // 2, rid="w"),
+        e.NodeSplit(t_ns=FLASH_NS - 1, node=1, upper=3, upper_tokens=30),
+    ])  # fmt: skip
+    assert list(flashes.came) == [1, 2, 3]
+    assert list(flashes.forget(FLASH_NS + 1).came) == [2]
+
+
 def test_only_what_a_warm_up_brought_is_marked_and_both_parts_of_it() -> None:
     flashes, _ = flashed([
         warm("w", 1), added(1, 40, 2, rid="w"), e.NodeSplit(t_ns=3, node=1, upper=2, upper_tokens=30),
@@ -169,6 +196,22 @@ async def test_a_replay_that_goes_to_a_moment_shows_what_a_live_console_showed_t
         if fleet.nodes and next(iter(fleet.nodes.values())).log.last_seq >= upto:
             break
     assert shown(fleet) == seen
+
+
+async def test_a_seek_in_a_dense_stream_brings_the_whole_last_second(tmp_path: Path) -> None:
+    """Two events each 2 ms: what has gone in a second is more than what the log begins with."""
+    events: list[e.AnyEvent] = []
+    for place in range(1_000):
+        t_ns = T0_NS + place * SECOND // 500
+        events += [added(place, 8, t_ns), evicted(place, 8, t_ns)]
+    feed = ReplayFeed(await recorded(tmp_path / "run.db", events), playing=False)
+    fleet = FleetState(event_clock=lambda: feed.position_ns)
+    feed.seek(events[1_600].t_ns)
+    async for message in feed:
+        fleet.apply(message)
+        if fleet.nodes and next(iter(fleet.nodes.values())).log.last_seq > 1_500:
+            break
+    assert list(shown(fleet)) == list(range(301, 801))
 
 
 def test_going_back_in_a_replay_forgets_what_comes_later() -> None:

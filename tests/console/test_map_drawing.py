@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
 from radixdeck.console.cache_map import Span
-from radixdeck.console.flashes import FLASH_NS, Flashes
+from radixdeck.console.flashes import EVICTED, FLASH_NS, Flashes
 from radixdeck.console.widgets.map_marks import Mark, differing, rows_of, runs_of
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
@@ -86,6 +86,56 @@ async def test_every_row_is_what_drawing_all_would_give(seed: int) -> None:
             assert view.node in run.nodes or view.node in run.host or not (run.nodes or run.host)
     assert seen["marks"] > 100
     assert seen["kept"] > 300
+
+
+def added(node: int, tokens: int, t_ns: int, rid: str = "") -> e.NodeAdded:
+    return e.NodeAdded(t_ns=t_ns, node=node, parent=0, start=node, tokens=tokens, agent="a", role="private", rid=rid)
+
+
+def evicted(node: int, tokens: int, t_ns: int) -> e.NodeEvicted:
+    return e.NodeEvicted(t_ns=t_ns, node=node, tokens=tokens, start=node, agents=("a",), role="private")
+
+
+def take(run: RunState, flashes: Flashes, *events: e.AnyEvent) -> None:
+    for event in events:
+        fold(run, event)
+        flashes.add(event, run)
+
+
+async def test_what_has_gone_leaves_every_neighbour_in_sight_and_its_sign() -> None:
+    """Of 400 cells one has 1 token: the pinned node is one cell, and closes the gap of a larger one."""
+    run, flashes = RunState(capacity_tokens=400), Flashes()
+    take(run, flashes, added(1, 10, 1), added(2, 6, 2), added(3, 1, 3), added(4, 20, 4), added(5, 1, 5),
+         added(6, 30, 6))  # fmt: skip
+    run.nodes[3].pinned = True
+    async with Shown().run_test(size=(40, 10)) as pilot:
+        view = pilot.app.query_one(MapView)
+
+        def row() -> str:
+            return view.render_line(0).text.replace(EVICTED, "x")
+
+        view.show(run, None, flashes)
+        assert row() == "[aaaaaaaa]aaaaaa*aaaaaaaaaaaaaaaaaaaaaaa"
+        take(run, flashes, evicted(2, 6, 8), evicted(5, 1, 9))
+        view.flash(flashes)
+        assert row() == "[aaaaaaaa]xxxxxx*aaaaaaaaaaaaaaaaaaaaxaa", "where they lay"
+        view.show(run, None, flashes)
+        assert row() == "[aaaaaaaa]*axxxxaaaaaaaaaaaaaaaaxaaaaaaa"
+
+
+async def test_a_node_too_small_for_a_cell_is_no_reason_to_lay_out_again() -> None:
+    run, flashes = RunState(capacity_tokens=400_000), Flashes()
+    warm = e.PrefixMatched(t_ns=1, rid="w", agent="a", session="", prompt_tokens=9, cached_tokens=0, node=-1, warm=True)
+    take(run, flashes, warm, added(1, 10, 2, rid="w"))
+    async with Shown().run_test(size=(40, 10)) as pilot:
+        view = pilot.app.query_one(MapView)
+        assert view.is_behind(run, flashes)
+        view.show(run, None, flashes)
+        assert not view.is_behind(run, flashes)
+        take(run, flashes, added(2, 20_000, 3, rid="w"))
+        assert view.is_behind(run, flashes)
+        view.show(run, None, flashes)
+        assert "»»»" in view.render_line(0).text
 
 
 @given(st.sets(st.integers(0, 40)), st.integers(0, 30))
