@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -19,7 +17,7 @@ from .key_check import NamedKeys, by_name, check_keys
 from .replay_keys import REPLAY_BINDINGS
 from .screens.agent import AgentScreen
 from .screens.agents import AgentsTable
-from .screens.anchor import AnchorScreen, TextScroll
+from .screens.anchor import AnchorScreen
 from .screens.base import MODES, DeckScreen, key_of
 from .screens.catalog import SCREENS
 from .screens.chain import ChainScreen
@@ -35,6 +33,7 @@ from .settings import Settings, SettingsError
 from .widgets.log_view import LogView
 from .widgets.map_view import MapView
 from .widgets.table import SyncTable
+from .widgets.text_scroll import TextScroll
 from .widgets.tree_view import TreeView
 from .widgets.tunables import TunablesTable
 
@@ -116,12 +115,3 @@ def key_lines(keys: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(told):
         for words, one in told[name].items():
             yield f"{name:<20} {keys.get(name, one.key):<28} {words}"
-
-
-def shown(app: App[Any], binding: Binding, keys: Mapping[str, str]) -> str:
-    """How the key of a binding is written, where a settings file may have given it another one."""
-    given = keys.get(binding.id or "")
-    if not given:
-        return app.get_key_display(binding)
-    made = Binding.make_bindings([dataclasses.replace(binding, key=given, key_display=None)])
-    return " ".join(app.get_key_display(one) for one in made)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from scenario import run_events
-from staging import LARGE, ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, screen_text, until
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
@@ -233,3 +233,18 @@ def test_every_name_is_printed_with_its_key(tmp_path: Path) -> None:
     result = CliRunner().invoke(command_line, ["console", "--keys", "--settings", str(settings)])
     assert result.exit_code == 2
     assert "did you mean 'view.span'" in result.output
+
+
+async def test_sentences_name_a_given_key_as_it_is_shown() -> None:
+    app = console_with({"view.anchor": "question_mark", "app.help": "f1"})
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("3", "enter")
+        assert "; ?: its text" in await drawn(pilot)
+
+
+async def test_a_small_agent_page_says_which_key_opens_the_anchor() -> None:
+    for keys, words in (({}, "a: the text of its anchor"), ({"view.anchor": "A"}, "A: the text of its anchor")):
+        app = console_with(keys)
+        async with app.run_test(size=SMALL) as pilot:
+            await pilot.press("3", "enter")
+            assert words in await drawn(pilot)
