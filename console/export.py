@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,17 +35,20 @@ def log_jsonl(lines: Iterable[LogLine]) -> str:
     return "".join((head[:-1] + b"," + event[1:]).decode() + "\n" for head, event in heads)
 
 
-def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
-    """Write a file of a name that is not taken yet. Raises OSError."""
+def write_new(folder: Path, stem: str, suffix: str, text: str, *, private: bool = False) -> Path:
+    """Write a file of a name that is not taken yet; `private`: only its owner can read it. Raises OSError."""
     number = 1
     while True:
         path = folder / f"{stem}{'' if number == 1 else f'-{number}'}.{suffix}"
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-            return path
+            # From the first byte on: a mode that is set after the writing comes too late.
+            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         except FileExistsError:
             number += 1
+            continue
+        with open(opened, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
 
 
 def _tame(cell: str) -> str:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from textual.app import App
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from .dialogs import Ask, Confirm
 from .help import HelpScreen
-from .key_check import NamedKeys, by_name, check_keys
+from .key_check import Behind, NamedKeys, by_name, check_keys
 from .replay_keys import REPLAY_BINDINGS
 from .screens.agent import AgentScreen
 from .screens.agents import AgentsTable
-from .screens.anchor import AnchorScreen, TextScroll
+from .screens.anchor import AnchorScreen
 from .screens.base import MODES, DeckScreen, key_of
 from .screens.catalog import SCREENS
 from .screens.chain import ChainScreen
 from .screens.curve import CurveScreen
 from .screens.decisions import DecisionsScreen, DecisionsTable
+from .screens.filtering import FilteringScreen
 from .screens.fleet import DaemonsTable
 from .screens.harm import HurtsTable
 from .screens.orders import OrdersScreen, OrdersTable
@@ -35,6 +36,7 @@ from .settings import Settings, SettingsError
 from .widgets.log_view import LogView
 from .widgets.map_view import MapView
 from .widgets.table import SyncTable
+from .widgets.text_scroll import TextScroll
 from .widgets.tree_view import TreeView
 from .widgets.tunables import TunablesTable
 
@@ -93,9 +95,34 @@ def scopes() -> Iterator[list[Binding]]:
     yield from (own_bindings(dialog) for dialog in DIALOGS)
 
 
+def taken_by(focused: type[Widget]) -> dict[str, str]:
+    """The keys without a name of ours that a widget has from Textual, with what they do: nothing can move them."""
+    found: dict[str, str] = {}
+    for base in reversed(focused.__mro__):
+        for one in Binding.make_bindings(vars(base).get("BINDINGS", ())):
+            found.pop(one.key, None)
+            if not one.id:
+                found[one.key] = one.description.lower() or one.action
+    return found
+
+
 @cache
 def _named() -> list[NamedKeys]:
     return [by_name(scope) for scope in scopes()]
+
+
+@cache
+def _behind() -> list[Behind]:
+    """What a key comes to after a list, the text of the help, or a line that is typed."""
+    screens = [one for one in SCREENS.values() if isinstance(one, type)]
+    shown = by_name(one for screen in (*screens, *OPENED) for one in (*APP_BINDINGS, *own_bindings(screen)))
+    clear = by_name(one for one in own_bindings(FilteringScreen) if one.id == "view.clear")
+    return [
+        *(Behind(shown, taken_by(widget)) for widget in WIDGETS),
+        Behind(by_name(own_bindings(Ask)), taken_by(Input)),
+        Behind(clear, taken_by(Input)),
+        Behind(by_name(own_bindings(HelpScreen)), taken_by(VerticalScroll)),
+    ]
 
 
 def checked(settings: Settings, themes: Collection[str] = ()) -> Settings:
@@ -104,7 +131,7 @@ def checked(settings: Settings, themes: Collection[str] = ()) -> Settings:
     if themes and settings.theme and settings.theme not in themes:
         raise SettingsError(f"theme: no {settings.theme!r}; known: {', '.join(sorted(themes))}")
     if settings.keys:
-        check_keys(settings.keys, _named())
+        check_keys(settings.keys, _named(), _behind())
     return settings
 
 
@@ -116,12 +143,3 @@ def key_lines(keys: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(told):
         for words, one in told[name].items():
             yield f"{name:<20} {keys.get(name, one.key):<28} {words}"
-
-
-def shown(app: App[Any], binding: Binding, keys: Mapping[str, str]) -> str:
-    """How the key of a binding is written, where a settings file may have given it another one."""
-    given = keys.get(binding.id or "")
-    if not given:
-        return app.get_key_display(binding)
-    made = Binding.make_bindings([dataclasses.replace(binding, key=given, key_display=None)])
-    return " ".join(app.get_key_display(one) for one in made)

@@ -28,20 +28,31 @@ MAP_HELP = (
 SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
-def legend(run: RunState, marks: dict[str, AgentMark]) -> Content:
-    """Letter, colour and resident tokens of every agent that has any, and what the signs mean."""
-    entries: list[Content] = []
+def legend(run: RunState, marks: dict[str, AgentMark], width: int) -> Content:
+    """What the signs mean, then letter, colour and resident tokens of every agent that has any: where the window cuts
+    it, only agents are cut. No entry is broken at the end of a line of `width` cells."""
+    entries = [Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"), Content("░ running")]
+    shown = (EVICTED, WARMED, TO_HOST, FROM_HOST) if run.host_capacity_tokens else (EVICTED, WARMED)
+    entries += [Content.assemble((glyph, f"bold {WARNING_COLOUR}"), f" {GLYPHS[glyph]}") for glyph in shown]
     below = {agent for view in run.host.values() for agent in view.agents}
     for agent, mark in marks.items():
         if run.agents[agent].resident_tokens <= 0 and agent not in below:
             continue
         name = f" {clip(agent, 18)} {short(run.agents[agent].resident_tokens)}"
         entries.append(Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), name))
-    entries.append(Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"))
-    entries.append(Content("░ running"))
-    shown = (EVICTED, WARMED, TO_HOST, FROM_HOST) if run.host_capacity_tokens else (EVICTED, WARMED)
-    entries += [Content.assemble((glyph, f"bold {WARNING_COLOUR}"), f" {GLYPHS[glyph]}") for glyph in shown]
-    return Content("  ").join(entries)
+    return Content("\n").join(in_lines(entries, width))
+
+
+def in_lines(entries: list[Content], width: int) -> list[Content]:
+    """As many entries on each line as there is room for, whole, and one at least."""
+    lines: list[Content] = []
+    for entry in entries:
+        longer = Content("  ").join([*lines[-1:], entry])
+        if lines and longer.cell_length <= width:
+            lines[-1] = longer
+        else:
+            lines.append(entry)
+    return lines
 
 
 def node_lines(view: NodeView, run: RunState, now_ns: int) -> list[str]:

@@ -15,7 +15,8 @@ from textual.screen import Screen
 
 from .acting import flush
 from .commands import ACTS
-from .keymap import APP_BINDINGS, own_bindings, shown
+from .key_words import shown
+from .keymap import APP_BINDINGS, own_bindings
 from .screens.base import MODES, ActingScreen, DeckScreen
 from .screens.catalog import SCREENS
 

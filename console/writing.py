@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 def write_out(app: ConsoleApp, *, picture: bool) -> None:
     """Write and say where; what cannot be written is said too."""
     screen = app.screen
+    private = any(isinstance(shown, DeckScreen) and shown.private for shown in app.screen_stack)
     suffix, text = screen.export() if isinstance(screen, DeckScreen) and not picture else ("", "")
     if not suffix:
         suffix, text = "svg", app.export_screenshot()
     try:
-        path = write_new(Path.cwd(), f"radixdeck-{app.current_mode}", suffix, text)
+        path = write_new(Path.cwd(), f"radixdeck-{app.current_mode}", suffix, text, private=private)
     except OSError as error:
         app.notify(f"not written: {error}", severity="error", timeout=6, markup=False)
         return

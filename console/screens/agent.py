@@ -158,6 +158,9 @@ class AgentScreen(ActingScreen):
     def _show_side(self, entry: NodeState, stats: AgentStats, now_ns: int) -> None:
         panel = self.query_one("#agent-facts", Static)
         panel.border_title = plain(name_of(stats))
+        anchor_key = plain(self.key("view.anchor", "a"))
+        # Where there is room for the sessions, it is said there.
+        panel.border_subtitle = f"{anchor_key}: the text of its anchor" if self.has_class("-narrow") else ""
         panel.update("\n".join(facts(stats, entry.run)))
         self.query_one("#agent-harm", Static).border_title = "evictions that hurt"
         self.query_one("#agent-harm", Static).update(self._harm(entry, stats))

@@ -9,45 +9,27 @@ import asyncio
 from collections.abc import Iterable
 
 from textual.binding import Binding
-from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..anchor_words import Told, body, heading, read_texts
+from ..anchor_words import body, heading, read_texts
 from ..fleet_state import NodeState
 from ..whatif_worker import recording_of
 from ..widgets.panel import Panel
+from ..widgets.text_scroll import TextScroll
 from .base import DeckScreen
-
-
-class TextScroll(VerticalScroll):
-    """Text that is longer than the window."""
-
-    BINDINGS = [
-        Binding("up,k", "scroll_up", "up", show=False, id="list.up"),
-        Binding("down,j", "scroll_down", "down", show=False, id="list.down"),
-        Binding("pageup", "page_up", "page up", show=False, id="list.page_up"),
-        Binding("pagedown", "page_down", "page down", show=False, id="list.page_down"),
-        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
-        Binding("end", "ends(1)", "last", show=False, id="list.last"),
-    ]
-
-    def action_ends(self, direction: int) -> None:
-        if direction < 0:
-            self.scroll_home(animate=False)
-        else:
-            self.scroll_end(animate=False)
 
 
 class AnchorScreen(DeckScreen):
     """`agent`: whose; `mode`: the screen its page was opened from."""
 
     mode = "agents"
+    private = True
     help_text = (
         "The system messages and tools that every prompt of this agent begins with, as they were when its anchor was "
         "measured, the last version first. Text is only there if the daemon was told to keep it (record_anchors), and "
         "only in the recording, never on the broker: it is read from the file, on the machine where that is. y copies "
-        "it, X writes it to a file, escape goes back."
+        "it, X writes it to a file that only you can read, escape goes back."
     )
     BINDINGS = [
         Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
@@ -56,7 +38,9 @@ class AnchorScreen(DeckScreen):
     def __init__(self, agent: str, mode: str) -> None:
         super().__init__()
         self._agent, self._opened_from = agent, mode
-        self._told: Told | None = None
+        self._text = ""
+        self._read_of: tuple[str, ...] = ()
+        """The daemon, run and recording that the text is of."""
 
     @property
     def shown_mode(self) -> str:
@@ -64,20 +48,20 @@ class AnchorScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="anchor-facts", markup=False)
-        with TextScroll(id="anchor-scroll") as scroll:
-            scroll.border_title = "its text"
-            yield Static("reading the recording", id="anchor-text", markup=False)
+        scroll = TextScroll(id="anchor-scroll")
+        scroll.border_title = "its text"
+        yield scroll
 
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one(TextScroll).focus()
-        self.run_worker(self._read(), exclusive=True)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         stats = entry.run.agents.get(self._agent)
         if tables:
             lines = heading(stats) if stats else [f"{self._agent} is not known in this run"]
             self.query_one("#anchor-facts", Static).update("\n".join(lines))
+            self._read_what_is_of(entry)
 
     def copied(self) -> str:
         """What is known of it and all of its text."""
@@ -86,15 +70,16 @@ class AnchorScreen(DeckScreen):
     def export(self) -> tuple[str, str]:
         return "txt", self.copied()
 
-    @property
-    def _text(self) -> str:
-        return body(self._told) if self._told is not None else ""
+    def _read_what_is_of(self, entry: NodeState) -> None:
+        """Once for a run: a text does not change, and another version is there when this is opened again."""
+        wanted = (entry.node, entry.run_id, entry.status.recording if entry.status else "")
+        if wanted != self._read_of:
+            self._read_of, self._text = wanted, ""
+            self.query_one(TextScroll).show("reading the recording")
+            self.run_worker(self._read(entry), exclusive=True)
 
-    async def _read(self) -> None:
-        """Once: a text does not change, and another version is there when this is opened again."""
-        replay, entry = self.deck.replay, self.entry
-        if entry is None:
-            return
+    async def _read(self, entry: NodeState) -> None:
+        replay = self.deck.replay
         path, why = recording_of(replay.path if replay else None, entry)
-        self._told = await asyncio.to_thread(read_texts, path, why, self._agent)
-        self.query_one("#anchor-text", Static).update(self._text)
+        self._text = await asyncio.to_thread(lambda: body(read_texts(path, why, self._agent)))
+        self.query_one(TextScroll).show(self._text)

@@ -20,6 +20,7 @@ from textual.widgets import Static
 from ..commands import ACTS, Target
 from ..export import as_csv
 from ..fleet_state import NodeState
+from ..key_words import shown
 from ..widgets.keys_line import KeysLine
 from ..widgets.status_line import StatusLine
 from ..widgets.table import SyncTable
@@ -73,10 +74,12 @@ class ModeBar(Static):
 
 
 class DeckScreen(Screen[None]):
-    """Draws what the app's FleetState holds. `mode`: its name among MODES; `help_text`: what `?` says about it."""
+    """Draws what the app's FleetState holds. `mode`: its name among MODES; `help_text`: what `?` says about it;
+    `private`: it shows text of prompts, and what is written of it is for its owner only."""
 
     mode: ClassVar[str] = ""
     help_text: ClassVar[str] = ""
+    private: ClassVar[bool] = False
 
     BINDINGS = [
         Binding("tab", "app.focus_next", "next panel", show=False, id="app.panel"),
@@ -103,8 +106,9 @@ class DeckScreen(Screen[None]):
         return self.deck.entry
 
     def key(self, name: str, usual: str) -> str:
-        """What a sentence calls the key of something: the usual one, or what the settings give it."""
-        return self.deck.settings.keys.get(name, usual)
+        """What a sentence calls the key of something: the usual one, or what the settings give it, as it is shown."""
+        given = self.deck.settings.keys.get(name)
+        return shown(self.deck, Binding(usual, "", id=name), self.deck.settings.keys) if given else usual
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.shown_mode)

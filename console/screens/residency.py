@@ -94,7 +94,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         if tables:
             # With the map, below which it is: what is drawn together is drawn as one rectangle.
             self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
-            self.query_one("#legend", Static).update(legend(entry.run, entry.marks))
+            signs = self.query_one("#legend", Static)
+            signs.update(legend(entry.run, entry.marks, signs.content_size.width or self.size.width))
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
-from scenario import NODE, RUN, T0_NS, run_events
-from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, status, until
+from scenario import NODE, RUN, T0_NS, folded, run_events
+from staging import (
+    LARGE,
+    SMALL,
+    ScriptedFeed,
+    console,
+    drawn,
+    keyframe,
+    live_messages,
+    screen_text,
+    status,
+    until,
+)
+from textual.strip import Strip
 
-from radixdeck.console.anchor_words import NOT_KEPT, NOT_YET, read_texts
+from radixdeck.console.anchor_words import NOT_KEPT, NOT_YET, Told, read_texts
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import NodeStatus
-from radixdeck.console.screens.anchor import AnchorScreen, TextScroll
+from radixdeck.console.screens import anchor
+from radixdeck.console.screens.anchor import AnchorScreen
+from radixdeck.console.widgets import text_scroll
+from radixdeck.console.widgets.text_scroll import TextScroll, rows_of
 from radixdeck.storage.anchor_text import AnchorText
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.recorder import Recorder
@@ -85,3 +102,106 @@ async def test_a_live_console_reads_the_file_that_the_daemon_names(tmp_path: Pat
             assert isinstance(screen, AnchorScreen)
             await until(pilot, lambda screen=screen: bool(screen.copied().partition("\n\n")[2]))
             assert words in " ".join((await drawn(pilot)).replace("│", " ").split())
+
+
+async def test_under_another_daemons_heading_stands_its_own_text(
+    tmp_path: Path,
+) -> None:
+    first = await run_with(tmp_path / "first.db", TEXT)
+    second = await run_with(tmp_path / "second.db", msgspec.structs.replace(TEXT, text="as the other one has it"))
+    said = [NodeStatus(one, msgspec.structs.replace(status(node=one).status, recording=str(path)))
+            for one, path in ((NODE, first), ("box-2", second))]  # fmt: skip
+    feed = ScriptedFeed([*live_messages(run_events()), keyframe(folded(run_events()), 1, node="box-2"), *said])
+    async with console(LARGE, feed) as pilot:
+        await pilot.press("3", "slash", *"planner", "enter", "enter", "a")
+        screen = pilot.app.screen
+        assert isinstance(screen, AnchorScreen)
+        await until(pilot, lambda: "rule 199" in screen.copied())
+        await pilot.press("right_parenthesis")
+        await until(pilot, lambda: "as the other one has it" in screen.copied())
+        assert "rule 0" not in screen.copied()
+        assert "rule 0" not in await drawn(pilot)
+        await pilot.press("left_parenthesis")
+        await until(pilot, lambda: "rule 199" in screen.copied())
+
+
+@pytest.mark.parametrize("key", ["X", "ctrl+s"])
+async def test_only_its_owner_can_read_what_is_written_of_it(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((TEXT,)))
+    before = os.umask(0o022)
+    try:
+        async with console(LARGE) as pilot:
+            await pilot.press("3", "X", "enter", "a")
+            screen = pilot.app.screen
+            assert isinstance(screen, AnchorScreen)
+            await until(pilot, lambda: "rule 199" in screen.copied())
+            await drawn(pilot)
+            await pilot.press(key)
+            await drawn(pilot)
+    finally:
+        os.umask(before)
+    files = tmp_path.iterdir()  # noqa: ASYNC240 - a test waits for nobody
+    table, text = sorted(files, key=lambda path: "rule" in path.read_text())
+    assert "rule" in text.read_text().replace("&#160;", " ")
+    assert (table.stat().st_mode & 0o777, text.stat().st_mode & 0o777) == (0o644, 0o600)
+
+
+async def test_of_a_long_text_only_what_is_in_sight_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = msgspec.structs.replace(TEXT, text="\n".join(f"line {number} " + "word " * 60 for number in range(3_400)))
+    folded_by: list[threading.Thread] = []
+    drawn_rows: list[int] = []
+    draw = TextScroll.render_line
+
+    def fold(text: str, width: int) -> list[str]:
+        folded_by.extend([threading.current_thread()] if len(text) > 1_000_000 else [])
+        return rows_of(text, width)
+
+    def counted(scroll: TextScroll, y: int) -> Strip:
+        drawn_rows.append(y)
+        return draw(scroll, y)
+
+    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((long,)))
+    monkeypatch.setattr(text_scroll, "rows_of", fold)
+    monkeypatch.setattr(TextScroll, "render_line", counted)
+    async with console(SMALL) as pilot:
+        await pilot.press("3", "enter", "a")
+        await until(pilot, lambda: "line 1 word" in screen_text(pilot.app))
+        assert threading.main_thread() not in folded_by, "keys work meanwhile"
+        drawn_rows.clear()
+        await pilot.press("end")
+        await until(pilot, lambda: "line 3399 word" in screen_text(pilot.app))
+        assert 0 < len(drawn_rows) < 20 * SMALL[1]
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: "line 3399 word" in screen_text(pilot.app) and len(set(drawn_rows)) > 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "rows"),
+    [
+        ("one two three", 7, ["one two", "three"]),
+        ("one two", 7, ["one two"]),
+        ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
+        ("    abcdefgh", 6, ["    ab", "cdefgh"]),
+        ("a\n\nb", 4, ["a", "", "b"]),
+        ("漢字漢字", 5, ["漢字", "漢字"]),
+        ("漢字", 1, ["漢", "字"]),
+        ("four ", 4, ["four"]),
+        ("", 4, [""]),
+    ],
+)
+def test_rows_break_between_words_where_there_are_any(text: str, width: int, rows: list[str]) -> None:
+    assert rows_of(text, width) == rows
+
+
+async def test_no_row_ends_under_the_scrollbar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((msgspec.structs.replace(TEXT, text="abcd " * 900),)))
+    async with console(SMALL) as pilot:
+        await pilot.press("3", "enter", "a")
+        await until(pilot, lambda: "abcd abcd" in screen_text(pilot.app))
+        await drawn(pilot)
+        scroll = pilot.app.screen.query_one(TextScroll)
+        assert scroll.show_vertical_scrollbar
+        assert max(len(strip.text.rstrip()) for strip in map(scroll.render_line, range(3, 9))) == 74

@@ -107,7 +107,7 @@ async def test_a_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> Path:
+    def refused(*_: object, private: bool) -> Path:
         raise PermissionError(13, "Permission denied", "here")
 
     monkeypatch.setattr("radixdeck.console.writing.write_new", refused)

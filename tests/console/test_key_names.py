@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from scenario import run_events
-from staging import LARGE, ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, screen_text, until
 from textual.app import App
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 from typer.testing import CliRunner
 
 import radixdeck.console
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.cli import app as command_line
 from radixdeck.console.help import HelpScreen, help_content
-from radixdeck.console.key_check import is_key
-from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes
+from radixdeck.console.key_check import as_sent, is_key
+from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes, taken_by
 from radixdeck.console.screens.agent import AgentScreen
 from radixdeck.console.screens.base import DeckScreen
 from radixdeck.console.screens.catalog import SCREENS
@@ -92,6 +94,21 @@ def test_as_they_come_no_two_names_of_a_screen_or_widget_share_a_key() -> None:
         ({"view.span": "f55"}, "there is no key 'f55'"),
         ({"view.span": "f5,"}, "'view.span' has an empty key"),
         ({"view.span": "ctrl+q"}, "'ctrl\\+q' cannot be given to anything"),
+        ({"view.span": "shift+e"}, r"'view.span': no terminal sends 'shift\+e'; write E"),
+        ({"view.span": "ctrl+E"}, r"no terminal sends 'ctrl\+E'; write ctrl\+e"),
+        ({"view.span": "alt+E"}, r"write alt\+shift\+e"),
+        ({"view.span": "shift+ctrl+f5"}, r"write ctrl\+shift\+f5"),
+        ({"view.span": "latin_small_letter_e"}, "write e"),
+        ({"view.span": "digit_one"}, "no terminal sends 'digit_one'; write 1"),
+        ({"view.span": "ctrl+m"}, r"no terminal sends 'ctrl\+m'; write enter"),
+        ({"view.span": "shift+1"}, "write the character that it types"),
+        ({"view.clear": "z"}, "'view.clear': 'z' types something"),
+        ({"dialog.cancel": "left"}, "'left' would not reach 'dialog.cancel': what is focused takes it"),
+        ({"dialog.cancel": "enter"}, "'enter' would not reach 'dialog.cancel'"),
+        ({"view.clear": "ctrl+u"}, r"'ctrl\+u' would not reach 'view.clear'"),
+        ({"dialog.close": "up"}, r"'up' would not reach 'dialog.close': .* \(scroll up\)"),
+        ({"view.sort": "ctrl+home"}, r"'ctrl\+home' would not reach 'view.sort': .* \(top\)"),
+        ({"app.quit": "f9,ctrl+end"}, r"'ctrl\+end' would not reach 'app.quit'"),
     ],
 )
 def test_what_cannot_be_given_is_refused_by_name(keys: dict[str, str], words: str) -> None:
@@ -106,6 +123,9 @@ def test_what_cannot_be_given_is_refused_by_name(keys: dict[str, str], words: st
         {"view.span": "ctrl+z,f9", "view.stop": "z"},
         {"list.up": "k", "view.back": "escape"},
         {"view.pause": "P"},
+        {"list.first": "ctrl+home"},
+        {"act.evict": "ctrl+e", "view.open": "o,enter"},
+        {"dialog.cancel": "ctrl+o,f9", "dialog.close": "ctrl+a", "view.clear": "f9"},
     ],
 )
 def test_keys_may_be_exchanged_and_shared_by_what_is_never_seen_together(keys: dict[str, str]) -> None:
@@ -113,10 +133,25 @@ def test_keys_may_be_exchanged_and_shared_by_what_is_never_seen_together(keys: d
 
 
 def test_what_a_key_may_be() -> None:
-    good = ("a", "A", "?", "é", "f5", "ctrl+e", "question_mark", "plus", "minus", "ctrl+shift+f5", "shift+tab", "slash")
+    good = ("a", "A", "?", "é", "f5", "ctrl+e", "question_mark", "plus", "minus", "ctrl+shift+f5", "ctrl+shift+e",
+            "alt+shift+e", "shift+tab", "slash", "shift+space", "ctrl+question_mark")  # fmt: skip
     assert [key for key in (*good, *(one.key for scope in scopes() for one in Binding.make_bindings(scope)))
             if not is_key(key)] == []  # fmt: skip
+    assert [key for key in good if as_sent(key) != key] == []
     assert not [key for key in ("", "ctrl+", "evct", "f99", "enter enter", "<any>") if is_key(key)]
+
+
+def test_no_key_of_ours_is_one_that_no_terminal_sends() -> None:
+    ours = {one.key for scope in scopes() for one in Binding.make_bindings(scope)}
+    assert {key for key in ours if as_sent(key) != key} == set()
+
+
+@pytest.mark.parametrize("focused", [*WIDGETS, Input, VerticalScroll])
+def test_what_a_widget_takes_for_itself_is_what_textual_gives_it(focused: type[Widget]) -> None:
+    given = focused._merged_bindings
+    assert given is not None
+    unnamed = {key for key, made in given.key_to_bindings.items() if not any(one.id for one in made)}
+    assert taken_by(focused).keys() == unnamed
 
 
 def console_with(keys: dict[str, str]) -> ConsoleApp:
@@ -233,3 +268,18 @@ def test_every_name_is_printed_with_its_key(tmp_path: Path) -> None:
     result = CliRunner().invoke(command_line, ["console", "--keys", "--settings", str(settings)])
     assert result.exit_code == 2
     assert "did you mean 'view.span'" in result.output
+
+
+async def test_sentences_name_a_given_key_as_it_is_shown() -> None:
+    app = console_with({"view.anchor": "question_mark", "app.help": "f1"})
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("3", "enter")
+        assert "; ?: its text" in await drawn(pilot)
+
+
+async def test_a_small_agent_page_says_which_key_opens_the_anchor() -> None:
+    for keys, words in (({}, "a: the text of its anchor"), ({"view.anchor": "A"}, "A: the text of its anchor")):
+        app = console_with(keys)
+        async with app.run_test(size=SMALL) as pilot:
+            await pilot.press("3", "enter")
+            assert words in await drawn(pilot)
