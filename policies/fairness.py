@@ -14,9 +14,9 @@ policies order those (batch_shaping by what is cached, as DLPM). What the engine
 where that is less.
 
 The cache is accounted too, by tenant and by agent: while one of them holds more than `cache_share` of it, what others
-have who are at work is kept back, so that a flood takes its own pages (see `cache_shares`). What agents share, and what
-the operator pinned, stays. Agents name themselves, so whoever goes by many names has as many shares within its tenant;
-only API keys prove whose a request is, so it is tenants with keys that are held to theirs.
+have who are at work is kept back, so that a flood takes its own pages (see `cache_shares`). What is shared with those
+others, and what the operator pinned, stays. Agents name themselves, so whoever goes by many names has as many shares
+within its tenant; only API keys prove whose a request is, so it is tenants with keys that are held to theirs.
 
 Shares need not be equal; the rules are weights, 1 where nothing is said:
 
