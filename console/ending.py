@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (signal.SIGHUP, signal.SIGTERM)
 PATIENCE_S = 10
-"""A terminal that is gone may hold up what is still written to it; then it ends all the same."""
+"""A terminal that is gone may hold up what is still written to it, or a thread; then it ends all the same."""
 
 
 def run(app: ConsoleApp) -> int:
@@ -26,18 +26,18 @@ def run(app: ConsoleApp) -> int:
     finally:
         for number in heeded:
             signal.signal(number, before[number])
-        signal.alarm(0)
     return app.return_code or 0
 
 
 async def _run(app: ConsoleApp, heeded: list[signal.Signals]) -> None:
-    """The handlers are the interpreter's, not the loop's: with SIGHUP comes a SIGCONT, at which Textual draws anew, and
-    by then there has to be something to draw on."""
+    """The handlers are the interpreter's, not the loop's: with SIGHUP comes a SIGCONT, at which Textual would start a
+    second thread that reads keys and forget the first, which might never end."""
     loop = asyncio.get_running_loop()
 
     def end(number: int, _: object) -> None:
         signal.alarm(PATIENCE_S)
         if number == signal.SIGHUP:
+            signal.signal(signal.SIGCONT, lambda *_: None)
             _write_nowhere()
         loop.call_soon_threadsafe(partial(app.exit, return_code=128 + number))
 
