@@ -63,8 +63,8 @@ class CacheShares:
         self._capacity_tokens = 0
         self._computed_tokens = 0
         self._asked: Bounded[str, Bounded[str, int]] = Bounded(MAX_SESSIONS)
-        self._heard = 0
-        self._known: tuple[tuple[int, int, float], Standing | None] | None = None
+        self._at_work: frozenset[str] | None = None
+        self._known: tuple[tuple[int, float], Standing | None] | None = None
 
     def reckon(self, resident: ResidentTokens) -> None:
         """See BasePolicy.reckon."""
@@ -72,7 +72,6 @@ class CacheShares:
             self._resident, self._known = resident, None
 
     def observe(self, event: EngineEvent) -> None:
-        self._heard += 1
         match event:
             case PrefixMatched():
                 self._computed_tokens += max(0, event.prompt_tokens - event.cached_tokens)
@@ -85,14 +84,15 @@ class CacheShares:
             case EngineStarted() | EngineLoadSampled():
                 self._capacity_tokens = event.capacity_tokens
             case _:
-                pass
+                return
+        self._at_work = self._known = None
 
     def standing(self, share: float) -> Standing | None:
         """Who is over `share` of the cache, None if nobody is or nothing is to be kept for others. Worked out anew only
-        when something changed."""
+        when something changed: with each victim what is resident, but not who is at work."""
         if share >= 1.0 or not self._capacity_tokens:
             return None
-        now = (self._resident.changes, self._heard, share)
+        now = (self._resident.changes, share)
         if self._known is None or self._known[0] != now:
             self._known = now, self._worked_out(share * self._capacity_tokens)
         return self._known[1]
@@ -102,11 +102,13 @@ class CacheShares:
         tenants = self._resident.tenants_above(limit_tokens)
         if not over and not tenants:
             return None
-        kept = frozenset(agent for agent in self._at_work() - over if self._resident.of(agent))
+        kept = frozenset(agent for agent in self._working() - over if self._resident.of(agent))
         if all(tenant_of(agent) in tenants for agent in kept):  # tenants whose shares nobody else could have instead
             tenants = frozenset[str]()
         return Standing(over, tenants, kept) if kept and (over or tenants) else None
 
-    def _at_work(self) -> set[str]:
-        since = self._computed_tokens - TURNOVERS * self._capacity_tokens
-        return {agent for _, agents in self._asked.items() for agent, at in agents.items() if at >= since}
+    def _working(self) -> frozenset[str]:
+        if self._at_work is None:
+            since, asked = self._computed_tokens - TURNOVERS * self._capacity_tokens, self._asked.items()
+            self._at_work = frozenset(agent for _, of in asked for agent, at in of.items() if at >= since)
+        return self._at_work
