@@ -250,11 +250,12 @@ class Observer:
         instead = choice.oldest if choice is not None and choice.oldest != owned.node else NO_NODE
         who = self._beneficiary(owned.tokens) if self.cause == "allocation" else NOBODY
         score = choice.score if choice is not None else Score(0.0)
-        fact = evicted(owned, score, who, self.stream.now_ns(), cause=self.cause, to_host=to_host)
-        if instead != NO_NODE:
-            other = self.ownership.nodes.get(instead)
-            whose_it_is = other.agents[0] if other is not None and other.agents else ""
-            fact = msgspec.structs.replace(fact, instead=instead, instead_agent=whose_it_is)
+        other = self.ownership.nodes.get(instead)
+        instead_agent = other.agents[0] if other is not None and other.agents else ""
+        fact = evicted(
+            owned, score, who, self.stream.now_ns(), cause=self.cause, instead=instead, instead_agent=instead_agent,
+            to_host=to_host,
+        )  # fmt: skip
         self.stream.emit(fact)
 
     # ---- orders ----------------------------------------------------------------------------------------------------
