@@ -104,7 +104,7 @@ class Observer:
         owned.parent = node.parent.id
         if self._early.pop(node.id, None) is not None:
             self.index.add(node)
-        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns())
+        self._say_added(owned, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def split(self, child: Any, upper: Any) -> None:
@@ -138,7 +138,7 @@ class Observer:
         if owned is None or owned.on_device:
             return
         owned.on_device = True
-        self._say_added(owned, node.parent.id, self.inserting.rid, self.stream.now_ns(), from_host=True)
+        self._say_added(owned, self.inserting.rid, self.stream.now_ns(), from_host=True)
 
     @harmless
     def used(self, node: Any, who: Who) -> None:
@@ -229,8 +229,8 @@ class Observer:
 
     # ---- saying it -------------------------------------------------------------------------------------------------
 
-    def _say_added(self, owned: Owned, parent: int, rid: str, now: int, *, from_host: bool = False) -> None:
-        self.stream.emit(added(owned, parent, rid, now, from_host=from_host))
+    def _say_added(self, owned: Owned, rid: str, now: int, *, from_host: bool = False) -> None:
+        self.stream.emit(added(owned, rid, now, from_host=from_host))
         if len(owned.agents) > 1:
             self._say_owned(owned)
 
@@ -287,7 +287,7 @@ class Observer:
                 on_host.append(owned)
                 continue
             tokens += owned.tokens
-            self._say_added(owned, node.parent.id, "", now)
+            self._say_added(owned, "", now)
         for owned in on_host:
             self._say_kept(owned, had_tokens=0)
         return tokens

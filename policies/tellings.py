@@ -14,10 +14,10 @@ def private(owned: Owned) -> str:
     return owned.session if owned.role == "private" else ""
 
 
-def added(owned: Owned, parent: int, rid: str, t_ns: int, *, from_host: bool) -> NodeAdded:
+def added(owned: Owned, rid: str, t_ns: int, *, from_host: bool) -> NodeAdded:
     """It is on the device. Of several owners another fact tells."""
     return NodeAdded(
-        t_ns=t_ns, node=owned.node, parent=parent, start=owned.start, tokens=owned.tokens,
+        t_ns=t_ns, node=owned.node, parent=owned.parent, start=owned.start, tokens=owned.tokens,
         agent=owned.agents[0] if len(owned.agents) == 1 else "", session=private(owned), role=owned.role, rid=rid,
         part=owned.part, from_host=from_host,
     )  # fmt: skip
