@@ -8,11 +8,9 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
-import pytest
 from storage_samples import info, recorded, stream
 
-from radixdeck.storage import anchor_text
-from radixdeck.storage.anchor_text import AnchorText
+from radixdeck.storage.anchor_text import MOST_CHARACTERS, AnchorText
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
 
@@ -58,17 +56,15 @@ async def test_one_measured_again_replaces_itself(tmp_path: Path) -> None:
         assert [text.tokens for text in session.anchor_texts("planner")] == [41]
 
 
-async def test_text_that_cannot_be_stored_as_it_is_costs_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(anchor_text, "MOST_CHARACTERS", 20)
-    recorder = await kept(
-        tmp_path / "a.db", AnchorText("a", "f", 1, 1, "half \ud83d pair"), AnchorText("b", "f", 1, 1, "x" * 30)
-    )
+async def test_text_that_cannot_be_stored_as_it_is_costs_nothing_else(tmp_path: Path) -> None:
+    half = AnchorText("a", "f", 1, 1, "half \ud83d pair")
+    long = AnchorText("b", "f", 1, 1, "x" * (MOST_CHARACTERS + 10))
+    recorder = await kept(tmp_path / "a.db", half, long)
     assert recorder.dropped == 0
     with open_session(tmp_path / "a.db") as session:
         assert session.anchor_texts("a")[0].text == "half ? pair"
-        assert session.anchor_texts("b")[0].text == f"{'x' * 20}\n[cut: 30 characters]"
+        cut = f"{'x' * MOST_CHARACTERS}\n[cut: {MOST_CHARACTERS + 10:,} characters]"
+        assert session.anchor_texts("b")[0].text == cut
 
 
 async def test_an_older_recording_has_none(tmp_path: Path) -> None:
@@ -101,11 +97,10 @@ async def test_one_told_after_the_end_is_refused(tmp_path: Path) -> None:
     assert recorder.backlog == 0
 
 
-async def test_no_more_waits_than_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchor_text, "MOST_CHARACTERS", 20)
+async def test_no_more_waits_than_is_kept(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "a.db", msgspec.structs.replace(info(), prompts_stored=True))
-    recorder.keep(AnchorText("a", "f", 1, 1, "x" * 5_000))
+    recorder.keep(AnchorText("a", "f", 1, 1, "x" * 2 * MOST_CHARACTERS))
     (waiting,) = recorder._queue
     assert isinstance(waiting, AnchorText)
-    assert len(waiting.text) < 60
+    assert len(waiting.text) < MOST_CHARACTERS + 40
     await recorder.close()
