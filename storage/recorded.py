@@ -41,8 +41,9 @@ def tags(*kinds: type[Event]) -> tuple[str, ...]:
 
 
 ENGINE = tags(*get_args(EngineEvent))
-NODES = tags(NodeAdded, NodeSplit, NodeOwned, NodeEvicted, HostNodeKept, HostNodeLeft)
-FED = (*(tag for tag in ENGINE if tag not in NODES), *tags(AgentSeen))
+OF_NODES = (NodeAdded, NodeSplit, NodeOwned, NodeEvicted, HostNodeKept, HostNodeLeft)
+"""What a model says of its own tree, and is not told of another one's."""
+FED = (*(tag for tag in ENGINE if tag not in tags(*OF_NODES)), *tags(AgentSeen))
 
 
 class Recorded:

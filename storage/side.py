@@ -10,12 +10,6 @@ from radixdeck.policies.events import (
     ActionTaken,
     EngineEvent,
     EngineStarted,
-    HostNodeKept,
-    HostNodeLeft,
-    NodeAdded,
-    NodeEvicted,
-    NodeOwned,
-    NodeSplit,
     Part,
     PolicyFailed,
     PolicySwitched,
@@ -32,6 +26,7 @@ from .always_on import BESIDE
 from .delay_line import DelayLine, Fed
 from .model_cache import CHUNK_TOKENS
 from .model_engine import ModelEngine
+from .recorded import OF_NODES
 
 RECENT = 200
 """Requests that the recent hit rate is of."""
@@ -132,9 +127,9 @@ class Side:
                 self._engine.inserted(event, last=fed.last)
             case PolicySwitched(policy=name) as event if name in BESIDE:
                 self._engine.heard(event)
-            case NodeAdded() | NodeSplit() | NodeOwned() | NodeEvicted() | PolicySwitched() | PolicyFailed():
+            case PolicySwitched() | PolicyFailed():
                 pass
-            case HostNodeKept() | HostNodeLeft():
+            case event if isinstance(event, OF_NODES):
                 pass
             case ActionTaken(kind="warm") if not self.spec.warms:
                 pass
