@@ -47,6 +47,10 @@ class Keeper:
         self.clock = clock
         self._emit = emit
 
+    def obey(self, policy: str, rules: str) -> None:
+        """Give memoization or safety its rules. Raises RulesError, and then nothing has changed."""
+        (self.permits if policy == Safety.name else self.policy).obey(rules)
+
     def ask(self, call: ToolCall) -> Asked:
         """See ToolMemory.ask. A call that changes things is told to memory even while it is off."""
         asked = self.policy.memory.ask(call, self.clock())

@@ -28,6 +28,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import RulesRead
+from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.safety import Safety
 from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
 
@@ -74,15 +75,11 @@ class ToolBox:
         tunables: dict[str, float] | None = None,
     ) -> None:
         self.keeper = Keeper(Path(rules).read_text(encoding="utf-8"), emit, tunables)
-        obey: dict[str, tuple[str, Callable[[str], None]]] = {
-            self.keeper.policy.name: (str(rules), self.keeper.policy.obey)
-        }
+        files = {Memoization.name: str(rules)}
         if safety_rules:
-            self.keeper.permits.obey(read_rules_file(Path(safety_rules)))
-            obey[Safety.name] = str(safety_rules), self.keeper.permits.obey
-        self._files = RulesFiles(
-            {policy: path for policy, (path, _) in obey.items()}, lambda name, text: obey[name][1](text), _read, now_ns
-        )
+            files[Safety.name] = str(safety_rules)
+            self.keeper.obey(Safety.name, read_rules_file(Path(safety_rules)))
+        self._files = RulesFiles(files, self.keeper.obey, _read, now_ns)
         self._looked_s = 0.0
         self._agent, self._session, self._tenant = agent, session, tenant
         self._functions: dict[str, Function] = {}

@@ -36,7 +36,6 @@ from ..mqtt import MqttLink
 from ..paths import Paths
 from ..publishing import Publisher
 from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
-from ..wire_client import new_identifier
 from .keeper import Keeper
 from .report import Fact, Report
 
@@ -144,7 +143,7 @@ class Node:
     def _took_up(self, agents: list[str]) -> None:
         """Who was quarantined here before is so again."""
         for agent in agents:
-            self._acted("quarantine", agent, new_identifier("quarantine"), "proxy", AS_BEFORE)
+            self._acted("quarantine", agent, uuid.uuid4().hex, "proxy", AS_BEFORE)
 
     def _acted(self, kind: ActionKind, agent: str, action: str, by: str, why: str) -> None:
         self._keeper.permits.quarantine(agent, on=kind == "quarantine")

@@ -89,10 +89,9 @@ def _ruled(rules: Path, safety_rules: Path | None, report: Report) -> tuple[Keep
     files = {Memoization.name: str(rules)} | ({Safety.name: str(safety_rules)} if safety_rules is not None else {})
     checked_rules(files)
     keeper = Keeper(read_rules_file(rules), report.tell)
-    obey = {Memoization.name: keeper.policy.obey, Safety.name: keeper.permits.obey}
     if safety_rules is not None:
-        keeper.permits.obey(read_rules_file(safety_rules))
-    return keeper, RulesFiles(files, lambda policy, text: obey[policy](text), report.tell, now_ns)
+        keeper.obey(Safety.name, read_rules_file(safety_rules))
+    return keeper, RulesFiles(files, keeper.obey, report.tell, now_ns)
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 from radixdeck.daemon.acting import PERIOD_S, SETTLE_S, act_when_idle
 from radixdeck.daemon.actions import Actions
+from radixdeck.daemon.link import EngineLink
 from radixdeck.policies.events import ActionTaken, EngineEvent
 from radixdeck.policies.primitives import PREEMPTED, Action
 
@@ -86,13 +87,9 @@ async def test_what_is_wanted_is_passed_over_once_a_request_has_come() -> None:
     assert asked.passed_over == [(second, "speculation"), (third, "speculation")]
 
 
-def test_whoever_wanted_what_is_passed_over_learns_so() -> None:
+def test_whoever_wanted_what_is_passed_over_learns_so(tmp_path: Path) -> None:
     told: list[EngineEvent] = []
-
-    def is_away(_order: object) -> bool:
-        return False
-
-    link: Any = SimpleNamespace(send=is_away, new_id=lambda: "1")
+    link = EngineLink(f"ipc://{tmp_path}/link", lambda _seq, _events: None, lambda _hello: None)  # no engine is there
     front: Any = None
     Actions(link, front, told.append).pass_over(Action("warm", agent="a", session="s"), "speculation")
     (taken,) = told

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("mcp")
 
+from brokers import until
 from mcp import MCPError
 from test_mcp_proxy import Rig, proxied, rigged
 
@@ -38,21 +39,13 @@ async def test_what_is_not_allowed_is_refused_and_rules_that_change_hold(tmp_pat
         await r.call("get", key="a")
         assert r.ran == ["get"]
         file.write_text(GARBAGE[0])
-        await said(r, "the former ones hold: line 2: agents.coder.tool")
+        await until(lambda: "the former ones hold: line 2: agents.coder.tool" in r.said, "it cannot read them")
         with pytest.raises(MCPError, match="may not use tool 'put'"):
             await r.call("put", key="a", value="one")
         file.write_text('[agents.coder]\ntools = ["get", "put"]\n')
         assert await put(r) == "stored"
     assert r.said.count("tool put forbidden") == 1, "once, however often it is tried"
     assert "calls forbidden" in r.said
-
-
-async def said(r: Rig, words: str) -> None:
-    for _ in range(400):
-        if words in r.said:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not said: {words}")
 
 
 async def put(r: Rig) -> str:

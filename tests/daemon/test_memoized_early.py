@@ -9,25 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tool_programs import FIND_AND_READ
 
 from radixdeck.daemon.tools.memoized import ToolBox
 from radixdeck.policies.events import ToolMemoized
-
-RULES = """
-[tools.find]
-read_only = true
-ttl_s = 300
-[tools.read]
-read_only = true
-ttl_s = 300
-speculate = true
-"""
 
 
 class Program:
     """`find` says what to `read`; both leave a mark. `gate`: what `read` waits for; `raises`: whether it fails."""
 
-    def __init__(self, folder: Path, rules: str = RULES, **tunables: float) -> None:
+    def __init__(self, folder: Path, rules: str = FIND_AND_READ, **tunables: float) -> None:
         path = folder / "rules.toml"
         path.write_text(rules)
         self.facts: list[ToolMemoized] = []
@@ -125,7 +116,7 @@ def test_what_it_raises_is_nobodys(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_undeclared_nothing_is_called(tmp_path: Path) -> None:
-    p = Program(tmp_path, RULES.replace("speculate = true", ""))
+    p = Program(tmp_path, FIND_AND_READ.replace("speculate = true", ""))
     p.learn()
     p.find("new")
     p.settle()
@@ -149,7 +140,7 @@ def test_a_thread_that_cannot_be_had_is_a_call_in_vain(tmp_path: Path) -> None:
 
 
 def test_many_threads_at_once_are_answered_right(tmp_path: Path) -> None:
-    p = Program(tmp_path, "serial = false\n" + RULES, early_at_once=8)
+    p = Program(tmp_path, "serial = false\n" + FIND_AND_READ, early_at_once=8)
     wrong: list[Any] = []
 
     def agent(number: int) -> None:
@@ -196,7 +187,7 @@ class Loop:
 
 def boxed(folder: Path, **tunables: float) -> tuple[ToolBox, list[ToolMemoized]]:
     path, facts = folder / "rules.toml", list[ToolMemoized]()
-    path.write_text(RULES.replace("[tools.find]\n", "[tools._find]\n"))
+    path.write_text(FIND_AND_READ.replace("[tools.find]\n", "[tools._find]\n"))
     return ToolBox(path, tunables={"trials": 0, "early_least_s": 0, **tunables}, emit=facts.append), facts
 
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tool_programs import FIND_AND_READ
 
 from radixdeck.daemon.tools import memoized
 from radixdeck.daemon.tools.memoized import ToolBox, ToolForbidden
@@ -16,23 +17,13 @@ from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import ToolMemoized
 from radixdeck.policies.tool_calls import Ticket, ToolCall
 
-RULES = """
-[tools.find]
-read_only = true
-ttl_s = 300
-[tools.read]
-read_only = true
-ttl_s = 300
-speculate = true
-"""
-
 
 class Program:
     """`find` says what to `read`; both leave a mark."""
 
     def __init__(self, folder: Path, safety: str = "") -> None:
         self.rules, self.safety = folder / "rules.toml", folder / "safety.toml"
-        self.rules.write_text(RULES)
+        self.rules.write_text(FIND_AND_READ)
         self.safety.write_text(safety)
         self.facts: list[ToolMemoized] = []
         self.ran: list[str] = []
@@ -198,7 +189,7 @@ async def test_files_that_change_are_read_again_and_garbage_is_not_obeyed(
 @pytest.mark.parametrize("garbage", ["[agents.coder]\ntool = []", "tools = [", None])
 def test_rules_that_cannot_be_used_make_no_box(tmp_path: Path, garbage: str | None) -> None:
     rules, safety = tmp_path / "rules.toml", tmp_path / "safety.toml"
-    rules.write_text(RULES)
+    rules.write_text(FIND_AND_READ)
     if garbage is not None:
         safety.write_text(garbage)
     with pytest.raises(RulesError):

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from brokers import Raw, open_raw
+from brokers import Raw, open_raw, until
+from tool_nodes import RULES, order, table
 
 from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
-from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, EventBatch, Reply, Status
+from radixdeck.daemon.wire import ROOT, BrokerAddress, EventBatch, Status
 from radixdeck.policies.events import ActionTaken, CommandReceived, PolicySwitched, ToolMemoized, decode
-from radixdeck.policies.residency import AgentStats
 from radixdeck.policies.tool_calls import Asked, ToolCall
 from radixdeck.storage.session import open_session
 
 GARBAGE = (
     b"", b"[]", b"\xff", b"{}", b'{"v": 2, "error": "x"}', b'{"agents": 7}', b'{"agents": [{"agent": 7}]}',
 )  # fmt: skip
-HERE = f"{ROOT}/mcp-coder"
-RULES = "[tools.get]\nread_only = true\nttl_s = 60\n"
-
-
-async def order(raw: Raw, number: int, order_name: str, /, **arguments: Any) -> Reply:
-    told = {"id": f"c{number}", "client": "me", "name": order_name, "arguments": arguments}
-    await raw.publish(f"{HERE}/command", msgspec.json.encode(told))
-    return msgspec.json.decode((await raw.next()).payload, type=Reply)
+NODE = "mcp-coder"
+HERE = f"{ROOT}/{NODE}"
 
 
 async def test_it_is_a_node_like_any_other(broker: BrokerAddress, tmp_path: Path) -> None:
     report = Report(lambda words: None)
     keeper = Keeper(RULES, report.tell, {"trials": 0})
-    node = Node("mcp-coder", broker, home_of(str(tmp_path)), keeper, report)
+    node = Node(NODE, broker, home_of(str(tmp_path)), keeper, report)
     async with open_raw(broker, f"{HERE}/events") as events:
         async with node.running(), open_raw(broker, f"{HERE}/status") as status:
             while not (told := msgspec.json.decode((await status.next()).payload, type=Status)).run:
@@ -48,13 +41,14 @@ async def test_it_is_a_node_like_any_other(broker: BrokerAddress, tmp_path: Path
                     if asked.ticket is not None:
                         keeper.goes(call, asked)
                         keeper.answered(call, asked.ticket, b"1")
-                tuned = await order(raw, 1, "tune", policy="memoization", name="trials", value=5)
+                tuned = await order(raw, NODE, "tune", policy="memoization", name="trials", value=5)
                 assert (tuned.state, keeper.policy.tunables["trials"]) == ("done", 5)
-                assert (await order(raw, 2, "tune", policy="memoization", name="trials", value=-5)).state == "refused"
-                off = await order(raw, 3, "policy", name="memoization", enabled=False)
+                too_low = await order(raw, NODE, "tune", policy="memoization", name="trials", value=-5)
+                assert too_low.state == "refused"
+                off = await order(raw, NODE, "policy", name="memoization", enabled=False)
                 assert (off.state, keeper.on) == ("done", False)
-                for number, (name, told_too) in enumerate([("flush", {}), ("tune", {}), ("policy", {"name": "lru"})]):
-                    assert (await order(raw, 10 + number, name, **told_too)).state == "refused"
+                for name, told_too in (("flush", {}), ("tune", {}), ("policy", {"name": "lru"})):
+                    assert (await order(raw, NODE, name, **told_too)).state == "refused"
         seen = [event async for event in all_until_off(events)]
     assert [event.what for event in seen if isinstance(event, ToolMemoized)] == ["asked", "stored", "answered"]
     (recording,) = (tmp_path / "runs").glob("*.db")
@@ -90,42 +84,34 @@ async def test_who_is_quarantined_anywhere_calls_no_tool_here(broker: BrokerAddr
     report = Report(lambda words: None)
     keeper = Keeper(RULES, report.tell)
     keeper.permits.obey("")
-    node = Node("mcp-coder", broker, home_of(str(tmp_path)), keeper, report)
+    node = Node(NODE, broker, home_of(str(tmp_path)), keeper, report)
     coder, other = (ToolCall(tool="get", agent=agent) for agent in ("coder", "other"))
 
-    def table(*quarantined: str) -> bytes:
-        rows = [AgentStats(agent=agent, quarantined=agent in quarantined) for agent in ("coder", "other")]
-        return msgspec.json.encode(AgentsTable(run="r", seq=1, agents=rows))
-
-    async def until(call: ToolCall, why: str) -> None:
-        for _ in range(2000):
-            if keeper.permits.why_not(call) == why:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"never said: {why}")
+    async def said(call: ToolCall, why: str) -> None:
+        await until(lambda: keeper.permits.why_not(call) == why, f"of {call.agent}: {why!r}")
 
     async with open_raw(broker, f"{HERE}/reply/me") as raw:
         await raw.publish(f"{ROOT}/gpu1/agents", table("coder"), retain=True)
         async with node.running():
-            await until(coder, "agent 'coder' is quarantined by the operator")
+            await said(coder, "agent 'coder' is quarantined by the operator")
             for garbage in GARBAGE:
                 await raw.publish(f"{ROOT}/gpu1/agents", garbage)
             await raw.publish(f"{ROOT}/gpu2/agents", table("other"))
-            await until(other, "agent 'other' is quarantined by the operator")
+            await said(other, "agent 'other' is quarantined by the operator")
             assert keeper.permits.why_not(coder) != "", "what is no table says nothing"
-            assert "at another node" in (await order(raw, 0, "release", agent="coder")).detail
+            assert "at another node" in (await order(raw, NODE, "release", agent="coder")).detail
             await raw.publish(f"{ROOT}/gpu1/agents", table(), retain=True)
-            await until(coder, "")
-            assert (await order(raw, 1, "quarantine", agent="coder")).state == "done"
+            await said(coder, "")
+            assert (await order(raw, NODE, "quarantine", agent="coder")).state == "done"
             assert keeper.came(coder) == "agent 'coder' is quarantined by the operator"
-            assert (await order(raw, 2, "release", agent="coder")).state == "done"
+            assert (await order(raw, NODE, "release", agent="coder")).state == "done"
             assert keeper.came(coder) == ""
-            assert (await order(raw, 3, "quarantine")).state == "refused"
-            for number, (name, nobody) in enumerate([("quarantine", "codr"), ("release", "codr"), ("quarantine", "")]):
-                refused = await order(raw, 4 + number, name, agent=nobody)
+            assert (await order(raw, NODE, "quarantine")).state == "refused"
+            for name, nobody in (("quarantine", "codr"), ("release", "codr"), ("quarantine", "")):
+                refused = await order(raw, NODE, name, agent=nobody)
                 assert (refused.state, repr(nobody) in refused.detail) == ("refused", True)
             keeper.goes(ToolCall(tool="get", agent="new", tenant="acme"), Asked(ticket=None, why=""))
-            assert (await order(raw, 9, "quarantine", agent="acme/new")).state == "done"
+            assert (await order(raw, NODE, "quarantine", agent="acme/new")).state == "done"
     (recording,) = (tmp_path / "runs").glob("*.db")
     with open_session(recording) as session:
         kept = [event for _, event in session.events(0, 100)]

@@ -16,7 +16,8 @@ import aiomqtt
 import msgspec
 import pytest
 import typer
-from brokers import Raw, Relay, open_raw, until
+from brokers import Relay, open_raw, until
+from tool_nodes import RULES, order, table
 
 from radixdeck.console import cli_tools
 from radixdeck.daemon import publishing
@@ -24,11 +25,9 @@ from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
-from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, Reply
-from radixdeck.policies.residency import AgentStats
+from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress
 from radixdeck.policies.tool_calls import ToolCall
 
-RULES = "[tools.get]\nread_only = true\nttl_s = 60\n"
 CODER = ToolCall(tool="get", agent="coder")
 NOWHERE = BrokerAddress(host="127.0.0.1", port=1)
 SERVES = """
@@ -67,17 +66,6 @@ class Proxy:
     @property
     def forbids(self) -> bool:
         return self.permits.why_not(CODER) != ""
-
-
-async def order(raw: Raw, node: str, name: str) -> Reply:
-    told = {"id": f"{node}-{name}", "client": "me", "name": name, "arguments": {"agent": "coder"}}
-    await raw.publish(f"{ROOT}/{node}/command", msgspec.json.encode(told))
-    return msgspec.json.decode((await raw.next()).payload, type=Reply)
-
-
-def table(*quarantined: str) -> bytes:
-    rows = [AgentStats(agent=agent, quarantined=agent in quarantined) for agent in ("coder", "other")]
-    return msgspec.json.encode(AgentsTable(run="r", seq=1, agents=rows))
 
 
 async def kept(broker: BrokerAddress) -> dict[str, bytes]:
@@ -124,7 +112,7 @@ async def test_what_a_proxy_was_told_ends_with_a_name_that_nobody_has_again(
 ) -> None:
     async with Proxy("mcp-other", broker, tmp_path)() as other, open_raw(broker, f"{ROOT}/mcp-1/reply/me") as raw:
         async with Proxy("mcp-1", broker, tmp_path)() as proxy:
-            assert (await order(raw, "mcp-1", "quarantine")).state == "done"
+            assert (await order(raw, "mcp-1", "quarantine", agent="coder")).state == "done"
             assert proxy.forbids
             await until(lambda: other.forbids, "the other proxy hears of it")
             assert "mcp-1" in await kept(broker)
@@ -141,14 +129,14 @@ async def test_of_a_name_that_is_there_again_it_holds_until_it_is_lifted(
             await raw.publish(f"{ROOT}/mcp-1/agents", table("coder"), retain=True)
         else:
             async with Proxy("mcp-1", broker, tmp_path, returns=True)():
-                await order(raw, "mcp-1", "quarantine")
+                await order(raw, "mcp-1", "quarantine", agent="coder")
         watched = open_raw(broker, f"{ROOT}/mcp-1/agents")
         async with watched as watching, Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
             assert proxy.forbids
             for _ in range(4):
                 message = await watching.next()
                 assert not message.payload or is_quarantined(message), "others are not told that it is lifted"
-            assert (await order(raw, "mcp-1", "release")).detail == "done"
+            assert (await order(raw, "mcp-1", "release", agent="coder")).detail == "done"
             assert not proxy.forbids
         assert await kept(broker) == {}, "nobody is quarantined there: nothing is left"
         async with Proxy("mcp-1", broker, tmp_path, returns=True)() as proxy:
