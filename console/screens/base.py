@@ -51,6 +51,11 @@ def key_of(number: int) -> str:
     return str(number % 10)
 
 
+def back_key(words: str = "back", keys: str = "escape,backspace") -> Binding:
+    """The key that leaves a screen which was opened over another one."""
+    return Binding(keys, "app.pop_screen", "back", key_display="esc", tooltip=words, id="view.back")
+
+
 class ModeBar(Static):
     """The screens with their numbers; the present one stands out. A click switches."""
 

@@ -19,6 +19,7 @@ from ..export import as_csv
 from ..fleet_state import NodeState
 from ..shadow_run import Choice
 from ..widgets.panel import Panel
+from .base import back_key
 from .following import FollowingScreen
 
 
@@ -33,9 +34,8 @@ class CurveScreen(FollowingScreen):
     )
     BINDINGS = [
         Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back", id="view.stop"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on",
-                id="view.back"),
-    ]  # fmt: skip
+        back_key("back; the counting goes on"),
+    ]
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)

@@ -19,7 +19,7 @@ from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import printable, time_of_day
-from .base import DeckScreen
+from .base import DeckScreen, back_key
 
 COLUMNS = (
     Column("when", 10),
@@ -47,7 +47,7 @@ class OrdersScreen(DeckScreen):
         "boosts, quarantines, tunables and switches of policies. What was evicted or flushed is gone, and it says so. "
         "What was in force before this console came has no name and no time."
     )
-    BINDINGS = [Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back")]
+    BINDINGS = [back_key(keys="escape")]
 
     def __init__(self, mode: str) -> None:
         super().__init__()
