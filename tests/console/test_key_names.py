@@ -25,10 +25,9 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.cli import app as command_line
 from radixdeck.console.help import HelpScreen, help_content
 from radixdeck.console.key_check import as_sent, is_key
-from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes, taken_by
+from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes, screens, taken_by
 from radixdeck.console.screens.agent import AgentScreen
 from radixdeck.console.screens.base import DeckScreen
-from radixdeck.console.screens.catalog import SCREENS
 from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.console.screens.orders import OrdersScreen
 from radixdeck.console.settings import Settings, SettingsError
@@ -62,8 +61,7 @@ def test_each_key_has_a_name_that_a_settings_file_may_use(owner: type[DOMNode]) 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_whatever_has_keys_is_looked_at_for_conflicts(owner: type[DOMNode]) -> None:
     """A screen that the keymap has never heard of would be checked against nothing."""
-    screens = [one for one in SCREENS.values() if isinstance(one, type)]
-    known: list[type[DOMNode]] = [*screens, *OPENED, *DIALOGS, *WIDGETS]
+    known: list[type[DOMNode]] = [*screens(), *DIALOGS, *WIDGETS]
     if issubclass(owner, App) or not any("BINDINGS" in vars(base) for base in owner.__mro__ if base in OWNERS):
         return
     if issubclass(owner, Screen | Widget):
