@@ -157,6 +157,11 @@ def screen_text(app: App[None]) -> str:
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
+def in_words(text: str) -> str:
+    """What was drawn as one line, wherever a panel broke it."""
+    return " ".join(text.replace("│", " ").split())
+
+
 async def until(pilot: Pilot[None], true: Callable[[], bool], patience_s: float = 15.0) -> None:
     """Let the app work until something is so."""
     async with asyncio.timeout(patience_s):

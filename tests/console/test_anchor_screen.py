@@ -15,6 +15,7 @@ from staging import (
     ScriptedFeed,
     console,
     drawn,
+    in_words,
     keyframe,
     live_messages,
     screen_text,
@@ -101,7 +102,7 @@ async def test_a_live_console_reads_the_file_that_the_daemon_names(tmp_path: Pat
             screen = pilot.app.screen
             assert isinstance(screen, AnchorScreen)
             await until(pilot, lambda screen=screen: bool(screen.copied().partition("\n\n")[2]))
-            assert words in " ".join((await drawn(pilot)).replace("│", " ").split())
+            assert words in in_words(await drawn(pilot))
 
 
 async def test_under_another_daemons_heading_stands_its_own_text(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from scenario import NODE
 from shadow_stage import messages, served_events, settled
-from staging import ScriptedFeed, drawn, until
+from staging import ScriptedFeed, drawn, in_words, until
 
 from radixdeck.console import heard as heard_module
 from radixdeck.console.app import ConsoleApp
@@ -94,7 +94,7 @@ async def test_a_shadow_and_the_curve_run_on_what_is_heard(tmp_path: Path) -> No
         await pilot.press("S")
         await until(pilot, lambda: isinstance(app.screen, ShadowScreen))
         await settled(pilot)
-        page = " ".join((await drawn(pilot)).replace("│", " ").split())
+        page = in_words(await drawn(pilot))
         assert "over what this console heard since" in page
         assert "kv_caching beside lru" in page
         entry = app.fleet.nodes[NODE]
@@ -150,4 +150,4 @@ async def test_no_room_for_it_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         await drawn(pilot)
         await pilot.press("C")
         await drawn(pilot)
-        assert "what is heard cannot be kept: no space left" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "what is heard cannot be kept: no space left" in in_words(await drawn(pilot))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from scenario import NODE, RUN
 from shadow_stage import BATCH, messages, served_events, settled
-from staging import ScriptedFeed, batch, drawn, keyframe, status, until
+from staging import ScriptedFeed, batch, drawn, in_words, keyframe, status, until
 from test_heard import console_far_away, on_the_bus
 
 from radixdeck.console import event_log
@@ -113,7 +113,7 @@ async def listened_to(app: ConsoleApp, wanted: str) -> None:
         await drawn(pilot)
         await pilot.press("C")
         await settled(pilot)
-        page = " ".join((await drawn(pilot)).replace("│", " ").split())
+        page = in_words(await drawn(pilot))
         assert wanted in page
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         assert shadow is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scenario import NODE, RUN, T0_NS
 from shadow_stage import console_on, messages, record, served_events, settled
-from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -229,11 +229,11 @@ async def test_without_a_recording_at_hand_it_says_so() -> None:
         await pilot.press("4")
         await drawn(pilot)
         await pilot.press("C")
-        assert "over what this console heard since" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "over what this console heard since" in in_words(await drawn(pilot))
         await pilot.press("escape")
         await drawn(pilot)
         await pilot.press("S")
-        assert "over what this console heard since" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "over what this console heard since" in in_words(await drawn(pilot))
 
 
 async def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path) -> None:
