@@ -16,6 +16,7 @@ from radixdeck.storage.errors import RecordingError
 from .aside import Aside, AsideError
 from .fleet_state import NodeState
 from .heard import Heard
+from .key_words import called
 from .shadow_child import MODULE, ShadowTask, Stepped
 from .shadow_run import EVERYTHING, Choice
 from .whatif_worker import gone, recording_of
@@ -151,7 +152,7 @@ class ShadowWorker:
                     await asyncio.sleep(0 if stepped.more else idle_s)
         except AsideError as error:
             shadow.died, shadow.trouble = True, str(error)
-            shadow.words = f"{error}; {app.settings.keys.get('view.anew', 'S')} starts it anew"
+            shadow.words = f"{error}; {called(app, 'view.anew', 'S')} starts it anew"
         finally:
             shadow.pid = 0
 

@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..commands import ACTS, Target
 from ..export import as_csv
 from ..fleet_state import NodeState
-from ..key_words import shown
+from ..key_words import called
 from ..widgets.keys_line import KeysLine
 from ..widgets.status_line import StatusLine
 from ..widgets.table import SyncTable
@@ -111,9 +111,8 @@ class DeckScreen(Screen[None]):
         return self.deck.entry
 
     def key(self, name: str, usual: str) -> str:
-        """What a sentence calls the key of something: the usual one, or what the settings give it, as it is shown."""
-        given = self.deck.settings.keys.get(name)
-        return shown(self.deck, Binding(usual, "", id=name), self.deck.settings.keys) if given else usual
+        """See `called`."""
+        return called(self.deck, name, usual)
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.shown_mode)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from scenario import run_events
-from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, screen_text, until
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -269,10 +269,12 @@ def test_every_name_is_printed_with_its_key(tmp_path: Path) -> None:
 
 
 async def test_sentences_name_a_given_key_as_it_is_shown() -> None:
-    app = console_with({"view.anchor": "question_mark", "app.help": "f1"})
+    app = console_with({"view.anchor": "question_mark", "app.help": "f1", "app.undo": "exclamation_mark"})
     async with app.run_test(size=LARGE) as pilot:
         await pilot.press("3", "enter")
         assert "; ?: its text" in await drawn(pilot)
+        await pilot.press("W")
+        assert "listed under !," in in_words(await drawn(pilot))
 
 
 async def test_a_small_agent_page_says_which_key_opens_the_anchor() -> None:
