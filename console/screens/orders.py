@@ -12,8 +12,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..commands import Order
-from ..dialogs import Confirm
+from ..acting import give_if_sure
 from ..fleet_state import NodeState
 from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
@@ -88,17 +87,10 @@ class OrdersScreen(DeckScreen):
             return
         order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")
         if order.name == "quarantine":
-            self._ask_first(order)
+            consequence = "Its requests will be refused until it is released."
+            give_if_sure(self.deck, order, f"{order.words} again?", consequence)
         else:
             self.deck.give(order)
-
-    def _ask_first(self, order: Order) -> None:
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self.deck.give(order)
-
-        question = f"{order.words} again?"
-        self.deck.push_screen(Confirm(question, "Its requests will be refused until it is released."), answered)
 
     def _selected(self, listed: list[Done]) -> Done | None:
         selected = self.query_one("#orders", OrdersTable).selected
