@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, RUN, T0_NS
-from shadow_stage import console_on, messages, record, served_events, settled
+from shadow_stage import console_on, messages, opened, record, served_events, settled
 from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -44,10 +44,7 @@ async def open_shadow(pilot: Pilot[None]) -> None:
 
 
 async def open_curve(pilot: Pilot[None]) -> None:
-    await pilot.press("4")
-    await drawn(pilot)
-    await pilot.press("C")
-    await settled(pilot)
+    await opened(pilot, "C")
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
