@@ -163,13 +163,7 @@ def told(app: ConsoleApp) -> list[str]:
     return [line.strip() for line in capture.get().splitlines()]
 
 
-async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    spans: list[AgentScreen] = []
-
-    def span(screen: AgentScreen) -> None:
-        spans.append(screen)
-
-    monkeypatch.setattr(AgentScreen, "action_span", span)
+async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key() -> None:
     app = console_with({"view.span": "f8,ctrl+o", "view.back": "f9", "view.open": "o", "app.panel": "f4"})
     async with app.run_test(size=LARGE) as pilot:
         await pilot.press("3")
@@ -182,10 +176,10 @@ async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key(monk
         assert isinstance(app.screen, AgentScreen)
         await pilot.press("z", "z", "z")
         await drawn(pilot)
-        assert spans == []
+        assert app.screen._span == 0
         await pilot.press("f8", "ctrl+o")
         await drawn(pilot)
-        assert len(spans) == 2
+        assert app.screen._span == 2
         lines = told(app)
         assert "f8 ^o  another span of time" in lines
         assert "f9  back" in lines
