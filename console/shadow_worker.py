@@ -80,9 +80,10 @@ class ShadowWorker:
 
     def want(self, app: ConsoleApp, entry: NodeState, choice: Choice) -> None:
         """Run that one instead of what runs now, unless it is the same."""
-        if recording_of(self._recording, entry)[0] is None and self._recording is None:
-            self._listen(entry)
         path, _ = self._source(entry)
+        if path is None and self._recording is None:
+            self._listen(entry)
+            path, _ = self._source(entry)
         now = self._shadow
         if path is None or (now is not None and (now.path, now.choice) == (path, choice)):
             return
@@ -117,8 +118,8 @@ class ShadowWorker:
         return path, self._deaf or why
 
     def _listen(self, entry: NodeState) -> None:
-        """Keep what is heard of this run, unless that is done already."""
-        if not entry.synced or (self._heard is not None and self._heard.is_of(entry)):
+        """Keep what is heard of this run."""
+        if not entry.synced:
             return
         self._listen_no_more()
         self._deaf = ""
