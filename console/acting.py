@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 async def carry_out(app: ConsoleApp, act: Act) -> None:
     """Give the order that `act` means for what is selected now. Runs in a worker, since it may have to ask."""
-    if app.replay is not None or app.read_only:
-        # Refused without asking anything first.
+    if _refuses_all(app):
         app.give(Order(act.name, {}, act.name))
         return
     try:
@@ -68,15 +67,24 @@ async def send(app: ConsoleApp, ordered: Order) -> Reply:
     return await app.feed.command(app.entry.node, ordered.name, ordered.arguments, why)
 
 
-def flush(app: ConsoleApp) -> None:
-    """Empty the cache, if somebody means it."""
-    ordered = Order("flush", {}, "flush")
-    if app.replay is not None or app.read_only:
-        app.give(ordered)
-        return
+def _refuses_all(app: ConsoleApp) -> bool:
+    """Whether no order can be given: it is refused without asking anything first."""
+    return app.replay is not None or app.read_only
+
+
+def give_if_sure(app: ConsoleApp, ordered: Order, question: str, consequence: str) -> None:
+    """Give an order, if somebody means it."""
 
     def answered(sure: bool | None) -> None:
         if sure:
             app.give(ordered)
 
-    app.push_screen(Confirm("Empty the whole cache?", "Every agent computes its prompt again."), answered)
+    if _refuses_all(app):
+        app.give(ordered)
+    else:
+        app.push_screen(Confirm(question, consequence), answered)
+
+
+def flush(app: ConsoleApp) -> None:
+    """Empty the cache, if somebody means it."""
+    give_if_sure(app, Order("flush", {}, "flush"), "Empty the whole cache?", "Every agent computes its prompt again.")

@@ -66,14 +66,9 @@ class CacheMap:
         return nodes[max(0, min(len(nodes) - 1, nodes.index(node) + places))]
 
 
-def in_order(run: RunState) -> list[NodeView]:
-    """Resident nodes as the map shows them: shared prefixes, then agent by agent (in the order the run met them) the
-    anchor and the histories by session, then what nobody owns; down the tree within each, so the picture is stable."""
-    return ordered(run.nodes.values(), run)
-
-
 def ordered(views: Iterable[NodeView], run: RunState) -> list[NodeView]:
-    """Some nodes in that order."""
+    """Nodes as the map shows them: shared prefixes, then agent by agent (in the order the run met them) the anchor and
+    the histories by session, then what nobody owns; down the tree within each, so the picture is stable."""
     rank = {agent: place for place, agent in enumerate(run.agents)}
     groups: dict[tuple[int, int, int, str], list[NodeView]] = {}
     of_kind: dict[tuple[Role, tuple[str, ...], str], list[NodeView]] = {}

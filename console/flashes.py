@@ -4,7 +4,7 @@ moment. Folded from events and timed by their clock, so a replay shows at a mome
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from radixdeck.policies.events import (
     AnyEvent,
@@ -45,6 +45,9 @@ class Came(NamedTuple):
 
     t_ns: int
     glyph: str
+
+
+One = TypeVar("One", Gone, Came)
 
 
 class Flashes:
@@ -98,16 +101,11 @@ class Flashes:
     def _left(self, event: NodeEvicted) -> None:
         self._see(event.t_ns)
         self.came.pop(event.node, None)
-        self.gone.pop(event.node, None)
-        self.gone[event.node] = Gone(
-            event.t_ns,
-            TO_HOST if event.to_host else EVICTED,
-            NodeView(
-                node=event.node, parent=0, start=max(0, event.start), tokens=max(0, event.tokens), agents=event.agents,
-                role=event.role, session=event.session,
-            ),
+        view = NodeView(
+            node=event.node, parent=0, start=max(0, event.start), tokens=max(0, event.tokens), agents=event.agents,
+            role=event.role, session=event.session,
         )  # fmt: skip
-        _bound(self.gone)
+        _put(self.gone, event.node, Gone(event.t_ns, TO_HOST if event.to_host else EVICTED, view))
 
     def _added(self, event: NodeAdded, run: RunState) -> None:
         self._see(event.t_ns)
@@ -115,19 +113,18 @@ class Flashes:
         request = run.requests.get(event.rid)
         glyph = FROM_HOST if event.from_host else WARMED if request is not None and request.warm else ""
         if glyph:
-            self.came.pop(event.node, None)
-            self.came[event.node] = Came(event.t_ns, glyph)
-            _bound(self.came)
+            _put(self.came, event.node, Came(event.t_ns, glyph))
 
     def _split(self, event: NodeSplit) -> None:
         """Both parts came when the whole did."""
         came = self.came.get(event.node)
         if came is not None:
-            self.came[event.upper] = came
-            _bound(self.came)
+            _put(self.came, event.upper, came)
 
 
-def _bound(those: dict[int, Gone] | dict[int, Came]) -> None:
-    """Without what is too much."""
-    while len(those) > MOST:
+def _put(those: dict[int, One], node: int, one: One) -> None:
+    """The last one from now on; the first goes where that is too many."""
+    those.pop(node, None)
+    those[node] = one
+    if len(those) > MOST:
         del those[next(iter(those))]

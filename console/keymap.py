@@ -86,10 +86,14 @@ def own_bindings(owner: type[DOMNode]) -> list[Binding]:
     return [one for one in made if one.id]
 
 
+def screens() -> list[type[DOMNode]]:
+    """Every screen: those with a mode of their own, and those that are opened over them."""
+    return [*(one for one in SCREENS.values() if isinstance(one, type)), *OPENED]
+
+
 def scopes() -> Iterator[list[Binding]]:
     """What can work at the same time: the app, a screen and what is focused on it; or a dialog alone."""
-    screens = [one for one in SCREENS.values() if isinstance(one, type)]
-    for screen in (*screens, *OPENED):
+    for screen in screens():
         for widget in WIDGETS:
             yield [*APP_BINDINGS, *own_bindings(screen), *own_bindings(widget)]
     yield from (own_bindings(dialog) for dialog in DIALOGS)
@@ -114,8 +118,7 @@ def _named() -> list[NamedKeys]:
 @cache
 def _behind() -> list[Behind]:
     """What a key comes to after a list, the text of the help, or a line that is typed."""
-    screens = [one for one in SCREENS.values() if isinstance(one, type)]
-    shown = by_name(one for screen in (*screens, *OPENED) for one in (*APP_BINDINGS, *own_bindings(screen)))
+    shown = by_name(one for screen in screens() for one in (*APP_BINDINGS, *own_bindings(screen)))
     clear = by_name(one for one in own_bindings(FilteringScreen) if one.id == "view.clear")
     return [
         *(Behind(shown, taken_by(widget)) for widget in WIDGETS),

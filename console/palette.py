@@ -29,9 +29,7 @@ NAMED = ("switch_mode(", "app.act(", "orders", "export", "help", "quit", "comman
 
 def commands(app: ConsoleApp, screen: Screen[Any]) -> Iterator[SystemCommand]:
     """Over `screen`."""
-    keys = {
-        one.id: f"; key {shown(app, one, app.settings.keys)}" for one in (*APP_BINDINGS, *own_bindings(ActingScreen))
-    }
+    keys = {one.id: f"; key {shown(app, one)}" for one in (*APP_BINDINGS, *own_bindings(ActingScreen))}
     for mode, words in MODES.items():
         yield SystemCommand(f"Go to {mode}", words + keys[f"screen.{mode}"], lambda mode=mode: app.switch_mode(mode))
     for node in app.fleet.nodes:
@@ -84,7 +82,7 @@ def _command(app: ConsoleApp, binding: Binding, owner: str, run: Callable[[], No
     """'Policies: shadow': 'run the policy under the cursor beside the one that is on; key S'."""
     name = called or binding.description or (binding.id or "").rpartition(".")[2].replace("_", " ") or binding.tooltip
     title = f"{owner}: {name}" if owner else name
-    told = f"{binding.tooltip}; key {shown(app, binding, app.settings.keys)}"
+    told = f"{binding.tooltip}; key {shown(app, binding)}"
     return SystemCommand(title[:1].upper() + title[1:], told, run)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .commands import Order
 from .dialogs import Ask
 from .fleet_state import NodeState
+from .key_words import called
 from .trends import recent_blame, trouble, trouble_words
 from .words import clip, printable
 
@@ -46,10 +47,10 @@ def ask_reason(app: ConsoleApp) -> None:
     def answered(reason: str | None) -> None:
         if reason is not None:
             app.reason = reason
-            key = app.settings.keys.get("app.why", "W")
+            key = called(app, "app.why", "W")
             said = f"recorded with every order until {key} changes it: {reason}" if reason else "no reason is recorded"
             app.notify(said, timeout=4, markup=False)
 
-    listed = app.settings.keys.get("app.undo", "U")
+    listed = called(app, "app.undo", "U")
     doc = f"Recorded with every order from now on, and listed under {listed}, until you change it. Empty: none."
     app.push_screen(Ask("Why do you do this?", app.reason, doc, read_reason), answered)

@@ -16,6 +16,7 @@ from radixdeck.storage.errors import RecordingError
 from .aside import Aside, AsideError
 from .fleet_state import NodeState
 from .heard import Heard
+from .key_words import called
 from .shadow_child import MODULE, ShadowTask, Stepped
 from .shadow_run import EVERYTHING, Choice
 from .whatif_worker import gone, recording_of
@@ -79,9 +80,10 @@ class ShadowWorker:
 
     def want(self, app: ConsoleApp, entry: NodeState, choice: Choice) -> None:
         """Run that one instead of what runs now, unless it is the same."""
-        if recording_of(self._recording, entry)[0] is None and self._recording is None:
-            self._listen(entry)
         path, _ = self._source(entry)
+        if path is None and self._recording is None:
+            self._listen(entry)
+            path, _ = self._source(entry)
         now = self._shadow
         if path is None or (now is not None and (now.path, now.choice) == (path, choice)):
             return
@@ -116,8 +118,8 @@ class ShadowWorker:
         return path, self._deaf or why
 
     def _listen(self, entry: NodeState) -> None:
-        """Keep what is heard of this run, unless that is done already."""
-        if not entry.synced or (self._heard is not None and self._heard.is_of(entry)):
+        """Keep what is heard of this run."""
+        if not entry.synced:
             return
         self._listen_no_more()
         self._deaf = ""
@@ -151,7 +153,7 @@ class ShadowWorker:
                     await asyncio.sleep(0 if stepped.more else idle_s)
         except AsideError as error:
             shadow.died, shadow.trouble = True, str(error)
-            shadow.words = f"{error}; {app.settings.keys.get('view.anew', 'S')} starts it anew"
+            shadow.words = f"{error}; {called(app, 'view.anew', 'S')} starts it anew"
         finally:
             shadow.pid = 0
 

@@ -46,10 +46,11 @@ def lay_out_tiers(run: RunState, width: int, height: int, gone: Sequence[NodeVie
         return lay_out(run, width * height, gone)
     device = lay_out(run, width * (height - rows - 1), gone)
     first, cells = device.cells + width, width * rows
-    found, _ = spans_of(ordered(run.host.values(), run), (), host_scale(run, cells), cells)
+    scale = host_scale(run, cells)
+    found, _ = spans_of(ordered(run.host.values(), run), (), scale, cells)
     spans = [*device.spans, Span(device.cells, first, RULE)]
     spans += [Span(first + span.first, first + span.end, span.node) for span in found]
-    end = min(cells, ceil(host_tokens(run) / host_scale(run, cells) - 0.5))
+    end = min(cells, ceil(host_tokens(run) / scale - 0.5))
     if run.host_beyond and spans[-1].end < first + end:
         spans.append(Span(spans[-1].end, first + end, BEYOND))
     if spans[-1].end < first + cells:

@@ -28,7 +28,7 @@ from ..victim_order import Queue
 from ..widgets.panel import Panel
 from ..words import plain, ratio, seconds, short, time_of_day
 from .anchor import AnchorScreen
-from .base import ActingScreen
+from .base import ActingScreen, back_key
 from .chain import ChainScreen
 
 SPANS_S = (300.0, 900.0, 3600.0, 60.0)
@@ -57,7 +57,7 @@ class AgentScreen(ActingScreen):
         Binding("z", "span", "span", tooltip="another span of time", id="view.span"),
         Binding("enter", "follow", "cause", tooltip="from its last eviction that hurt to what caused it",
                 id="view.cause"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
+        back_key(),
     ]  # fmt: skip
 
     def __init__(self, agent: str, mode: str = "agents") -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -17,7 +16,7 @@ from ..fleet_state import NodeState
 from ..whatif_worker import recording_of
 from ..widgets.panel import Panel
 from ..widgets.text_scroll import TextScroll
-from .base import DeckScreen
+from .base import DeckScreen, back_key
 
 
 class AnchorScreen(DeckScreen):
@@ -31,9 +30,7 @@ class AnchorScreen(DeckScreen):
         "only in the recording, never on the broker: it is read from the file, on the machine where that is. y copies "
         "it, X writes it to a file that only you can read, escape goes back."
     )
-    BINDINGS = [
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
-    ]
+    BINDINGS = [back_key()]
 
     def __init__(self, agent: str, mode: str) -> None:
         super().__init__()

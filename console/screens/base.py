@@ -20,7 +20,7 @@ from textual.widgets import Static
 from ..commands import ACTS, Target
 from ..export import as_csv
 from ..fleet_state import NodeState
-from ..key_words import shown
+from ..key_words import called
 from ..widgets.keys_line import KeysLine
 from ..widgets.status_line import StatusLine
 from ..widgets.table import SyncTable
@@ -49,6 +49,11 @@ WIDE = 130
 def key_of(number: int) -> str:
     """The key of the screen with a number: 1 to 9, then 0."""
     return str(number % 10)
+
+
+def back_key(words: str = "back", keys: str = "escape,backspace") -> Binding:
+    """The key that leaves a screen which was opened over another one."""
+    return Binding(keys, "app.pop_screen", "back", key_display="esc", tooltip=words, id="view.back")
 
 
 class ModeBar(Static):
@@ -106,9 +111,8 @@ class DeckScreen(Screen[None]):
         return self.deck.entry
 
     def key(self, name: str, usual: str) -> str:
-        """What a sentence calls the key of something: the usual one, or what the settings give it, as it is shown."""
-        given = self.deck.settings.keys.get(name)
-        return shown(self.deck, Binding(usual, "", id=name), self.deck.settings.keys) if given else usual
+        """See `called`."""
+        return called(self.deck, name, usual)
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.shown_mode)

@@ -22,7 +22,7 @@ from ..fields import fields_of
 from ..fleet_state import NodeState
 from ..widgets.panel import Panel
 from ..words import time_of_day
-from .base import ActingScreen
+from .base import ActingScreen, back_key
 
 SIGNS = {"miss": ">", "effect": ">", "eviction": "-", "insert": "+", "request": "?", "order": "*"}
 
@@ -40,7 +40,7 @@ class ChainScreen(ActingScreen):
         Binding("up,k", "move(-1)", show=False, tooltip="to the effect", id="list.up"),
         Binding("down,j", "move(1)", "cause", key_display="↓", tooltip="to the cause", id="list.down"),
         Binding("enter", "open", "in the log", tooltip="show this event in the log", id="view.event"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
+        back_key(),
     ]
 
     def __init__(self, mode: str, links: Sequence[Link], agent: str) -> None:

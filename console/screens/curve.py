@@ -11,14 +11,15 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from radixdeck.storage.beside import BesideView
-from radixdeck.storage.miss_ratio import SIZES
+from radixdeck.storage.miss_ratio import SIZES, Curve
 
 from ..curve import draw, words
 from ..export import as_csv
 from ..fleet_state import NodeState
 from ..shadow_run import Choice
+from ..shadow_worker import Followed
 from ..widgets.panel import Panel
+from .base import back_key
 from .following import FollowingScreen
 
 
@@ -33,9 +34,8 @@ class CurveScreen(FollowingScreen):
     )
     BINDINGS = [
         Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back", id="view.stop"),
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back; the counting goes on",
-                id="view.back"),
-    ]  # fmt: skip
+        back_key("back; the counting goes on"),
+    ]
 
     def body(self) -> Iterable[Widget]:
         yield Panel(id="curve-words", markup=False)
@@ -48,15 +48,11 @@ class CurveScreen(FollowingScreen):
 
     def export(self) -> tuple[str, str]:
         """The points of the curve."""
-        view = self._view()
-        curve = view.curve if view is not None else None
-        rows = [[f"{times:g}", str(round(times * curve.kv_tokens)), f"{curve.at(times):.4f}"] for times in SIZES
-                if curve is not None]  # fmt: skip
+        curve = curve_of(self.deck.shadows.of(self.entry)[0]) if self.entry is not None else None
+        rows: list[list[str]] = []
+        if curve is not None:
+            rows = [[f"{times:g}", str(round(times * curve.kv_tokens)), f"{curve.at(times):.4f}"] for times in SIZES]
         return "csv", as_csv(["times_the_memory", "kv_tokens", "hit_rate"], rows)
-
-    def _view(self) -> BesideView | None:
-        shadow = self.deck.shadows.of(self.entry)[0] if self.entry is not None else None
-        return shadow.view if shadow is not None else None
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:
@@ -69,8 +65,7 @@ class CurveScreen(FollowingScreen):
         state.update(shadow.told if shadow is not None else why)
         chart = self.query_one("#curve-chart", Static)
         chart.border_title = "hit rate over KV memory, plain LRU"
-        view = self._view()
-        curve = view.curve if view is not None else None
+        curve = curve_of(shadow)
         if curve is None:
             self.query_one("#curve-words", Static).update("no request counted yet")
             return
@@ -78,3 +73,8 @@ class CurveScreen(FollowingScreen):
         width, height = chart.content_size
         if width > 20 and height > 3:
             chart.update(draw(curve, width, height))
+
+
+def curve_of(shadow: Followed | None) -> Curve | None:
+    """What a shadow has counted, once there is anything."""
+    return shadow.view.curve if shadow is not None and shadow.view is not None else None

@@ -22,7 +22,7 @@ from ..rulings import door_words
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable, selected_key
 from ..words import count, plain, printable, signed, time_of_day
-from .base import DeckScreen
+from .base import DeckScreen, back_key
 from .chain import ChainScreen
 
 COLUMNS = (
@@ -44,9 +44,7 @@ class DecisionsScreen(DeckScreen):
         "what was found since of the node that LRU would have taken. worth: the one less the other, each decision by "
         "itself; of a warm-up, what the next request found of it. enter follows an eviction to its cause, X writes all."
     )
-    BINDINGS = [
-        Binding("escape,backspace", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back"),
-    ]
+    BINDINGS = [back_key()]
 
     def __init__(self, policy: str) -> None:
         super().__init__()

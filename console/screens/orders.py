@@ -12,14 +12,13 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..commands import Order
-from ..dialogs import Confirm
+from ..acting import give_if_sure
 from ..fleet_state import NodeState
 from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..words import printable, time_of_day
-from .base import DeckScreen
+from .base import DeckScreen, back_key
 
 COLUMNS = (
     Column("when", 10),
@@ -47,7 +46,7 @@ class OrdersScreen(DeckScreen):
         "boosts, quarantines, tunables and switches of policies. What was evicted or flushed is gone, and it says so. "
         "What was in force before this console came has no name and no time."
     )
-    BINDINGS = [Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back", id="view.back")]
+    BINDINGS = [back_key(keys="escape")]
 
     def __init__(self, mode: str) -> None:
         super().__init__()
@@ -88,17 +87,10 @@ class OrdersScreen(DeckScreen):
             return
         order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")
         if order.name == "quarantine":
-            self._ask_first(order)
+            consequence = "Its requests will be refused until it is released."
+            give_if_sure(self.deck, order, f"{order.words} again?", consequence)
         else:
             self.deck.give(order)
-
-    def _ask_first(self, order: Order) -> None:
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self.deck.give(order)
-
-        question = f"{order.words} again?"
-        self.deck.push_screen(Confirm(question, "Its requests will be refused until it is released."), answered)
 
     def _selected(self, listed: list[Done]) -> Done | None:
         selected = self.query_one("#orders", OrdersTable).selected

@@ -29,6 +29,7 @@ from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
 from ..words import brief, clip, count, parts, short
+from .base import back_key
 from .following import FollowingScreen
 
 REALLY = "really"
@@ -57,8 +58,7 @@ class ShadowScreen(FollowingScreen):
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
                 id="view.switch_over"),
         Binding("x", "stop", "stop", tooltip="stop the shadow and go back", id="view.stop"),
-        Binding("escape", "app.pop_screen", "back", key_display="esc", tooltip="back; the shadow goes on",
-                id="view.back"),
+        back_key("back; the shadow goes on", "escape"),
     ]  # fmt: skip
 
     def __init__(self, other: str) -> None:

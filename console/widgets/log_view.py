@@ -10,7 +10,6 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
@@ -19,6 +18,7 @@ from textual.strip import Strip
 
 from ..event_log import ROUTINE, LogLine
 from ..words import clip, time_of_day
+from .ends import list_keys
 from .same_title import SameTitle
 
 SIGNS: dict[str, tuple[str, str]] = {
@@ -51,14 +51,7 @@ def _inked(colour: str, ground: Color | None, *, bold: bool = False) -> Style:
 class LogView(SameTitle, ScrollView, can_focus=True):
     """One line per event. Following is left by moving up or by pausing, and taken up again at the end."""
 
-    BINDINGS = [
-        Binding("up,k", "move(-1)", "up", show=False, id="list.up"),
-        Binding("down,j", "move(1)", "down", show=False, id="list.down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="list.page_up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="list.page_down"),
-        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
-        Binding("end", "ends(1)", "last", show=False, tooltip="to the end, and follow it", id="list.last"),
-    ]
+    BINDINGS = [*list_keys("move(-1)", "move(1)", "page(-1)", "page(1)", "to the end, and follow it")]
     help_text = (
         "- evicted, + added, > looked up, * ordered by somebody, ! went wrong. Arrows or j k move; end follows what "
         "comes. The panel below shows everything the selected event says."

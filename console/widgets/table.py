@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.text import Text
-from textual.binding import Binding
 from textual.widgets import DataTable
 
+from .ends import list_keys
 from .plain_cells import PlainCells
 from .same_title import SameTitle
 
@@ -35,14 +35,7 @@ class SyncTable(SameTitle, PlainCells):
     Textual lays out the whole screen anew, which costs more than all drawing.
     """
 
-    BINDINGS = [
-        Binding("up,k", "cursor_up", "up", show=False, id="list.up"),
-        Binding("down,j", "cursor_down", "down", show=False, id="list.down"),
-        Binding("pageup", "page_up", "page up", show=False, id="list.page_up"),
-        Binding("pagedown", "page_down", "page down", show=False, id="list.page_down"),
-        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
-        Binding("end", "ends(1)", "last", show=False, id="list.last"),
-    ]
+    BINDINGS = [*list_keys("cursor_up", "cursor_down", "page_up", "page_down")]
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -7,10 +7,11 @@ import asyncio
 from rich.cells import cell_len, get_character_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from .ends import list_keys
 
 AT_ONCE = 50_000
 """Characters that are broken into rows within a frame or two; more take a thread, and keys work meanwhile."""
@@ -61,14 +62,7 @@ class TextScroll(ScrollView, can_focus=True):
 
     # With room for the scrollbar from the start: rows that were broken without it would lie under it.
     DEFAULT_CSS = "TextScroll { overflow-x: hidden; scrollbar-gutter: stable; }"
-    BINDINGS = [
-        Binding("up,k", "scroll_up", "up", show=False, id="list.up"),
-        Binding("down,j", "scroll_down", "down", show=False, id="list.down"),
-        Binding("pageup", "page_up", "page up", show=False, id="list.page_up"),
-        Binding("pagedown", "page_down", "page down", show=False, id="list.page_down"),
-        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
-        Binding("end", "ends(1)", "last", show=False, id="list.last"),
-    ]
+    BINDINGS = [*list_keys("scroll_up", "scroll_down", "page_up", "page_down")]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -21,6 +21,7 @@ from ..cache_map import Victim, is_pinned
 from ..cache_tree import CacheTree, Row, below_words, row_words
 from ..theme import AgentMark, agent_marks
 from ..words import brief, clip, short
+from .ends import list_keys
 from .map_looks import look_of
 from .node_selected import NodeSelected
 
@@ -42,12 +43,7 @@ class TreeView(ScrollView, can_focus=True):
     """One line per node. Enter folds, arrows move, left and right fold and unfold as they go."""
 
     BINDINGS = [
-        Binding("up,k", "move(-1)", "up", show=False, id="list.up"),
-        Binding("down,j", "move(1)", "down", show=False, id="list.down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="list.page_up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="list.page_down"),
-        Binding("home", "ends(-1)", "first", show=False, id="list.first"),
-        Binding("end", "ends(1)", "last", show=False, id="list.last"),
+        *list_keys("move(-1)", "move(1)", "page(-1)", "page(1)"),
         Binding("enter", "turn", "fold", tooltip="fold or unfold what is below the node", id="view.turn"),
         Binding("left,h", "out", show=False, tooltip="fold; on what is folded: to the node above", id="list.left"),
         Binding("right,l", "inside", show=False, tooltip="unfold; on what is unfolded: to the first node below",

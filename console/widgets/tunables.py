@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
@@ -60,19 +62,11 @@ class TunablesTable(SyncTable):
     )
 
     class Changed(Message):
-        """The value under the cursor should move by `steps`, or else to a `place` between its bounds, 0 to 1, or else
-        back to its default."""
+        """The value under the cursor should become what `wanted` makes of the tunable and its value now."""
 
-        def __init__(self, steps: int | None, place: float | None = None) -> None:
+        def __init__(self, wanted: Callable[[TunableInfo, float], float]) -> None:
             super().__init__()
-            self.steps = steps
-            self.place = place
-
-        def wanted(self, tunable: TunableInfo, value: float) -> float:
-            """What the value should become."""
-            if self.steps is not None:
-                return stepped(tunable, value, self.steps)
-            return tunable.default if self.place is None else value_at(tunable, self.place)
+            self.wanted = wanted
 
     def on_click(self, event: events.Click) -> None:
         """On a bar it is no choice of a row, for which a second click types a value."""
@@ -84,10 +78,10 @@ class TunablesTable(SyncTable):
         cell = offset.x + self.scroll_offset.x - before - self.cell_padding
         event.prevent_default()
         self.move_cursor(row=row, animate=False)
-        self.post_message(self.Changed(None, max(0.0, min(1.0, cell / (BAR_WIDTH - 1)))))
+        self.post_message(self.Changed(lambda tunable, _: value_at(tunable, cell / (BAR_WIDTH - 1))))
 
     def action_change(self, steps: int) -> None:
-        self.post_message(self.Changed(steps))
+        self.post_message(self.Changed(lambda tunable, value: stepped(tunable, value, steps)))
 
     def action_reset(self) -> None:
-        self.post_message(self.Changed(None))
+        self.post_message(self.Changed(lambda tunable, _: tunable.default))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 from scenario import NODE, RUN
-from staging import ScriptedFeed, batch, keyframe, policies, recorded
+from staging import ScriptedFeed, batch, drawn, keyframe, policies, recorded
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -73,6 +73,14 @@ def messages(path: Path, events: tuple[ev.AnyEvent, ...] = ()) -> list[FeedMessa
 
 def console_on(path: Path) -> ConsoleApp:
     return ConsoleApp(ScriptedFeed(messages(path)), animate=False, clock=lambda: 5.0)
+
+
+async def opened(pilot: Pilot[None], key: str) -> None:
+    """What a key opens over the policies, when it has read all there is."""
+    await pilot.press("4")
+    await drawn(pilot)
+    await pilot.press(key)
+    await settled(pilot)
 
 
 async def settled(pilot: Pilot[None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -21,6 +22,7 @@ from radixdeck.console.feed_messages import (
     NodePolicies,
     NodeStatus,
 )
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import (
     CommandName,
     Keyframe,
@@ -155,6 +157,17 @@ async def recorded(path: Path, events: list[e.AnyEvent], *, keyframe_every: int 
 def screen_text(app: App[None]) -> str:
     """What is on the terminal now, line by line."""
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+def left_of(table: SyncTable, title: str) -> int:
+    """Where the words of a column begin, seen from the edge of its table."""
+    before = takewhile(lambda column: str(column.label) != title, table.ordered_columns)
+    return table.gutter.left + sum(column.get_render_width(table) for column in before) + table.cell_padding
+
+
+def in_words(text: str) -> str:
+    """What was drawn as one line, wherever a panel broke it."""
+    return " ".join(text.replace("│", " ").split())
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool], patience_s: float = 15.0) -> None:

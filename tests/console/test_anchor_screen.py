@@ -15,6 +15,7 @@ from staging import (
     ScriptedFeed,
     console,
     drawn,
+    in_words,
     keyframe,
     live_messages,
     screen_text,
@@ -23,11 +24,10 @@ from staging import (
 )
 from textual.strip import Strip
 
-from radixdeck.console.anchor_words import NOT_KEPT, NOT_YET, Told, read_texts
+from radixdeck.console.anchor_words import NOT_KEPT, NOT_YET, read_texts
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import NodeStatus
-from radixdeck.console.screens import anchor
 from radixdeck.console.screens.anchor import AnchorScreen
 from radixdeck.console.widgets import text_scroll
 from radixdeck.console.widgets.text_scroll import TextScroll, rows_of
@@ -38,6 +38,8 @@ from radixdeck.storage.session import open_session
 
 LINES = [f"rule {number}: be\x1b[31m kind" for number in range(200)]
 TEXT = AnchorText("planner", "0123456789abcdef", T0_NS, 1_556, "[system]\n" + "\n".join(LINES))
+CRITICS = msgspec.structs.replace(TEXT, agent="critic")
+"""Of the first agent in the table."""
 
 
 async def run_with(path: Path, *texts: AnchorText, wanted: bool = True) -> Path:
@@ -52,13 +54,16 @@ async def run_with(path: Path, *texts: AnchorText, wanted: bool = True) -> Path:
     return path
 
 
-async def test_it_is_read_to_its_end_and_copied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied: list[str] = []
+def records_at(path: Path, node: str = NODE) -> NodeStatus:
+    """A daemon says where."""
+    return NodeStatus(node, msgspec.structs.replace(status(node=node).status, recording=str(path)))
 
-    def take(app: ConsoleApp, text: str) -> None:
-        copied.append(text)
 
-    monkeypatch.setattr(ConsoleApp, "copy_to_clipboard", take)
+def recorded_at(path: Path) -> ScriptedFeed:
+    return ScriptedFeed([*live_messages(run_events()), records_at(path)])
+
+
+async def test_it_is_read_to_its_end_and_copied_whole(tmp_path: Path) -> None:
     session = open_session(await run_with(tmp_path / "run.db", TEXT))
     app = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
     async with app.run_test(size=SMALL) as pilot:
@@ -77,8 +82,8 @@ async def test_it_is_read_to_its_end_and_copied_whole(tmp_path: Path, monkeypatc
         await pilot.press("home", "pagedown", "j", "k")
         assert 0 < app.screen.query_one(TextScroll).scroll_offset.y < 100
         await pilot.press("y")
-        await until(pilot, lambda: bool(copied))
-        assert all(f"rule {number}: be" in copied[0] for number in range(200))
+        await until(pilot, lambda: bool(app.clipboard))
+        assert all(f"rule {number}: be" in app.clipboard for number in range(200))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, AnchorScreen))
     session.close()
@@ -95,22 +100,18 @@ async def test_what_is_not_there_is_said_with_what_to_do(tmp_path: Path) -> None
 async def test_a_live_console_reads_the_file_that_the_daemon_names(tmp_path: Path) -> None:
     path = await run_with(tmp_path / "off.db", wanted=False)
     for file, words in ((path, "record_anchors = true"), (tmp_path / "none.db", "on another machine")):
-        said = NodeStatus(NODE, msgspec.structs.replace(status().status, recording=str(file)))
-        async with console(LARGE, ScriptedFeed([*live_messages(run_events()), said])) as pilot:
+        async with console(LARGE, recorded_at(file)) as pilot:
             await pilot.press("3", "enter", "a")
             screen = pilot.app.screen
             assert isinstance(screen, AnchorScreen)
             await until(pilot, lambda screen=screen: bool(screen.copied().partition("\n\n")[2]))
-            assert words in " ".join((await drawn(pilot)).replace("│", " ").split())
+            assert words in in_words(await drawn(pilot))
 
 
-async def test_under_another_daemons_heading_stands_its_own_text(
-    tmp_path: Path,
-) -> None:
+async def test_under_another_daemons_heading_stands_its_own_text(tmp_path: Path) -> None:
     first = await run_with(tmp_path / "first.db", TEXT)
     second = await run_with(tmp_path / "second.db", msgspec.structs.replace(TEXT, text="as the other one has it"))
-    said = [NodeStatus(one, msgspec.structs.replace(status(node=one).status, recording=str(path)))
-            for one, path in ((NODE, first), ("box-2", second))]  # fmt: skip
+    said = [records_at(first), records_at(second, "box-2")]
     feed = ScriptedFeed([*live_messages(run_events()), keyframe(folded(run_events()), 1, node="box-2"), *said])
     async with console(LARGE, feed) as pilot:
         await pilot.press("3", "slash", *"planner", "enter", "enter", "a")
@@ -129,11 +130,13 @@ async def test_under_another_daemons_heading_stands_its_own_text(
 async def test_only_its_owner_can_read_what_is_written_of_it(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((TEXT,)))
+    feed = recorded_at(await run_with(tmp_path / "run.db", CRITICS))
+    written = tmp_path / "written"
+    written.mkdir()
+    monkeypatch.chdir(written)
     before = os.umask(0o022)
     try:
-        async with console(LARGE) as pilot:
+        async with console(LARGE, feed) as pilot:
             await pilot.press("3", "X", "enter", "a")
             screen = pilot.app.screen
             assert isinstance(screen, AnchorScreen)
@@ -143,14 +146,15 @@ async def test_only_its_owner_can_read_what_is_written_of_it(
             await drawn(pilot)
     finally:
         os.umask(before)
-    files = tmp_path.iterdir()  # noqa: ASYNC240 - a test waits for nobody
-    table, text = sorted(files, key=lambda path: "rule" in path.read_text())
+    table, text = sorted(written.iterdir(), key=lambda path: "rule" in path.read_text())
     assert "rule" in text.read_text().replace("&#160;", " ")
     assert (table.stat().st_mode & 0o777, text.stat().st_mode & 0o777) == (0o644, 0o600)
 
 
-async def test_of_a_long_text_only_what_is_in_sight_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    long = msgspec.structs.replace(TEXT, text="\n".join(f"line {number} " + "word " * 60 for number in range(3_400)))
+async def test_of_a_long_text_only_what_is_in_sight_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About as long as one is kept."""
+    text = "\n".join(f"line {number} " + "word " * 60 for number in range(3_300))
+    feed = recorded_at(await run_with(tmp_path / "run.db", msgspec.structs.replace(CRITICS, text=text)))
     folded_by: list[threading.Thread] = []
     drawn_rows: list[int] = []
     draw = TextScroll.render_line
@@ -163,19 +167,18 @@ async def test_of_a_long_text_only_what_is_in_sight_is_drawn(monkeypatch: pytest
         drawn_rows.append(y)
         return draw(scroll, y)
 
-    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((long,)))
     monkeypatch.setattr(text_scroll, "rows_of", fold)
     monkeypatch.setattr(TextScroll, "render_line", counted)
-    async with console(SMALL) as pilot:
+    async with console(SMALL, feed) as pilot:
         await pilot.press("3", "enter", "a")
         await until(pilot, lambda: "line 1 word" in screen_text(pilot.app))
         assert threading.main_thread() not in folded_by, "keys work meanwhile"
         drawn_rows.clear()
         await pilot.press("end")
-        await until(pilot, lambda: "line 3399 word" in screen_text(pilot.app))
+        await until(pilot, lambda: "line 3299 word" in screen_text(pilot.app))
         assert 0 < len(drawn_rows) < 20 * SMALL[1]
         await pilot.resize_terminal(120, 40)
-        await until(pilot, lambda: "line 3399 word" in screen_text(pilot.app) and len(set(drawn_rows)) > 20)
+        await until(pilot, lambda: "line 3299 word" in screen_text(pilot.app) and len(set(drawn_rows)) > 20)
 
 
 @pytest.mark.parametrize(
@@ -196,9 +199,9 @@ def test_rows_break_between_words_where_there_are_any(text: str, width: int, row
     assert rows_of(text, width) == rows
 
 
-async def test_no_row_ends_under_the_scrollbar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchor, "read_texts", lambda *_: Told((msgspec.structs.replace(TEXT, text="abcd " * 900),)))
-    async with console(SMALL) as pilot:
+async def test_no_row_ends_under_the_scrollbar(tmp_path: Path) -> None:
+    text = msgspec.structs.replace(CRITICS, text="abcd " * 900)
+    async with console(SMALL, recorded_at(await run_with(tmp_path / "run.db", text))) as pilot:
         await pilot.press("3", "enter", "a")
         await until(pilot, lambda: "abcd abcd" in screen_text(pilot.app))
         await drawn(pilot)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario import folded, run_events
 
-from radixdeck.console.cache_map import PENDING, held_tokens, in_order, lay_out, score_of
+from radixdeck.console.cache_map import PENDING, held_tokens, lay_out, ordered, score_of
 from radixdeck.console.victim_order import Queue
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE
@@ -64,7 +64,7 @@ def test_order_is_shared_then_by_agent_anchor_before_histories() -> None:
     ]
     run = tree(*views)
     run.agents = {"b": AgentStats(agent="b"), "a": AgentStats(agent="a")}
-    assert [view.node for view in in_order(run)] == [1, 3, 4, 2, 5]
+    assert [view.node for view in ordered(run.nodes.values(), run)] == [1, 3, 4, 2, 5]
 
 
 def test_victims_without_scores_go_by_oldest_use_leaves_only_pinned_last() -> None:

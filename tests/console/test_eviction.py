@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scenario import folded, run_events
-from staging import ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import ScriptedFeed, drawn, in_words, live_messages, screen_text, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -69,6 +69,6 @@ async def test_the_question_says_what_goes() -> None:
         view = app.screen.query_one(MapView)
         await pilot.press("right", "e")
         await until(pilot, lambda: "would go" in screen_text(app))
-        said = " ".join(screen_text(app).replace("│", " ").split())
+        said = in_words(screen_text(app))
     expected = eviction_words(folded(events), Target(node=view.node))
     assert " ".join(expected.split())[:30] in said

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from brokers import BrokerAddress
 from scenario import NODE, T0_NS, folded, run_events
@@ -15,6 +13,7 @@ from staging import (
     console,
     drawn,
     keyframe,
+    left_of,
     live_messages,
     screen_text,
     status,
@@ -108,9 +107,7 @@ async def test_a_click_on_a_header_sorts() -> None:
         await drawn(pilot)
         table = pilot.app.screen.query_one("#daemons", SyncTable)
         for title, words in (("worst off", "what is worst off"), ("hit", "hit rate"), ("daemon", "")):
-            before = itertools.takewhile(lambda column, title=title: str(column.label) != title, table.ordered_columns)
-            left = sum(column.get_render_width(table) for column in before)
-            await pilot.click("#daemons", offset=(left + 4, 1))
+            await pilot.click(table, offset=(left_of(table, title), 1))
             text = await drawn(pilot)
             assert f"2 daemons, sorted by {words}" in text if words else "sorted by" not in text
 

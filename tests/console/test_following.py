@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from shadow_stage import console_on, record, settled
+from shadow_stage import console_on, opened, record, settled
 from staging import ScriptedFeed, drawn, live_messages, until
 from textual.pilot import Pilot
 
@@ -37,10 +37,7 @@ def followed(app: ConsoleApp) -> Followed:
 async def opened_and_killed(pilot: Pilot[None], app: ConsoleApp, key: str) -> Followed:
     """Opened over the policies with a key, its process ended from outside once it has read all there is; what the
     screen says of it is looked at by the caller."""
-    await pilot.press("4")
-    await drawn(pilot)
-    await pilot.press(key)
-    await settled(pilot)
+    await opened(pilot, key)
     dead = followed(app)
     os.kill(dead.pid, signal.SIGKILL)
     await until(pilot, lambda: dead.died)

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from scenario import NODE
-from shadow_stage import messages, served_events, settled
-from staging import ScriptedFeed, drawn, until
+from shadow_stage import messages, opened, served_events, settled
+from staging import ScriptedFeed, drawn, in_words, until
 
 from radixdeck.console import heard as heard_module
 from radixdeck.console.app import ConsoleApp
@@ -89,12 +89,9 @@ async def test_a_shadow_and_the_curve_run_on_what_is_heard(tmp_path: Path) -> No
     app = console_far_away(tmp_path)
     async with app.run_test(size=(140, 40)) as pilot:
         await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= len(served_events()))
-        await pilot.press("4")
-        await drawn(pilot)
-        await pilot.press("S")
-        await until(pilot, lambda: isinstance(app.screen, ShadowScreen))
-        await settled(pilot)
-        page = " ".join((await drawn(pilot)).replace("│", " ").split())
+        await opened(pilot, "S")
+        assert isinstance(app.screen, ShadowScreen)
+        page = in_words(await drawn(pilot))
         assert "over what this console heard since" in page
         assert "kv_caching beside lru" in page
         entry = app.fleet.nodes[NODE]
@@ -128,10 +125,7 @@ async def test_nothing_is_left_behind_when_the_console_ends(tmp_path: Path) -> N
     app = console_far_away(tmp_path)
     async with app.run_test(size=(140, 40)) as pilot:
         await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
-        await pilot.press("4")
-        await drawn(pilot)
-        await pilot.press("C")
-        await settled(pilot)
+        await opened(pilot, "C")
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         assert shadow is not None
         assert shadow.path.exists()
@@ -150,4 +144,4 @@ async def test_no_room_for_it_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         await drawn(pilot)
         await pilot.press("C")
         await drawn(pilot)
-        assert "what is heard cannot be kept: no space left" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "what is heard cannot be kept: no space left" in in_words(await drawn(pilot))

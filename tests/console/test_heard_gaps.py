@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from scenario import NODE, RUN
-from shadow_stage import BATCH, messages, served_events, settled
-from staging import ScriptedFeed, batch, drawn, keyframe, status, until
+from shadow_stage import BATCH, messages, opened, served_events
+from staging import ScriptedFeed, batch, drawn, in_words, keyframe, status, until
 from test_heard import console_far_away, on_the_bus
 
 from radixdeck.console import event_log
@@ -109,11 +109,8 @@ async def listened_to(app: ConsoleApp, wanted: str) -> None:
     """The curve, until the words are there. The console is there too."""
     async with app.run_test(size=(140, 40)) as pilot:
         await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= len(EVENTS))
-        await pilot.press("4")
-        await drawn(pilot)
-        await pilot.press("C")
-        await settled(pilot)
-        page = " ".join((await drawn(pilot)).replace("│", " ").split())
+        await opened(pilot, "C")
+        page = in_words(await drawn(pilot))
         assert wanted in page
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         assert shadow is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from scenario import run_events
-from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, screen_text, until
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -25,10 +25,9 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.cli import app as command_line
 from radixdeck.console.help import HelpScreen, help_content
 from radixdeck.console.key_check import as_sent, is_key
-from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes, taken_by
+from radixdeck.console.keymap import DIALOGS, OPENED, WIDGETS, checked, scopes, screens, taken_by
 from radixdeck.console.screens.agent import AgentScreen
 from radixdeck.console.screens.base import DeckScreen
-from radixdeck.console.screens.catalog import SCREENS
 from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.console.screens.orders import OrdersScreen
 from radixdeck.console.settings import Settings, SettingsError
@@ -62,8 +61,7 @@ def test_each_key_has_a_name_that_a_settings_file_may_use(owner: type[DOMNode]) 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_whatever_has_keys_is_looked_at_for_conflicts(owner: type[DOMNode]) -> None:
     """A screen that the keymap has never heard of would be checked against nothing."""
-    screens = [one for one in SCREENS.values() if isinstance(one, type)]
-    known: list[type[DOMNode]] = [*screens, *OPENED, *DIALOGS, *WIDGETS]
+    known: list[type[DOMNode]] = [*screens(), *DIALOGS, *WIDGETS]
     if issubclass(owner, App) or not any("BINDINGS" in vars(base) for base in owner.__mro__ if base in OWNERS):
         return
     if issubclass(owner, Screen | Widget):
@@ -165,13 +163,7 @@ def told(app: ConsoleApp) -> list[str]:
     return [line.strip() for line in capture.get().splitlines()]
 
 
-async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    spans: list[AgentScreen] = []
-
-    def span(screen: AgentScreen) -> None:
-        spans.append(screen)
-
-    monkeypatch.setattr(AgentScreen, "action_span", span)
+async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key() -> None:
     app = console_with({"view.span": "f8,ctrl+o", "view.back": "f9", "view.open": "o", "app.panel": "f4"})
     async with app.run_test(size=LARGE) as pilot:
         await pilot.press("3")
@@ -184,10 +176,10 @@ async def test_keys_of_an_opened_screen_work_and_are_told_under_the_new_key(monk
         assert isinstance(app.screen, AgentScreen)
         await pilot.press("z", "z", "z")
         await drawn(pilot)
-        assert spans == []
+        assert app.screen._span == 0
         await pilot.press("f8", "ctrl+o")
         await drawn(pilot)
-        assert len(spans) == 2
+        assert app.screen._span == 2
         lines = told(app)
         assert "f8 ^o  another span of time" in lines
         assert "f9  back" in lines
@@ -271,10 +263,12 @@ def test_every_name_is_printed_with_its_key(tmp_path: Path) -> None:
 
 
 async def test_sentences_name_a_given_key_as_it_is_shown() -> None:
-    app = console_with({"view.anchor": "question_mark", "app.help": "f1"})
+    app = console_with({"view.anchor": "question_mark", "app.help": "f1", "app.undo": "exclamation_mark"})
     async with app.run_test(size=LARGE) as pilot:
         await pilot.press("3", "enter")
         assert "; ?: its text" in await drawn(pilot)
+        await pilot.press("W")
+        assert "listed under !," in in_words(await drawn(pilot))
 
 
 async def test_a_small_agent_page_says_which_key_opens_the_anchor() -> None:

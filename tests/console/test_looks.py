@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 from scenario import NODE, T0_NS, run_events
 from staging import ScriptedFeed, drawn, keyframe, live_messages, recorded, status, until
+from test_anchor_screen import records_at, run_with
 from test_fleet import unhappy
 from test_follow_graph import many
 from test_host_tier import lively
 from textual.pilot import Pilot
 
-from radixdeck.console.anchor_words import Told
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection, FeedMessage
-from radixdeck.console.screens import anchor
 from radixdeck.console.screens.anchor import AnchorScreen
 from radixdeck.storage.anchor_text import AnchorText
 from radixdeck.storage.session import open_session
@@ -100,21 +99,16 @@ def test_what_opens_over_a_screen(snap_compare: Compare, keys: tuple[str, ...], 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_text_of_an_anchor(snap_compare: Compare, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that the daemon of `staging` names is not there; one that is is read in test_anchor_screen."""
+def test_the_text_of_an_anchor(snap_compare: Compare, size: tuple[int, int], tmp_path: Path) -> None:
     rules = [f"{number}. Say what was found, where, and how sure that is{', in so many words' * number}." for number in
              range(1, 9)]  # fmt: skip
     versions = [
         AnchorText(
             "critic", fingerprint * 16, T0_NS, 364, f"[system]\nYou judge drafts ({words}).\n" + "\n".join(rules)
         )
-        for fingerprint, words in (("b", "now of whole papers"), ("a", "of one page"))
+        for fingerprint, words in (("a", "of one page"), ("b", "now of whole papers"))
     ]
-
-    def told(*_: object) -> Told:
-        return Told(tuple(versions))
-
-    monkeypatch.setattr(anchor, "read_texts", told)
+    recording = asyncio.run(run_with(tmp_path / "run.db", *versions))
 
     async def settle(pilot: Pilot[None]) -> None:
         await pressing("3", "enter", "a")(pilot)
@@ -123,7 +117,7 @@ def test_the_text_of_an_anchor(snap_compare: Compare, size: tuple[int, int], mon
         await until(pilot, lambda: "of one page" in screen.copied())
         await drawn(pilot)
 
-    assert snap_compare(still(), terminal_size=size, run_before=settle)
+    assert snap_compare(still(records_at(recording)), terminal_size=size, run_before=settle)
 
 
 def test_a_lost_connection(snap_compare: Compare) -> None:

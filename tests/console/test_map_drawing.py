@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_flashes import added, evicted, warm
 from textual.app import App, ComposeResult
 
 from radixdeck.console.cache_map import Span
@@ -88,14 +89,6 @@ async def test_every_row_is_what_drawing_all_would_give(seed: int) -> None:
     assert seen["kept"] > 300
 
 
-def added(node: int, tokens: int, t_ns: int, rid: str = "") -> e.NodeAdded:
-    return e.NodeAdded(t_ns=t_ns, node=node, parent=0, start=node, tokens=tokens, agent="a", role="private", rid=rid)
-
-
-def evicted(node: int, tokens: int, t_ns: int) -> e.NodeEvicted:
-    return e.NodeEvicted(t_ns=t_ns, node=node, tokens=tokens, start=node, agents=("a",), role="private")
-
-
 def take(run: RunState, flashes: Flashes, *events: e.AnyEvent) -> None:
     for event in events:
         fold(run, event)
@@ -125,8 +118,7 @@ async def test_what_has_gone_leaves_every_neighbour_in_sight_and_its_sign() -> N
 
 async def test_a_node_too_small_for_a_cell_is_no_reason_to_lay_out_again() -> None:
     run, flashes = RunState(capacity_tokens=400_000), Flashes()
-    warm = e.PrefixMatched(t_ns=1, rid="w", agent="a", session="", prompt_tokens=9, cached_tokens=0, node=-1, warm=True)
-    take(run, flashes, warm, added(1, 10, 2, rid="w"))
+    take(run, flashes, warm("w", 1), added(1, 10, 2, rid="w"))
     async with Shown().run_test(size=(40, 10)) as pilot:
         view = pilot.app.query_one(MapView)
         assert view.is_behind(run, flashes)

@@ -276,11 +276,15 @@ async def test_to_quarantine_again_is_asked_first() -> None:
         await until(pilot, lambda: feed.orders == [(NODE, "quarantine", {"agent": "Coder"})])
 
 
-async def test_read_only_lists_and_refuses() -> None:
+@pytest.mark.parametrize("done", [[], [act("quarantine", "Coder"), act("release", "Coder")]])
+async def test_read_only_lists_and_refuses(done: list[ev.AnyEvent]) -> None:
+    """Also what would be asked first."""
     feed = ScriptedFeed(live_messages(EVENTS, joined_at=len(EVENTS)))
+    feed.tell(batch(done, len(EVENTS) + 1))
     app = ConsoleApp(feed, True, animate=False)
     async with app.run_test(size=(140, 40)) as pilot:
         await open_orders(pilot)
+        app.screen.query_one("#orders", SyncTable).move_cursor(row=0)
         await pilot.press("enter")
         await until(pilot, lambda: any("read-only" in note.message for note in app._notifications))
         assert feed.orders == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scenario import NODE, run_events
-from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, until
+from staging import ScriptedFeed, batch, drawn, left_of, live_messages, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -200,9 +200,7 @@ async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
         await pilot.press("4")
         await drawn(pilot)
         table = app.screen.query_one("#tunables", TunablesTable)
-        places = [table.title_of(place) for place in range(len(table.ordered_columns))]
-        before = sum(one.get_render_width(table) for one in table.ordered_columns[: places.index(SLIDER)])
-        left = table.gutter.left + before + table.cell_padding
+        left = left_of(table, SLIDER)
         for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
             await pilot.click(table, offset=(left + cell, 2 + row))
             await drawn(pilot)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, RUN, T0_NS
-from shadow_stage import console_on, messages, record, served_events, settled
-from staging import LARGE, SMALL, ScriptedFeed, drawn, live_messages, until
+from shadow_stage import console_on, messages, opened, record, served_events, settled
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -44,10 +44,7 @@ async def open_shadow(pilot: Pilot[None]) -> None:
 
 
 async def open_curve(pilot: Pilot[None]) -> None:
-    await pilot.press("4")
-    await drawn(pilot)
-    await pilot.press("C")
-    await settled(pilot)
+    await opened(pilot, "C")
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -229,11 +226,11 @@ async def test_without_a_recording_at_hand_it_says_so() -> None:
         await pilot.press("4")
         await drawn(pilot)
         await pilot.press("C")
-        assert "over what this console heard since" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "over what this console heard since" in in_words(await drawn(pilot))
         await pilot.press("escape")
         await drawn(pilot)
         await pilot.press("S")
-        assert "over what this console heard since" in " ".join((await drawn(pilot)).replace("│", " ").split())
+        assert "over what this console heard since" in in_words(await drawn(pilot))
 
 
 async def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path) -> None:
