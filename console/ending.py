@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .app import ConsoleApp
 
 ENDINGS = (signal.SIGHUP, signal.SIGTERM)
@@ -37,13 +39,17 @@ async def _run(app: ConsoleApp, heeded: list[signal.Signals]) -> None:
     def end(number: int, _: object) -> None:
         signal.alarm(PATIENCE_S)
         if number == signal.SIGHUP:
-            signal.signal(signal.SIGCONT, lambda *_: None)
+            signal.signal(signal.SIGCONT, _go_on)
             _write_nowhere()
         loop.call_soon_threadsafe(partial(app.exit, return_code=128 + number))
 
     for number in heeded:
         signal.signal(number, end)
     await app.run_async()
+
+
+def _go_on(number: int, frame: FrameType | None) -> None:
+    """Nothing to do at SIGCONT."""
 
 
 def _write_nowhere() -> None:
