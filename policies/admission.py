@@ -71,6 +71,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
     )
 
     orders_sessions: ClassVar[bool] = True
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Came, Entered, Matched, Left)
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted, CacheFlushed, SessionEnded)
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from typing import ClassVar
 import msgspec
 
 from .bounded import Bounded
-from .doorkeeping import PASS, Asked, BaseDoorkeeper, DoorFact, Entered, Left, Verdict
+from .doorkeeping import PASS, Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import (
     AnchorMeasured,
     CacheFlushed,
@@ -72,6 +72,7 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         Tunable("patience_s", 5.0, 0.1, 600.0, "s", "Who has waited so long goes before everybody"),
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Came, Entered, Matched, Left)
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         PrefixMatched, PrefixInserted, NodeEvicted, CacheFlushed, EngineStarted, AnchorMeasured,
         EventsDropped,

@@ -62,6 +62,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
     orders_sessions: ClassVar[bool] = True
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Came, Entered, Matched, Left)
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped,)
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from .conflicts import rank
 from .doorkeeping import (
     PASS,
     Asked,
+    BaseDoorkeeper,
     DoorFact,
     Doorkeeper,
     Heard,
@@ -59,8 +61,7 @@ class DoorHost:
         tunables: dict[str, dict[str, float]] | None = None,
         failed: Callable[[PolicyFailed], None] = lambda fact: None,
     ) -> None:
-        self.on: list[tuple[str, Doorkeeper]] = []
-        self._learning: dict[type[EngineEvent], list[tuple[str, Policy]]] = {}
+        self.on = []
         self._failed = failed
         self._broken: dict[str, str] = {}
         self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
@@ -68,6 +69,19 @@ class DoorHost:
         self._engine: EngineStarted | None = None
         for name in enabled:
             self._switch(name, True)
+
+    @property
+    def on(self) -> list[tuple[str, Doorkeeper]]:
+        return self._on
+
+    @on.setter
+    def on(self, on: list[tuple[str, Doorkeeper]]) -> None:
+        """Who answers what is worked out here and not at each request: protocols are slow to look up."""
+        self._on = on
+        self._judging = [pair for pair in on if type(pair[1]).admit is not BaseDoorkeeper.admit]
+        self._hedging = [(name, keeper) for name, keeper in on if isinstance(keeper, Hedger)]
+        self._learning: dict[type[EngineEvent], list[tuple[str, Policy]]] = {}
+        self._noting: dict[type[DoorFact], list[tuple[str, Doorkeeper]]] = {}
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
@@ -87,7 +101,7 @@ class DoorHost:
         if self._broken:
             return self._closed()
         decided, by, limit, limited_by, priority, order = PASS, "", None, "", None, ()
-        for name, keeper in tuple(self.on):
+        for name, keeper in self._judging:
             verdict = self._let_admit(name, keeper, asked, now_s)
             order = (*order, verdict.order)
             if verdict is PASS:
@@ -105,8 +119,11 @@ class DoorHost:
         return Ruling(verdict, by, limited_by, order)
 
     def notice(self, fact: DoorFact) -> None:
-        """Tell every doorkeeper what became of a request. Never raises."""
-        for name, keeper in tuple(self.on):
+        """Tell the doorkeepers that heed it what became of a request. Never raises."""
+        kind = type(fact)
+        if (noting := self._noting.get(kind)) is None:
+            noting = self._noting[kind] = [pair for pair in self.on if _notes(pair[1], kind)]
+        for name, keeper in noting:
             try:
                 keeper.notice(fact)
             except Exception as error:
@@ -130,38 +147,34 @@ class DoorHost:
     @property
     def hedges(self) -> bool:
         """Whether anybody wants late requests sent to a second engine."""
-        return any(hasattr(keeper, "hedge") for _, keeper in self.on)
+        return bool(self._hedging)
 
     def late_s(self, asked: Asked, now_s: float) -> tuple[str, float] | None:
         """Who has it sent to a second engine and after how many seconds; None: nobody ever, or it must not be. Never
         raises."""
         if asked.batch or asked.stateful:
             return None
-        for name, keeper in self.on:
-            late_s = self._let_hedge(name, keeper, "late_s", lambda hedger: hedger.late_s(asked), now_s)
+        for name, hedger in self._hedging:
+            late_s = self._let_hedge(name, "late_s", partial(hedger.late_s, asked), now_s)
             if late_s is not None:
                 return name, late_s
         return None
 
     def hedge(self, name: str, asked: Asked, waited_s: float, now_s: float) -> Second:
         """Whether that policy has it sent to a second engine now. Never raises."""
-        keeper = dict(self.on).get(name)
-        said = self._let_hedge(name, keeper, "hedge", lambda hedger: hedger.hedge(asked, waited_s), now_s)
+        hedger = dict(self._hedging).get(name)
+        said = hedger and self._let_hedge(name, "hedge", partial(hedger.hedge, asked, waited_s), now_s)
         return said or Second(send=False, why=f"{name} is off")
 
     def saved_s(self, name: str, asked: Asked, after_s: float, now_s: float) -> float:
         """What that policy believes to have gained. Never raises."""
-        keeper = dict(self.on).get(name)
-        return self._let_hedge(name, keeper, "saved_s", lambda hedger: hedger.saved_s(asked, after_s), now_s) or 0.0
+        hedger = dict(self._hedging).get(name)
+        return (hedger and self._let_hedge(name, "saved_s", partial(hedger.saved_s, asked, after_s), now_s)) or 0.0
 
-    def _let_hedge(
-        self, name: str, keeper: object, call: str, ask: Callable[[Hedger], Answer], now_s: float
-    ) -> Answer | None:
-        """What it answers, None if it raised or hedges nothing."""
-        if not hasattr(keeper, "hedge") or not isinstance(keeper, Hedger):  # asked at each request: isinstance is slow
-            return None
+    def _let_hedge(self, name: str, call: str, ask: Callable[[], Answer], now_s: float) -> Answer | None:
+        """What it answers, None if it raised."""
         try:
-            return ask(keeper)
+            return ask()
         except Exception as error:
             self._fail(name, call, error, now_s)
             return None
@@ -256,7 +269,6 @@ class DoorHost:
         if name in self._rules and isinstance(policy, Ruled):
             policy.obey(self._rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
-        self._learning = {}
         if self._engine is not None:
             self._let_observe(name, policy, self._engine)
 
@@ -269,7 +281,6 @@ class DoorHost:
 
     def _put_out(self, name: str) -> None:
         self.on = [pair for pair in self.on if pair[0] != name]
-        self._learning = {}
 
     def _tune(self, event: TunableChanged) -> None:
         self._tunables.setdefault(event.policy, {})[event.name] = event.value
@@ -277,3 +288,9 @@ class DoorHost:
         if isinstance(keeper, Policy):
             with suppress(TunableError):
                 keeper.tunables.set(event.name, event.value)
+
+
+def _notes(keeper: Doorkeeper, kind: type[DoorFact]) -> bool:
+    """Whether it is told of such facts. One that keeps the default `notice` is told of none."""
+    heeded: tuple[type[DoorFact], ...] = getattr(keeper, "notes", ())
+    return type(keeper).notice is not BaseDoorkeeper.notice and (not heeded or kind in heeded)

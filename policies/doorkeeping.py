@@ -205,6 +205,8 @@ class BaseDoorkeeper:
 
     fails_closed: ClassVar[bool] = False
     orders_sessions: ClassVar[bool] = False
+    notes: ClassVar[tuple[type[DoorFact], ...]] = ()
+    """The facts that `notice` is told of; empty: all of them. A doorkeeper of another make may lack this."""
 
     def admit(self, asked: Asked, now_s: float) -> Verdict:
         """See Doorkeeper.admit."""

@@ -71,6 +71,7 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         Tunable("longest_hold_s", 120.0, 1.0, 3600.0, "s", "After this a caller is told to come again"),
     )
 
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Came, Entered, Matched, Left)
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (
         EventsDropped, EngineStarted, EngineLoadSampled, PrefixMatched, SessionEnded,
     )  # fmt: skip

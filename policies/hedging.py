@@ -48,6 +48,7 @@ class Hedging(BaseDoorkeeper, BasePolicy):
         Tunable("budget", 0.05, 0.0, 1.0, "", "Share of the requests that may be sent twice, at most"),
         Tunable("burst", 5.0, 1.0, 1000.0, "requests", "So many may be sent twice in a row when few were before"),
     )
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Entered, Answered)
 
     def __init__(self) -> None:
         super().__init__()

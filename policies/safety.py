@@ -38,6 +38,7 @@ class Safety(BaseDoorkeeper, BasePolicy):
     name: ClassVar[str] = "safety"
     doc: ClassVar[str] = "What agents and tenants may do: models, tools, rates, tokens, length of output."
     fails_closed: ClassVar[bool] = True
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Entered, Left)
 
     def __init__(self) -> None:
         super().__init__()
