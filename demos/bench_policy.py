@@ -95,8 +95,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], 
     parser.add_argument("policy", choices=sorted(CASES))
     parser.add_argument("--case", action="append", help="this case only; may be given several times [all]")
     parser.add_argument("--seed", type=int, default=REPORT_SEEDS[0], help="of the first repetition [%(default)s]")
-    parser.add_argument("--repetitions", type=int, default=4, help="each with the next seed; even, so that off and on "
-                        "come first equally often [%(default)s]")  # fmt: skip
+    parser.add_argument("--repetitions", type=int, help="each with the next seed; even, so that off and on come first "
+                        "equally often [what the case says]")  # fmt: skip
     parser.add_argument("--requests", type=int, help="per drive [what the case says]")
     parser.add_argument("--beside", action="append", help="policies that are on all the time [what the case says]")
     parser.add_argument("--tune", action="append", default=[], metavar="NAME=VALUE", help="over the case's tunables")
@@ -107,13 +107,14 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], 
     for name in ("repetitions", "requests"):
         if (value := getattr(told, name)) is not None and value <= 0:
             parser.error(f"--{name}: {value} is not positive")
-    if told.repetitions % 2:
+    if told.repetitions and told.repetitions % 2:
         parser.error(f"--repetitions: {told.repetitions} is odd: off or on would come first more often")
     try:
         cases = [_changed(case, told) for case in _picked(told.policy, told.case)]
     except ValueError as error:
         parser.error(str(error))
-    seeds = tuple(range(told.seed, told.seed + told.repetitions))
+    repetitions = told.repetitions or max(case.repetitions for case in cases)
+    seeds = tuple(range(told.seed, told.seed + repetitions))
     return Settings(policy=told.policy, seeds=seeds, model=told.model, home=told.home), cases, told.out
 
 

@@ -11,14 +11,14 @@ from .workloads import Turn
 
 @dataclass(frozen=True)
 class PolicyCase:
-    """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make
-    fewer or more to end with whole sessions). `sessions`: open at once, each with a caller of its own; `arrivals`: each
-    comes at a time of its own, as Plan says. `tunables`: the policy's; `rules`: of policies by name. `together`: what
-    is switched, if not just the policy. `beside`: policies that are on all the time. `measures`: the numbers that
-    matter; `counts`: those of what is computed ahead; floors are for some of them. `sglang_args`: the engine's.
-    `holds`: whether the policy must have held or refused somebody (True) or nobody (False) while it was on. `second`:
-    SGLang as it comes runs beside, as the second engine of policies that use one, and they must have used it, unless
-    `holds` says that there is nothing to do."""
+    """`says`: what it must show, in words. `turns`: the requests by seed and how many are wanted (a case may make fewer
+    or more to end with whole sessions). `repetitions`: unless the caller wants another number. `sessions`: open at
+    once, each with a caller of its own; `arrivals`: each comes at a time of its own, as Plan says. `tunables`: the
+    policy's; `rules`: of policies by name. `together`: what is switched, if not just the policy. `beside`: policies
+    that are on all the time. `measures`: the numbers that matter; `counts`: those of what is computed ahead; floors are
+    for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or refused somebody (True)
+    or nobody (False) while it was on. `second`: SGLang as it comes runs beside, as the second engine of policies that
+    use one, and they must have used it, unless `holds` says that there is nothing to do."""
 
     name: str
     says: str
@@ -29,6 +29,7 @@ class PolicyCase:
     measures: tuple[Measure, ...]
     counts: tuple[Count, ...] = ()
     floors: tuple[Floor, ...] = ()
+    repetitions: int = 4
     tunables: dict[str, float] = field(default_factory=dict[str, float])
     rules: dict[str, str] = field(default_factory=dict[str, str])
     together: tuple[str, ...] = ()
