@@ -108,11 +108,11 @@ def pip_install(words: str, arguments: list[str]) -> None:
 
 
 class Bytecode:
-    """Made of all that is installed and has none yet, on all cores, while the next packages are fetched. Not of
-    packages' own tests, which nobody imports; and not in every file is Python that compiles."""
+    """Made of all that is installed and has none yet, on all cores, behind pip, which fetches the next packages
+    meanwhile. Not of packages' own tests, which nobody imports; and not in every file is Python that compiles."""
 
     MAKE = (
-        "import compileall, re, sysconfig; tests = re.compile('/site-packages/.*/tests?/');"
+        "import compileall, os, re, sysconfig; os.nice(10); tests = re.compile('/site-packages/.*/tests?/');"
         " compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0, rx=tests)"
     )
 
