@@ -16,7 +16,7 @@ CALLERS = 4
 ANCHOR_WORDS = 400
 STEPS = 3
 """Requests of a session."""
-CANDIDATES = 12
+CANDIDATES = 40
 """Of so many questions the one is asked again and again whose answer is the surest."""
 WORDS = "the plan says that each step of this task is checked by another agent before it counts".split()  # noqa: SIM905
 
@@ -72,10 +72,10 @@ class Callers:
             await self._http.close()
 
     async def one_more(self, timeout_s: float = 20) -> None:
-        """Until one more has its answer, so that the next one asks."""
+        """Until one more has its answer, and so asks again, or somebody got none."""
         before = self.asked
         async with asyncio.timeout(timeout_s):
-            while self.asked == before:
+            while self.asked == before and not self.failed:
                 self._news.clear()
                 await self._news.wait()
 
@@ -123,6 +123,8 @@ class Callers:
         self._under_way += 1
         try:
             answer = await self._ask(agent, session, said[:-1], said[-1])
+        except aiohttp.ClientError as error:
+            answer = Answer(0, repr(error), 0.0)
         finally:
             self._under_way -= 1
             self._news.set()
@@ -136,13 +138,8 @@ class Callers:
         roles = ["system", *["user"] * len(before)] if before else []
         messages = [{"role": role, "content": text} for role, text in zip(roles, before, strict=False)]
         messages.append({"role": "user", "content": question})
-        body: dict[str, Any] = {
-            "model": "radixdeck-tiny",
-            "messages": messages,
-            "max_tokens": 4,
-            "temperature": 0,
-            **more,
-        }
+        body: dict[str, Any] = {"model": "radixdeck-tiny", "messages": messages, "max_tokens": 4, "temperature": 0}
+        body.update(more)
         headers = {"x-agent-id": agent, "x-session-id": session}
         async with self._http.post(self._url, json=body, headers=headers) as got:
             if got.status != 200:
