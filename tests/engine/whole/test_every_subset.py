@@ -9,7 +9,7 @@ all other policies on, not with every subset of those: that would be 2,800 subse
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -130,7 +130,7 @@ async def test_every_subset_composes_under_load(daemon: Daemon, facts: Facts) ->
     await check_recording(daemon)
 
 
-def check_what_was_told(told: list[object]) -> None:
+def check_what_was_told(told: Sequence[object]) -> None:
     kinds = Counter(type(fact) for fact in told)
     assert [fact for fact in told if isinstance(fact, PolicyFailed | EventsDropped | RequestRefused)] == []
     assert kinds[PolicySwitched] > 512
