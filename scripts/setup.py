@@ -107,10 +107,33 @@ def pip_install(words: str, arguments: list[str]) -> None:
     print(f"setup: installed {words} in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def compiling() -> subprocess.Popen[bytes]:
-    """Bytecode of all that is installed and has none yet, on all cores; not in every file is Python that compiles."""
-    make = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0)"
-    return subprocess.Popen([str(PYTHON), "-c", make], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Bytecode:
+    """Made of all that is installed and has none yet, on all cores, behind pip, which fetches the next packages
+    meanwhile. Not of packages' own tests, which nobody imports; and not in every file is Python that compiles."""
+
+    MAKE = (
+        "import compileall, os, re, sysconfig; os.nice(10); tests = re.compile('/site-packages/.*/tests?/');"
+        " compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0, rx=tests)"
+    )
+
+    def __init__(self) -> None:
+        self._making: subprocess.Popen[bytes] | None = None
+        self._behind = False
+
+    def more(self) -> None:
+        """Something was installed. While the last is still being made, its turn comes later."""
+        self._behind = self._making is not None and self._making.poll() is None
+        if not self._behind:
+            command = [str(PYTHON), "-c", self.MAKE]
+            self._making = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def finish(self) -> None:
+        """Wait until it is there of everything."""
+        while self._making is not None:
+            self._making.wait()
+            self._making = None
+            if self._behind:
+                self.more()
 
 
 def show(line: str) -> None:
@@ -132,30 +155,36 @@ def downloaded_mb() -> float:
     return sum(float(number) * {"k": 1e-3, "M": 1.0, "G": 1e3}[unit] for number, unit in sizes)
 
 
-def set_up(level: str) -> None:
-    """Bring .venv to `level` (run or lint) unless its stamp says that it is there."""
+def stamp(level: str) -> Path:
+    return VENV / f".set-up-{level}"
+
+
+def is_there(level: str, key: str) -> bool:
+    return PYTHON.exists() and stamp(level).exists() and stamp(level).read_text(encoding="utf-8") == key
+
+
+def set_up(wanted: list[str]) -> None:
+    """Bring .venv to each of the levels `wanted` (run, lint) unless its stamp says that it is there."""
     engine = engine_wanted()
     key = stamp_key(engine)
-    stamp = VENV / f".set-up-{level}"
-    if PYTHON.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key:
+    levels = [level for level in wanted if not is_there(level, key)]
+    if not levels:
         return
     started = time.monotonic()
     make_venv()
-    if level == "run":
+    if "run" in levels:
         kinds = {"cuda": "NVIDIA GPU", "cpu": "CPU", "none": "no engine"}
         print(f"setup: engine for: {kinds[engine]} (ENGINE=cpu, cuda or none decides otherwise)", flush=True)
     LOG.unlink(missing_ok=True)
-    bytecode: subprocess.Popen[bytes] | None = None
+    bytecode = Bytecode()
     try:
-        for words, arguments in pip_steps(engine, level):
+        for words, arguments in (step for level in levels for step in pip_steps(engine, level)):
             pip_install(words, arguments)
-            if bytecode is not None:
-                bytecode.wait()
-            bytecode = compiling()  # while the next packages are fetched
+            bytecode.more()
     finally:
-        if bytecode is not None:
-            bytecode.wait()
-    stamp.write_text(key, encoding="utf-8")
+        bytecode.finish()
+    for level in levels:
+        stamp(level).write_text(key, encoding="utf-8")
     print(f"setup: ready after {time.monotonic() - started:.0f} s, {downloaded_mb():.0f} MB downloaded", flush=True)
 
 
@@ -165,8 +194,7 @@ def main() -> int:
         print(f"setup: unknown argument: {' '.join(unknown)}", file=sys.stderr)
         return 2
     try:
-        for level in levels:
-            set_up(level)
+        set_up(levels)
     except (SetupError, OSError) as problem:
         print(f"setup: {problem}", file=sys.stderr)
         return 1

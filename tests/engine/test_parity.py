@@ -1,26 +1,26 @@
 """Parity on the real engine: under `lru` every request of the same stream has as many cached tokens with our cache as
-with SGLang's own default one (Rust core, no plug-in of ours at work)."""
+with SGLang's own default one (Rust core, no plug-in of ours at work); and the modelled cache does what ours did."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
+from modelled import check_model
+from supervised import KV_TOKENS, Supervised
 
+from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
-from radixdeck.daemon.engine.launch import Engine
-from radixdeck.daemon.engine.protocol import Act, EngineSetup, Snapshot
-from radixdeck.daemon.link import EngineLink
+from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.demos.workloads import Turn, WorkloadSpec, generate
 from radixdeck.policies.events import (
-    EngineEvent,
+    AnyEvent,
     EngineLoadSampled,
     EngineStarted,
     EventsDropped,
@@ -28,9 +28,11 @@ from radixdeck.policies.events import (
     PolicyFailed,
     PrefixMatched,
 )
-from radixdeck.policies.primitives import Action
+from radixdeck.policies.residency import resident_tokens
+from radixdeck.storage.session import open_session
 
-KV_TOKENS = 3000
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
+
 SEQUENTIAL = WorkloadSpec(
     seed=7, requests=500, anchor_tokens=(150, 400), task_tokens=(20, 40), remark_tokens=(10, 30),
     material_tokens=(40, 100), max_tokens=2,
@@ -39,11 +41,12 @@ ROUNDS, AT_ONCE = 40, 5
 
 
 class Served(msgspec.Struct):
-    """What one engine answered: cached tokens per request, sequential ones first; and what our plug-in reported."""
+    """What our engine answered: cached tokens per request, sequential ones first; and what our plug-in reported."""
 
     cached: list[int]
-    events: list[EngineEvent]
+    events: list[AnyEvent]
     log: str
+    recording: Path
 
 
 def rounds() -> list[list[list[int]]]:
@@ -90,85 +93,55 @@ async def ask_at_once(http: aiohttp.ClientSession, url: str, prompts: list[list[
         return [each["meta_info"]["cached_tokens"] for each in await answer.json()]
 
 
-@contextlib.asynccontextmanager
-async def engine(cache: Any, endpoint: str, logs: Path, models: Path) -> AsyncIterator[str]:
-    spec = EngineSpec(size="tiny", kv_tokens=KV_TOKENS, device="cpu", cache=cache)
-    supervised = Engine(spec, EngineSetup(policies=["lru"]), endpoint, logs, models)
-    running = asyncio.create_task(supervised.run())
-    try:
-        yield await supervised.wait_ready(240)
-    finally:
-        await supervised.stop()
-        running.cancel()
-
-
-async def serve(cache: str, folder: Path, models: Path) -> Served:
-    events: list[EngineEvent] = []
-    arrived = asyncio.Event()
-
-    def take(_: int, batch: list[EngineEvent]) -> None:
-        events.extend(batch)
-        arrived.set()
-
-    async def until(seen: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not seen():
-                arrived.clear()
-                await arrived.wait()
-
-    link = EngineLink(f"ipc://{folder}/link", take, lambda _: None)
-    listening = asyncio.create_task(link.run())
-    cached: list[int] = []
-    async with engine(cache, f"ipc://{folder}/link", folder / "logs", models) as url, aiohttp.ClientSession() as http:
-        for turn in generate(SEQUENTIAL):
-            cached.append(await ask(http, url, turn))
+async def ask_everything(url: str) -> list[int]:
+    async with aiohttp.ClientSession() as http:
+        cached = [await ask(http, url, turn) for turn in generate(SEQUENTIAL)]
         for prompts in rounds():
             cached += await ask_at_once(http, url, prompts)
-        if cache == "radixdeck":
-            await until(lambda: len(dispatches(events)) == len(cached) and at_rest(events))
-            await check_orders(link, dispatches(events)[-1].agent)
-    listening.cancel()
-    log = "".join(path.read_text(errors="replace") for path in (folder / "logs").iterdir())
-    return Served(cached, events, log)
+    return cached
 
 
-async def check_orders(link: EngineLink, agent: str) -> None:
-    """An idle engine is woken by an order, and its answer says what the tree holds."""
-    before = await link.order(Snapshot(link.new_id()))
-    evicted = await link.order(Act(link.new_id(), Action("evict", agent=agent)))
-    after = await link.order(Snapshot(link.new_id()))
-    assert before.tokens <= KV_TOKENS
-    assert 0 < evicted.tokens == before.tokens - after.tokens
-    refused = await link.order(Act(link.new_id(), Action("evict", agent="nobody at all")))
-    assert not refused.ok
-    assert "nobody at all" in refused.detail
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ours(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Of a whole daemon, whose engine is asked without its front, as SGLang's own is."""
+    config = DaemonConfig(
+        node="parity",
+        port=0,
+        home=str(tmp_path_factory.mktemp("parity")),
+        engine=EngineSpec(size="tiny", kv_tokens=KV_TOKENS, device="cpu"),
+        policy=PolicySection(enabled=["lru"]),
+    )
+    async with open_daemon(config) as daemon:
+        cached = await ask_everything(await daemon.engine.wait_ready(240))
+        async with asyncio.timeout(10):
+            while not at_rest(daemon, len(cached)):  # noqa: ASYNC110 - the state has no event to wait on
+                await asyncio.sleep(0.02)
+    with open_session(daemon.recording) as session:
+        events = [event for _, event in session.events(0, 1_000_000)]
+    log = "".join(path.read_text(errors="replace") for path in daemon.paths.logs.iterdir() if path.is_file())
+    return Served(cached, events, log, daemon.recording)
 
 
-def dispatches(events: list[EngineEvent]) -> list[PrefixMatched]:
+def at_rest(daemon: Daemon, requests: int) -> bool:
+    state = daemon.state
+    told = sum(agent.dispatches for name, agent in state.agents.items() if name)
+    return told >= requests and state.running == state.waiting == 0 and state.used_tokens == resident_tokens(state)
+
+
+def dispatches(events: list[AnyEvent]) -> list[PrefixMatched]:
     """Those of the test: SGLang's warm-up request at start is nobody's."""
     return [event for event in events if isinstance(event, PrefixMatched) and event.agent]
 
 
-def at_rest(events: list[EngineEvent]) -> bool:
-    samples = [event for event in events if isinstance(event, EngineLoadSampled)]
-    if not samples:
-        return False
-    last = samples[-1]
-    return last.running == last.waiting == 0 and last.used_tokens == last.evictable_tokens
-
-
-@pytest.mark.engine
 @pytest.mark.timeout(600)
-async def test_every_request_hits_as_with_sglangs_own_cache(tmp_path: Path, model_dir: Path) -> None:
-    for side in ("stock", "ours"):
-        (tmp_path / side).mkdir()
-    stock = await serve("sglang", tmp_path / "stock", model_dir)
-    ours = await serve("radixdeck", tmp_path / "ours", model_dir)
+async def test_every_request_hits_as_with_sglangs_own_cache(stock: Supervised, ours: Served) -> None:
+    await stock.flush()
+    cached = await ask_everything(stock.url)
     assert "RustUnifiedTreeCore" in stock.log
     assert "ObservedTreeCore" in ours.log
-    assert not stock.events
+    assert not stock.heard
 
-    assert ours.cached == stock.cached
+    assert ours.cached == cached
     assert len(ours.cached) == SEQUENTIAL.requests + ROUNDS * AT_ONCE
     assert 0 < sum(count == 0 for count in ours.cached) < len(ours.cached)
 
@@ -181,3 +154,7 @@ async def test_every_request_hits_as_with_sglangs_own_cache(tmp_path: Path, mode
     matched = dispatches(ours.events)
     assert [event.cached_tokens for event in matched[: SEQUENTIAL.requests]] == ours.cached[: SEQUENTIAL.requests]
     assert sorted(event.cached_tokens for event in matched) == sorted(ours.cached)
+
+
+async def test_the_model_does_what_our_engine_did(ours: Served) -> None:
+    assert len(check_model(ours.recording, "lru", len(ours.cached))) > 200

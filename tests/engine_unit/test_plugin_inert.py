@@ -13,24 +13,34 @@ from radixdeck.daemon.engine import plugin
 from radixdeck.daemon.engine.protocol import ENV_LINK
 
 PROBE = """
+import os, sys
+from sglang.srt.managers import scheduler  # as in its process; it takes its time, once for both
+from sglang.srt.mem_cache import registry
 from sglang.srt.plugins import load_plugins
 from sglang.srt.plugins.hook_registry import HookRegistry
-load_plugins()
-from sglang.srt.mem_cache import registry
-ours = [source.plugin_name for hooks in HookRegistry._hooks.values() for *_, source in hooks]
-print(registry.registered_radix_cache_backends(), len(ours), sorted(HookRegistry._patched))
+for link in sys.argv[2:]:
+    if (child := os.fork()) != 0:
+        os.waitpid(child, 0)
+        continue
+    os.environ[sys.argv[1]] = link
+    load_plugins()
+    ours = [source.plugin_name for hooks in HookRegistry._hooks.values() for *_, source in hooks]
+    print("PROBE", registry.registered_radix_cache_backends(), len(ours), sorted(HookRegistry._patched), flush=True)
+    os._exit(0)
 """
 
 
-@pytest.mark.parametrize(("link", "hooks"), [("", 0), ("ipc:///tmp/nobody-listens", 6)])
-def test_hooks_are_only_installed_when_a_daemon_asked_for_it(link: str, hooks: int) -> None:
-    env = {**os.environ, ENV_LINK: link, "SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True)
-    backends, _, rest = done.stdout.strip().splitlines()[-1].partition("] ")
-    count, _, patched = rest.partition(" ")
-    assert "'radixdeck'" in backends
-    assert int(count) == hooks
-    assert patched.count("sglang.srt") == hooks
+def test_hooks_are_only_installed_when_a_daemon_asked_for_it() -> None:
+    env = {**os.environ, ENV_LINK: "", "SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROBE, ENV_LINK, "", "ipc:///tmp/nobody-listens"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    inert, watched = (line for line in done.stdout.splitlines() if line.startswith("PROBE"))
+    for line, hooks in ((inert, 0), (watched, 6)):
+        backends, _, rest = line.partition("] ")
+        count, _, patched = rest.partition(" ")
+        assert "'radixdeck'" in backends
+        assert int(count) == hooks
+        assert patched.count("sglang.srt") == hooks
 
 
 def test_a_failure_is_logged_in_words(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,121 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import openai
 import psutil
 import pytest
-import pytest_asyncio
 from processes import gone
 
-from radixdeck.console.feed_messages import FeedMessage
-from radixdeck.console.feed_mqtt import MqttFeed
-from radixdeck.console.fleet_state import FleetState
-from radixdeck.daemon.config import DaemonConfig, PolicySection
-from radixdeck.daemon.engine.args import EngineSpec
-from radixdeck.daemon.runtime import Daemon, open_daemon
+from radixdeck.daemon.engine.protocol import Act, Snapshot
+from radixdeck.daemon.runtime import Daemon
 from radixdeck.policies.events import EngineLost, EventsDropped
-from radixdeck.policies.residency import RunState
+from radixdeck.policies.primitives import Action
 from radixdeck.storage.session import open_session
+from whole.stage import NODE, ROLES, Watching, all_owned, ask, idle, settled, step
 
-pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="package")]
 
-NODE = "whole"
 NOTICED_S = 2.0
-ROLES = {
-    "planner": "You are the planner. You break a task into steps and say who does each of them, in order. " * 6,
-    "coder": "You are the coder. You write small correct functions with types and you never leave a stub. " * 6,
-    "critic": "You are the critic. You look for what is wrong, missing or unclear and you name the line. " * 6,
-}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def daemon(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Daemon]:
-    config = DaemonConfig(
-        node=NODE,
-        port=0,
-        home=str(tmp_path_factory.mktemp("home")),
-        engine=EngineSpec(device="cpu", size="tiny", kv_tokens=2_000),
-        policy=PolicySection(enabled=["kv_caching"]),
-    )
-    async with open_daemon(config) as running:
-        await running.engine.wait_ready(180)
-        yield running
-
-
-@pytest.fixture
-def client(daemon: Daemon) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0, timeout=60)
-
-
-class Watching:
-    """A console without a screen: folds what the bus brings, as the app does."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.fleet = FleetState()
-        self.feed = MqttFeed(daemon.broker, NODE)
-        self._news = asyncio.Event()
-
-    async def __aenter__(self) -> Watching:
-        await self.feed.__aenter__()
-        self._task = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await self.feed.__aexit__(None, None, None)
-
-    async def _read(self) -> None:
-        message: FeedMessage
-        async for message in self.feed:
-            self.fleet.apply(message)
-            self._news.set()
-
-    async def until(self, holds: Callable[[FleetState], bool], timeout_s: float = 30) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds(self.fleet):
-                self._news.clear()
-                await self._news.wait()
-
-    async def caught_up(self, daemon: Daemon) -> RunState:
-        """The console's state once it has everything the daemon has; the engine is idle."""
-        await self.until(lambda fleet: NODE in fleet.nodes and fleet.nodes[NODE].seq == daemon.journal.seq)
-        return self.fleet.nodes[NODE].run
-
-
-async def ask(client: openai.AsyncOpenAI, agent: str, session: str, text: str, **more: Any) -> Any:
-    return await client.chat.completions.create(
-        model="default",
-        messages=[{"role": "system", "content": ROLES[agent]}, {"role": "user", "content": text}],
-        extra_headers={"x-agent-id": agent, "x-session-id": session},
-        **{"max_tokens": 4, **more},
-    )
-
-
-async def step(client: openai.AsyncOpenAI, sessions: int = 2, tag: str = "") -> None:
-    for number in range(sessions):
-        for agent in ROLES:
-            await ask(client, agent, f"s{tag}{number}", f"task {tag}{number}: sort a list of numbers")
-
-
-async def settled(daemon: Daemon, condition: Callable[[RunState], bool], timeout_s: float = 60) -> RunState:
-    """Wait until the daemon's own state says so: facts come over a socket, so not at once."""
-    async with asyncio.timeout(timeout_s):
-        while not condition(daemon.state):  # noqa: ASYNC110 - the state has no event to wait on
-            await asyncio.sleep(0.02)
-    return daemon.state
-
-
-def idle(state: RunState) -> bool:
-    return (
-        state.running == 0
-        and state.waiting == 0
-        and all(r.finished_ns for r in state.requests.values() if r.arrived_ns)
-    )
 
 
 async def test_every_cached_token_has_an_owner(daemon: Daemon, client: openai.AsyncOpenAI) -> None:
@@ -131,8 +34,7 @@ async def test_every_cached_token_has_an_owner(daemon: Daemon, client: openai.As
         stats = state.agents[agent]
         assert stats.dispatches == 2
         assert stats.cached_tokens >= stats.anchor_tokens > 50, "the second session finds the anchor of the first"
-    # The fold has every token of the pool, by the engine's own count, which comes once a second and when it rests.
-    await settled(daemon, lambda s: sum(node.tokens for node in s.nodes.values()) == s.used_tokens, timeout_s=10)
+    await settled(daemon, all_owned, timeout_s=10)
     assert {view.role for view in state.nodes.values() if view.agents} >= {"anchor", "private"}
 
 
@@ -155,8 +57,13 @@ async def test_operator_acts_on_the_real_tree(daemon: Daemon, client: openai.Asy
     await step(client, sessions=1, tag="o")
     async with Watching(daemon) as console:
         await console.caught_up(daemon)
+        before = await daemon.link.order(Snapshot(daemon.link.new_id()))
         evicted = await console.feed.command(NODE, "evict", {"agent": "coder"})
         assert (evicted.state, evicted.tokens > 50) == ("done", True), evicted
+        after = await daemon.link.order(Snapshot(daemon.link.new_id()))
+        assert evicted.tokens == before.tokens - after.tokens
+        unknown = await daemon.link.order(Act(daemon.link.new_id(), Action("evict", agent="nobody at all")))
+        assert (unknown.ok, "nobody at all" in unknown.detail) == (False, True)
         # What it shares with the others (the first words of the template) is theirs too and stays.
         await settled(daemon, lambda s: s.agents["coder"].anchor_resident_tokens < 30)
         warm = await console.feed.command(NODE, "warm", {"agent": "coder"})
