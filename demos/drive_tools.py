@@ -21,6 +21,7 @@ from .spec import Message, Turn, WorkloadError
 
 if TYPE_CHECKING:
     from mcp import Client
+    from mcp_types import CallToolResult
 
 CALL_TIMEOUT_S = 60.0
 LOG = "log"
@@ -60,10 +61,7 @@ class Tools:
                 told = await self._client.call_tool(turn.call.tool, dict(turn.call.arguments), meta=meta)
         except Exception as error:  # the SDK's, the transport's, a timeout: each is a call that failed
             raise ToolFailed(f"tool {turn.call.tool}: {type(error).__name__}: {error}") from error
-        content: Any = told.structured_content
-        answer: Any = content.get("result") if isinstance(content, dict) else None
-        if told.is_error or not isinstance(answer, str | list):
-            raise ToolFailed(f"tool {turn.call.tool}: no result but {str(told.content)[:200]}")
+        answer = _answer(turn.call.tool, told)
         seen = Seen(turn.agent, turn.call, began_s, time.perf_counter(), answer)
         self._results[turn.session, turn.messages[-1]["tool_call_id"]] = _text(answer)
         return seen
@@ -76,6 +74,22 @@ class Tools:
     def _filled(self, session: str, message: Message) -> Message:
         result = self._results.get((session, message.get("tool_call_id", "")))
         return message if result is None else message | {"content": result}
+
+
+class _Result(msgspec.Struct):
+    """What the store's tools give."""
+
+    result: str | list[str]
+
+
+def _answer(tool: str, told: CallToolResult) -> str | list[str]:
+    """Raises ToolFailed for an error and for what the store does not say."""
+    if told.is_error:
+        raise ToolFailed(f"tool {tool}: {str(told.content)[:200]}")
+    try:
+        return msgspec.convert(told.structured_content, _Result).result
+    except msgspec.ValidationError as error:
+        raise ToolFailed(f"tool {tool}: {error}") from error
 
 
 def _text(answer: str | list[str]) -> str:

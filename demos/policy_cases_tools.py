@@ -108,8 +108,8 @@ NO_FEWER_HITS = Floor(measure=HIT_RATE.name, change="difference", least=-1.0)
 """Both halves send the same prompts, but for what tools say of notes that others change meanwhile. Floors were set on
 the tuning seeds. Rules that spare less than a fifth of the calls are not worth writing. Waiting for them is a third of
 a session, so that a fifth of that, a little less for what passes, is 5 %. Who waits less for tools asks the engine
-sooner, and that is busier with the same requests: its mean TTFT may rise by 10 %. Where nothing is asked twice, 5 ms and
-5 % are what two halves differ by on busy cores; memory itself takes a fraction of a millisecond for a call."""
+sooner, and that is busier with the same requests: its mean TTFT may rise by 10 %. Where nothing is asked twice, 5 ms
+and 5 % are what two halves differ by on busy cores; memory itself takes a fraction of a millisecond for a call."""
 
 _SHARED = PolicyCase(
     name="a store that agents share",

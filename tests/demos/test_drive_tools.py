@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,7 +21,7 @@ from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.demos.apart import Drive, DriveError, drive_apart
 from radixdeck.demos.drive import Plan
-from radixdeck.demos.drive_tools import ToolServer
+from radixdeck.demos.drive_tools import ToolFailed, Tools, ToolServer
 from radixdeck.demos.memo_trace import Step
 from radixdeck.demos.policy_cases_tools import MEMOIZATION
 from radixdeck.demos.policy_measures import calls_of
@@ -109,6 +111,24 @@ async def test_a_call_that_fails_is_an_outcome_and_the_session_goes_on(engine: E
     assert [outcome.error.partition(":")[0] for outcome in outcomes] == ["", "tool fails", "tool crash", "tool get"]
     assert [outcome.seen for outcome in outcomes] == [None] * 4
     assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "failed", "words"),
+    [
+        ({"result": "red"}, True, "tool get: "),
+        (None, False, "tool get: Expected `object`"),
+        ({}, False, "tool get: Object missing required field `result`"),
+        ({"result": 7}, False, r"tool get: Expected `str | array`"),
+        ({"result": ["k", 7]}, False, "tool get: Expected `str`"),
+    ],
+)
+async def test_what_the_store_never_says_is_no_result(content: Any, failed: bool, words: str) -> None:
+    async def call_tool(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(is_error=failed, structured_content=content, content=[])
+
+    with pytest.raises(ToolFailed, match=f"^{re.escape(words)}"):
+        await Tools(cast("Any", SimpleNamespace(call_tool=call_tool))).call(session(GET)[1])
 
 
 async def test_calls_that_cannot_be_made_are_refused_before_any_request(engine: Engine, tmp_path: Path) -> None:

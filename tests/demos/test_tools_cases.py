@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -25,9 +26,10 @@ CASE = MEMOIZATION[0]
 
 
 @pytest.mark.parametrize("make", [shared_store, nothing_again])
-def test_between_two_requests_of_a_session_is_a_call_whose_result_the_next_one_brings(make: object) -> None:
-    assert callable(make)
-    turns: list[Turn] = make(11, 64)
+def test_between_two_requests_of_a_session_is_a_call_whose_result_the_next_one_brings(
+    make: Callable[[int, int], list[Turn]],
+) -> None:
+    turns = make(11, 64)
     assert len(turns) == 64
     before: dict[str, Turn] = {}
     for turn in turns:
