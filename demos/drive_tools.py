@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 CALL_TIMEOUT_S = 60.0
 LOG = "log"
+SPREAD = 0.5
+"""By so large a share may a run of a tool be shorter or longer. If all took the same, sessions that were answered
+together would ask again together, in step for ever, and each would wait for the others."""
 NOT_INSTALLED = "{} is not installed, and the drive calls tools: pip install 'radixdeck[mcp]'"
 
 
 class ToolServer(msgspec.Struct, frozen=True, kw_only=True):
-    """The store (`mcp_store`) whose tools take `tool_s` seconds, behind a proxy that is called `node` and belongs to
-    the daemon of `home`. `folder`: holds what they write; `rules`: of memoization."""
+    """The store (`mcp_store`), whose tools take `tool_s` seconds on the mean, behind a proxy that is called `node` and
+    belongs to the daemon of `home`. `folder`: holds what they write; `rules`: of memoization."""
 
     folder: str
     home: str
@@ -110,7 +113,7 @@ def check_calls(turns: list[Turn], server: ToolServer | None) -> None:
 @asynccontextmanager
 async def open_tools(server: ToolServer) -> AsyncGenerator[Tools]:
     """A fresh server and proxy for the length of the block. Raises WorkloadError if they do not come to life."""
-    told = ("radixdeck.demos.mcp_store", str(Path(server.folder) / LOG), str(server.tool_s))
+    told = ("radixdeck.demos.mcp_store", str(Path(server.folder) / LOG), str(server.tool_s), str(SPREAD))
     options = ("--broker", "local", "--home", server.home, "--node", server.node)
     async with AsyncExitStack() as stack:
         opened = behind(server.rules, Path(server.folder), *told, options=options)

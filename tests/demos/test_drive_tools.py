@@ -19,6 +19,7 @@ pytest.importorskip("mcp")
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.runtime import Daemon, open_daemon
+from radixdeck.demos import mcp_store
 from radixdeck.demos.apart import Drive, DriveError, drive_apart
 from radixdeck.demos.drive import Plan
 from radixdeck.demos.drive_tools import ToolFailed, Tools, ToolServer
@@ -111,6 +112,24 @@ async def test_a_call_that_fails_is_an_outcome_and_the_session_goes_on(engine: E
     assert [outcome.error.partition(":")[0] for outcome in outcomes] == ["", "tool fails", "tool crash", "tool get"]
     assert [outcome.seen for outcome in outcomes] == [None] * 4
     assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize(("spread", "least_s", "most_s"), [(0.0, 2.0, 2.0), (0.5, 1.0, 3.0)])
+async def test_a_tool_takes_its_time_give_or_take_its_spread(
+    spread: float, least_s: float, most_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept_s.append(seconds)
+
+    monkeypatch.setattr(mcp_store.asyncio, "sleep", sleep)
+    store = mcp_store.Store(tmp_path / "log", 2.0, spread)
+    for _ in range(50):
+        await store.ran("get")
+    assert least_s <= min(slept_s) <= max(slept_s) <= most_s
+    assert (max(slept_s) - min(slept_s) > spread) == (spread > 0)
+    assert (tmp_path / "log").read_text().split() == 50 * ["get"]
 
 
 @pytest.mark.parametrize(
