@@ -24,8 +24,8 @@ AGENTS = 4
 STEPS = 8
 """Requests of a session: between any two of them is a call."""
 TOOL_S = 0.2
-"""What a lookup and a search take on the mean; a change takes twice that. A search service that publishes how fast its own API
-answers says 150 and 250 ms in the median, by what is searched (Yext, search SLI)."""
+"""What a lookup and a search take on the mean; a change takes twice that. A search service that publishes how fast its
+own API answers says 150 and 250 ms in the median, by what is searched (Yext, search SLI)."""
 CALLED = Shape(agents=AGENTS, keys=40, clock_share=0.0)
 RULES = """
 [tools.get]
