@@ -29,10 +29,15 @@ WATCH_S = 15.0
 
 
 class Publisher:
-    """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes."""
+    """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes. `leads`: other
+    nodes follow what is switched off here."""
 
-    def __init__(self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], recorder: Recorder) -> None:
+    def __init__(
+        self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], recorder: Recorder, *,
+        leads: bool = True,
+    ) -> None:  # fmt: skip
         self._mqtt, self._journal, self._host, self._recorder = mqtt, journal, host, recorder
+        self._leads = leads
         self._watched_until = 0.0
 
     def watch(self, *, resync: bool) -> None:
@@ -81,7 +86,7 @@ class Publisher:
 
     def send_agents(self) -> None:
         """Publish the table of agents as it is now."""
-        self._mqtt.publish("agents", _agents(self._journal), retain=True)
+        self._mqtt.publish("agents", _agents(self._journal, leads=self._leads), retain=True)
 
     def _send_keyframe(self) -> None:
         # What the keyframe contains goes out first, so that no reader sees a number jump back.
@@ -89,9 +94,10 @@ class Publisher:
         self._mqtt.publish("residency", self._journal.keyframe())
 
 
-def _agents(journal: Journal) -> bytes:
+def _agents(journal: Journal, *, leads: bool) -> bytes:
     table = sorted(journal.state.agents.values(), key=lambda stats: -stats.dispatches)
-    return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table))
+    off = sorted(name for name, on in journal.state.policies.items() if leads and not on)
+    return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table, off=off))
 
 
 def _policies(host: PolicyHost, state: RunState, t_ns: int) -> bytes:

@@ -102,10 +102,13 @@ class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`off`: policies that were switched off or failed in this run, at a node that others follow, a daemon."""
+
     v: int = VERSION
     run: str
     seq: int
     agents: list[AgentStats] = []
+    off: list[str] = []
 
 
 class EventBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import httpx
 import msgspec
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
+from .drive_tools import ToolFailed, Tools, ToolServer, check_calls, open_tools
+from .memo_trace import Seen
 from .workloads import Turn, WorkloadError
 
 ATTEMPTS = 5
@@ -38,7 +41,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of turn `index`. Times in seconds; `start_s` counts from the start of the drive.
 
     `ttft_s`: from sending to the first chunk of the answer (for an answer that is not streamed, the whole of it).
-    `error`: '' or why it failed after `attempts` tries; times and tokens are those of the last try.
+    `error`: '' or why it failed after `attempts` tries; times and tokens are those of the last try. `seen`: the call of
+    a tool that came before it.
     """
 
     index: int
@@ -53,6 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens: int = 0
     attempts: int = 1
     error: str = ""
+    seen: Seen | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +67,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     With `concurrency` 1 the engine sees the turns exactly in list order. `session_prefix` keeps sessions of repeated
     drives apart without changing a prompt. `by_session`: every session has a caller of its own, and `concurrency` is
     how many of them are open at once, so one that is kept waiting keeps nobody else. `arrivals`: a session comes when
-    it comes, whoever else is being served: `think_s` of its first turn counts from the start of the drive.
+    it comes, whoever else is being served: `think_s` of its first turn counts from the start of the drive. `tools`:
+    where the calls of turns are made.
     """
 
     turns: list[Turn]
@@ -72,24 +78,31 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     session_prefix: str = ""
     by_session: bool = False
     arrivals: bool = False
+    tools: ToolServer | None = None
 
 
 async def drive(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None], *, api_key: str = "none") -> None:
     """Issue every turn once, in order, and report each as it ends. Failures are outcomes, not exceptions.
 
-    Raises openai.APIError only when the server cannot even name its model.
+    Raises openai.APIError only when the server cannot even name its model, WorkloadError if tools cannot be called.
     """
-    async with AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S) as client:
+    check_calls(plan.turns, plan.tools)
+    async with AsyncExitStack() as stack:
+        client = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S)
+        await stack.enter_async_context(client)
         model = (await client.models.list()).data[0].id
-        await _Driver(client, model, plan, on_outcome).run()
+        tools = await stack.enter_async_context(open_tools(plan.tools)) if plan.tools is not None else None
+        await _Driver(client, model, plan, on_outcome, tools).run()
 
 
 class _Driver:
     """Workers take turns, or whole sessions, from the front of the list; a turn also waits for its session's turn
     before it."""
 
-    def __init__(self, client: AsyncOpenAI, model: str, plan: Plan, on_outcome: Callable[[Outcome], None]) -> None:
-        self.client, self.model, self.plan, self.on_outcome = client, model, plan, on_outcome
+    def __init__(
+        self, client: AsyncOpenAI, model: str, plan: Plan, on_outcome: Callable[[Outcome], None], tools: Tools | None
+    ) -> None:
+        self.client, self.model, self.plan, self.on_outcome, self.tools = client, model, plan, on_outcome, tools
         self.begun_s = time.perf_counter()
         self.queue = iter(_errands(plan))
         self.before: dict[int, int] = _turn_before(plan.turns)
@@ -105,7 +118,7 @@ class _Driver:
         for errand in self.queue:
             for index, turn in errand:
                 await self._wait_for_session(index, turn)
-                self.on_outcome(await self._ask(index, turn))
+                self.on_outcome(await self._step(index, turn))
                 self.ended_s[index] = time.perf_counter()
                 self.done[index].set()
 
@@ -116,6 +129,17 @@ class _Driver:
             return
         await self.done[before].wait()
         await asyncio.sleep(max(0.0, self.ended_s[before] + turn.think_s - time.perf_counter()))
+
+    async def _step(self, index: int, turn: Turn) -> Outcome:
+        """The call of a tool, if the turn begins with one, and the request."""
+        if self.tools is None:
+            return await self._ask(index, turn)
+        start_s = time.perf_counter() - self.begun_s
+        try:
+            seen = await self.tools.call(turn) if turn.call is not None else None
+        except ToolFailed as error:
+            return Outcome(index=index, agent=turn.agent, session=turn.session, start_s=start_s, error=str(error))
+        return msgspec.structs.replace(await self._ask(index, self.tools.filled(turn)), seen=seen)
 
     async def _ask(self, index: int, turn: Turn) -> Outcome:
         outcome = Outcome(index=index, agent=turn.agent, session=turn.session)

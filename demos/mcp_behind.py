@@ -6,30 +6,32 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .progress import Progress
-
 if TYPE_CHECKING:
     from mcp import Client
+
+    from .progress import Progress
 
 T = TypeVar("T")
 
 
 @asynccontextmanager
-async def behind(rules: str | None, folder: Path, module: str, *arguments: str) -> AsyncGenerator[Client]:
-    """A client of a fresh server, which is a Python module; behind the proxy with these rules, if there are any. Needs
-    the MCP SDK; what the processes say is kept in the folder."""
+async def behind(
+    rules: str | None, folder: Path, module: str, *arguments: str, options: Sequence[str] = ()
+) -> AsyncGenerator[Client]:
+    """A client of a fresh server, which is a Python module; behind the proxy with these rules, if there are any, and
+    other `options`. Needs the MCP SDK; what the processes say is kept in the folder."""
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
     words = ["-m", module, *arguments]
     if rules is not None:
         (folder / "rules.toml").write_text(rules, encoding="utf-8")
-        proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(folder / "rules.toml"), "--"]
+        proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(folder / "rules.toml"), *options, "--"]
         words = [*proxy, sys.executable, *words]
     server = StdioServerParameters(command=sys.executable, args=words, env=dict(os.environ))
     with (folder / "said").open("w", encoding="utf-8") as said:

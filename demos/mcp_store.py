@@ -1,11 +1,12 @@
-"""`python -m radixdeck.demos.mcp_store LOG [DELAY_S]`: an MCP server on stdio with a store that its tools read and
-change, and one tool that says the time. Each run of a tool takes DELAY_S and leaves its name in LOG, so that whoever
-looks there sees what was really called."""
+"""`python -m radixdeck.demos.mcp_store LOG [DELAY_S [SPREAD]]`: an MCP server on stdio with a store that its tools read
+and change, and one tool that says the time. Each run of a tool takes DELAY_S, give or take that share of it (SPREAD),
+and leaves its name in LOG, so that whoever looks there sees what was really called."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -28,21 +29,24 @@ class Approval(BaseModel):
 class Store:
     """What the tools are about. `ran`: they all take their time, and leave a mark."""
 
-    def __init__(self, log: Path, delay_s: float) -> None:
+    def __init__(self, log: Path, delay_s: float, spread: float) -> None:
         self.notes: dict[str, str] = {}
-        self.delay_s = delay_s
-        self._log = log
+        self._log, self._delay_s, self._spread = log, delay_s, spread
+        self._chance = random.Random(0)
 
     async def ran(self, tool: str) -> None:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(f"{tool}\n")
-        await asyncio.sleep(self.delay_s)
+        await self.take_time()
+
+    async def take_time(self) -> None:
+        await asyncio.sleep(self._delay_s * self._chance.uniform(1 - self._spread, 1 + self._spread))
 
 
-def build(log: Path, delay_s: float) -> MCPServer[Any]:
+def build(log: Path, delay_s: float, spread: float = 0.0) -> MCPServer[Any]:
     """The server; its store begins empty."""
     server: MCPServer[Any] = MCPServer("store")
-    store = Store(log, delay_s)
+    store = Store(log, delay_s, spread)
     _add_notes(server, store)
     _add_oddities(server, store)
     return server
@@ -65,7 +69,7 @@ def _add_notes(server: MCPServer[Any], store: Store) -> None:
         """Store a value, in the middle of the time that this takes."""
         await store.ran("put")
         store.notes[key] = value
-        await asyncio.sleep(store.delay_s)
+        await store.take_time()
         return "stored"
 
     def about() -> str:
@@ -107,4 +111,4 @@ def _add_oddities(server: MCPServer[Any], store: Store) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0).run()
+    build(Path(sys.argv[1]), *map(float, sys.argv[2:] or ["0"])).run()

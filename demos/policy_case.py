@@ -15,10 +15,12 @@ class PolicyCase:
     or more to end with whole sessions). `repetitions`: unless the caller wants another number. `sessions`: open at
     once, each with a caller of its own; `arrivals`: each comes at a time of its own, as Plan says. `tunables`: the
     policy's; `rules`: of policies by name. `together`: what is switched, if not just the policy. `beside`: policies
-    that are on all the time. `measures`: the numbers that matter; `counts`: those of what is computed ahead; floors are
-    for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or refused somebody (True)
-    or nobody (False) while it was on. `second`: SGLang as it comes runs beside, as the second engine of policies that
-    use one, and they must have used it, unless `holds` says that there is nothing to do."""
+    that are on all the time. `measures`: the numbers that matter; `counts`: those that no outcome of a request holds;
+    floors are for some of them. `sglang_args`: the engine's. `holds`: whether the policy must have held or refused
+    somebody (True) or nobody (False) while it was on. `second`: SGLang as it comes runs beside, as the second engine of
+    policies that use one, and they must have used it, unless `holds` says that there is nothing to do. `tool_s`: what a
+    tool takes that the sessions call, on an MCP server behind the proxy, with the rules of memoization; 0: they call
+    none."""
 
     name: str
     says: str
@@ -38,6 +40,7 @@ class PolicyCase:
     arrivals: bool = False
     holds: bool | None = None
     second: bool = False
+    tool_s: float = 0.0
 
     @property
     def units(self) -> dict[str, str]:

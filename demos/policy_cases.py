@@ -13,6 +13,7 @@ from .policy_case import PolicyCase
 from .policy_cases_ahead import SPECULATION
 from .policy_cases_hedging import HEDGING
 from .policy_cases_order import BATCH_SHAPING, CRITICAL_PATH
+from .policy_cases_tools import MEMOIZATION
 from .policy_measures import (
     HIT_RATE,
     LATENCY_P50,
@@ -241,6 +242,7 @@ CASES: dict[str, tuple[PolicyCase, ...]] = {
     "critical_path": CRITICAL_PATH,
     "fairness": FAIRNESS,
     "hedging": HEDGING,
+    "memoization": MEMOIZATION,
     "safety": SAFETY,
     "speculation": SPECULATION,
 }

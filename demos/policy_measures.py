@@ -12,6 +12,7 @@ import msgspec
 from .apart import Drive
 from .drive import Outcome
 from .measure import percentile
+from .memo_trace import Seen, wrong_answers
 
 Change = Literal["percent", "difference"]
 
@@ -40,13 +41,21 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True):
     used_tokens: int = 0
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a drive is not in its outcomes. `ahead`: nothing is wherever the policy is off; `tool_runs`: as the
+    server of the tools counts them."""
+
+    ahead: Ahead = Ahead()
+    tool_runs: int = 0
+
+
 @dataclass(frozen=True)
 class Count:
-    """`read`: a number, in `unit`, of what was computed ahead in a drive. Nothing is wherever the policy is off."""
+    """`read`: a number, in `unit`, of what was counted of a drive."""
 
     name: str
     unit: str
-    read: Callable[[Ahead], float]
+    read: Callable[[Counted], float]
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,8 +119,23 @@ def _session_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
     return statistics.fmean(_sessions_s(outcomes))
 
 
-def _wasted(ahead: Ahead) -> float:
-    """Percent of it that no request found until the drive was over."""
+def calls_of(outcomes: Sequence[Outcome]) -> list[Seen]:
+    """The calls of tools that were made, in the order of their beginning."""
+    return sorted((o.seen for o in outcomes if o.seen is not None), key=lambda seen: seen.began_s)
+
+
+def _tool_mean(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    calls = calls_of(outcomes)
+    return 1000 * statistics.fmean(call.took_s for call in calls) if calls else 0.0
+
+
+def _wrong(outcomes: Sequence[Outcome], _wall_s: float) -> float:
+    return float(len(wrong_answers(calls_of(outcomes))))
+
+
+def _wasted(counted: Counted) -> float:
+    """Percent of what was computed ahead that no request found until the drive was over."""
+    ahead = counted.ahead
     return 100 * max(0, ahead.tokens - ahead.used_tokens) / max(1, ahead.tokens)
 
 
@@ -122,5 +146,8 @@ TTFT_P50 = Measure("TTFT p50", "ms", ttft_percentile(50))
 TTFT_P99 = Measure("TTFT p99", "ms", ttft_percentile(99))
 LATENCY_P50 = Measure("latency p50", "ms", _latency_p50)
 SESSION_MEAN = Measure("session mean", "s", _session_mean)
-AHEAD = Count("prefilled ahead", "tokens", lambda ahead: float(ahead.tokens))
+TOOL_MEAN = Measure("tool call mean", "ms", _tool_mean)
+WRONG = Measure("wrong answers", "answers", _wrong)
+AHEAD = Count("prefilled ahead", "tokens", lambda counted: float(counted.ahead.tokens))
 AHEAD_WASTED = Count("of it wasted", "points", _wasted)
+TOOL_RUNS = Count("tool runs", "runs", lambda counted: float(counted.tool_runs))

@@ -40,7 +40,7 @@ def settings_of(case: PolicyCase) -> dict[str, Any]:
         "requests": case.requests, "sessions": case.sessions, "kv_tokens": case.kv_tokens, "tunables": case.tunables,
         "rules": case.rules, "beside": list(case.beside), "together": list(case.together),
         "sglang_args": list(case.sglang_args), "arrivals": case.arrivals,
-        **({"second": True} if case.second else {}),
+        **({"second": True} if case.second else {}), **({"tool_s": case.tool_s} if case.tool_s else {}),
     }  # fmt: skip
 
 

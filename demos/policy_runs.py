@@ -27,7 +27,8 @@ from .drive import Plan
 from .live import Live, LiveError, open_live
 from .measure import Summary, summarise
 from .policy_case import PolicyCase
-from .policy_measures import Ahead
+from .policy_measures import WRONG, Ahead, Counted, calls_of
+from .policy_tools import TOLD_S, DriveTools, faults_of
 from .progress import Counting, Progress
 from .stock import flush, open_stock
 from .workloads import TUNING_SEEDS
@@ -35,6 +36,8 @@ from .workloads import TUNING_SEEDS
 FOUND_TRIES, FOUND_PERIOD_S = 40, 0.25
 """For the daemon to see that the second engine serves what its own does."""
 FLUSH_TRIES = 8
+SAME_TOKENS = 0.01
+"""By so large a share may the prompts of two halves differ that have results of tools in them."""
 SETTLE_S = 1.0
 """For the engine's last word on the requests of a drive, before the next one begins."""
 WHY = "bench: the same requests with it and without"
@@ -44,7 +47,8 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
     """One drive. `measures`: the case's numbers; `held`, `refused`: by the policy; `held_s`: waited at its door by
     those that it let in, all together; `fell`: whether the policy raised and was switched off; `twice`: sent to a
     second engine too, `elsewhere`: answered there first, `wasted_tokens`: computed twice for that, at most;
-    `ahead`: what was computed before it was asked for."""
+    `ahead`: what was computed before it was asked for; `tool_calls`: that the sessions made, `tool_runs`: that their
+    server counted, `tools_said`: by the proxy before it."""
 
     measures: dict[str, float]
     summary: Summary
@@ -56,6 +60,9 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int = 0
     wasted_tokens: int = 0
     ahead: Ahead = Ahead()
+    tool_calls: int = 0
+    tool_runs: int = 0
+    tools_said: list[str] = []
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,17 +135,27 @@ class PolicyRuns:
         await self._flush()
         if case.second:
             await self._flush_second()
+        tools = await self._tools(case)
         before, ahead = self._rulings(switched), self._ahead(switched)
         plan = Plan(
             turns=turns, concurrency=case.sessions, by_session=True, arrivals=case.arrivals,
-            session_prefix=f"drive-{self._drives}-",
+            session_prefix=f"drive-{self._drives}-", tools=tools.server if tools else None,
         )  # fmt: skip
         told = Counting(self._progress, f"{case.name}, {label}", len(turns))
         drive = await drive_apart(plan, self._live.base_url, told)
         await asyncio.sleep(SETTLE_S)
         on_now = self._live.daemon.state.policies
         fell = on and not all(on_now.get(policy, False) for policy in switched)
-        return _half(case, drive, before, self._rulings(switched), _since(ahead, self._ahead(switched)), fell)
+        counted = Counted(ahead=_since(ahead, self._ahead(switched)), tool_runs=tools.runs if tools else 0)
+        half = _half(case, drive, before, self._rulings(switched), counted, fell)
+        return msgspec.structs.replace(half, tools_said=tools.said) if tools else half
+
+    async def _tools(self, case: PolicyCase) -> DriveTools | None:
+        """Fresh tools for a drive whose sessions call some, once their proxy will know what is switched off."""
+        if not case.tool_s:
+            return None
+        await asyncio.sleep(TOLD_S)
+        return DriveTools(case, self._live.daemon.config.home)
 
     async def _flush(self) -> None:
         """Empty the engine's cache. Raises LiveError. One that still prefills something ahead refuses at first."""
@@ -178,10 +195,10 @@ def _since(before: Ahead, after: Ahead) -> Ahead:
     return Ahead(tokens=after.tokens - before.tokens, used_tokens=after.used_tokens - before.used_tokens)
 
 
-def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, ahead: Ahead, fell: bool) -> Half:
+def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, counted: Counted, fell: bool) -> Half:
     measures = {measure.name: measure.of(drive) for measure in case.measures}
     return Half(
-        measures=measures | {count.name: count.read(ahead) for count in case.counts},
+        measures=measures | {count.name: count.read(counted) for count in case.counts},
         summary=summarise(drive),
         held=after.held - before.held,
         refused=after.refused - before.refused,
@@ -190,7 +207,9 @@ def _half(case: PolicyCase, drive: Drive, before: Rulings, after: Rulings, ahead
         twice=_sent(after) - _sent(before),
         elsewhere=after.hedges.get("won", 0) - before.hedges.get("won", 0),
         wasted_tokens=after.wasted_tokens - before.wasted_tokens,
-        ahead=ahead,
+        ahead=counted.ahead,
+        tool_calls=len(calls_of(drive.outcomes)),
+        tool_runs=counted.tool_runs,
     )
 
 
@@ -199,12 +218,20 @@ def _sent(rulings: Rulings) -> int:
     return sum(number for what, number in rulings.hedges.items() if what != "kept")
 
 
+def _differ(case: PolicyCase, off: Summary, on: Summary) -> bool:
+    """Whether more was asked in one half. What a tool says of what others change depends on the moment."""
+    may = SAME_TOKENS * off.prompt_tokens if case.tool_s else 0
+    return abs(on.prompt_tokens - off.prompt_tokens) > may
+
+
 def _faults(case: PolicyCase, off: Half, on: Half) -> list[str]:
     found: list[str] = []
     for name, half in (("off", off), ("on", on)):
         if half.summary.failed or half.summary.retried:
             found.append(f"{name}: {half.summary.failed} requests failed, {half.summary.retried} needed another try")
-    if off.summary.prompt_tokens != on.summary.prompt_tokens and not off.summary.failed + on.summary.failed:
+        if case.tool_s:
+            found += faults_of(name, half.tool_calls, half.tool_runs, half.tools_said, half.measures[WRONG.name])
+    if _differ(case, off.summary, on.summary) and not off.summary.failed + on.summary.failed:
         found.append(f"prompts differ: {off.summary.prompt_tokens} and {on.summary.prompt_tokens} tokens")
     if off.held + off.refused:
         found.append(f"off: {off.held} held and {off.refused} refused by a policy that is off")

@@ -8,6 +8,7 @@ import msgspec
 
 from .casts import CASTS
 from .graphs import TOPOLOGIES
+from .memo_trace import Step
 from .prompts import agent_names
 
 Message = dict[str, Any]
@@ -32,7 +33,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request. Turns of a list are issued in its order; a turn waits for the one before it in its session.
 
     `think_s`: pause between that answer and this request. `agent`, `session`: '' leaves identity to be inferred.
-    `last`: its session is over with it.
+    `last`: its session is over with it. `call`: of a tool, made before the request; its result is the last message.
     """
 
     session: str
@@ -43,6 +44,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     think_s: float = 0.0
     stream: bool = True
     last: bool = False
+    call: Step | None = None
 
 
 class WorkloadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

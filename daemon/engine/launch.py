@@ -161,7 +161,7 @@ class Engine:
             process.learn_family()
             if why := process.lost():
                 log.read()
-                raise _StartFailed(f"{log.problem() or why} (log: {log.path})")
+                raise _StartFailed(f"{why}: {log.problem() or 'its log is empty'} (log: {log.path})")
             if await _healthy(host, port):
                 process.learn_family()
                 self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

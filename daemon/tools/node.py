@@ -39,7 +39,7 @@ from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
 from .keeper import Keeper
 from .report import Fact, Report
 
-MAX_KNOWN = 4096
+MAX_KNOWN, MAX_NODES = 4096, 256
 AS_BEFORE = "it was quarantined here when the proxy ended"
 NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune, watch, quarantine and release"
 
@@ -52,14 +52,16 @@ class _Agent(msgspec.Struct):
 
 
 class _Agents(msgspec.Struct):
-    """What names no agents is no table: it has no default."""
+    """What names no agents is no table: it has no default. `off`: policies that were switched off there."""
 
     agents: list[_Agent]
+    off: list[str] = []
 
 
 class Node:
     """A node on the broker: publishes the journal, and hands orders to the keeper. Agents that are quarantined at any
-    other node are so here, and stay so when that is gone, until it is there again and says otherwise.
+    other node are so here, and stay so when that is gone, until it is there again and says otherwise. The same goes for
+    memoization where a daemon switched it off: it is on here if it is on at this node, and off at no daemon.
 
     `agent`: whose calls these are, with its tenant's name; `returns`: a node of this name will be there again, so that
     who is quarantined here stays so. Of a name that nobody will have again nothing is left.
@@ -73,6 +75,8 @@ class Node:
         self._keeper, self._report, self._returns = keeper, report, returns
         self._known: Bounded[str, bool] = Bounded(MAX_KNOWN)
         self._known.put(agent, True)
+        self._on = True
+        self._off_at: Bounded[str, bool] = Bounded(MAX_NODES)
         started_ns, run = now_ns(), f"{name}-{uuid.uuid4().hex[:8]}"
         info = RunInfo(
             run=run, node=name, started_ns=started_ns, version=importlib.metadata.version("radixdeck"), model="",
@@ -83,7 +87,7 @@ class Node:
         self._policies = [Memoization.name, *([Safety.name] if keeper.permits.ruled else [])]
         self._host = PolicyHost(self._policies)
         self._mqtt = MqttLink(address, name, self._ordered, self._heard)
-        self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder)
+        self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder, leads=False)
         self._status = Status(
             node=name, online=True, run=run, state="ready", detail="MCP proxy, no engine", version=info.version,
             recording=str(self._recorder.path), started_ns=started_ns,
@@ -129,16 +133,31 @@ class Node:
     def _heard(self, node: str, payload: Any) -> None:
         """A node's table of agents; what is none is left out."""
         try:
-            rows = msgspec.json.decode(payload, type=_Agents).agents
+            told = msgspec.json.decode(payload, type=_Agents)
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
             return
-        for row in rows:
+        for row in told.agents:
             self._known.put(row.agent, True)
-        quarantined = [row.agent for row in rows if row.quarantined]
+        quarantined = [row.agent for row in told.agents if row.quarantined]
         if node == self._status.node:
             self._took_up(quarantined)
         else:
             self._keeper.permits.quarantined_at(node, quarantined)
+            self._switched_at(node, off=Memoization.name in told.off)
+
+    def _switched_at(self, node: str, *, off: bool) -> None:
+        """Memoization was switched off at a daemon, or is not so any more."""
+        if off:
+            self._off_at.put(node, True)
+        else:
+            self._off_at.pop(node)
+        self._switch("proxy", f"it is switched {'off' if off else 'on'} at {node}")
+
+    def _switch(self, by: str, why: str) -> None:
+        """Have memoization on here if it is to be, now that something has changed, or not."""
+        on = self._on and not len(self._off_at)
+        if on != self._keeper.on:
+            self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=on, by=by, why=why))
 
     def _took_up(self, agents: list[str]) -> None:
         """Who was quarantined here before is so again."""
@@ -168,23 +187,29 @@ class Node:
     def _carry_out(self, command: Command) -> str:
         """What was done, in words. Raises what an argument of the wrong kind raises."""
         told = command.arguments
-        who = {"by": command.by, "why": command.why}
         match command.name:
             case "watch":
                 self._publisher.watch(resync=bool(told.get("resync")))
                 return "watching"
             case "policy" if told.get("name") == Memoization.name and isinstance(told.get("enabled"), bool):
-                self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=told["enabled"], **who))
-                return f"{Memoization.name} {'on' if told['enabled'] else 'off'}"
+                return self._ordered_on(command, on=told["enabled"])
             case "tune":
                 policy, name, value = str(told["policy"]), str(told["name"]), float(told["value"])
                 self._host.check_tune(policy, name, value)
+                who = {"by": command.by, "why": command.why}
                 self._tell(TunableChanged(t_ns=now_ns(), policy=policy, name=name, value=value, **who))
                 return f"{policy}.{name} = {value:g}"
             case "quarantine" | "release":
                 return self._quarantine(command, str(told["agent"]))
             case _:
                 raise ValueError(NO_ENGINE)
+
+    def _ordered_on(self, command: Command, *, on: bool) -> str:
+        """Switch memoization at this node."""
+        self._on = on
+        self._switch(command.by, command.why)
+        elsewhere = ", ".join(node for node in self._off_at) if on else ""
+        return f"{Memoization.name} " + (f"stays off: it is at {elsewhere}" if elsewhere else "on" if on else "off")
 
     def _quarantine(self, command: Command, agent: str) -> str:
         """Forbid the calls of an agent here, or allow them again."""

@@ -1,8 +1,10 @@
-"""What others on the broker tell a process that calls tools: orders, and who is quarantined at their node."""
+"""What others on the broker tell a process that calls tools: orders, and who is quarantined and what is off at their
+node."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ async def order(raw: Raw, node: str, order_name: str, /, **arguments: Any) -> Re
     return msgspec.json.decode((await raw.next()).payload, type=Reply)
 
 
-def table(*quarantined: str) -> bytes:
-    """A node's table of the agents coder and other."""
+def table(*quarantined: str, off: Sequence[str] = ()) -> bytes:
+    """A node's table of the agents coder and other. `off`: policies that were switched off there."""
     rows = [AgentStats(agent=agent, quarantined=agent in quarantined) for agent in ("coder", "other")]
-    return msgspec.json.encode(AgentsTable(run="r", seq=1, agents=rows))
+    return msgspec.json.encode(AgentsTable(run="r", seq=1, agents=rows, off=list(off)))

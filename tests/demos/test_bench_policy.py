@@ -23,6 +23,7 @@ from radixdeck.demos.policy_measures import (
     REQUESTS_PER_S,
     TTFT_P50,
     Ahead,
+    Counted,
     Floor,
     Measure,
     changed,
@@ -144,7 +145,7 @@ def test_all_of_them_is_every_policy_without_the_slot_of_eviction() -> None:
 def counting(ahead: Ahead) -> dict[str, float]:
     drive, none = Drive([outcome("a", 0.1)], 1.0), Rulings()
     case = replace(CASE, counts=(AHEAD, AHEAD_WASTED))
-    return policy_runs._half(case, drive, none, none, ahead, False).measures
+    return policy_runs._half(case, drive, none, none, Counted(ahead=ahead), False).measures
 
 
 def test_what_was_computed_ahead_is_wasted_unless_a_request_found_it() -> None:
