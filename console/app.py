@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from . import palette
-from .acting import carry_out, send
-from .commands import ACTS, Order, outcome
+from .acting import carry_out
+from .commands import ACTS
 from .feed import Feed, ReplayFeed
 from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
@@ -258,21 +258,6 @@ class ConsoleApp(App[None]):
             focused.action_ends(direction)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
-
-    def give(self, ordered: Order, after: Callable[[], None] | None = None) -> None:
-        """Send an order to the daemon looked at and say what became of it; `after` is called then."""
-        self.run_worker(self._give(ordered, after), group="orders")
-
-    async def _give(self, ordered: Order, after: Callable[[], None] | None) -> None:
-        await self.give_and_wait(ordered)
-        if after is not None:
-            after()
-
-    async def give_and_wait(self, ordered: Order) -> bool:
-        """Send an order, say what became of it, and return whether it was done."""
-        words, done = outcome(ordered, await send(self, ordered))
-        self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
-        return done
 
     def action_act(self, name: str) -> None:
         """One of ACTS, about what is selected on the screen in front."""

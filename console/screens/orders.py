@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..acting import give_if_sure
+from ..acting import give
 from ..fleet_state import NodeState
 from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
@@ -85,12 +85,7 @@ class OrdersScreen(DeckScreen):
         if order is None:
             self.notify(printable(why), severity="warning", timeout=6, markup=False)
             return
-        order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")
-        if order.name == "quarantine":
-            consequence = "Its requests will be refused until it is released."
-            give_if_sure(self.deck, order, f"{order.words} again?", consequence)
-        else:
-            self.deck.give(order)
+        give(self.deck, [order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")])
 
     def _selected(self, listed: list[Done]) -> Done | None:
         selected = self.query_one("#orders", OrdersTable).selected

@@ -95,7 +95,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             # With the map, below which it is: what is drawn together is drawn as one rectangle.
             self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
             signs = self.query_one("#legend", Static)
-            signs.update(legend(entry.run, entry.marks, signs.content_size.width or self.size.width))
+            most = signs.styles.max_height
+            width, rows = signs.content_size.width or self.size.width, int(most.value) if most else 1
+            signs.update(legend(entry.run, entry.marks, width, rows))
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:
@@ -118,7 +120,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def _show_map(self, entry: NodeState, *, tables: bool) -> None:
         view, now_s = self.query_one(MapView), time.monotonic()
-        flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry))
+        replay = self.deck.replay
+        speed = replay.speed if replay is not None and replay.playing else 1.0
+        flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry), speed)
         due = not self._shade and (now_s - self._laid_out_s >= LAYOUT_S or view.is_behind(entry.run, flashes))
         if not (tables or due):
             view.flash(flashes)

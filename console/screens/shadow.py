@@ -18,6 +18,7 @@ from radixdeck.storage.beside import BesideView
 from radixdeck.storage.side import RECENT, NextVictim, SideView
 from radixdeck.storage.whatif_change import EVICTION
 
+from ..acting import give
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
@@ -27,12 +28,13 @@ from ..shadow_run import Choice
 from ..shadow_worker import Followed
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
-from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
+from ..widgets.tunables import Slider, TunablesTable
 from ..words import brief, clip, count, parts, short
 from .base import back_key
 from .following import FollowingScreen
 
 REALLY = "really"
+ENDS = "The shadow ends, and what it counted goes with it."
 COLUMNS = (
     Column("", 22),
     Column("since begun", 11, right=True),
@@ -71,7 +73,7 @@ class ShadowScreen(FollowingScreen):
         with Horizontal(id="beside-victims"):
             yield Panel(id="victims-on")
             yield Panel(id="victims-other")
-        yield TunablesTable(TUNABLE_COLUMNS, id="shadow-tunables")
+        yield TunablesTable(id="shadow-tunables")
         yield Panel(id="shadow-words", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -95,12 +97,10 @@ class ShadowScreen(FollowingScreen):
             self._show_victims(other_side, "#victims-other", f"{self._called} would evict next")
 
     def on_tunables_table_changed(self, message: TunablesTable.Changed) -> None:
-        found = self._tunable()
-        if found is None:
-            return
-        tunable = found[1]
-        value = self._values.get(tunable.name, tunable.value)
-        self._set(tunable, message.wanted(tunable, value))
+        found = self._tunable(message.key)
+        if found is not None:
+            tunable = found[1]
+            self._set(tunable, message.wanted(tunable, self._values.get(tunable.name, tunable.value)))
 
     def on_data_table_row_selected(self) -> None:
         if self.query_one("#shadow-tunables").has_focus:
@@ -121,18 +121,17 @@ class ShadowScreen(FollowingScreen):
         if holder_of_slot(self.entry) != self._other:
             orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on", why))
         if orders:
-            self.run_worker(self._switch_over(orders), group="orders", exclusive=True)
+            give(self.deck, orders, called=f"switch the live engine over to {self._called}", lost=ENDS,
+                 after=self._switched_over)  # fmt: skip
         else:
             self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
 
-    async def _switch_over(self, orders: list[Order]) -> None:
-        """Each once the one before was carried out; then the shadow, which would be compared with itself, ends."""
-        for ordered in orders:
-            if not await self.deck.give_and_wait(ordered):
-                return
-        self.deck.shadows.stop()
-        if self.deck.screen is self:
-            self.deck.pop_screen()
+    def _switched_over(self, done: bool) -> None:
+        """The shadow would be compared with itself from now on."""
+        if done:
+            self.deck.shadows.stop()
+            if self.deck.screen is self:
+                self.deck.pop_screen()
 
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""
@@ -151,7 +150,7 @@ class ShadowScreen(FollowingScreen):
         return f"{self._other} with {changed}" if changed else self._other
 
     async def _type(self) -> None:
-        found = self._tunable()
+        found = self._tunable(self.query_one("#shadow-tunables", TunablesTable).selected)
         if found is None:
             return
         tunable = found[1]
@@ -172,10 +171,9 @@ class ShadowScreen(FollowingScreen):
     def _policy(self, entry: NodeState) -> PolicyInfo | None:
         return next((policy for policy in policy_table(entry).policies if policy.name == self._other), None)
 
-    def _tunable(self) -> tuple[PolicyInfo, TunableInfo] | None:
+    def _tunable(self, name: str) -> tuple[PolicyInfo, TunableInfo] | None:
         policy = self._policy(self.entry) if self.entry else None
-        selected = self.query_one("#shadow-tunables", TunablesTable).selected
-        found = [tunable for tunable in policy.tunables if tunable.name == selected] if policy else []
+        found = [tunable for tunable in policy.tunables if tunable.name == name] if policy else []
         return (policy, found[0]) if policy and found else None
 
     def _show_tunables(self, entry: NodeState) -> None:
@@ -183,7 +181,7 @@ class ShadowScreen(FollowingScreen):
         table = self.query_one("#shadow-tunables", TunablesTable)
         table.border_title = f"tunables of {self._other}, for the shadow only"
         if policy is not None:
-            table.sync([(t.name, tunable_row(policy, t, self._values.get(t.name))) for t in policy.tunables])
+            table.show([Slider(one.name, policy, one, self._values.get(one.name)) for one in policy.tunables])
 
     def _rows(self, view: BesideView) -> list[tuple[str, list[Cell]]]:
         on, other = view.sides

@@ -21,7 +21,7 @@ from ..flashes import Flashes
 from ..node_words import MAP_HELP
 from ..theme import GROUND, AgentMark, agent_marks, blend
 from ..tiers import RULE, lay_out_tiers, rule_words
-from .map_looks import Look, came_look, gone_look, look_of, rule_look, shaded
+from .map_looks import Look, came_look, gone_look, in_brackets, look_of, rule_look, shaded, shared_look
 from .map_marks import Mark, differing, gone_marks, rows_of, runs_of
 from .node_selected import NodeSelected
 
@@ -183,15 +183,17 @@ class MapView(Widget, can_focus=True):
 
     def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
         """The same cells of a span, with what lies above them: the first of a node that is there stays in sight, and
-        both ends of the cursor."""
-        begin, stop = span.first + (span.node in self._run.nodes), span.end - (span.node == self.node)
+        both ends of the cursor. Where a node has one cell alone, both are seen in that."""
+        own, there = self._looks[span.node], span.node in self._run.nodes
+        shared = there and span.end == span.first + 1 and span.node != self.node and not own.sign
+        begin, stop = span.first + (there and not shared), span.end - (span.node == self.node)
         for mark in marks:
             first, last = max(cell, mark.first, begin), min(end, mark.end, stop)
             if first >= last:
                 continue
             if cell < first:
                 yield self._drawn(span, cell, first)
-            look = gone_look(mark.glyph)
+            look = shared_look(mark.glyph, own) if shared else gone_look(mark.glyph)
             yield Segment(look.char * (last - first), self._style(look.colour, look.ground, look.bold))
             cell = last
         if cell < end:
@@ -215,12 +217,8 @@ class MapView(Widget, can_focus=True):
         return self._segments[key]
 
     def _under_cursor(self, look: Look, span: Span, first: int, end: int) -> Segment:
-        text = look.char * (end - first)
-        if look.sign and first == span.first:
-            text = look.sign + text[1:]
-        text = ("[" if first == span.first else text[0]) + text[1:]
-        text = text[:-1] + ("]" if end == span.end else text[-1])
         hue = look.ground if look.colour == GROUND else look.colour
+        text = in_brackets(look, end - first, begins=first == span.first, ends=end == span.end)
         return Segment(text, self._style(GROUND, blend(CURSOR_GROUND, hue, 0.6), True))
 
     def _style(self, colour: str, ground: str, bold: bool) -> Style:

@@ -116,6 +116,28 @@ async def test_what_has_gone_leaves_every_neighbour_in_sight_and_its_sign() -> N
         assert row() == "[aaaaaaaa]*axxxxaaaaaaaaaaaaaaaaxaaaaaaa"
 
 
+async def test_where_every_node_has_one_cell_the_sign_stays_in_sight_until_it_is_forgotten() -> None:
+    """It is seen in the colours of who has closed the gap; a mark of its own and the cursor are not hidden by it."""
+    run, flashes = RunState(capacity_tokens=400), Flashes()
+    take(run, flashes, *(added(node, 1, node) for node in range(1, 31)))
+    run.nodes[12].pinned = True
+    async with Shown().run_test(size=(40, 10)) as pilot:
+        view = pilot.app.query_one(MapView)
+        view.show(run, None, flashes)
+        view.select(22)
+        take(run, flashes, evicted(5, 1, 40), evicted(11, 1, 41), evicted(21, 1, 42))
+        for t_ns in (42, 40 + FLASH_NS // 2, 39 + FLASH_NS):
+            view.show(run, None, flashes.forget(t_ns))
+            row = view.render_line(0)
+            assert row.text.startswith("aaaaxaaaaa*aaaaaaaa]aaaaaaa ".replace("x", EVICTED)), t_ns
+            (crossed,) = (segment for segment in row if EVICTED in segment.text)
+            grounds = {segment.style.bgcolor for segment in row.crop(2, 8) if segment.style is not None}
+            assert crossed.style is not None
+            assert crossed.style.bgcolor in grounds
+        view.show(run, None, flashes.forget(42 + FLASH_NS))
+        assert EVICTED not in view.render_line(0).text
+
+
 async def test_a_node_too_small_for_a_cell_is_no_reason_to_lay_out_again() -> None:
     run, flashes = RunState(capacity_tokens=400_000), Flashes()
     take(run, flashes, warm("w", 1), added(1, 10, 2, rid="w"))
