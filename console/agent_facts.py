@@ -37,7 +37,7 @@ def facts(stats: AgentStats, run: RunState) -> list[str]:
         f"TTFT p50   {'-' if ttft_s is None else seconds(ttft_s)} of the last {len(stats.ttft_recent_s)}",
         f"anchor     {anchor}",
         f"resident   {tokens(stats.resident_tokens)}, {ratio(stats.resident_tokens, run.capacity_tokens)} of the pool",
-        f"hurt       {hurt}; {stats.anchor_hurt:,} of its anchor",
+        f"hurt       {hurt}; anchor {stats.anchor_hurt:,}",
         f"orders     {orders_in_force(stats) or 'none in force'}",
         f"next       {next_words(run, stats.agent)}",
     ]

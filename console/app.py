@@ -105,6 +105,11 @@ class ConsoleApp(App[None]):
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
 
+    @property
+    def acts(self) -> bool:
+        """Whether orders can be given here at all."""
+        return self.replay is None and not self.read_only
+
     async def on_unmount(self) -> None:
         await self._whatifs.end()
         await self.shadows.end()
@@ -229,7 +234,7 @@ class ConsoleApp(App[None]):
         if action in REPLAY_ACTIONS:
             return self.replay is not None
         if action == "why":
-            return self.replay is None and not self.read_only
+            return self.acts
         if action == "ends":
             return self.replay is None
         return super().check_action(action, parameters)

@@ -25,7 +25,7 @@ COLUMNS = (
     Column("who", 12),
     Column("what", 30),
     Column("holds", 10),
-    Column("why", 0),
+    Column("why", 0, least=100),
 )
 
 
@@ -100,7 +100,8 @@ class OrdersScreen(DeckScreen):
         order, why = undo(done, entry.run, newest_of(listed))
         said = f" ({done.said})" if done.said and done.ok else ""
         ahead = why if order is None else f"{self.key('view.undo', 'enter')} would {order.words}"
-        panel.update(printable(f"{done.words}{said}: {ahead}"))
+        why = f", because: {done.why}" if done.why and not self.has_class("-wide") else ""
+        panel.update(printable(f"{done.words}{said}{why}: {ahead}"))
 
 
 def key_of_done(done: Done) -> str:

@@ -83,7 +83,8 @@ class PoliciesScreen(DeckScreen):
     help_text = (
         "Enter switches a policy on or off; at most one policy per slot is on, and switching off the last one of the "
         "eviction slot leaves plain LRU. Tab goes to the tunables. Every change is sent at once, is recorded with who "
-        "made it, and can be undone (U). ~ marks what differs from its default, an arrow what is not confirmed yet. "
+        "made it, and can be undone (U); to switch off a policy that holds others back has to be meant. ~ marks "
+        "what differs from its default, an arrow what is not confirmed yet. "
         "S runs the policy under the cursor beside the one that is on, D lists what it decided lately and what that "
         "was worth, C shows the hit rate over memory."
     )

@@ -29,7 +29,7 @@ from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
-from ..words import clip, count, parts, plain, time_of_day, tokens
+from ..words import clip, count, packed, parts, plain, time_of_day, tokens
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
@@ -241,6 +241,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             lines.append(f"score {score.key:.3g}: {parts(score.parts) or 'no parts'}")
         elif (decided := last_decision(view, entry.log)) is not None:
             lines.append(f"last of its kind to go scored {decided.score:.3g}: {parts(decided.parts)}")
+        if self.has_class("-narrow"):
+            lines = packed(lines, panel.content_size.width)
         panel.update(Content("\n".join(lines)))
 
     def _show_victims(self, entry: NodeState) -> None:

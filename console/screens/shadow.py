@@ -53,8 +53,8 @@ class ShadowScreen(FollowingScreen):
         "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
         "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
         "of the other one: left and right, enter and backspace change them for the shadow alone, which then begins "
-        "anew. O switches the live engine over to it, with these values, and ends the shadow. escape goes back, the "
-        "shadow goes on; x stops it. Requests count once they have ended."
+        "anew. O switches the live engine over to it, with these values, and ends the shadow; it asks first. "
+        "escape goes back, the shadow goes on; x stops it. Requests count once they have ended."
     )
     BINDINGS = [
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
@@ -90,11 +90,10 @@ class ShadowScreen(FollowingScreen):
         self.query_one("#shadow-words", Static).update(shadow.told if shadow is not None else why)
         self._show_tunables(entry)
         view = both(shadow)
-        if view is not None:
-            table.sync(self._rows(view))
-            on_side, other_side = view.sides
-            self._show_victims(on_side, "#victims-on", f"{on_side.policy} (on) would evict next")
-            self._show_victims(other_side, "#victims-other", f"{self._called} would evict next")
+        sides = (None, None) if view is None else view.sides
+        table.sync([] if view is None else self._rows(view))
+        self._show_victims(sides[0], "#victims-on", f"{on} (on) would evict next")
+        self._show_victims(sides[1], "#victims-other", f"{self._called} would evict next")
 
     def on_tunables_table_changed(self, message: TunablesTable.Changed) -> None:
         found = self._tunable(message.key)
@@ -193,12 +192,13 @@ class ShadowScreen(FollowingScreen):
             ("other", _side_row(other, self._called, f"{100 * gain:+.1f} points", gain >= 0)),
         ]
 
-    def _show_victims(self, side: SideView, where: str, title: str) -> None:
+    def _show_victims(self, side: SideView | None, where: str, title: str) -> None:
         panel = self.query_one(where, Static)
         panel.border_title = title
         width, height = panel.content_size
-        lines = [victim_line(victim, width) for victim in side.victims[: max(1, height)]]
-        panel.update(Content("\n".join(lines) or "nothing is idle"))
+        victims = side.victims[: max(1, height)] if side is not None else []
+        idle = "nothing is idle" if side is not None else "nothing modelled yet"
+        panel.update(Content("\n".join(victim_line(victim, width) for victim in victims) or idle))
 
 
 def both(shadow: Followed | None) -> BesideView | None:

@@ -15,7 +15,7 @@ from textual.message import Message
 from radixdeck.daemon.wire import PolicyInfo, TunableInfo
 
 from ..slider import place_of, stepped, value_at
-from ..words import bar
+from ..words import bar, rounded
 from .table import Cell, Column, SyncTable
 
 BAR_WIDTH = 13
@@ -58,11 +58,11 @@ class Slider(NamedTuple):
         return [
             self.policy.name,
             tunable.name,
-            f"{sign} {value:.4g}",
-            f"{tunable.low:.4g}",
+            f"{sign} {rounded(value)}",
+            rounded(tunable.low),
             bar(place_of(tunable, value), BAR_WIDTH),
-            f"{tunable.high:.4g}",
-            f"{tunable.default:.4g}",
+            rounded(tunable.high),
+            rounded(tunable.default),
             tunable.unit,
             tunable.doc,
         ]

@@ -58,6 +58,7 @@ def test_who_has_no_room_is_counted(width: int, rows: int, agents: int) -> None:
 def test_tokens_are_told_where_there_is_room_and_go_before_names_do() -> None:
     state, marks = folded(run_events()), agent_marks(ANCHORS)
     assert " P  planner 476" in legend(state, marks, 200, 2).plain
+    state.host_capacity_tokens = 8_000
     tight = legend(state, marks, 76, 2).plain
     assert " S  search[web]" in tight
     assert "planner 476" not in tight

@@ -129,7 +129,7 @@ async def test_where_every_node_has_one_cell_the_sign_stays_in_sight_until_it_is
         for t_ns in (42, 40 + FLASH_NS // 2, 39 + FLASH_NS):
             view.show(run, None, flashes.forget(t_ns))
             row = view.render_line(0)
-            assert row.text.startswith("aaaaxaaaaa*aaaaaaaa]aaaaaaa ".replace("x", EVICTED)), t_ns
+            assert row.text.startswith("aaaaxaaaa*aaaaaaaa]aaaaaaaa ".replace("x", EVICTED)), t_ns
             (crossed,) = (segment for segment in row if EVICTED in segment.text)
             grounds = {segment.style.bgcolor for segment in row.crop(2, 8) if segment.style is not None}
             assert crossed.style is not None
