@@ -254,7 +254,7 @@ class WhatIfScreen(DeckScreen):
         if case in runs.failed:
             return f"! {runs.failed[case]}"
         outcome = runs.outcomes.get(case)
-        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', '⏎')} runs it"
+        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', '⏎')} runs"
 
     def _show_words(self, runs: WhatIfs, case: Case | None) -> None:
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""

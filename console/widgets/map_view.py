@@ -22,7 +22,7 @@ from ..node_words import MAP_HELP
 from ..theme import GROUND, AgentMark, agent_marks, blend
 from ..tiers import RULE, lay_out_tiers, rule_words
 from .map_looks import Look, came_look, gone_look, in_brackets, look_of, rule_look, shaded, shared_look
-from .map_marks import Mark, differing, gone_marks, rows_of, runs_of
+from .map_marks import Mark, Marks, differing, gone_marks, rows_of, runs_of
 from .node_selected import NodeSelected
 
 CURSOR_GROUND = "#ffffff"
@@ -57,7 +57,7 @@ class MapView(Widget, can_focus=True):
         self._segments: dict[tuple[Look, int], Segment] = {}
         self._rows: dict[int, Strip] = {}
         self._flashes = Flashes()
-        self._gone: list[Mark] = []
+        self._gone = Marks()
         self._came: dict[int, str] = {}
         self.node = NO_NODE
 
@@ -168,11 +168,11 @@ class MapView(Widget, can_focus=True):
         cell, end = y * width, min((y + 1) * width, self._map.cells)
         segments: list[Segment] = []
         spans, place = self._map.spans, self._map.place_at(cell)
-        marks = [mark for mark in self._gone if mark.first < end and cell < mark.end]
+        marked = bool(self._gone.on(cell, end))
         while cell < end:
             span = spans[place]
             upto = min(span.end, end)
-            if marks:
+            if marked and (marks := self._gone.on(cell, upto)):
                 segments += self._below(marks, span, cell, upto)
             else:
                 segments.append(self._drawn(span, cell, upto))
@@ -193,8 +193,7 @@ class MapView(Widget, can_focus=True):
                 continue
             if cell < first:
                 yield self._drawn(span, cell, first)
-            look = shared_look(mark.glyph, own) if shared else gone_look(mark.glyph)
-            yield Segment(look.char * (last - first), self._style(look.colour, look.ground, look.bold))
+            yield self._segment(shared_look(mark.glyph, own) if shared else gone_look(mark.glyph), last - first)
             cell = last
         if cell < end:
             yield self._drawn(span, cell, end)
@@ -209,12 +208,16 @@ class MapView(Widget, can_focus=True):
         if look.sign and first == span.first:
             text = look.sign + look.char * (end - first - len(look.sign))
             return Segment(text, self._style(look.colour, look.ground, look.bold))
-        key = (look, end - first)
-        if key not in self._segments:
+        return self._segment(look, end - first)
+
+    def _segment(self, look: Look, cells: int) -> Segment:
+        found = self._segments.get((look, cells))
+        if found is None:
             if len(self._segments) > MOST_SEGMENTS:
                 self._segments.clear()
-            self._segments[key] = Segment(look.char * key[1], self._style(look.colour, look.ground, look.bold))
-        return self._segments[key]
+            found = Segment(look.char * cells, self._style(look.colour, look.ground, look.bold))
+            self._segments[look, cells] = found
+        return found
 
     def _under_cursor(self, look: Look, span: Span, first: int, end: int) -> Segment:
         hue = look.ground if look.colour == GROUND else look.colour

@@ -132,7 +132,7 @@ class TunablesTable(SyncTable):
         key, value = self._dragged, self._held
         self._let_go()
         if value is not None:
-            self.post_message(self.Changed(key, lambda *_: value))
+            self.post_message(self.Changed(key, lambda _tunable, _value: value))
 
     def on_click(self, event: events.Click) -> None:
         """On a bar it is no choice of a row, for which a second click types a value."""

@@ -17,7 +17,7 @@ from textual.app import App, ComposeResult
 
 from radixdeck.console.cache_map import Span
 from radixdeck.console.flashes import EVICTED, FLASH_NS, Flashes
-from radixdeck.console.widgets.map_marks import Mark, differing, rows_of, runs_of
+from radixdeck.console.widgets.map_marks import Mark, Marks, differing, rows_of, runs_of
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState, fold
@@ -157,6 +157,15 @@ def test_runs_are_the_rows_of_the_map_and_no_two_touch(rows: set[int], height: i
     runs = list(runs_of(rows, height))
     assert [y for run in runs for y in run] == sorted(y for y in rows if y < height)
     assert all(before.stop < after.start for before, after in pairwise(runs))
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))), st.integers(0, 70), st.integers(1, 30))
+def test_every_mark_on_some_cells_is_found(spans: list[tuple[int, int]], first: int, cells: int) -> None:
+    marks = Marks(sorted(Mark(begin, begin + length, "x") for begin, length in spans))
+    wanted = [mark for mark in marks if mark.first < first + cells and first < mark.end]
+    found = marks.on(first, first + cells)
+    assert [mark for mark in found if mark in wanted] == wanted
+    assert set(found) <= set(marks)
 
 
 def test_what_differs_is_between_what_does_not() -> None:

@@ -25,7 +25,8 @@ WAYS = {
         ("fleet", "residency", "agents", "policies", "events", "timeline", "harm", "requests", "transitions", "whatif"),
         "1234567890", strict=True,
     )},
-    "residency": ("2", "right", "right"), "tree": ("2", "right", "right", "T"), "agent": ("3", "enter"), "anchor": ("3", "enter", "a"), "decisions": ("4", "D"),
+    "residency": ("2", "right", "right"), "tree": ("2", "right", "right", "T"), "agent": ("3", "enter"),
+    "anchor": ("3", "enter", "a"), "decisions": ("4", "D"),
     "shadow": ("4", "home", "down", "S"), "curve": ("4", "C"), "chain": ("7", "enter"), "orders": ("3", "U"),
 }  # fmt: skip
 """How each screen is reached."""

@@ -9,28 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenario import NODE, T0_NS, folded
-from shadow_stage import console_on, record
-from staging import (
-    LARGE,
-    SMALL,
-    ScriptedFeed,
-    console,
-    drawn,
-    in_words,
-    keyframe,
-    live_messages,
-    recorded,
-    screen_text,
-    toasts,
-    until,
-)
+from scenario import NODE, T0_NS
+from shadow_stage import record
+from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, recorded, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.feed_messages import Connection
 from radixdeck.console.whatif_case import MODELLED, Case
 from radixdeck.console.whatif_runs import WhatIfs
 from radixdeck.console.whatif_words import first_seq, parse_values
@@ -139,31 +125,6 @@ async def test_without_a_recording_it_says_so() -> None:
         assert "ssh -t MACHINE radixdeck console --node" in there, "a path of this machine says nothing on that one"
         await pilot.press("A", "enter", "x", "c", "H")
         await drawn(pilot)
-
-
-async def test_beside_a_live_daemon_of_this_machine_it_runs_and_says_what_needs_a_replay(served: Path) -> None:
-    app = console_on(served)
-    async with app.run_test(size=SMALL) as pilot:
-        await pilot.press("0")
-        text = await drawn(pilot)
-        assert "⏎ runs it" in text
-        assert "as recorded" in text
-        table = app.screen.query_one("#cases", SyncTable)
-        table.move_cursor(row=[key for key, _ in table._rows].index("lru"))
-        await pilot.press("enter")
-        runs, _ = app.whatifs(app.fleet.nodes[NODE])
-        assert runs is not None
-        await until(pilot, lambda: Case("lru") in runs.outcomes)
-        for key in "FHf":
-            await pilot.press(key)
-        await until(pilot, lambda: toasts(app).count("for that replay its recording") == 3)
-
-
-async def test_before_the_daemon_said_where_it_records_it_says_so() -> None:
-    feed = ScriptedFeed([Connection(True), keyframe(folded(thrashing()), 1)])
-    async with console((120, 40), feed) as pilot:
-        await pilot.press("0")
-        assert "box-1 has not said yet where it records" in in_words(await drawn(pilot))
 
 
 @pytest.fixture(scope="module")
