@@ -102,10 +102,11 @@ class StatusLine(Panel):
         hit_now = "-" if now.hit_rate is None else ratio(now.hit_rate, 1)
         hit_run = ratio(run_hit_rate(run) or 0.0, 1)
         kv = f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}"
-        words = (
-            f"{kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
-            f"{run.running} running {run.waiting} waiting"
-        )
+        words = f"{kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
+        asked = f"{run.running} running {run.waiting} waiting"
+        if len(words) + len(asked) + LEAST_GAUGE + len("KV  ") > width:
+            asked = f"run+wait {run.running}+{run.waiting}"
+        words += asked
         room = min(GAUGE, width - len(words) - len("KV  "))
         share = held / run.capacity_tokens if run.capacity_tokens > 0 else 0.0
         return f"KV {bar(share, room)} {words}" if room >= LEAST_GAUGE else f"KV {words}"

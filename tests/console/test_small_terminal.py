@@ -57,12 +57,14 @@ async def test_the_window_may_grow_and_shrink() -> None:
         assert "T tunables" not in (await drawn(pilot)).splitlines()[-1]
 
 
-async def test_the_status_line_gives_up_its_gauge_before_any_number() -> None:
-    for size, gauge in ((SMALL, ""), (LARGE, f"{'█' * 10} ")):
+async def test_the_status_line_says_it_shorter_before_it_cuts_a_number() -> None:
+    for size, asked in ((SMALL, "run+wait 0+0"), (LARGE, "0 running 0 waiting")):
         async with console(size) as pilot:
             line = (await drawn(pilot)).splitlines()[2]
-            assert f"KV {gauge}3.9k/4.0k 98 %" in line
-            assert "0 running 0 waiting" in line
+            assert "KV ████████" in line
+            assert line.endswith(asked)
+    async with console((60, 16)) as pilot:
+        assert "KV 3.9k/4.0k 98 %" in (await drawn(pilot)).splitlines()[2], "numbers rather than a gauge"
 
 
 async def test_without_a_daemon_every_screen_says_what_to_do() -> None:
@@ -85,7 +87,7 @@ async def test_forecast_and_sessions_of_an_agent_have_the_whole_width() -> None:
     async with console(SMALL) as pilot:
         await pilot.press("3", "enter")
         text = await drawn(pilot)
-        assert "hurt       7, 1,140 tok again; anchor 0" in text
+        assert "hurt       7 (anchor 0), 1,140 tok again" in text
         assert "first token 134 ms, last 30 s" in text
         await pilot.press("v")
         assert "anchor goes as number 7: after 1,685 tok more" in in_words(await drawn(pilot))
