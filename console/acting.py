@@ -1,14 +1,17 @@
-"""From a key to an order: what is selected, the questions that have to be asked first, then the order itself."""
+"""From a key to an order: what is selected, the questions that have to be asked first, then the order itself. Whoever
+orders anything comes through here, so that what is refused is refused before anything is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from radixdeck.daemon.wire import Reply
 
-from .commands import Act, NoTarget, Order, Target, needs_confirmation, order, parse_amount
+from .commands import Act, NoTarget, Order, Target, order, outcome, parse_amount, refused
+from .confirming import question_of
 from .dialogs import Ask, Confirm
-from .eviction import eviction_words
+from .feed import RECORDED
 from .reasons import why_of
 from .screens.base import ActingScreen
 
@@ -18,36 +21,21 @@ if TYPE_CHECKING:
 
 async def carry_out(app: ConsoleApp, act: Act) -> None:
     """Give the order that `act` means for what is selected now. Runs in a worker, since it may have to ask."""
-    if _refuses_all(app):
-        app.give(Order(act.name, {}, act.name))
+    if refuses(app, act.name):
         return
     try:
-        ordered = await _asked(app, act, _target(app))
+        target = _target(app)
+        ordered = order(act, target)
     except NoTarget as error:
         app.notify(str(error), severity="warning", timeout=4)
         return
-    if ordered is not None:
-        app.give(ordered)
-
-
-async def _asked(app: ConsoleApp, act: Act, target: Target | None) -> Order | None:
-    """The order with everything asked, None if the answer was no. Raises NoTarget."""
-    ordered = order(act, target)
     if act.asks and target is not None:
         question = act.asks.format(target.agent)
         amount = await app.push_screen_wait(Ask(question, f"{act.amount:g}", act.doc, parse_amount))
-        return None if amount is None else order(act, target, amount)
-    if needs_confirmation(act, ordered):
-        question = Confirm(f"{ordered.words}?", _consequence(app, act, target))
-        return ordered if await app.push_screen_wait(question) else None
-    return ordered
-
-
-def _consequence(app: ConsoleApp, act: Act, target: Target | None) -> str:
-    """What the order would do, as far as the console knows."""
-    if act.name == "evict" and target is not None and app.entry is not None:
-        return f"{eviction_words(app.entry.run, target)}\n{act.confirm}"
-    return act.confirm
+        if amount is None:
+            return
+        ordered = order(act, target, amount)
+    give(app, [ordered])
 
 
 def _target(app: ConsoleApp) -> Target | None:
@@ -55,36 +43,72 @@ def _target(app: ConsoleApp) -> Target | None:
     return screen.target() if isinstance(screen, ActingScreen) else None
 
 
-async def send(app: ConsoleApp, ordered: Order) -> Reply:
-    """Give an order to the daemon looked at, with its reason."""
+def refuses(app: ConsoleApp, words: str) -> bool:
+    """Whether nothing can be ordered here; said in words of what was wanted, before anything is asked about it."""
+    why = _why_none(app)
+    if why:
+        app.notify(refused(words, why), severity="warning", timeout=6, markup=False)
+    return bool(why)
+
+
+def _why_none(app: ConsoleApp) -> str:
+    """Why no order can be given, '' where one can."""
     if app.replay is not None:
-        return await app.feed.command("", ordered.name)
+        return RECORDED
     if app.read_only:
-        return Reply(id="", state="refused", detail="this console is read-only")
-    if app.entry is None:
-        return Reply(id="", state="refused", detail="no daemon heard yet")
-    why = why_of(ordered, app.reason, app.entry, app.fleet.now_ns(app.entry))
-    return await app.feed.command(app.entry.node, ordered.name, ordered.arguments, why)
+        return "this console is read-only"
+    return "no daemon heard yet" if app.entry is None else ""
 
 
-def _refuses_all(app: ConsoleApp) -> bool:
-    """Whether no order can be given: it is refused without asking anything first."""
-    return app.replay is not None or app.read_only
+def give(
+    app: ConsoleApp, orders: Sequence[Order], *, called: str = "", lost: str = "",
+    after: Callable[[bool], None] | None = None,
+) -> None:  # fmt: skip
+    """Send orders, each once the one before was carried out, and say what became of them; first ask where somebody has
+    to mean them. `called`, `lost`: see `question_of`. `after` is told whether all were carried out, unless nobody meant
+    them."""
 
-
-def give_if_sure(app: ConsoleApp, ordered: Order, question: str, consequence: str) -> None:
-    """Give an order, if somebody means it."""
+    def begin() -> None:
+        app.run_worker(_send_all(app, orders, after), group="orders")
 
     def answered(sure: bool | None) -> None:
         if sure:
-            app.give(ordered)
+            begin()
 
-    if _refuses_all(app):
-        app.give(ordered)
+    run = app.entry.run if app.entry is not None and not _why_none(app) else None
+    question = question_of(orders, run, called=called, lost=lost) if run is not None else None
+    if question is None:
+        begin()
     else:
-        app.push_screen(Confirm(question, consequence), answered)
+        app.push_screen(Confirm(*question), answered)
+
+
+async def _send_all(app: ConsoleApp, orders: Sequence[Order], after: Callable[[bool], None] | None) -> None:
+    done = True
+    for ordered in orders:
+        done = _tell(app, ordered, await _send(app, ordered))
+        if not done:
+            break
+    if after is not None:
+        after(done)
+
+
+async def _send(app: ConsoleApp, ordered: Order) -> Reply:
+    """Give an order to the daemon looked at, with its reason."""
+    why_none, entry = _why_none(app), app.entry
+    if why_none or entry is None:
+        return Reply(id="", state="refused", detail=why_none)
+    why = why_of(ordered, app.reason, entry, app.fleet.now_ns(entry))
+    return await app.feed.command(entry.node, ordered.name, ordered.arguments, why)
+
+
+def _tell(app: ConsoleApp, ordered: Order, reply: Reply) -> bool:
+    """Say what became of an order; returns whether it was done."""
+    words, done = outcome(ordered, reply)
+    app.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
+    return done
 
 
 def flush(app: ConsoleApp) -> None:
     """Empty the cache, if somebody means it."""
-    give_if_sure(app, Order("flush", {}, "flush"), "Empty the whole cache?", "Every agent computes its prompt again.")
+    give(app, [Order("flush", {}, "flush")], called="Empty the whole cache")

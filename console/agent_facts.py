@@ -27,7 +27,7 @@ def orders_in_force(stats: AgentStats) -> str:
 def facts(stats: AgentStats, run: RunState) -> list[str]:
     """The agent in a line per kind of fact."""
     ttft_s = median(stats.ttft_recent_s)
-    hurt = f"{stats.evictions_that_hurt:,}, {tokens(stats.hurt_tokens)} again"
+    hurt = f"{stats.evictions_that_hurt:,} (anchor {stats.anchor_hurt:,}), {tokens(stats.hurt_tokens)} again"
     anchor = (
         f"{stats.anchor_resident_tokens:,} of {tokens(stats.anchor_tokens)} resident" if stats.anchor_tokens else "?"
     )
@@ -37,7 +37,7 @@ def facts(stats: AgentStats, run: RunState) -> list[str]:
         f"TTFT p50   {'-' if ttft_s is None else seconds(ttft_s)} of the last {len(stats.ttft_recent_s)}",
         f"anchor     {anchor}",
         f"resident   {tokens(stats.resident_tokens)}, {ratio(stats.resident_tokens, run.capacity_tokens)} of the pool",
-        f"hurt       {hurt}; {stats.anchor_hurt:,} of its anchor",
+        f"hurt       {hurt}",
         f"orders     {orders_in_force(stats) or 'none in force'}",
         f"next       {next_words(run, stats.agent)}",
     ]

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from . import palette
-from .acting import carry_out, send
-from .commands import ACTS, Order, outcome
+from .acting import carry_out
+from .commands import ACTS
 from .feed import Feed, ReplayFeed
 from .feed_messages import Connection, FeedMessage, NodeStatus
 from .fleet_state import FleetState, NodeState
@@ -104,6 +104,11 @@ class ConsoleApp(App[None]):
         """The daemon that the screens show: the one chosen, at first the first that is up, else any that was heard."""
         nodes = self.fleet.nodes
         return nodes.get(self._looked_at) or next(iter(nodes.values()), None)
+
+    @property
+    def acts(self) -> bool:
+        """Whether orders can be given here at all."""
+        return self.replay is None and not self.read_only
 
     async def on_unmount(self) -> None:
         await self._whatifs.end()
@@ -229,7 +234,7 @@ class ConsoleApp(App[None]):
         if action in REPLAY_ACTIONS:
             return self.replay is not None
         if action == "why":
-            return self.replay is None and not self.read_only
+            return self.acts
         if action == "ends":
             return self.replay is None
         return super().check_action(action, parameters)
@@ -258,21 +263,6 @@ class ConsoleApp(App[None]):
             focused.action_ends(direction)
 
     # ---- orders ------------------------------------------------------------------------------------------------------
-
-    def give(self, ordered: Order, after: Callable[[], None] | None = None) -> None:
-        """Send an order to the daemon looked at and say what became of it; `after` is called then."""
-        self.run_worker(self._give(ordered, after), group="orders")
-
-    async def _give(self, ordered: Order, after: Callable[[], None] | None) -> None:
-        await self.give_and_wait(ordered)
-        if after is not None:
-            after()
-
-    async def give_and_wait(self, ordered: Order) -> bool:
-        """Send an order, say what became of it, and return whether it was done."""
-        words, done = outcome(ordered, await send(self, ordered))
-        self.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
-        return done
 
     def action_act(self, name: str) -> None:
         """One of ACTS, about what is selected on the screen in front."""

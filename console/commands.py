@@ -1,4 +1,4 @@
-"""What an operator can order, declared once: the key, what it needs, whether it destroys, what it asks. No screens."""
+"""What an operator can order, declared once: the key, what it needs, what it asks. No screens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Act(NamedTuple):
     name: CommandName
     doc: str
     on_node: bool = False
-    confirm: str = ""
     undo: CommandName | None = None
     undone_by: str = ""
     undo_arguments: tuple[tuple[str, Any], ...] = ()
@@ -50,12 +49,10 @@ ACTS: tuple[Act, ...] = (
         undone_by="pinned"),
     Act("t", "retain", "hold the agent's tokens with a bias that decays within a token budget; again to stop",
         undo="retain", undone_by="retained", undo_arguments=(("tokens", -1),), undo_words="stop retaining"),
-    Act("e", "evict", "drop what is not in use", on_node=True,
-        confirm="What goes must be computed again when it is asked for next. What a request uses now stays."),
+    Act("e", "evict", "drop what is not in use", on_node=True),
     Act("b", "boost", "add to the agent's score for a while", asks="Add how much to the score of {}?", amount=1.0,
         argument="amount"),
-    Act("Q", "quarantine", "refuse the agent's requests; again to release", undo="release", undone_by="quarantined",
-        confirm="Its requests will be refused with an error until it is released."),
+    Act("Q", "quarantine", "refuse the agent's requests; again to release", undo="release", undone_by="quarantined"),
 )  # fmt: skip
 
 
@@ -91,18 +88,18 @@ def order(act: Act, target: Target | None, amount: float | None = None) -> Order
     return Order(name, arguments, words)
 
 
-def needs_confirmation(act: Act, ordered: Order) -> bool:
-    """Whether this order destroys something; undoing never does."""
-    return bool(act.confirm) and ordered.name == act.name
-
-
 def outcome(ordered: Order, reply: Reply) -> tuple[str, bool]:
     """What became of an order in words, and whether it was done."""
     if reply.state == "refused":
-        return f"{ordered.words} refused: {reply.detail or 'no reason given'}", False
+        return refused(ordered.words, reply.detail), False
     touched = f", {tokens(reply.tokens)}" if reply.tokens else ""
     detail = f" ({reply.detail})" if reply.detail not in ("", "done") else ""
     return f"{ordered.words}: done{touched}{detail}", True
+
+
+def refused(words: str, why: str) -> str:
+    """That something was not done, and why."""
+    return f"{words} refused: {why or 'no reason given'}"
 
 
 def parse_amount(text: str) -> float:

@@ -27,8 +27,9 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 TICK_S = 0.05
 IDLE_S = 2.0
 HISTORY_EVENTS = 300
-"""With a seek come so many events of before at least, for the log, and all of the last second, for the map."""
+"""With a seek come so many events of before at least, for the log, and all that the map still shows."""
 DENSITY_BUCKETS = 240
+RECORDED = "this is a recording; what happened cannot be changed"
 
 
 class Feed(Protocol):
@@ -150,7 +151,7 @@ class ReplayFeed:
         self, node: str, name: CommandName, arguments: dict[str, Any] | None = None, why: str = ""
     ) -> Reply:
         """Refused: what is recorded has happened."""
-        return Reply(id="", state="refused", detail="this is a recording; what happened cannot be changed")
+        return Reply(id="", state="refused", detail=RECORDED)
 
     async def _messages(self) -> AsyncIterator[FeedMessage]:
         yield Connection(True)

@@ -17,8 +17,10 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.residency import NodeView, RunState
 
-FLASH_NS = 1_000_000_000
-"""For so long it is shown."""
+FLASH_NS = 1_500_000_000
+"""For so long it is shown: a second to look at, and what may pass until the next frame has it."""
+MOST_STRETCH = 8.0
+"""A replay that plays faster shows it as long on the clock of who looks, up to this speed."""
 MOST = 4_000
 """So many of either are remembered: an order may evict everything at once."""
 
@@ -85,10 +87,11 @@ class Flashes:
             case _:
                 pass
 
-    def forget(self, now_ns: int) -> Flashes:
-        """Leave out what happened longer ago. Returns itself."""
+    def forget(self, now_ns: int, speed: float = 1.0) -> Flashes:
+        """Leave out what happened longer ago, at the speed of a replay. Returns itself."""
+        shown_ns = int(FLASH_NS * max(1.0, min(MOST_STRETCH, speed)))
         for those in (self.gone, self.came):
-            for node in [node for node, one in those.items() if one.t_ns <= now_ns - FLASH_NS]:
+            for node in [node for node, one in those.items() if one.t_ns <= now_ns - shown_ns]:
                 del those[node]
         return self
 

@@ -19,39 +19,71 @@ MAP_HELP = (
     "The whole KV pool as cells, first the prefixes that agents share, then agent by agent. A capital letter on "
     "solid colour is an agent's anchor, a small letter one session's history, + a prefix several agents share, "
     "· tokens nobody owns, ░ what running requests hold that is not in the tree yet; blank is free. A * marks a "
-    "pinned node, = one of an agent whose tokens are retained. For a second "
+    "pinned node, = one of an agent whose tokens are retained. For a moment "
     f"{EVICTED} stands where a node was evicted, {WARMED} on one that a warm-up brought. Where the engine has a "
     "host tier, below the line is what was evicted from the device and lies in host memory; "
     f"{TO_HOST} stands where a node moved there, {FROM_HOST} on one that came back. Arrows or h j k l move over "
     "nodes, a click selects."
 )
+NAMES = ((18, True), (18, False), (8, False))
+"""How agents are named in the legend, the first that fits: characters of a name, and whether its tokens are told."""
 SIGNS = {"": "", "*": "  * pinned", "=": "  = retained"}
 
 
-def legend(run: RunState, marks: dict[str, AgentMark], width: int) -> Content:
-    """What the signs mean, then letter, colour and resident tokens of every agent that has any: where the window cuts
-    it, only agents are cut. No entry is broken at the end of a line of `width` cells."""
-    entries = [Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"), Content("░ running")]
+def legend(run: RunState, marks: dict[str, AgentMark], width: int, rows: int = 4) -> Content:
+    """What the signs mean, then letter, colour and resident tokens of every agent that has any, in at most so many
+    rows of `width` cells: where they do not fit, agents go without their tokens, then with short names, and those that
+    are left are counted. No entry is broken at the end of a line."""
+    signs = [Content.assemble((" + ", f"bold {SHARED_COLOUR} on #3a3f46"), " shared"), Content("░ running")]
     shown = (EVICTED, WARMED, TO_HOST, FROM_HOST) if run.host_capacity_tokens else (EVICTED, WARMED)
-    entries += [Content.assemble((glyph, f"bold {WARNING_COLOUR}"), f" {GLYPHS[glyph]}") for glyph in shown]
+    signs += [Content.assemble((glyph, f"bold {WARNING_COLOUR}"), f" {GLYPHS[glyph]}") for glyph in shown]
     below = {agent for view in run.host.values() for agent in view.agents}
-    for agent, mark in marks.items():
-        if run.agents[agent].resident_tokens <= 0 and agent not in below:
-            continue
-        name = f" {clip(agent, 18)} {short(run.agents[agent].resident_tokens)}"
-        entries.append(Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), name))
-    return Content("\n").join(in_lines(entries, width))
+    there = [agent for agent in marks if run.agents[agent].resident_tokens > 0 or agent in below]
+    names: list[Content] = []
+    for longest, counted in NAMES:
+        names = [_named(agent, marks[agent], run, longest, counted=counted) for agent in there]
+        if len(grouped([*signs, *names], width)) <= rows:
+            break
+    return Content("\n").join(in_lines([*signs, *_cut(signs, names, width, rows)], width))
+
+
+def _cut(signs: list[Content], names: list[Content], width: int, rows: int) -> list[Content]:
+    """As many names as there is room for behind the signs, and how many are left."""
+    lines = grouped([*signs, *names], width)
+    if len(lines) <= rows:
+        return names
+    kept = max(0, sum(len(line) for line in lines[:rows]) - len(signs))
+    while kept and len(grouped([*signs, *names[:kept], _more(len(names) - kept)], width)) > rows:
+        kept -= 1
+    return [*names[:kept], _more(len(names) - kept)]
+
+
+def _more(agents: int) -> Content:
+    return Content(f"+{agents} more")
+
+
+def _named(agent: str, mark: AgentMark, run: RunState, longest: int, *, counted: bool) -> Content:
+    """' P  planner 412'."""
+    held = f" {short(run.agents[agent].resident_tokens)}" if counted else ""
+    return Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), f" {clip(agent, longest)}{held}")
 
 
 def in_lines(entries: list[Content], width: int) -> list[Content]:
     """As many entries on each line as there is room for, whole, and one at least."""
-    lines: list[Content] = []
+    return [Content("  ").join(line) for line in grouped(entries, width)]
+
+
+def grouped(entries: list[Content], width: int) -> list[list[Content]]:
+    """The entries of each line, with two cells between them."""
+    lines: list[list[Content]] = []
+    taken = width
     for entry in entries:
-        longer = Content("  ").join([*lines[-1:], entry])
-        if lines and longer.cell_length <= width:
-            lines[-1] = longer
+        taken += 2 + entry.cell_length
+        if lines and taken <= width:
+            lines[-1].append(entry)
         else:
-            lines.append(entry)
+            lines.append([entry])
+            taken = entry.cell_length
     return lines
 
 

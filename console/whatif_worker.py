@@ -82,10 +82,11 @@ async def gone(worker: Worker[None] | None) -> None:
 def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, str]:
     """The recording of a daemon's run: the one that is replayed, or where the daemon says that it writes; or None and
     why there is none to read."""
-    told = entry.status.recording if entry.status else ""
-    path = replayed or (Path(told) if told else None)
+    said = entry.status.recording if entry.status else ""
+    path = replayed or (Path(said) if said else None)
     if path is None:
-        return None, "this run is not recorded: there is nothing to run again"
+        told = "says that it does not record this run" if entry.status else "has not said yet where it records"
+        return None, f"{entry.node} {told}, and this needs the file"
     try:
         here = path.is_file()
     except OSError as error:
@@ -96,6 +97,6 @@ def recording_of(replayed: Path | None, entry: NodeState) -> tuple[Path | None, 
 def _elsewhere(path: Path, node: str) -> str:
     """What to do about a recording that is not on this machine. Where `radixdeck` lies here says nothing there."""
     return (
-        f"the recording is on another machine, and this needs the file: run the console there (ssh -t MACHINE "
-        f"radixdeck console --node {node}), or copy it here and replay it (radixdeck replay FILE): {path}"
+        "the recording is not on this machine, and this needs the file: run the console on the daemon's (ssh -t "
+        f"MACHINE radixdeck console --node {node}), or copy it here and replay it (radixdeck replay FILE): {path}"
     )

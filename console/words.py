@@ -97,6 +97,26 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def packed(lines: list[str], width: int) -> list[str]:
+    """The same in fewer lines: each behind the one before, where both fit."""
+    found: list[str] = []
+    for line in lines:
+        both = f"{found[-1]}; {line}" if found else ""
+        if found and len(both) <= width:
+            found[-1] = both
+        else:
+            found.append(line)
+    return found
+
+
+def rounded(value: float) -> str:
+    """Four digits, and large ones in thousands: 0.05, 4096, 262.1k, 1G."""
+    for limit, unit, by in ((1e9, "G", 1e9), (1e6, "M", 1e6), (1e4, "k", 1e3)):
+        if abs(value) >= limit:
+            return f"{value / by:.4g}{unit}"
+    return f"{value:.4g}"
+
+
 def bar(share: float, width: int) -> str:
     """A gauge of `width` characters that reads without colour: ████▌░░░."""
     eighths = round(max(0.0, min(1.0, share)) * width * 2)

@@ -140,14 +140,12 @@ class AgentScreen(ActingScreen):
         within = total(moment for moment in moments if moment.t_s + moment.span_s > now_s - span_s)
         hit, ttft_s = hit_of(within), ttft_of(within)
         for panel_id, title, value, top, word, style in (
-            ("#hit-chart", f"hit rate, {ratio(hit, 1) if hit is not None else '-'} of the last", hit_of, 1.0, _percent,
-             "$success"),
-            ("#ttft-chart", f"first token after {seconds(ttft_s) if ttft_s else '-'} on average, the last",
-             ttft_of, 0.0, seconds, "$warning"),
+            ("#hit-chart", f"hit rate {ratio(hit, 1) if hit is not None else '-'}", hit_of, 1.0, _percent, "$success"),
+            ("#ttft-chart", f"first token {seconds(ttft_s) if ttft_s else '-'}", ttft_of, 0.0, seconds, "$warning"),
         ):  # fmt: skip
             panel = self.query_one(panel_id, Static)
             width, height = panel.content_size
-            panel.border_title = f"{title} {seconds(span_s)}"
+            panel.border_title = f"{title}, last {seconds(span_s)}"
             places = width - SCALE_WIDTH
             if places > 0 and height > 1:
                 values = spread([value(one) for one in resampled(moments, now_s - span_s, now_s, places)])

@@ -137,7 +137,7 @@ def _most(item: tuple[str, int]) -> tuple[int, str]:
 class AgentsTable(SyncTable):
     """Enter opens the agent under the cursor."""
 
-    BINDINGS = [Binding("enter", "select_cursor", "open", show=False, tooltip="the page of this agent", id="view.open")]
+    BINDINGS = [Binding("enter", "select_cursor", "open", tooltip="the page of this agent", id="view.open")]
 
 
 class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):

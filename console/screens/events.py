@@ -39,7 +39,7 @@ class EventsScreen(FilteringScreen):
         Binding("N", "find(-1)", show=False, tooltip="previous match", id="view.match_back"),
         Binding("f", "only", "all/matches", id="view.only", tooltip="only matches, or all lines with matches marked"),
         Binding("v", "routine", "routine", tooltip="also what comes with every request", id="view.routine"),
-        Binding("enter,c", "follow", "cause", key_display="enter", tooltip="from this event to what caused it",
+        Binding("enter,c", "follow", "cause", key_display="⏎", tooltip="from this event to what caused it",
                 id="view.cause"),
     ]  # fmt: skip
 

@@ -118,9 +118,7 @@ def telling(pair: Pair) -> Hurt:
 class HurtsTable(SyncTable):
     """Enter follows the one under the cursor."""
 
-    BINDINGS = [
-        Binding("enter", "select_cursor", "cause", show=False, tooltip="from the miss to its cause", id="view.cause")
-    ]
+    BINDINGS = [Binding("enter", "select_cursor", "cause", tooltip="from the miss to its cause", id="view.cause")]
 
 
 class HarmScreen(ActingScreen):

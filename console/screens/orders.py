@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ..acting import give_if_sure
+from ..acting import give
 from ..fleet_state import NodeState
 from ..operator_log import Done, Target, newest_of, standing, undo
 from ..widgets.panel import Panel
@@ -25,7 +25,7 @@ COLUMNS = (
     Column("who", 12),
     Column("what", 30),
     Column("holds", 10),
-    Column("why", 0),
+    Column("why", 0, least=100),
 )
 
 
@@ -85,12 +85,7 @@ class OrdersScreen(DeckScreen):
         if order is None:
             self.notify(printable(why), severity="warning", timeout=6, markup=False)
             return
-        order = order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")
-        if order.name == "quarantine":
-            consequence = "Its requests will be refused until it is released."
-            give_if_sure(self.deck, order, f"{order.words} again?", consequence)
-        else:
-            self.deck.give(order)
+        give(self.deck, [order._replace(why=f"undoes '{done.words}' of {done.by or 'before'}")])
 
     def _selected(self, listed: list[Done]) -> Done | None:
         selected = self.query_one("#orders", OrdersTable).selected
@@ -105,7 +100,8 @@ class OrdersScreen(DeckScreen):
         order, why = undo(done, entry.run, newest_of(listed))
         said = f" ({done.said})" if done.said and done.ok else ""
         ahead = why if order is None else f"{self.key('view.undo', 'enter')} would {order.words}"
-        panel.update(printable(f"{done.words}{said}: {ahead}"))
+        why = f", because: {done.why}" if done.why and not self.has_class("-wide") else ""
+        panel.update(printable(f"{done.words}{said}{why}: {ahead}"))
 
 
 def key_of_done(done: Done) -> str:

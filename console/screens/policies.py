@@ -15,6 +15,7 @@ from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, SubjectScore, Tunab
 from radixdeck.policies.events import NO_NODE
 from radixdeck.storage.whatif_change import EVICTION
 
+from ..acting import give, refuses
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
@@ -24,7 +25,7 @@ from ..policy_table import policy_table
 from ..rulings import door_words
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable, selected_key
-from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
+from ..widgets.tunables import Slider, TunablesTable
 from ..words import parts, short
 from .base import DeckScreen
 from .curve import CurveScreen
@@ -82,7 +83,8 @@ class PoliciesScreen(DeckScreen):
     help_text = (
         "Enter switches a policy on or off; at most one policy per slot is on, and switching off the last one of the "
         "eviction slot leaves plain LRU. Tab goes to the tunables. Every change is sent at once, is recorded with who "
-        "made it, and can be undone (U). ~ marks what differs from its default, an arrow what is not confirmed yet. "
+        "made it, and can be undone (U); to switch off a policy that holds others back has to be meant. ~ marks "
+        "what differs from its default, an arrow what is not confirmed yet. "
         "S runs the policy under the cursor beside the one that is on, D lists what it decided lately and what that "
         "was worth, C shows the hit rate over memory."
     )
@@ -93,7 +95,7 @@ class PoliciesScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield SwitchTable(POLICY_COLUMNS, id="policies")
-        yield TunablesTable(TUNABLE_COLUMNS, id="tunables")
+        yield TunablesTable(id="tunables", barred=lambda: refuses(self.deck, "set a tunable"))
         with Horizontal(id="beliefs"):
             yield Panel(id="chances")
             yield Panel(id="scores")
@@ -108,12 +110,7 @@ class PoliciesScreen(DeckScreen):
         policies.sync([(policy.name, policy_row(policy)) for policy in table.policies])
         tunables = self.query_one("#tunables", TunablesTable)
         tunables.border_title = "tunables"
-        tunables.sync(
-            [
-                (key, tunable_row(policy, tunable, self._pending.get(key)))
-                for key, (policy, tunable) in tunables_of(table).items()
-            ]
-        )
+        tunables.show([Slider(key, *found, self._pending.get(key)) for key, found in tunables_of(table).items()])
         self._show_words(table)
         self._show_beliefs(entry, table)
 
@@ -131,12 +128,10 @@ class PoliciesScreen(DeckScreen):
             self.run_worker(self._type(key), exclusive=True)
 
     def on_tunables_table_changed(self, message: TunablesTable.Changed) -> None:
-        found = self._tunable(self.query_one("#tunables", TunablesTable).selected)
-        if found is None:
-            return
-        key, tunable = found
-        value = self._pending.get(key, tunable.value)
-        self._tune(key, message.wanted(tunable, value))
+        found = self._tunable(message.key)
+        if found is not None:
+            key, tunable = found
+            self._tune(key, message.wanted(tunable, self._pending.get(key, tunable.value)))
 
     def action_shadow(self) -> None:
         """Beside the live one: the policy under the cursor, or the one whose tunable is."""
@@ -164,12 +159,13 @@ class PoliciesScreen(DeckScreen):
         """Switch the chosen policy, unless the daemon has stopped naming it since it was drawn."""
         for policy in chosen:
             arguments = {"name": policy.name, "enabled": not policy.enabled}
-            self.deck.give(Order("policy", arguments, f"switch {policy.name} {'off' if policy.enabled else 'on'}"))
+            words = f"switch {policy.name} {'off' if policy.enabled else 'on'}"
+            give(self.deck, [Order("policy", arguments, words)])
 
     async def _type(self, key: str) -> None:
         """Ask for a value and set it."""
         found = self._tunable(key)
-        if found is None:
+        if found is None or refuses(self.deck, f"set {key}"):
             return
         _, tunable = found
         question = f"{tunable.name}, {tunable.low:g} to {tunable.high:g} {tunable.unit}".rstrip()
@@ -178,11 +174,13 @@ class PoliciesScreen(DeckScreen):
             self._tune(key, typed)
 
     def _tune(self, key: str, value: float) -> None:
+        if refuses(self.deck, f"set {key} to {value:g}"):
+            return
         policy, _, name = key.partition(".")
         self._pending[key] = value
         self.refresh_state(tables=True)
-        arguments = {"policy": policy, "name": name, "value": value}
-        self.deck.give(Order("tune", arguments, f"set {key} to {value:g}"), after=lambda: self._confirmed(key, value))
+        ordered = Order("tune", {"policy": policy, "name": name, "value": value}, f"set {key} to {value:g}")
+        give(self.deck, [ordered], after=lambda _: self._confirmed(key, value))
 
     def _confirmed(self, key: str, value: float) -> None:
         """The answer came; the table tells the value from now on, unless a newer one is under way."""

@@ -17,7 +17,8 @@ from ..fleet_state import NodeState
 from ..waterfall import stage_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
-from ..widgets.request_list import HEAD, RequestList, request_words
+from ..widgets.request_list import RequestList, head_of, request_words
+from ..widgets.same_title import Frame
 from ..words import plain
 from .base import ActingScreen
 from .chain import ChainScreen
@@ -46,8 +47,9 @@ class RequestsScreen(FilteringScreen, ActingScreen):
         self._hurt_only = False
 
     def body(self) -> Iterable[Widget]:
-        yield Panel(HEAD, id="requests-head", markup=False)
-        yield RequestList(id="requests")
+        with Frame(id="requests-side"):
+            yield Panel(id="requests-head", markup=False)
+            yield RequestList(id="requests")
         yield Panel(id="request-words", markup=False)
         yield FilterBar()
 
@@ -60,7 +62,10 @@ class RequestsScreen(FilteringScreen, ActingScreen):
         shown.show_requests(views, self._query, self.deck.fleet.now_ns(entry))
         found = f" with '{plain(self._query)}'" if wanted else ""
         hurt = ", only those that were hurt" if self._hurt_only else ""
-        shown.border_title = f"{len(views)} of the last {len(entry.run.requests)} requests{found}{hurt}"
+        self.query_one("#requests-head", Static).update(head_of(shown.scrollable_content_region.width))
+        self.query_one(
+            "#requests-side"
+        ).border_title = f"{len(views)} of the last {len(entry.run.requests)} requests{found}{hurt}"
         self._show_words(entry)
 
     def target(self) -> Target | None:

@@ -29,7 +29,7 @@ from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
-from ..words import clip, count, parts, plain, time_of_day, tokens
+from ..words import clip, count, packed, parts, plain, time_of_day, tokens
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
@@ -95,7 +95,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             # With the map, below which it is: what is drawn together is drawn as one rectangle.
             self.query_one("#map-side").border_subtitle = host_words(entry.log, entry.run)
             signs = self.query_one("#legend", Static)
-            signs.update(legend(entry.run, entry.marks, signs.content_size.width or self.size.width))
+            most = signs.styles.max_height
+            width, rows = signs.content_size.width or self.size.width, int(most.value) if most else 1
+            signs.update(legend(entry.run, entry.marks, width, rows))
         if not self._tree:
             self._show_map(entry, tables=tables)
         elif tables:
@@ -118,7 +120,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
 
     def _show_map(self, entry: NodeState, *, tables: bool) -> None:
         view, now_s = self.query_one(MapView), time.monotonic()
-        flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry))
+        replay = self.deck.replay
+        speed = replay.speed if replay is not None and replay.playing else 1.0
+        flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry), speed)
         due = not self._shade and (now_s - self._laid_out_s >= LAYOUT_S or view.is_behind(entry.run, flashes))
         if not (tables or due):
             view.flash(flashes)
@@ -237,6 +241,8 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             lines.append(f"score {score.key:.3g}: {parts(score.parts) or 'no parts'}")
         elif (decided := last_decision(view, entry.log)) is not None:
             lines.append(f"last of its kind to go scored {decided.score:.3g}: {parts(decided.parts)}")
+        if self.has_class("-narrow"):
+            lines = packed(lines, panel.content_size.width)
         panel.update(Content("\n".join(lines)))
 
     def _show_victims(self, entry: NodeState) -> None:

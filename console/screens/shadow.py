@@ -18,6 +18,7 @@ from radixdeck.storage.beside import BesideView
 from radixdeck.storage.side import RECENT, NextVictim, SideView
 from radixdeck.storage.whatif_change import EVICTION
 
+from ..acting import give
 from ..commands import Order, parse_amount
 from ..dialogs import Ask
 from ..fleet_state import NodeState
@@ -27,12 +28,13 @@ from ..shadow_run import Choice
 from ..shadow_worker import Followed
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
-from ..widgets.tunables import TUNABLE_COLUMNS, TunablesTable, tunable_row
+from ..widgets.tunables import Slider, TunablesTable
 from ..words import brief, clip, count, parts, short
 from .base import back_key
 from .following import FollowingScreen
 
 REALLY = "really"
+ENDS = "The shadow ends, and what it counted goes with it."
 COLUMNS = (
     Column("", 22),
     Column("since begun", 11, right=True),
@@ -51,8 +53,8 @@ class ShadowScreen(FollowingScreen):
         "Both policies are modelled from the same moment on the same requests, so the rates can be compared with each "
         "other; the first row is what the engine really serves. Below: what each would evict next, then the tunables "
         "of the other one: left and right, enter and backspace change them for the shadow alone, which then begins "
-        "anew. O switches the live engine over to it, with these values, and ends the shadow. escape goes back, the "
-        "shadow goes on; x stops it. Requests count once they have ended."
+        "anew. O switches the live engine over to it, with these values, and ends the shadow; it asks first. "
+        "escape goes back, the shadow goes on; x stops it. Requests count once they have ended."
     )
     BINDINGS = [
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
@@ -71,7 +73,7 @@ class ShadowScreen(FollowingScreen):
         with Horizontal(id="beside-victims"):
             yield Panel(id="victims-on")
             yield Panel(id="victims-other")
-        yield TunablesTable(TUNABLE_COLUMNS, id="shadow-tunables")
+        yield TunablesTable(id="shadow-tunables")
         yield Panel(id="shadow-words", markup=False)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -88,19 +90,16 @@ class ShadowScreen(FollowingScreen):
         self.query_one("#shadow-words", Static).update(shadow.told if shadow is not None else why)
         self._show_tunables(entry)
         view = both(shadow)
-        if view is not None:
-            table.sync(self._rows(view))
-            on_side, other_side = view.sides
-            self._show_victims(on_side, "#victims-on", f"{on_side.policy} (on) would evict next")
-            self._show_victims(other_side, "#victims-other", f"{self._called} would evict next")
+        sides = (None, None) if view is None else view.sides
+        table.sync([] if view is None else self._rows(view))
+        self._show_victims(sides[0], "#victims-on", f"{on} (on) would evict next")
+        self._show_victims(sides[1], "#victims-other", f"{self._called} would evict next")
 
     def on_tunables_table_changed(self, message: TunablesTable.Changed) -> None:
-        found = self._tunable()
-        if found is None:
-            return
-        tunable = found[1]
-        value = self._values.get(tunable.name, tunable.value)
-        self._set(tunable, message.wanted(tunable, value))
+        found = self._tunable(message.key)
+        if found is not None:
+            tunable = found[1]
+            self._set(tunable, message.wanted(tunable, self._values.get(tunable.name, tunable.value)))
 
     def on_data_table_row_selected(self) -> None:
         if self.query_one("#shadow-tunables").has_focus:
@@ -121,18 +120,17 @@ class ShadowScreen(FollowingScreen):
         if holder_of_slot(self.entry) != self._other:
             orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on", why))
         if orders:
-            self.run_worker(self._switch_over(orders), group="orders", exclusive=True)
+            give(self.deck, orders, called=f"switch the live engine over to {self._called}", lost=ENDS,
+                 after=self._switched_over)  # fmt: skip
         else:
             self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
 
-    async def _switch_over(self, orders: list[Order]) -> None:
-        """Each once the one before was carried out; then the shadow, which would be compared with itself, ends."""
-        for ordered in orders:
-            if not await self.deck.give_and_wait(ordered):
-                return
-        self.deck.shadows.stop()
-        if self.deck.screen is self:
-            self.deck.pop_screen()
+    def _switched_over(self, done: bool) -> None:
+        """The shadow would be compared with itself from now on."""
+        if done:
+            self.deck.shadows.stop()
+            if self.deck.screen is self:
+                self.deck.pop_screen()
 
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""
@@ -151,7 +149,7 @@ class ShadowScreen(FollowingScreen):
         return f"{self._other} with {changed}" if changed else self._other
 
     async def _type(self) -> None:
-        found = self._tunable()
+        found = self._tunable(self.query_one("#shadow-tunables", TunablesTable).selected)
         if found is None:
             return
         tunable = found[1]
@@ -172,10 +170,9 @@ class ShadowScreen(FollowingScreen):
     def _policy(self, entry: NodeState) -> PolicyInfo | None:
         return next((policy for policy in policy_table(entry).policies if policy.name == self._other), None)
 
-    def _tunable(self) -> tuple[PolicyInfo, TunableInfo] | None:
+    def _tunable(self, name: str) -> tuple[PolicyInfo, TunableInfo] | None:
         policy = self._policy(self.entry) if self.entry else None
-        selected = self.query_one("#shadow-tunables", TunablesTable).selected
-        found = [tunable for tunable in policy.tunables if tunable.name == selected] if policy else []
+        found = [tunable for tunable in policy.tunables if tunable.name == name] if policy else []
         return (policy, found[0]) if policy and found else None
 
     def _show_tunables(self, entry: NodeState) -> None:
@@ -183,7 +180,7 @@ class ShadowScreen(FollowingScreen):
         table = self.query_one("#shadow-tunables", TunablesTable)
         table.border_title = f"tunables of {self._other}, for the shadow only"
         if policy is not None:
-            table.sync([(t.name, tunable_row(policy, t, self._values.get(t.name))) for t in policy.tunables])
+            table.show([Slider(one.name, policy, one, self._values.get(one.name)) for one in policy.tunables])
 
     def _rows(self, view: BesideView) -> list[tuple[str, list[Cell]]]:
         on, other = view.sides
@@ -195,12 +192,13 @@ class ShadowScreen(FollowingScreen):
             ("other", _side_row(other, self._called, f"{100 * gain:+.1f} points", gain >= 0)),
         ]
 
-    def _show_victims(self, side: SideView, where: str, title: str) -> None:
+    def _show_victims(self, side: SideView | None, where: str, title: str) -> None:
         panel = self.query_one(where, Static)
         panel.border_title = title
         width, height = panel.content_size
-        lines = [victim_line(victim, width) for victim in side.victims[: max(1, height)]]
-        panel.update(Content("\n".join(lines) or "nothing is idle"))
+        victims = side.victims[: max(1, height)] if side is not None else []
+        idle = "nothing is idle" if side is not None else "nothing modelled yet"
+        panel.update(Content("\n".join(victim_line(victim, width) for victim in victims) or idle))
 
 
 def both(shadow: Followed | None) -> BesideView | None:

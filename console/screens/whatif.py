@@ -29,7 +29,7 @@ COLUMNS = (
     Column("cache", 8, right=True),
     Column("hit rate", 8, right=True),
     Column("points", 7, right=True),
-    Column("saved tok", 10, right=True),
+    Column("saved tok", 9, right=True),
     Column("evictions", 9, right=True, least=90),
     Column("that hurt", 9, right=True, least=90),
     Column("tok again", 10, right=True, least=110),
@@ -37,6 +37,7 @@ COLUMNS = (
 )
 TIMES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 BEST = "best possible"
+LIVE = "a live run has no later part yet: for that replay its recording (radixdeck replay; 6 says which)"
 
 
 class CasesTable(SyncTable):
@@ -97,6 +98,7 @@ class WhatIfScreen(DeckScreen):
         table.border_title = self._title(runs)
         if runs is None:
             self.query_one("#whatif-words", Static).update(why)
+            self.query_one("#whatif-agents", Static).border_title = "nothing to run here"
             return
         table.sync(self._rows(runs, self._cases(entry)))
         self._show_words(runs, self._selected(entry))
@@ -129,7 +131,7 @@ class WhatIfScreen(DeckScreen):
     def action_change_here(self) -> None:
         """From the moment that the replay stands at; again: the whole run."""
         if self.deck.replay is None or self.entry is None:
-            self.notify("a live run has no later part yet", severity="warning", timeout=4)
+            self.notify(LIVE, severity="warning", timeout=6)
             return
         self._moment = -1 if self._moment >= 0 else max(0, self.entry.seq)
         self._base = MODELLED if self._moment >= 0 else None
@@ -154,7 +156,7 @@ class WhatIfScreen(DeckScreen):
         runs = self.deck.whatifs(self.entry)[0] if self.entry else None
         case = self._selected(self.entry) if self.entry else None
         if runs is None or case is None or case not in runs.outcomes or self.deck.replay is None:
-            self.notify("run a row of a replay first", severity="warning", timeout=4)
+            self.notify(LIVE if self.deck.replay is None else "run this row first", severity="warning", timeout=6)
             return
         base = self._base if self._base in runs.outcomes else None
         found = first_seq(runs, base, case, self._after_seq)
@@ -176,7 +178,7 @@ class WhatIfScreen(DeckScreen):
 
     def action_from_here(self) -> None:
         if self.deck.replay is None:
-            self.notify("a live run has no later part yet", severity="warning", timeout=4)
+            self.notify(LIVE, severity="warning", timeout=6)
             return
         if self._moment >= 0:
             self.notify(
@@ -227,7 +229,8 @@ class WhatIfScreen(DeckScreen):
         saved = sum(cached for _, cached in runs.by_agent(None, self._after_seq).values())
         shown = "-" if rate is None else f"{100 * rate:.1f} %"
         mark = ">" if self._base is None else " "
-        return [mark, AS_RECORDED, short(runs.capacity_tokens), shown, "", f"{saved:,}", "", "", "", ""]
+        size = short(runs.capacity_tokens) if runs.capacity_tokens else "1x"
+        return [mark, AS_RECORDED, size, shown, "", f"{saved:,}", "", "", "", ""]
 
     def _row(self, runs: WhatIfs, case: Case) -> list[Cell]:
         mark = Text(">" if self._base == case else " ", style="bold")
@@ -247,11 +250,11 @@ class WhatIfScreen(DeckScreen):
 
     def _state(self, runs: WhatIfs, case: Case) -> str:
         if runs.running == case:
-            return f"{bar(runs.progress, 10)} {100 * runs.progress:.0f} %"
+            return f"{100 * runs.progress:3.0f} % {bar(runs.progress, 10)}"
         if case in runs.failed:
             return f"! {runs.failed[case]}"
         outcome = runs.outcomes.get(case)
-        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', 'enter')} runs it"
+        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', '⏎')} runs"
 
     def _show_words(self, runs: WhatIfs, case: Case | None) -> None:
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""

@@ -1,15 +1,53 @@
 """The keys that work now, in the last line. The one for help is always in sight, at the right end."""
 
+# Textual types `.app` as an App of unknown result.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
 from textual.app import ComposeResult
+from textual.widget import Widget
 from textual.widgets import Footer
+
+if TYPE_CHECKING:
+    from ..app import ConsoleApp
+
+ALWAYS = "-always"
 
 
 class KeysLine(Footer):
-    """What does not fit is cut, and help says the rest."""
+    """As many keys as there is room for, each whole; help says the rest. Orders are not among them where none can be
+    given: their keys say why."""
 
     def compose(self) -> ComposeResult:
-        for shown in super().compose():
-            shown.set_class(getattr(shown, "action", "") == "help", "-always")
-            yield shown
+        acts = cast("ConsoleApp", self.app).acts
+        keys = [key for key in super().compose() if acts or not _of(key, "action").startswith("app.act(")]
+        for key in keys:
+            key.set_class(_of(key, "action") == "help", ALWAYS)
+        self._fit(keys)
+        yield from keys
+
+    def on_resize(self) -> None:
+        self._fit(self.children)
+
+    def _fit(self, keys: Iterable[Widget]) -> None:
+        if not self.size.width:
+            return
+        room = self.size.width - sum(_width(key) for key in keys if key.has_class(ALWAYS))
+        for key in keys:
+            if not key.has_class(ALWAYS):
+                room -= _width(key)
+                key.display = room >= 0
+
+
+def _of(key: Widget, fact: str) -> str:
+    """What one of Textual's says of itself, which it does not type."""
+    return str(getattr(key, fact, ""))
+
+
+def _width(key: Widget) -> int:
+    """'w warm ', with the gap behind it."""
+    return len(_of(key, "key_display")) + len(_of(key, "description")) + 2

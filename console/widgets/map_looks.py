@@ -61,7 +61,21 @@ def gone_look(glyph: str) -> Look:
     return Look(glyph, WARNING_COLOUR, FREE_GROUND, True)
 
 
+def shared_look(glyph: str, look: Look) -> Look:
+    """The same place where a node of one cell has closed the gap: the sign, in the colours of who is there now."""
+    return Look(glyph, look.colour, look.ground, True)
+
+
 def came_look(glyph: str, look: Look) -> Look:
     """A node that has just come without a request for it: its owner's hue, lit up."""
     hue = look.ground if look.colour == GROUND else look.colour
     return Look(glyph, GROUND, blend(CAME_COLOUR, hue, 0.5), True)
+
+
+def in_brackets(look: Look, cells: int, *, begins: bool, ends: bool) -> str:
+    """The cells under the cursor, or those of a row, between its two ends."""
+    text = look.char * cells
+    if look.sign and begins:
+        text = look.sign + text[1:]
+    text = ("[" if begins else text[0]) + text[1:]
+    return text[:-1] + ("]" if ends else text[-1])

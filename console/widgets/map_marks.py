@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..cache_map import CacheMap, Span
@@ -18,7 +20,20 @@ class Mark(NamedTuple):
     glyph: str
 
 
-def gone_marks(flashes: Flashes, map_: CacheMap, resident: Container[int]) -> list[Mark]:
+class Marks(list[Mark]):
+    """In order; not changed once they are there."""
+
+    def __init__(self, marks: Iterable[Mark] = ()) -> None:
+        super().__init__(marks)
+        self._reach = list(accumulate((mark.end for mark in self), max))
+        """How far they reach up to each of them."""
+
+    def on(self, first: int, end: int) -> list[Mark]:
+        """Those that may lie on these cells, all that do among them."""
+        return self[bisect_right(self._reach, first) : bisect_left(self, (end,))]
+
+
+def gone_marks(flashes: Flashes, map_: CacheMap, resident: Container[int]) -> Marks:
     """Where nodes went: where the map has kept their place, or where they lie as it was laid out; in order. A
     `resident` node below keeps its first cell in sight, so a mark that begins there reaches its second."""
     kept = {span.node: span for span in map_.gone}
@@ -30,7 +45,7 @@ def gone_marks(flashes: Flashes, map_: CacheMap, resident: Container[int]) -> li
             if below.first == span.first and below.node in resident:
                 end = max(end, min(below.end, span.first + 2))
             marks.append(Mark(span.first, end, gone.glyph))
-    return sorted(marks)
+    return Marks(sorted(marks))
 
 
 def rows_of(spans: Iterable[Span | Mark], width: int) -> set[int]:

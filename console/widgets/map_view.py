@@ -21,8 +21,8 @@ from ..flashes import Flashes
 from ..node_words import MAP_HELP
 from ..theme import GROUND, AgentMark, agent_marks, blend
 from ..tiers import RULE, lay_out_tiers, rule_words
-from .map_looks import Look, came_look, gone_look, look_of, rule_look, shaded
-from .map_marks import Mark, differing, gone_marks, rows_of, runs_of
+from .map_looks import Look, came_look, gone_look, in_brackets, look_of, rule_look, shaded, shared_look
+from .map_marks import Mark, Marks, differing, gone_marks, rows_of, runs_of
 from .node_selected import NodeSelected
 
 CURSOR_GROUND = "#ffffff"
@@ -57,7 +57,7 @@ class MapView(Widget, can_focus=True):
         self._segments: dict[tuple[Look, int], Segment] = {}
         self._rows: dict[int, Strip] = {}
         self._flashes = Flashes()
-        self._gone: list[Mark] = []
+        self._gone = Marks()
         self._came: dict[int, str] = {}
         self.node = NO_NODE
 
@@ -168,11 +168,11 @@ class MapView(Widget, can_focus=True):
         cell, end = y * width, min((y + 1) * width, self._map.cells)
         segments: list[Segment] = []
         spans, place = self._map.spans, self._map.place_at(cell)
-        marks = [mark for mark in self._gone if mark.first < end and cell < mark.end]
+        marked = bool(self._gone.on(cell, end))
         while cell < end:
             span = spans[place]
             upto = min(span.end, end)
-            if marks:
+            if marked and (marks := self._gone.on(cell, upto)):
                 segments += self._below(marks, span, cell, upto)
             else:
                 segments.append(self._drawn(span, cell, upto))
@@ -183,16 +183,17 @@ class MapView(Widget, can_focus=True):
 
     def _below(self, marks: list[Mark], span: Span, cell: int, end: int) -> Iterable[Segment]:
         """The same cells of a span, with what lies above them: the first of a node that is there stays in sight, and
-        both ends of the cursor."""
-        begin, stop = span.first + (span.node in self._run.nodes), span.end - (span.node == self.node)
+        both ends of the cursor. Where a node has one cell alone, both are seen in that."""
+        own, there = self._looks[span.node], span.node in self._run.nodes
+        shared = there and span.end == span.first + 1 and span.node != self.node and not own.sign
+        begin, stop = span.first + (there and not shared), span.end - (span.node == self.node)
         for mark in marks:
             first, last = max(cell, mark.first, begin), min(end, mark.end, stop)
             if first >= last:
                 continue
             if cell < first:
                 yield self._drawn(span, cell, first)
-            look = gone_look(mark.glyph)
-            yield Segment(look.char * (last - first), self._style(look.colour, look.ground, look.bold))
+            yield self._segment(shared_look(mark.glyph, own) if shared else gone_look(mark.glyph), last - first)
             cell = last
         if cell < end:
             yield self._drawn(span, cell, end)
@@ -207,20 +208,20 @@ class MapView(Widget, can_focus=True):
         if look.sign and first == span.first:
             text = look.sign + look.char * (end - first - len(look.sign))
             return Segment(text, self._style(look.colour, look.ground, look.bold))
-        key = (look, end - first)
-        if key not in self._segments:
+        return self._segment(look, end - first)
+
+    def _segment(self, look: Look, cells: int) -> Segment:
+        found = self._segments.get((look, cells))
+        if found is None:
             if len(self._segments) > MOST_SEGMENTS:
                 self._segments.clear()
-            self._segments[key] = Segment(look.char * key[1], self._style(look.colour, look.ground, look.bold))
-        return self._segments[key]
+            found = Segment(look.char * cells, self._style(look.colour, look.ground, look.bold))
+            self._segments[look, cells] = found
+        return found
 
     def _under_cursor(self, look: Look, span: Span, first: int, end: int) -> Segment:
-        text = look.char * (end - first)
-        if look.sign and first == span.first:
-            text = look.sign + text[1:]
-        text = ("[" if first == span.first else text[0]) + text[1:]
-        text = text[:-1] + ("]" if end == span.end else text[-1])
         hue = look.ground if look.colour == GROUND else look.colour
+        text = in_brackets(look, end - first, begins=first == span.first, ends=end == span.end)
         return Segment(text, self._style(GROUND, blend(CURSOR_GROUND, hue, 0.6), True))
 
     def _style(self, colour: str, ground: str, bold: bool) -> Style:

@@ -22,6 +22,12 @@ SCALED_BY = 60
 """The longest of so many requests fills its line."""
 
 
+def head_of(width: int) -> str:
+    """What stands in the columns of a list of so many cells."""
+    room = max(4, width - len(HEAD) - HURT_WIDTH)
+    return f"{HEAD}{clip('where the time went', room):<{room}} pushed out by"
+
+
 def line_of(view: RequestView) -> LogLine:
     """A request as a line that can be searched: by agent, session, request, status, and who hurt it."""
     began_ns = view.arrived_ns or view.matched_ns

@@ -19,6 +19,10 @@ ENGINE_WORDS = {
     "offline": "daemon away",
 }
 
+GAUGE, LEAST_GAUGE = 10, 3
+"""Cells of the gauge of the pool: with room for all, and below which it says nothing."""
+NOBODY = "start one with radixdeck serve, or radixdeck replay a recording"
+
 
 def connection_words(fleet: FleetState, entry: NodeState | None) -> tuple[str, bool]:
     """Whether what is on screen is live, in words with its sign, and whether it is."""
@@ -67,7 +71,11 @@ class StatusLine(Panel):
         first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))
         if tail and len(words) + 2 < width:
             first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
-        second = "" if entry is None else self._how(fleet, entry)
+        second = (
+            NOBODY * fleet.connected
+            if entry is None
+            else self._how(fleet, entry, width - len(replay) - 2 if replay else width)
+        )
         if replay:
             second = Content.assemble((replay, "$accent bold"), "  ", clip(second, max(0, width - len(replay) - 2)))
         self.update(Content.assemble(first, "\n", second if isinstance(second, Content) else clip(second, width)))
@@ -86,18 +94,22 @@ class StatusLine(Panel):
         ]
         return "  ".join(fact for fact in facts if fact)
 
-    def _how(self, fleet: FleetState, entry: NodeState) -> str:
+    def _how(self, fleet: FleetState, entry: NodeState, width: int) -> str:
+        """Numbers, with a gauge of the pool in what is left of the line."""
         run = entry.run
         now = rates(run, fleet.now_ns(entry))
         held = held_tokens(run)
-        gauge = bar(held / run.capacity_tokens if run.capacity_tokens > 0 else 0.0, 10)
         hit_now = "-" if now.hit_rate is None else ratio(now.hit_rate, 1)
         hit_run = ratio(run_hit_rate(run) or 0.0, 1)
         kv = f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}"
-        return (
-            f"KV {gauge} {kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
-            f"{run.running} running {run.waiting} waiting"
-        )
+        words = f"{kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
+        asked = f"{run.running} running {run.waiting} waiting"
+        if len(words) + len(asked) + LEAST_GAUGE + len("KV  ") > width:
+            asked = f"run+wait {run.running}+{run.waiting}"
+        words += asked
+        room = min(GAUGE, width - len(words) - len("KV  "))
+        share = held / run.capacity_tokens if run.capacity_tokens > 0 else 0.0
+        return f"KV {bar(share, room)} {words}" if room >= LEAST_GAUGE else f"KV {words}"
 
 
 def replay_words(position_ns: int, first_ns: int, last_ns: int, speed: float, *, playing: bool) -> str:

@@ -159,6 +159,11 @@ def screen_text(app: App[None]) -> str:
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
+def toasts(app: App[None]) -> str:
+    """What the console said in passing, line by line."""
+    return "\n".join(note.message for note in app._notifications)
+
+
 def left_of(table: SyncTable, title: str) -> int:
     """Where the words of a column begin, seen from the edge of its table."""
     before = takewhile(lambda column: str(column.label) != title, table.ordered_columns)

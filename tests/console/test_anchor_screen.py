@@ -99,7 +99,7 @@ async def test_what_is_not_there_is_said_with_what_to_do(tmp_path: Path) -> None
 
 async def test_a_live_console_reads_the_file_that_the_daemon_names(tmp_path: Path) -> None:
     path = await run_with(tmp_path / "off.db", wanted=False)
-    for file, words in ((path, "record_anchors = true"), (tmp_path / "none.db", "on another machine")):
+    for file, words in ((path, "record_anchors = true"), (tmp_path / "none.db", "not on this machine")):
         async with console(LARGE, recorded_at(file)) as pilot:
             await pilot.press("3", "enter", "a")
             screen = pilot.app.screen

@@ -49,11 +49,21 @@ def warm(rid: str, t_ns: int) -> e.PrefixMatched:
     )
 
 
-def test_what_went_is_shown_for_a_second() -> None:
+def test_what_went_is_shown_for_a_moment() -> None:
     flashes, _ = flashed([added(1, 10), added(2, 10), evicted(1, 10, SECOND), evicted(2, 10, SECOND + 5, to_host=True)])
     assert {node: gone.glyph for node, gone in flashes.gone.items()} == {1: EVICTED, 2: TO_HOST}
     assert list(flashes.forget(SECOND + FLASH_NS).gone) == [2]
     assert not flashes.forget(SECOND + FLASH_NS + 5)
+
+
+def test_a_person_has_a_second_to_see_it_at_any_speed_up_to_eight() -> None:
+    """A frame may be half a second late, where the map is shaded."""
+    for speed in (0.25, 1.0, 2.0, 8.0):
+        flashes, _ = flashed([added(1, 10), evicted(1, 10, SECOND)])
+        assert flashes.forget(SECOND + int(1.49 * max(1.0, speed) * SECOND), speed)
+        assert not flashes.forget(SECOND + int(1.5 * max(1.0, speed) * SECOND), speed)
+    flashes, _ = flashed([added(1, 10), evicted(1, 10, SECOND)])
+    assert not flashes.forget(SECOND + 12 * SECOND, 64.0)
 
 
 def test_a_clock_that_steps_back_leaves_nothing_lit() -> None:
@@ -70,8 +80,8 @@ def test_a_clock_that_steps_back_leaves_nothing_lit() -> None:
         fleet.apply(batch([added(2 + step, 8, t_ns), evicted(2 + step, 8, t_ns)], seq))
         assert not [gone for gone in entry.flashes.gone.values() if abs(gone.t_ns - t_ns) > FLASH_NS]
         now_s += 0.1
-        assert len(shown(fleet)) <= 10
-    assert list(shown(fleet)) == list(range(93, 103))
+        assert len(shown(fleet)) <= 15
+    assert list(shown(fleet)) == list(range(88, 103))
 
 
 def test_half_of_a_node_goes_out_with_the_other_half() -> None:
@@ -198,8 +208,8 @@ async def test_a_replay_that_goes_to_a_moment_shows_what_a_live_console_showed_t
     assert shown(fleet) == seen
 
 
-async def test_a_seek_in_a_dense_stream_brings_the_whole_last_second(tmp_path: Path) -> None:
-    """Two events each 2 ms: what has gone in a second is more than what the log begins with."""
+async def test_a_seek_in_a_dense_stream_brings_all_that_is_shown(tmp_path: Path) -> None:
+    """Two events each 2 ms: what has gone in a moment is more than what the log begins with."""
     events: list[e.AnyEvent] = []
     for place in range(1_000):
         t_ns = T0_NS + place * SECOND // 500
@@ -211,7 +221,7 @@ async def test_a_seek_in_a_dense_stream_brings_the_whole_last_second(tmp_path: P
         fleet.apply(message)
         if fleet.nodes and next(iter(fleet.nodes.values())).log.last_seq > 1_500:
             break
-    assert list(shown(fleet)) == list(range(301, 801))
+    assert list(shown(fleet)) == list(range(51, 801))
 
 
 def test_going_back_in_a_replay_forgets_what_comes_later() -> None:

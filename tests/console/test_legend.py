@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from scenario import ANCHORS, folded, run_events
 from staging import LARGE, SMALL, ScriptedFeed, console, drawn, keyframe, status
@@ -9,7 +11,9 @@ from textual.content import Content
 
 from radixdeck.console.feed_messages import Connection, FeedMessage
 from radixdeck.console.flashes import EVICTED, FROM_HOST, GLYPHS
-from radixdeck.console.node_words import in_lines
+from radixdeck.console.node_words import in_lines, legend
+from radixdeck.console.theme import agent_marks
+from radixdeck.policies.residency import AgentStats, RunState
 
 SIGNS = ["+  shared", "░ running", *(f"{glyph} {word}" for glyph, word in GLYPHS.items())]
 
@@ -28,8 +32,37 @@ async def test_every_sign_is_told_whole_before_the_agents(size: tuple[int, int])
         places = [text.find(sign) for sign in SIGNS]
         assert -1 not in places
         agents = [text.find(f" {letter}  {agent} ") for letter, agent in zip("PCRTWS", ANCHORS, strict=True)]
-        assert max(places) < min(place for place in agents if place >= 0)
-        assert sum(place >= 0 for place in agents) >= (4 if size == SMALL else 6)
+        assert -1 not in agents, "and all six agents are"
+        assert max(places) < min(agents)
+
+
+@pytest.mark.parametrize("width", [30, 44, 56, 66, 76, 98, 130])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize("agents", [1, 6, 24])
+def test_who_has_no_room_is_counted(width: int, rows: int, agents: int) -> None:
+    """Every agent is named or counted, and nothing is below the last row unless the signs alone fill it."""
+    state = RunState(host_capacity_tokens=8_000)
+    for number in range(agents):
+        name = f"agent-{number:02} of a long name"
+        state.agents[name] = AgentStats(agent=name, resident_tokens=1_000 + number)
+    lines = legend(state, agent_marks(state.agents), width, rows).plain.splitlines()
+    named = sum(line.count("agent-") for line in lines)
+    left = re.search(r"\+(\d+) more", "\n".join(lines))
+    assert named + (int(left[1]) if left else 0) == agents
+    signs = len(legend(RunState(host_capacity_tokens=8_000), {}, width, 9).plain.splitlines())
+    assert len(lines) <= max(rows, signs + 1)
+    assert max(map(len, lines)) <= width
+    assert bool(left) == (named < agents)
+
+
+def test_tokens_are_told_where_there_is_room_and_go_before_names_do() -> None:
+    state, marks = folded(run_events()), agent_marks(ANCHORS)
+    assert " P  planner 476" in legend(state, marks, 200, 2).plain
+    state.host_capacity_tokens = 8_000
+    tight = legend(state, marks, 76, 2).plain
+    assert " S  search[web]" in tight
+    assert "planner 476" not in tight
+    assert "+" not in tight.replace(" +  shared", "")
 
 
 def test_an_entry_stays_on_one_line() -> None:

@@ -17,7 +17,7 @@ from textual.app import App, ComposeResult
 
 from radixdeck.console.cache_map import Span
 from radixdeck.console.flashes import EVICTED, FLASH_NS, Flashes
-from radixdeck.console.widgets.map_marks import Mark, differing, rows_of, runs_of
+from radixdeck.console.widgets.map_marks import Mark, Marks, differing, rows_of, runs_of
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState, fold
@@ -116,6 +116,28 @@ async def test_what_has_gone_leaves_every_neighbour_in_sight_and_its_sign() -> N
         assert row() == "[aaaaaaaa]*axxxxaaaaaaaaaaaaaaaaxaaaaaaa"
 
 
+async def test_where_every_node_has_one_cell_the_sign_stays_in_sight_until_it_is_forgotten() -> None:
+    """It is seen in the colours of who has closed the gap; a mark of its own and the cursor are not hidden by it."""
+    run, flashes = RunState(capacity_tokens=400), Flashes()
+    take(run, flashes, *(added(node, 1, node) for node in range(1, 31)))
+    run.nodes[12].pinned = True
+    async with Shown().run_test(size=(40, 10)) as pilot:
+        view = pilot.app.query_one(MapView)
+        view.show(run, None, flashes)
+        view.select(22)
+        take(run, flashes, evicted(5, 1, 40), evicted(11, 1, 41), evicted(21, 1, 42))
+        for t_ns in (42, 40 + FLASH_NS // 2, 39 + FLASH_NS):
+            view.show(run, None, flashes.forget(t_ns))
+            row = view.render_line(0)
+            assert row.text.startswith("aaaaxaaaa*aaaaaaaa]aaaaaaaa ".replace("x", EVICTED)), t_ns
+            (crossed,) = (segment for segment in row if EVICTED in segment.text)
+            grounds = {segment.style.bgcolor for segment in row.crop(2, 8) if segment.style is not None}
+            assert crossed.style is not None
+            assert crossed.style.bgcolor in grounds
+        view.show(run, None, flashes.forget(42 + FLASH_NS))
+        assert EVICTED not in view.render_line(0).text
+
+
 async def test_a_node_too_small_for_a_cell_is_no_reason_to_lay_out_again() -> None:
     run, flashes = RunState(capacity_tokens=400_000), Flashes()
     take(run, flashes, warm("w", 1), added(1, 10, 2, rid="w"))
@@ -135,6 +157,15 @@ def test_runs_are_the_rows_of_the_map_and_no_two_touch(rows: set[int], height: i
     runs = list(runs_of(rows, height))
     assert [y for run in runs for y in run] == sorted(y for y in rows if y < height)
     assert all(before.stop < after.start for before, after in pairwise(runs))
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))), st.integers(0, 70), st.integers(1, 30))
+def test_every_mark_on_some_cells_is_found(spans: list[tuple[int, int]], first: int, cells: int) -> None:
+    marks = Marks(sorted(Mark(begin, begin + length, "x") for begin, length in spans))
+    wanted = [mark for mark in marks if mark.first < first + cells and first < mark.end]
+    found = marks.on(first, first + cells)
+    assert [mark for mark in found if mark in wanted] == wanted
+    assert set(found) <= set(marks)
 
 
 def test_what_differs_is_between_what_does_not() -> None:

@@ -270,7 +270,7 @@ async def test_to_quarantine_again_is_asked_first() -> None:
         await open_orders(pilot)
         app.screen.query_one("#orders", SyncTable).move_cursor(row=0)
         await pilot.press("enter")
-        await until(pilot, lambda: "quarantine Coder again?" in screen_text(app))
+        await until(pilot, lambda: "quarantine Coder?" in screen_text(app))
         assert feed.orders == []
         await pilot.press("y")
         await until(pilot, lambda: feed.orders == [(NODE, "quarantine", {"agent": "Coder"})])

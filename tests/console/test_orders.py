@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scenario import NODE, run_events
-from staging import ScriptedFeed, batch, drawn, left_of, live_messages, screen_text, until
+from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, toasts, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -12,11 +12,9 @@ from radixdeck.console.acting import flush
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, NoTarget, Target, order, outcome, parse_amount
 from radixdeck.console.replay_keys import parse_time
-from radixdeck.console.slider import place_of, stepped, value_at
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
-from radixdeck.console.widgets.tunables import SLIDER, TunablesTable
-from radixdeck.daemon.wire import Reply, TunableInfo
+from radixdeck.daemon.wire import Reply
 from radixdeck.policies.events import ActionTaken
 
 EVENTS = run_events()
@@ -25,10 +23,6 @@ BY_NAME = {act.name: act for act in ACTS}
 
 def app_with(feed: ScriptedFeed, *, read_only: bool = False) -> ConsoleApp:
     return ConsoleApp(feed, read_only, animate=False)
-
-
-def toasts(app: ConsoleApp) -> str:
-    return "\n".join(note.message for note in app._notifications)
 
 
 async def on_agents(pilot: Pilot[None]) -> str:
@@ -173,47 +167,6 @@ async def test_enter_switches_a_policy() -> None:
         await until(pilot, lambda: "switch lru on: done" in toasts(app))
 
 
-async def test_arrows_enter_and_backspace_change_a_tunable() -> None:
-    feed = ScriptedFeed(live_messages(EVENTS))
-    app = app_with(feed)
-    async with app.run_test() as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        app.screen.query_one("#tunables").focus()
-        await pilot.press("down", "right")
-        await until(pilot, lambda: len(feed.orders) == 1)
-        await pilot.press("backspace")
-        await until(pilot, lambda: len(feed.orders) == 2)
-        await pilot.press("enter")
-        await until(pilot, lambda: bool(app.screen.query("#answer")))
-        app.screen.query_one("#answer", Input).value = "0.75"
-        await pilot.press("enter")
-        await until(pilot, lambda: len(feed.orders) == 3)
-        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
-        assert values == [("warm_gate", 0.45), ("warm_gate", 0.3), ("warm_gate", 0.75)]
-
-
-async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
-    feed = ScriptedFeed(live_messages(EVENTS))
-    app = app_with(feed)
-    async with app.run_test(size=(140, 40)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        table = app.screen.query_one("#tunables", TunablesTable)
-        left = left_of(table, SLIDER)
-        for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
-            await pilot.click(table, offset=(left + cell, 2 + row))
-            await drawn(pilot)
-        await until(pilot, lambda: len(feed.orders) == 4)
-        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
-        assert values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
-        assert not app.screen.query("#answer"), "nothing is asked"
-        await pilot.click(table, offset=(3, 3))
-        await drawn(pilot)
-        assert table.selected == "kv_caching.warm_gate"
-        assert len(feed.orders) == 4, "beside the bar it chooses a row"
-
-
 async def test_flush_is_asked_first() -> None:
     feed = ScriptedFeed(live_messages(EVENTS))
     app = app_with(feed)
@@ -253,46 +206,3 @@ def test_times(text: str, seconds: float) -> None:
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         parse_time(text)
-
-
-def tunable(low: float, high: float, default: float) -> TunableInfo:
-    return TunableInfo(name="x", value=default, default=default, low=low, high=high, unit="", doc="")
-
-
-@pytest.mark.parametrize(
-    ("info", "value", "up", "down"),
-    [
-        (tunable(0.5, 8.5, 2.0), 2.0, 2.5, 1.5),
-        (tunable(0.5, 8.5, 2.0), 2.1, 2.5, 2.0),
-        (tunable(0.5, 8.5, 2.0), 8.5, 8.5, 8.0),
-        (tunable(0.5, 8.5, 2.0), 0.5, 1.0, 0.5),
-        (tunable(0.0, 1.0, 0.3), 0.3, 0.35, 0.25),
-        (tunable(0.0, 1.0, 1.0), 1.0, 1.0, 0.0),
-        (tunable(1.0, 1e9, 4096.0), 4096.0, 5000.0, 2000.0),
-        (tunable(1.0, 1e9, 4096.0), 1e9, 1e9, 5e8),
-        (tunable(0.0, 1000.0, 10.0), 0.0, 1.0, 0.0),
-        (tunable(1.0, 1.0, 1.0), 1.0, 1.0, 1.0),
-    ],
-)
-def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: float, down: float) -> None:
-    assert stepped(info, value, 1) == pytest.approx(up)
-    assert stepped(info, value, -1) == pytest.approx(down)
-    assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0
-
-
-@pytest.mark.parametrize(
-    ("info", "place", "value"),
-    [
-        (tunable(0.5, 8.5, 2.0), 0.5, 4.5),
-        (tunable(0.5, 8.5, 2.0), -3.0, 0.5),
-        (tunable(0.5, 8.5, 2.0), 7.0, 8.5),
-        (tunable(0.0, 1.0, 0.3), 0.52, 0.5),
-        (tunable(0.0, 1.0, 1.0), 0.4, 0.0),
-        (tunable(0.0, 1.0, 1.0), 0.6, 1.0),
-        (tunable(1.0, 1e9, 4096.0), 0.5, 2e4),
-        (tunable(1.0, 1e9, 4096.0), 0.0, 1.0),
-        (tunable(1.0, 1.0, 1.0), 0.5, 1.0),
-    ],
-)
-def test_a_place_on_a_slider_is_a_round_value(info: TunableInfo, place: float, value: float) -> None:
-    assert value_at(info, place) == pytest.approx(value)

@@ -42,7 +42,7 @@ FACTS = {
     "7": ["36 of 52 evictions hurt", "nobody is worse off", "tester's history", "pushed out by"],
     "8": ["60 of the last 61 requests", "selected request", "decode", "░"],
     "9": ["predictability R", "next in the same session", "4 sessions"],
-    "0": ["what if: a cache of 1x", "another machine"],
+    "0": ["what if: a cache of 1x", "not on this machine"],
 }
 
 

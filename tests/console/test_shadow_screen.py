@@ -74,7 +74,7 @@ async def test_both_rates_and_both_lists_and_then_the_switch(path: Path) -> None
         assert "lru (on) would evict next" in text
         assert "kv_caching would evict next" in text
         assert "following from event 1" in text
-        await pilot.press("O")
+        await pilot.press("O", "y")
         await until(pilot, lambda: bool(feed.orders))
         assert feed.orders == [(NODE, "policy", {"name": "kv_caching", "enabled": True})]
 
@@ -102,7 +102,7 @@ async def test_other_values_begin_it_anew_and_are_set_with_the_switch(path: Path
         assert anew.choice.values == ((name, 0.125),)
         await settled(pilot)
         assert not anew.trouble
-        await pilot.press("O")
+        await pilot.press("O", "y")
         await until(pilot, lambda: len(feed.orders) == 2)
         assert feed.orders == [
             (NODE, "tune", {"policy": "kv_caching", "name": name, "value": 0.125}),
@@ -120,7 +120,7 @@ async def test_a_value_that_is_refused_leaves_the_policy_and_the_shadow_alone(pa
     async with app.run_test(size=(160, 45)) as pilot:
         await open_shadow(pilot)
         app.screen.query_one("#shadow-tunables").focus()
-        await pilot.press("right", "O")
+        await pilot.press("right", "O", "y")
         await until(pilot, lambda: any("not now" in note.message for note in app._notifications))
         await drawn(pilot)
         assert [name for _, name, _ in feed.orders] == ["tune"]

@@ -120,7 +120,7 @@ async def test_without_a_recording_it_says_so() -> None:
     async with console((120, 40), ScriptedFeed(live_messages([]))) as pilot:
         await pilot.press("0")
         there = " ".join((await drawn(pilot)).split())
-        assert "the recording is on another machine" in there
+        assert "the recording is not on this machine" in there
         assert "radixdeck replay FILE): /tmp/run.db" in there
         assert "ssh -t MACHINE radixdeck console --node" in there, "a path of this machine says nothing on that one"
         await pilot.press("A", "enter", "x", "c", "H")

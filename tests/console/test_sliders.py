@@ -1,0 +1,267 @@
+"""Tunables as sliders: by keys, by a click, dragged; and where a value stands between its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from scenario import NODE, run_events
+from shadow_stage import console_on, record, settled
+from staging import ScriptedFeed, drawn, left_of, live_messages, toasts, until
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.slider import place_of, stepped, value_at
+from radixdeck.console.widgets.tunables import HELD, SLIDER, TunablesTable
+from radixdeck.daemon.wire import TunableInfo
+
+EVENTS = run_events()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("sliders") / "run.db")
+
+
+class Stage(NamedTuple):
+    """The policies screen with the table of tunables, and where its bars begin."""
+
+    pilot: Pilot[None]
+    feed: ScriptedFeed
+    table: TunablesTable
+    left: int
+
+    async def down(self, cell: int, row: int = 1) -> None:
+        await self.pilot.mouse_down(self.table, offset=(self.left + cell, 2 + row))
+        await drawn(self.pilot)
+
+    async def over(self, cell: int, row: int = 1) -> str:
+        """The mouse moved there; what is on the terminal then."""
+        await self.pilot.hover(self.table, offset=(self.left + cell, 2 + row))
+        return await drawn(self.pilot)
+
+    async def up(self, cell: int, row: int = 1) -> None:
+        await self.pilot.mouse_up(self.table, offset=(self.left + cell, 2 + row))
+        await drawn(self.pilot)
+
+    @property
+    def values(self) -> list[tuple[str, float]]:
+        """What was ordered."""
+        return [(arguments["name"], arguments["value"]) for _, _, arguments in self.feed.orders]
+
+
+@asynccontextmanager
+async def sliders(*, read_only: bool = False) -> AsyncGenerator[Stage]:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = ConsoleApp(feed, read_only, animate=False)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        table = app.screen.query_one("#tunables", TunablesTable)
+        yield Stage(pilot, feed, table, left_of(table, SLIDER))
+
+
+def held(text: str) -> list[str]:
+    """The values that are shown as not sent."""
+    return [line.split(HELD)[1].split()[0] for line in text.splitlines() if HELD in line]
+
+
+async def test_a_bar_follows_the_mouse_and_orders_once_where_it_is_released() -> None:
+    async with sliders() as stage:
+        await stage.down(2)
+        assert held(await stage.over(6)) == ["0.5"]
+        assert held(await stage.over(9)) == ["0.75"]
+        assert stage.values == [], "it is only shown"
+        await stage.up(9)
+        await until(stage.pilot, lambda: stage.values == [("warm_gate", 0.75)])
+        assert held(await drawn(stage.pilot)) == []
+        assert held(await stage.over(3)) == [], "the button is up"
+        assert stage.values == [("warm_gate", 0.75)]
+        assert not stage.pilot.app.screen.query("#answer"), "nothing is asked"
+
+
+async def test_beside_a_bar_its_nearer_end_counts_whatever_row_is_below_the_mouse() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        assert held(await stage.over(20)) == ["1"]
+        assert held(await stage.over(-20, row=0)) == ["0"]
+        await stage.up(-20, row=0)
+        await until(stage.pilot, lambda: stage.values == [("warm_gate", 0.0)])
+        assert stage.table.selected == "kv_caching.warm_gate"
+        assert not stage.pilot.app.screen.query("#answer")
+
+
+async def test_escape_lets_go_and_leaves_the_screen_alone() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        assert held(await stage.over(9)) == ["0.75"]
+        await stage.pilot.press("escape")
+        assert held(await drawn(stage.pilot)) == []
+        assert held(await stage.over(3)) == []
+        await stage.up(3)
+        assert stage.values == []
+        assert stage.pilot.app.mouse_captured is None
+
+
+async def test_outside_the_table_it_is_what_it_was_and_a_release_there_orders_nothing() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        await stage.pilot.hover("#policies", offset=(5, 1))
+        assert held(await drawn(stage.pilot)) == []
+        assert held(await stage.over(9)) == ["0.75"], "back in it is held as before"
+        await stage.pilot.hover("#policies", offset=(5, 1))
+        await stage.pilot.mouse_up("#policies", offset=(5, 1))
+        await drawn(stage.pilot)
+        assert stage.values == []
+        assert stage.pilot.app.mouse_captured is None
+
+
+async def test_another_screen_lets_go_too() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        await stage.pilot.press("5")
+        await drawn(stage.pilot)
+        assert stage.pilot.app.current_mode == "events"
+        assert stage.pilot.app.mouse_captured is None
+        await stage.pilot.press("4")
+        assert held(await drawn(stage.pilot)) == []
+        assert stage.values == []
+
+
+async def test_other_buttons_take_hold_of_nothing() -> None:
+    async with sliders() as stage:
+        await stage.pilot.mouse_down(stage.table, offset=(stage.left + 6, 3), button=3)
+        assert held(await stage.over(9)) == []
+        assert stage.pilot.app.mouse_captured is None
+
+
+async def test_what_is_dragged_may_go_meanwhile() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        stage.table.show([])
+        assert stage.pilot.app.mouse_captured is None
+        await stage.up(6)
+        assert stage.values == []
+
+
+async def test_read_only_takes_hold_of_nothing_and_says_why() -> None:
+    async with sliders(read_only=True) as stage:
+        await stage.down(6)
+        assert "refused: this console is read-only" in toasts(stage.pilot.app)
+        assert held(await stage.over(9)) == []
+        await stage.up(9)
+        assert stage.values == []
+
+
+async def test_a_shadow_gets_its_own_values_by_the_mouse_and_nothing_is_ordered(path: Path) -> None:
+    app = console_on(path)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        app.screen.query_one("#tunables").focus()
+        await pilot.press("S")
+        await settled(pilot)
+        table = app.screen.query_one("#shadow-tunables", TunablesTable)
+        name, left = table.selected, left_of(table, SLIDER)
+        await pilot.mouse_down(table, offset=(left, 2))
+        await pilot.hover(table, offset=(left + 12, 2))
+        await drawn(pilot)
+        shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
+        assert shadow is not None
+        assert shadow.choice.values == (), "it does not begin anew on the way"
+        await pilot.mouse_up(table, offset=(left + 12, 2))
+        await drawn(pilot)
+        anew, _ = app.shadows.of(app.fleet.nodes[NODE])
+        assert anew is not None
+        (found,) = anew.choice.values
+        assert found == (name, table._sliders[name].tunable.high)
+        assert isinstance(app.feed, ScriptedFeed)
+        assert app.feed.orders == []
+
+
+async def test_arrows_enter_and_backspace_change_a_tunable() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test() as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        app.screen.query_one("#tunables").focus()
+        await pilot.press("down", "right")
+        await until(pilot, lambda: len(feed.orders) == 1)
+        await pilot.press("backspace")
+        await until(pilot, lambda: len(feed.orders) == 2)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.screen.query("#answer")))
+        app.screen.query_one("#answer", Input).value = "0.75"
+        await pilot.press("enter")
+        await until(pilot, lambda: len(feed.orders) == 3)
+        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
+        assert values == [("warm_gate", 0.45), ("warm_gate", 0.3), ("warm_gate", 0.75)]
+
+
+async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        table = app.screen.query_one("#tunables", TunablesTable)
+        left = left_of(table, SLIDER)
+        for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
+            await pilot.click(table, offset=(left + cell, 2 + row))
+            await drawn(pilot)
+        await until(pilot, lambda: len(feed.orders) == 4)
+        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
+        assert values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
+        assert not app.screen.query("#answer"), "nothing is asked"
+        await pilot.click(table, offset=(3, 3))
+        await drawn(pilot)
+        assert table.selected == "kv_caching.warm_gate"
+        assert len(feed.orders) == 4, "beside the bar it chooses a row"
+
+
+def tunable(low: float, high: float, default: float) -> TunableInfo:
+    return TunableInfo(name="x", value=default, default=default, low=low, high=high, unit="", doc="")
+
+
+@pytest.mark.parametrize(
+    ("info", "value", "up", "down"),
+    [
+        (tunable(0.5, 8.5, 2.0), 2.0, 2.5, 1.5),
+        (tunable(0.5, 8.5, 2.0), 2.1, 2.5, 2.0),
+        (tunable(0.5, 8.5, 2.0), 8.5, 8.5, 8.0),
+        (tunable(0.5, 8.5, 2.0), 0.5, 1.0, 0.5),
+        (tunable(0.0, 1.0, 0.3), 0.3, 0.35, 0.25),
+        (tunable(0.0, 1.0, 1.0), 1.0, 1.0, 0.0),
+        (tunable(1.0, 1e9, 4096.0), 4096.0, 5000.0, 2000.0),
+        (tunable(1.0, 1e9, 4096.0), 1e9, 1e9, 5e8),
+        (tunable(0.0, 1000.0, 10.0), 0.0, 1.0, 0.0),
+        (tunable(1.0, 1.0, 1.0), 1.0, 1.0, 1.0),
+    ],
+)
+def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: float, down: float) -> None:
+    assert stepped(info, value, 1) == pytest.approx(up)
+    assert stepped(info, value, -1) == pytest.approx(down)
+    assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("info", "place", "value"),
+    [
+        (tunable(0.5, 8.5, 2.0), 0.5, 4.5),
+        (tunable(0.5, 8.5, 2.0), -3.0, 0.5),
+        (tunable(0.5, 8.5, 2.0), 7.0, 8.5),
+        (tunable(0.0, 1.0, 0.3), 0.52, 0.5),
+        (tunable(0.0, 1.0, 1.0), 0.4, 0.0),
+        (tunable(0.0, 1.0, 1.0), 0.6, 1.0),
+        (tunable(1.0, 1e9, 4096.0), 0.5, 2e4),
+        (tunable(1.0, 1e9, 4096.0), 0.0, 1.0),
+        (tunable(1.0, 1.0, 1.0), 0.5, 1.0),
+    ],
+)
+def test_a_place_on_a_slider_is_a_round_value(info: TunableInfo, place: float, value: float) -> None:
+    assert value_at(info, place) == pytest.approx(value)

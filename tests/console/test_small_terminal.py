@@ -1,0 +1,139 @@
+"""80 columns and 24 rows are enough: nothing that matters is cut, and no word is torn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenario import NODE, run_events
+from staging import LARGE, SMALL, ScriptedFeed, console, drawn, in_words, live_messages, recorded, until
+
+from radixdeck.console.app import ConsoleApp
+from radixdeck.console.feed import ReplayFeed
+from radixdeck.console.feed_messages import Connection
+from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
+from radixdeck.console.words import packed, rounded
+
+
+def whole_keys(app: ConsoleApp) -> list[str]:
+    """What the last line holds, as it would be written in full, help at the end."""
+    shown = [key for key in app.screen.query_one(KeysLine).children if key.display]
+    shown.sort(key=lambda key: key.has_class(ALWAYS))
+    return [f"{key.key_display} {key.description}" for key in shown]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [(60, 16), SMALL, LARGE])
+@pytest.mark.parametrize("mode", "1234567890")
+async def test_every_key_in_the_last_line_is_there_in_full(mode: str, size: tuple[int, int], tmp_path: Path) -> None:
+    session = await recorded(tmp_path / "run.db", run_events())
+    app = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+        await pilot.press(mode)
+        line = (await drawn(pilot)).splitlines()[-1]
+        told = whole_keys(app)
+        assert told[-1] == "? help"
+        assert len(told) > 3
+        assert " ".join(line.split()) == " ".join(" ".join(told).split())
+    session.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bool) -> None:
+    async with console(LARGE, read_only=read_only) as pilot:
+        await pilot.press("3")
+        line = (await drawn(pilot)).splitlines()[-1]
+        assert ("e evict" in line) is not read_only
+        assert "s sort" in line
+
+
+async def test_the_window_may_grow_and_shrink() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("0")
+        assert "T tunables" not in (await drawn(pilot)).splitlines()[-1]
+        await pilot.resize_terminal(*LARGE)
+        assert "T tunables" in (await drawn(pilot)).splitlines()[-1]
+        await pilot.resize_terminal(*SMALL)
+        assert "T tunables" not in (await drawn(pilot)).splitlines()[-1]
+
+
+async def test_the_status_line_says_it_shorter_before_it_cuts_a_number() -> None:
+    for size, asked in ((SMALL, "run+wait 0+0"), (LARGE, "0 running 0 waiting")):
+        async with console(size) as pilot:
+            line = (await drawn(pilot)).splitlines()[2]
+            assert "KV ████████" in line
+            assert line.endswith(asked)
+    async with console((60, 16)) as pilot:
+        assert "KV 3.9k/4.0k 98 %" in (await drawn(pilot)).splitlines()[2], "numbers rather than a gauge"
+
+
+async def test_without_a_daemon_every_screen_says_what_to_do() -> None:
+    async with console(SMALL, ScriptedFeed([Connection(True)])) as pilot:
+        for mode in "1234567890":
+            await pilot.press(mode)
+            assert "start one with radixdeck serve, or radixdeck replay a recording" in await drawn(pilot)
+
+
+async def test_all_of_a_node_is_in_sight() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("2", "down", "down")
+        text = in_words(await drawn(pilot))
+        for words in ("node 6; anchor of critic; 300 tok at depth 64", "critic: 11 dispatches", "goes as number 7",
+                      "at the present 227 tok/s"):  # fmt: skip
+            assert words in text
+
+
+async def test_forecast_and_sessions_of_an_agent_have_the_whole_width() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("3", "enter")
+        text = await drawn(pilot)
+        assert "hurt       7 (anchor 0), 1,140 tok again" in text
+        assert "first token 134 ms, last 30 s" in text
+        await pilot.press("v")
+        assert "anchor goes as number 7: after 1,685 tok more" in in_words(await drawn(pilot))
+        await pilot.press("v")
+        assert "declared by callers" in await drawn(pilot)
+        await pilot.press("v")
+        assert "asked      11 times" in await drawn(pilot)
+
+
+async def test_why_something_was_ordered_is_said_where_it_has_no_column() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("U", "down")
+        assert "switch kv_caching on, because: trying it:" in in_words(await drawn(pilot))
+
+
+async def test_the_columns_of_requests_are_named_in_their_frame() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("8")
+        lines = (await drawn(pilot)).splitlines()
+        frame = next(place for place, line in enumerate(lines) if "of the last 61 requests" in line)
+        head, first = lines[frame + 1], lines[frame + 2]
+        assert head.split()[1:5] == ["arrived", "agent", "prompt", "hit"]
+        assert head.index("pushed out by") == first.index("- ")
+
+
+async def test_a_shadow_that_has_modelled_nothing_yet_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    async with console(SMALL, ScriptedFeed(live_messages(run_events()))) as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        await pilot.press("S")
+        text = await drawn(pilot)
+        assert "kv_caching (on) would evict next" in text
+        assert text.count("nothing modelled yet") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.05, "0.05"), (4096.0, "4096"), (50_000.0, "50k"), (262_144.0, "262.1k"), (1e6, "1M"), (1e9, "1G"),
+     (-2e9, "-2G"), (0.0, "0")],
+)  # fmt: skip
+def test_large_numbers_are_read_at_a_glance(value: float, words: str) -> None:
+    assert rounded(value) == words
+
+
+def test_short_lines_share_one_and_none_is_lost() -> None:
+    assert packed(["ab", "cd", "efgh", "i"], 6) == ["ab; cd", "efgh", "i"]
+    assert packed([], 6) == []
+    assert packed(["much too long"], 6) == ["much too long"]
