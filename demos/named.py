@@ -58,7 +58,7 @@ NAMED: dict[str, Named] = {
     ),
     "humaneval": Named(
         spec=_with(_HUMANEVAL, topology="test_loop", material_tokens=(60, 160)),
-        kv_tokens=(9_000, 12_000, 80_000),
+        kv_tokens=(9_000, 12_000, 100_000),
     ),
 }
 
