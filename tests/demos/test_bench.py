@@ -111,7 +111,7 @@ def test_a_run_that_fails_is_recorded_as_lost_and_the_rest_goes_on(
     measuring(monkeypatch, fails_at=1)
     assert bench.main(["--quick", "--requests", "3", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
-    assert "mt_bench at 6,000: doubtful: seed 101 could not be measured: the engine would not start" in printed
+    assert "mt_bench at 7,000: doubtful: seed 101 could not be measured: the engine would not start" in printed
     assert "gaia radixdeck" in printed
     assert printed.splitlines()[-1] == "MISSED"
 

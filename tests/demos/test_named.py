@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from radixdeck.demos.casts import CASTS
-from radixdeck.demos.named import NAMED, spec_of
+from radixdeck.demos.named import NAMED, REQUESTS, spec_of
 from radixdeck.demos.shape import main, sweep, token_ids
 from radixdeck.demos.tasks import question
 from radixdeck.demos.workloads import TUNING_SEEDS, WorkloadError, WorkloadSpec, generate, make_agents
@@ -22,7 +22,7 @@ SEED = TUNING_SEEDS[0]
 def test_a_named_workload_is_the_same_by_seed_and_another_with_another(name: str) -> None:
     assert generate(spec_of(name, SEED)) == generate(spec_of(name, SEED))
     assert generate(spec_of(name, SEED)) != generate(spec_of(name, SEED + 1))
-    assert len(generate(spec_of(name, SEED))) <= 90
+    assert len(generate(spec_of(name, SEED))) == REQUESTS
 
 
 def test_a_workload_that_has_no_name_is_refused() -> None:
