@@ -22,10 +22,9 @@ from typing import Any
 
 import msgspec
 
-from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
 
-from .bench_trees import CLOCK, NODE_TOKENS, Grown, Watched, clock_s, our_cache, stock_cache
+from .bench_trees import CLOCK, NODE_TOKENS, Grown, TimedHost, Watched, clock_s, our_cache, stock_cache
 
 FREED_TOKENS = 1_000
 MANY_NODES = 100_000
@@ -37,7 +36,12 @@ EVICT, CHOICE, SCORE, SCORE_ALONE, SPLIT, WALK, SNAPSHOT = (
     "evict 1,000 tokens", "choose victims for 1,000 tokens", "score", "score, one by one",
     "look-up that splits", "walk, per node", "snapshot, per node",
 )  # fmt: skip
+NOTE, NOTED, NOTES = "note ", "note, any event", "note, all of a request"
+"""What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
 OBSERVE, EVENT, REQUEST = "observe ", "observe, any event", "observe, all of a request"
+"""What the policies need to learn from it, later."""
+SCORES, SCORES_BEHIND = "scores of an eviction", "scores of an eviction, a prompt just looked up"
+"""All scores of an eviction together, some requests after the last: what these moved is worked out then."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,20 +196,39 @@ class Bench:
                 host.score(subject, now_s)
         return (CLOCK() - begun_s) / len(subjects)
 
-    def observe(self) -> None:
-        """What the host needs for each event of requests and evictions, and for all events of one request."""
+    def scores(self, *, behind: bool) -> float:
+        """All that an eviction waits for before it can choose, after requests that were learned from. `behind`: a
+        prompt was looked up since the last answer went out, and is to be learned from first."""
         stream = self.tree.stream
         assert stream is not None
-        stream.took_s, before = [], self.tree.turns
+        self.evict()
+        if behind:
+            self.tree.look_up()
+        begun_s = CLOCK()
+        stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
+        return CLOCK() - begun_s
+
+    def observe(self) -> None:
+        """What the scheduler needs to note each event of requests and evictions, and all of one request; and what the
+        host needs to learn from them."""
+        stream = self.tree.stream
+        assert stream is not None
+        stream.catch_up()
+        stream.took_s, stream.learner.took_s, before = [], [], self.tree.turns
         self.repeated(self.evict, least=5, most=20)
-        took, stream.took_s = stream.took_s, None
-        by_kind: defaultdict[str, list[float]] = defaultdict(list)
-        for kind, seconds in took:
-            by_kind[kind].append(seconds)
-        for kind, seconds in sorted(by_kind.items()):
-            self.say(OBSERVE + kind, seconds)
-        self.say(EVENT, [seconds for _, seconds in took])
-        self.say(REQUEST, [sum(seconds for _, seconds in took) / (self.tree.turns - before)])
+        noted, stream.took_s = stream.took_s, None
+        learned, stream.learner.took_s = stream.learner.took_s, None
+        requests = self.tree.turns - before
+        for of_kind, of_any, of_request, took in (
+            (NOTE, NOTED, NOTES, noted), (OBSERVE, EVENT, REQUEST, learned),
+        ):  # fmt: skip
+            by_kind: defaultdict[str, list[float]] = defaultdict(list)
+            for kind, seconds in took:
+                by_kind[kind].append(seconds)
+            for kind, seconds in sorted(by_kind.items()):
+                self.say(of_kind + kind, seconds)
+            self.say(of_any, [seconds for _, seconds in took])
+            self.say(of_request, [sum(seconds for _, seconds in took) / requests])
 
     def snapshot(self) -> float:
         begun_s = CLOCK()
@@ -222,6 +245,8 @@ class Bench:
         if self.tree.stream is not None:
             self.say(SCORE, self.repeated(lambda: self.score(together=True)))
             self.say(SCORE_ALONE, self.repeated(lambda: self.score(together=False)))
+            self.say(SCORES, self.repeated(lambda: self.scores(behind=False)))
+            self.say(SCORES_BEHIND, self.repeated(lambda: self.scores(behind=True)))
             self.observe()
             self.say(SNAPSHOT, self.repeated(self.snapshot, least=3, most=3) if few else [self.snapshot()])
         self.say(SPLIT, self.split())
@@ -238,7 +263,7 @@ def thaw() -> None:
 
 
 def grow_ours(nodes: int, agents: int, node_tokens: int = NODE_TOKENS, **tunables: float) -> Grown:
-    stream = Watched(PolicyHost([POLICY], {POLICY: tunables}))
+    stream = Watched(TimedHost([POLICY], {POLICY: tunables}))
     return Grown(lambda params: our_cache(params, Observer(stream)), nodes, agents, stream, node_tokens)
 
 
