@@ -3,11 +3,19 @@ sessions are to be learned from, and where they stand, is noted at once and made
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .pairs import Row
 from .transitions import Floats
+
+BUCKETS = (1, 2, 4, 7, 12)
+"""Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
+
+
+def bucket_of(turn: int) -> int:
+    return bisect_right(BUCKETS, turn)
 
 
 class Onward(NamedTuple):

@@ -121,6 +121,10 @@ class Standing:
             self._free.append(session.place)
         return session
 
+    def is_hinted(self, agent: int) -> bool:
+        """Whether a session was said to go to the agent next."""
+        return any(session.hinted == agent for session in self.by_name.values())
+
     def forget_agent(self, agent: int) -> None:
         """A slot is taken over by another agent."""
         for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:

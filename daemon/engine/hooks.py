@@ -77,6 +77,7 @@ class Pump:
         if over and not is_busy(scheduler):
             self._sample(scheduler, now)
         self._cache.observer.stream.settle()
+        self._cache.observer.stream.catch_up()
         if self._link.unsent:
             self._link.flush()
 

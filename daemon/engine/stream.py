@@ -63,9 +63,11 @@ class Stream:
             self._learn()
 
     def catch_up(self) -> None:
-        """The same of some of it, at a moment when no answer waits for it."""
+        """A moment when no answer waits: let the host observe some of it, and once that is all, work out the rest."""
         for _ in range(min(len(self._unheard), MOST_BETWEEN)):
             self._learn()
+        if not self._unheard:
+            self._host.catch_up()
 
     def _learn(self) -> None:
         for fact in self._host.observe(self._unheard.popleft()):
