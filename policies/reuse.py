@@ -54,11 +54,10 @@ class ReuseModel:
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
         self._noted: list[Passed] = []
-        self._fitted_at, self._refit_every = 0, REFIT_EVERY
+        self._fitted_at, self._refit_every, self._rates_at = 0, REFIT_EVERY, -1.0
         self._asked = self._asked_before = False
         self._waiting: Waiting | None = None
         self._rates: Rates | None = None
-        self._rates_at = -1.0
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 

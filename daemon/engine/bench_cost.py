@@ -40,8 +40,8 @@ NOTE, NOTED, NOTES = "note ", "note, any event", "note, all of a request"
 """What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
 OBSERVE, EVENT, REQUEST = "observe ", "observe, any event", "observe, all of a request"
 """What the policies need to learn from it, later."""
-SCORES, SCORES_BEHIND = "scores of an eviction", "scores of an eviction, a prompt just looked up"
-"""All scores of an eviction together, some requests after the last: what these moved is worked out then."""
+SCORES_SPARSE, SCORES_DENSE = "all scores, 50 requests after the last", "all scores, at every request"
+"""All that an eviction waits for before it can choose: what happened since is learned from and worked out first."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,14 +196,16 @@ class Bench:
                 host.score(subject, now_s)
         return (CLOCK() - begun_s) / len(subjects)
 
-    def scores(self, *, behind: bool) -> float:
-        """All that an eviction waits for before it can choose, after requests that were learned from. `behind`: a
-        prompt was looked up since the last answer went out, and is to be learned from first."""
+    def scores(self, *, dense: bool) -> float:
+        """Of the whole call: 50 requests after the last one and learned from, or one request after it, and the next
+        prompt has just been looked up."""
         stream = self.tree.stream
         assert stream is not None
-        self.evict()
-        if behind:
+        if dense:
+            self.tree.serve()
             self.tree.look_up()
+        else:
+            self.evict()
         begun_s = CLOCK()
         stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
         return CLOCK() - begun_s
@@ -220,8 +222,9 @@ class Bench:
         learned, stream.learner.took_s = stream.learner.took_s, None
         requests = self.tree.turns - before
         for of_kind, of_any, of_request, took in (
-            (NOTE, NOTED, NOTES, noted), (OBSERVE, EVENT, REQUEST, learned),
-        ):  # fmt: skip
+            (NOTE, NOTED, NOTES, noted),
+            (OBSERVE, EVENT, REQUEST, learned),
+        ):
             by_kind: defaultdict[str, list[float]] = defaultdict(list)
             for kind, seconds in took:
                 by_kind[kind].append(seconds)
@@ -245,8 +248,8 @@ class Bench:
         if self.tree.stream is not None:
             self.say(SCORE, self.repeated(lambda: self.score(together=True)))
             self.say(SCORE_ALONE, self.repeated(lambda: self.score(together=False)))
-            self.say(SCORES, self.repeated(lambda: self.scores(behind=False)))
-            self.say(SCORES_BEHIND, self.repeated(lambda: self.scores(behind=True)))
+            self.say(SCORES_SPARSE, self.repeated(lambda: self.scores(dense=False)))
+            self.say(SCORES_DENSE, self.repeated(lambda: self.scores(dense=True)))
             self.observe()
             self.say(SNAPSHOT, self.repeated(self.snapshot, least=3, most=3) if few else [self.snapshot()])
         self.say(SPLIT, self.split())
