@@ -14,13 +14,14 @@ from .transitions import Floats, Transitions, first_passage
 class Moment:
     """What was counted at one moment. `pause`: discount behind responses, see Gaps; `run_s`: how long a request of each
     agent took; `ratios`: of turns, by bucket, until sessions were told where they stood; `leaving`: what followed those
-    agents of whom it was asked."""
+    agents of whom it was asked; `changed`: a bit for each agent of whom more was counted since."""
 
-    __slots__ = ("leaving", "pause", "ratios", "run_s", "transitions")
+    __slots__ = ("changed", "leaving", "pause", "ratios", "run_s", "transitions")
 
     def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, ratios: Sequence[float]) -> None:
         self.transitions, self.pause, self.run_s, self.ratios = transitions, pause, run_s, ratios
         self.leaving: dict[int, Leaving] = {}
+        self.changed = 0
 
 
 class Passages:

@@ -85,9 +85,14 @@ class Tables:
 
     def changing(self, agent: int) -> None:
         """What is counted of an agent is about to become another."""
-        leaving = self._latest.pop(agent, None)
+        was, leaving = self._was, self._latest.pop(agent, None)
         if leaving is not None and leaving.onward is None:
-            leaving.counts = self._transitions.of(agent, self.agents)
+            if was is not None and not was.changed >> agent & 1:
+                leaving.was = was.transitions  # a copy of its own would take more room
+            else:
+                leaving.counts = self._transitions.of(agent, self.agents)
+        if was is not None:
+            was.changed |= 1 << agent
 
     def forget(self) -> None:
         """Nobody keeps what follows any agent, nor where it stood at the fit, and what was worked out takes room."""
@@ -100,6 +105,8 @@ class Tables:
         """The same of all agents."""
         for agent in list(self._latest):
             self.changing(agent)
+        if self._was is not None:
+            self._was.changed = -1
 
     def ends(self, wanted: Sequence[Leaving]) -> dict[Leaving, Sequence[float]]:
         """The probability of an end by how a response finished, as in Onward; kept nowhere."""
@@ -111,7 +118,8 @@ class Tables:
         return found
 
     def _counts(self, wanted: Iterable[Leaving]) -> bytes:
-        return b"".join([one.counts or self._transitions.of(one.agent, self.agents) for one in wanted])
+        latest, agents = self._transitions, self.agents
+        return b"".join([one.counts or (one.was or latest).of(one.agent, agents) for one in wanted])
 
     def prepare(self, wanted: Iterable[Leaving]) -> None:
         """Work out what follows, all at once."""
@@ -123,7 +131,8 @@ class Tables:
             moving[:] = self._passages.overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
         for place, (leaving, over, goes_on) in enumerate(told):
-            leaving.onward, leaving.counts = Onward(over, goes_on, moving[:, place]), None
+            leaving.onward = Onward(over, goes_on, moving[:, place])
+            leaving.counts = leaving.was = None
 
     def after(self, leaving: Leaving) -> Onward:
         if leaving.onward is None:
@@ -154,8 +163,7 @@ class Tables:
         agent = session.agent
         leaving = was.leaving.get(agent)
         if leaving is None:
-            leaving = was.leaving[agent] = Leaving(agent)
-            leaving.counts = was.transitions.of(agent, self.agents)
+            leaving = was.leaving[agent] = Leaving(agent, was.transitions)
         pairs = was.transitions.pairs.rows(session.came_from, agent, returned=session.returned)
         return leaving, pairs, ratios[bucket_of(session.turn)]
 
