@@ -115,9 +115,11 @@ def test_behind_a_batch_only_some_of_it_is_learned_and_the_rest_worked_out_once_
     stream: Stream, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worked_out: list[int] = []
-    monkeypatch.setattr(
-        "radixdeck.policies.kv_caching.KvCaching.catch_up", lambda _: worked_out.append(len(heard.heard))
-    )
+
+    def catch_up(_: object) -> None:
+        worked_out.append(len(heard.heard))
+
+    monkeypatch.setattr("radixdeck.policies.kv_caching.KvCaching.catch_up", catch_up)
     facts = [matched(number) for number in range(MOST_BETWEEN + 1)]
     for fact in facts:
         stream.emit(fact)
