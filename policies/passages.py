@@ -24,6 +24,22 @@ class Moment:
         self.changed = 0
 
 
+class Demand:
+    """Whether a fit is worth working out before somebody asks: the next few after somebody did, as evictions come one
+    after the other; only the next one where fits follow each other fast, for most of those nobody asks."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def asked(self) -> None:
+        self.left = 4
+
+    def fitted(self, *, fast: bool) -> None:
+        self.left = max(0, self.left - (3 if fast else 1))
+
+
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
     discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each

@@ -15,6 +15,7 @@ from .histories import Histories
 from .leaving import Passed
 from .liveness import Gaps
 from .pairs import NOWHERE
+from .passages import Demand
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
 from .shares import Share
 from .standing import Past, Session, Standing
@@ -55,7 +56,7 @@ class ReuseModel:
         self.tables: Tables | None = None
         self._noted: list[Passed] = []
         self._fitted_at, self._refit_every, self._rates_at = 0, REFIT_EVERY, -1.0
-        self._asked = self._asked_before = False
+        self._demand = Demand()
         self._waiting: Waiting | None = None
         self._rates: Rates | None = None
 
@@ -208,16 +209,16 @@ class ReuseModel:
         self._fitted_at = 0
 
     def _fit(self, now_s: float) -> None:
+        self._demand.fitted(fast=self._refit_every < REFIT_EVERY)
         self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
         self.standing.behind.clear()
         self._close_idle(now_s)
         if self.tables is not None:
             self.turns.learn(self._noted, self.tables, self.standing)
-        beta_per_s = self.turnover.beta_per_s
-        ratios = self.turns.ratios()
+        beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts, ratios)
         self.standing.void()
-        self._rates, self._asked_before, self._asked = None, self._asked, False
+        self._rates = None
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
@@ -261,8 +262,8 @@ class ReuseModel:
         tables.forget()
 
     def catch_up(self) -> None:
-        """Nobody waits: work out the latest fit now, if somebody had asked for the one before."""
-        if self._asked_before and self.tables is not None and self.tables.is_new:
+        """Nobody waits: work out the latest fit now, if somebody will likely ask for it."""
+        if self._demand.left and self.tables is not None and self.tables.is_new:
             self.settle()
 
     def _changing(self, agent: int) -> None:
@@ -282,11 +283,10 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
-            self._asked = True
+            self._demand.asked()
             if self.tables is not None:
                 self.tables.widen()
-            if self._rates is None:
-                self._waiting = None  # more than time has passed
+            self._waiting = self._waiting if self._rates is not None else None  # has more than time passed?
             self.settle()
             self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s

@@ -92,7 +92,8 @@ def stock_cache(params: Any, core: str) -> Any:
 
 
 class TimedHost(PolicyHost):
-    """`took_s`: while not None, what it needed to learn from each event, as (kind, seconds)."""
+    """`took_s`: while not None, what it needed to learn from each event, as (kind, seconds); working ahead counts for
+    the event before it."""
 
     took_s: list[tuple[str, float]] | None = None
 
@@ -102,6 +103,13 @@ class TimedHost(PolicyHost):
         if self.took_s is not None:
             self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
         return facts
+
+    def catch_up(self) -> None:
+        begun_s = CLOCK()
+        super().catch_up()
+        if self.took_s:
+            kind, seconds = self.took_s[-1]
+            self.took_s[-1] = kind, seconds + CLOCK() - begun_s - clock_s()
 
 
 class Watched:
