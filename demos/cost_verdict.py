@@ -6,7 +6,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVENT, EVICT, OBSERVE, OURS, SCORE, SNAPSHOT, SPLIT, WALK, Cost
+from radixdeck.daemon.engine.bench_cost import (
+    CHOICE,
+    EVENT,
+    EVICT,
+    NOTE,
+    NOTED,
+    OBSERVE,
+    OURS,
+    REQUEST,
+    SCORE,
+    SCORES_DENSE,
+    SCORES_SPARSE,
+    SNAPSHOT,
+    SPLIT,
+    WALK,
+    Cost,
+)
 
 from .report import table
 
@@ -19,7 +35,8 @@ OBSERVE_AT_MOST_US = 5.0
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """One floor. `low`, `high`: the value between the 10th and 90th percentiles of what it is made from."""
+    """One floor. `low`, `high`: the value between the 10th and 90th percentiles of what it is made from. Not `judged`:
+    it stands beside the one that is, so that nothing is hidden."""
 
     name: str
     value: float
@@ -27,10 +44,15 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     bound: float
     at_most: bool = True
+    judged: bool = True
 
     @property
     def kept(self) -> bool:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+    @property
+    def missed(self) -> bool:
+        return self.judged and not self.kept
 
 
 class Costs:
@@ -53,14 +75,23 @@ def floors(costs: Costs) -> list[Floor]:
         judged.append(
             _worst("score look-up of an eviction, µs", scores, [cost.median_us for cost in scores], SCORE_AT_MOST_US)
         )
-    if events := costs.ours(EVENT):
-        means = [cost.mean_us for cost in events]
-        judged.append(_worst("observe, mean over events, µs", events, means, OBSERVE_AT_MOST_US))
-    kinds = [cost for cost in costs.all if cost.core == OURS and cost.what.startswith(OBSERVE)]
-    if kinds:
-        means = [cost.mean_us for cost in kinds]
-        judged.append(_worst("observe, mean of its costliest kind, µs", kinds, means, OBSERVE_AT_MOST_US))
-    return judged
+    return judged + _observing(costs)
+
+
+def _observing(costs: Costs) -> list[Floor]:
+    """What the scheduler pays for an event, which is judged, and what policies learn from it later, which is told."""
+    found: list[Floor] = []
+    for of_any, of_kind, what, judged in (
+        (NOTED, NOTE, "observe", True),
+        (EVENT, OBSERVE, "learning from it later", False),
+    ):
+        kinds = [cost for cost in costs.all if cost.core == OURS and cost.what.startswith(of_kind)]
+        for name, seen in ((f"{what}, mean over events, µs", costs.ours(of_any)),
+                           (f"{what}, mean of its costliest kind, µs", kinds)):  # fmt: skip
+            if seen:
+                floor = _worst(name, seen, [cost.mean_us for cost in seen], OBSERVE_AT_MOST_US)
+                found.append(msgspec.structs.replace(floor, judged=judged))
+    return found
 
 
 def _growth(costs: Costs) -> list[Floor]:
@@ -103,20 +134,25 @@ def verdict_text(judged: Sequence[Floor]) -> str:
     rows = [
         [
             floor.name, f"{floor.value:,.2f}", f"{floor.low:,.2f} to {floor.high:,.2f}",
-            f"{'at most' if floor.at_most else 'at least'} {floor.bound:g}", "yes" if floor.kept else "NO",
+            f"{'at most' if floor.at_most else 'at least'} {floor.bound:g}", _kept(floor),
         ]
         for floor in judged
     ]  # fmt: skip
-    missed = sum(not floor.kept for floor in judged)
-    last = f"verdict: {missed} of {len(judged)} floors missed" if missed else f"verdict: all {len(judged)} floors kept"
-    return table(header, rows) + "\n\n" + (last if judged else "verdict: nothing here that a floor is about")
+    count, missed = sum(floor.judged for floor in judged), sum(floor.missed for floor in judged)
+    last = f"verdict: {missed} of {count} floors missed" if missed else f"verdict: all {count} floors kept"
+    return table(header, rows) + "\n\n" + (last if count else "verdict: nothing here that a floor is about")
+
+
+def _kept(floor: Floor) -> str:
+    return ("yes" if floor.kept else "NO") + ("" if floor.judged else ", not judged")
 
 
 def measured_text(costs: Costs) -> str:
-    """Medians, one line for each tree; means for observe, where now and then one event pays for many."""
+    """Medians, one line for each tree; means of events, where now and then one pays for many."""
     columns = {
         "evict 1,000": EVICT, "of it choosing": CHOICE, "look-up, splits": SPLIT, "walk/node": WALK,
-        "snapshot/node": SNAPSHOT, "score": SCORE, "observe": EVENT,
+        "snapshot/node": SNAPSHOT, "score": SCORE, "all, 50 later": SCORES_SPARSE, "all, each": SCORES_DENSE,
+        "observe": NOTED, "learn": EVENT, "learn/request": REQUEST,
     }  # fmt: skip
     rows: list[list[str]] = []
     for nodes in costs.sizes:
@@ -131,5 +167,5 @@ def measured_text(costs: Costs) -> str:
 def _cell(cost: Cost | None) -> str:
     if cost is None:
         return ""
-    value_us = cost.mean_us if cost.what == EVENT else cost.median_us
+    value_us = cost.mean_us if cost.what in (NOTED, EVENT) else cost.median_us
     return f"{value_us:,.0f}" if value_us >= 100 else f"{value_us:.2f}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from .conflicts import settle
 from .events import (
@@ -27,7 +28,7 @@ from .events import (
 from .parameters import TunableError
 from .primitives import Action, Prediction, Score, Subject
 from .registry import BUILT_IN, PolicyError, create
-from .seat import PolicyFacts, Seat, Stopwatch
+from .seat import Answer, PolicyFacts, Seat, Stopwatch
 
 __all__ = ["PolicyError", "PolicyFacts", "PolicyHost", "TunableError"]
 
@@ -84,11 +85,9 @@ class PolicyHost:
             self.now_ns = max(self.now_ns, event.t_ns)
 
     def observe(self, event: EngineEvent) -> list[EngineEvent]:
-        """Let every policy learn from one event. Never raises.
-
-        Returns the facts that follow from it (a policy failed, a slot changed hands). They belong into the engine
-        stream behind the event; observing them again, here or in a twin, changes nothing.
-        """
+        """Let every policy learn from one event. Never raises. Returns the facts that follow from it (a policy failed,
+        a slot changed hands). They belong into the engine stream behind the event; observing them again, here or in a
+        twin, changes nothing."""
         kind = type(event)
         if kind is EngineStarted and self._t_ns:
             self._begin_again()
@@ -139,8 +138,8 @@ class PolicyHost:
         one that only learns."""
         best = Prediction()
         for seats in (self._on, [seat for seat in self._seats.values() if not seat.failed and not seat.enabled]):
-            for prediction in [self._let_predict(seat, now_s) for seat in seats]:
-                best = prediction if prediction.dispatches > best.dispatches else best
+            asked = [self._let(seat, "predict", partial(seat.policy.predict, now_s), Prediction()) for seat in seats]
+            best = max([best, *asked], key=lambda prediction: prediction.dispatches)
             if best.dispatches:
                 break
         return best
@@ -149,11 +148,14 @@ class PolicyHost:
         """What the enabled policies want done, as (policy, action), conflicts settled."""
         wanted: list[tuple[str, Action]] = []
         for seat in self._on:
-            try:
-                wanted += [(seat.name, action) for action in seat.act(now_s, self.predict)]
-            except Exception as error:
-                self._fail(seat, "act", error)
+            actions = self._let(seat, "act", partial(seat.act, now_s, self.predict), list[Action]())
+            wanted += [(seat.name, action) for action in actions]
         return settle(wanted)
+
+    def catch_up(self) -> None:
+        """A moment when no answer waits: policies that are on may work out what they will be asked for."""
+        for seat in self._on:
+            self._let(seat, "catch_up", seat.catch_up, None)
 
     # ---- switching and tuning ----------------------------------------------------------------------------------------
 
@@ -176,11 +178,9 @@ class PolicyHost:
     def check_switch(self, name: str, enabled: bool) -> None:
         """Raises PolicyError if switching that way is not possible, in words."""
         seat = self._seat(name)
-        if enabled:
-            return
-        if name == OPERATOR:
+        if not enabled and name == OPERATOR:
             raise PolicyError("the operator cannot be switched off: undo single actions instead")
-        if name in FALLBACK.values() and self.slot_policy(seat.policy.slot) == name:
+        if not enabled and name in FALLBACK.values() and self.slot_policy(seat.policy.slot) == name:
             raise PolicyError(f"{name} is the order that is left when no other is on: switch another one on instead")
 
     def check_tune(self, policy: str, name: str, value: float) -> None:
@@ -282,12 +282,12 @@ class PolicyHost:
 
     # ---- calls that may fail -----------------------------------------------------------------------------------------
 
-    def _let_predict(self, seat: Seat, now_s: float) -> Prediction:
+    def _let(self, seat: Seat, call: str, does: Callable[[], Answer], otherwise: Answer) -> Answer:
         try:
-            return seat.policy.predict(now_s)
+            return does()
         except Exception as error:
-            self._fail(seat, "predict", error)
-            return Prediction()
+            self._fail(seat, call, error)
+            return otherwise
 
     def _fail(self, seat: Seat, call: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"

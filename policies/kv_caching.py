@@ -130,6 +130,10 @@ class KvCaching(BasePolicy):
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]
 
+    def catch_up(self) -> None:
+        """See BasePolicy.catch_up."""
+        self._model.catch_up()
+
     def _is_on(self, name: str) -> bool:
         return bool(self.tunables[name])
 

@@ -3,11 +3,19 @@ sessions are to be learned from, and where they stand, is noted at once and made
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .pairs import Row
-from .transitions import Floats
+from .transitions import Floats, Transitions
+
+BUCKETS = (1, 2, 4, 7, 12)
+"""Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
+
+
+def bucket_of(turn: int) -> int:
+    return bisect_right(BUCKETS, turn)
 
 
 class Onward(NamedTuple):
@@ -21,13 +29,15 @@ class Onward(NamedTuple):
 
 
 class Leaving:
-    """`counts`: of the agent, as they were; None while they still are so. `onward`: what they say, once worked out."""
+    """`counts`: of the agent, as they were, or `was`: who still has them; None while they are the latest. `onward`:
+    what they say, once worked out."""
 
-    __slots__ = ("agent", "counts", "onward")
+    __slots__ = ("agent", "counts", "onward", "was")
 
-    def __init__(self, agent: int) -> None:
+    def __init__(self, agent: int, was: Transitions | None = None) -> None:
         self.agent = agent
         self.counts: bytes | None = None
+        self.was = was
         self.onward: Onward | None = None
 
 

@@ -49,6 +49,12 @@ class Pairs:
         key, rows = _key(came_from, agent, returned), self._rows
         return rows.get(key, NOTHING), rows.get(key | OTHER_FINISH, NOTHING)
 
+    def still(self) -> Pairs:
+        """The same as they are now: a row that changes becomes another one."""
+        still = Pairs()
+        still._rows = self._rows.copy()
+        return still
+
     def back(self) -> list[Back]:
         """By `back_of`. The less rows differ in this, the more what is common weighs: they are taken for beta-binomial,
         and their correlation is estimated by moments."""

@@ -174,6 +174,10 @@ class BasePolicy:
         """What is resident of each agent, as it changes; to be read only. Told to a policy that is on where it may
         score."""
 
+    def catch_up(self) -> None:
+        """A moment when no answer waits, told to a policy that is on in the engine: to work out what scores will need.
+        Nothing that it is asked may depend on whether it did."""
+
     def foresee(self, prediction: Prediction) -> None:
         """What the policies predict, told before each `act` to one that overrides this."""
 

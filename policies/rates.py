@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .liveness import Gaps, residual
 from .standing import Standing
@@ -42,24 +43,34 @@ def rates_of(alive: Floats, rest: Floats, reach: Floats, beta_per_s: float, fres
     return Rates(beta_per_s, by_session, (np.add.reduce(by_session, 0) + fresh).tolist(), alive)
 
 
+@dataclass(slots=True)
+class Waiting:
+    """Of each session what stays while nothing but time passes: how long its gap may be `shapes`; `runs`, `goes_on`;
+    `over`: that it is over, untold; `run_s`: what a request of its agent takes. See `coming_back`."""
+
+    shapes: Floats
+    runs: NDArray[np.bool_]
+    goes_on: Floats
+    over: Floats
+    run_s: Floats
+
+
+def waiting(here: Standing, gaps: Gaps, run_s: Floats, untold_ends: float) -> Waiting:
+    """`untold_ends`: share of ends that nobody tells."""
+    over = here.p_end * np.where(here.p_end < 1.0, untold_ends, 1.0)
+    shapes = gaps.shapes(here.finish, here.at)
+    return Waiting(shapes, here.running > 0, 1.0 - here.p_end, over, run_s[here.at])
+
+
 def coming_back(
-    here: Standing,
-    gaps: Gaps,
-    run_s: Floats,
-    beta_per_s: float,
-    now_s: float,
-    *,
-    untold_ends: float,
-    watches_ends: bool,
+    here: Waiting, since_s: NDArray[np.float64], beta_per_s: float, now_s: float, *, watches_ends: bool
 ) -> tuple[Floats, Floats]:
-    """Probability that each session is not over, and the discount until its next request if it is not. `untold_ends`:
-    share of ends that nobody tells."""
-    idle_s = np.maximum(0.0, now_s - here.since_s)
-    still, rest = residual(gaps.shapes(here.finish, here.at), idle_s, beta_per_s)
+    """Probability that each session is not over, and the discount until its next request if it is not."""
+    idle_s = np.maximum(0.0, now_s - since_s)
+    still, rest = residual(here.shapes, idle_s, beta_per_s)
     if not watches_ends:
         still = np.ones_like(still)
-    waiting = (1.0 - here.p_end) * still
-    over = here.p_end * np.where(here.p_end < 1.0, untold_ends, 1.0)
-    alive = np.where(here.running, 1.0 - here.p_end, waiting / np.maximum(waiting + over, 1e-9))
-    to_run_s = np.maximum(run_s[here.at] - idle_s, 0.0)
-    return alive, np.where(here.running, np.exp(-beta_per_s * to_run_s), rest)
+    waits = here.goes_on * still
+    alive = np.where(here.runs, here.goes_on, waits / np.maximum(waits + here.over, 1e-9))
+    to_run_s = np.maximum(here.run_s - idle_s, 0.0)
+    return alive, np.where(here.runs, np.exp(-beta_per_s * to_run_s), rest)

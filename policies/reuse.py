@@ -15,10 +15,11 @@ from .histories import Histories
 from .leaving import Passed
 from .liveness import Gaps
 from .pairs import NOWHERE
-from .rates import Rates, coming_back, rates_of
+from .passages import Demand
+from .rates import Rates, Waiting, coming_back, rates_of, waiting
 from .shares import Share
 from .standing import Past, Session, Standing
-from .tables import Tables
+from .tables import Tables, believed
 from .transitions import Floats, Transitions
 from .turnover import Turnover
 from .turns import Turns, end
@@ -54,9 +55,10 @@ class ReuseModel:
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
         self._noted: list[Passed] = []
-        self._fitted_at, self._refit_every = 0, REFIT_EVERY
+        self._fitted_at, self._refit_every, self._rates_at = 0, REFIT_EVERY, -1.0
+        self._demand = Demand()
+        self._waiting: Waiting | None = None
         self._rates: Rates | None = None
-        self._rates_at = -1.0
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
@@ -82,11 +84,12 @@ class ReuseModel:
     def _free_slot(self) -> int:
         if len(self.agents) < MAX_AGENTS:
             return len(self.agents)
-        self.settle()
         slot = self.agents.pop(next(iter(self.agents)))
-        self.transitions.forget(slot)
+        if self.standing.is_hinted(slot):
+            self.settle()  # such sessions stand by the hint, which is forgotten now
         if self.tables is not None:
             self.tables.all_changing()
+        self.transitions.forget(slot)
         self.gaps.forget(slot)
         self.standing.forget_agent(slot)
         self.histories.forget(slot)
@@ -182,6 +185,7 @@ class ReuseModel:
             return
         if told and (session is None or not session.running):
             self.untold_ends.see(float(now_s - known.since_s > AT_ONCE_S))
+            self._waiting = None
         if session is not None:
             self._rates = None
             self._learn_end(session)
@@ -205,17 +209,16 @@ class ReuseModel:
         self._fitted_at = 0
 
     def _fit(self, now_s: float) -> None:
+        self._demand.fitted(fast=self._refit_every < REFIT_EVERY)
         self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
         self.standing.behind.clear()
         self._close_idle(now_s)
         if self.tables is not None:
             self.turns.learn(self._noted, self.tables, self.standing)
-        beta_per_s = self.turnover.beta_per_s
-        self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts)
+        beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
+        self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts, ratios)
         self.standing.void()
-        stood, behind, self._rates = self.tables.stood, self.standing.behind, None
-        for name, session in self.standing.by_name.items():
-            behind[name] = stood(session)
+        self._rates = None
 
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
@@ -238,23 +241,30 @@ class ReuseModel:
 
     def settle(self) -> None:
         """Put where sessions stand into the columns that rates are made of."""
-        tables, standing = self.tables, self.standing
-        if tables is None:
+        if (tables := self.tables) is None:
             return
+        standing = self.standing
         self.turns.learn(self._noted, tables, standing)
         moved = [(standing.by_name[name], stood) for name, stood in standing.behind.items()]
+        moved += tables.unmoved(standing)
         standing.behind.clear()
         standing.open(tables.agents)
         if not moved:
             return
         tables.prepare(stood[0] for _, stood in moved)
-        onward = np.array([self._believed(session, tables.onward(session, stood)) for session, stood in moved])
+        right = self.hints_right.mean
+        onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
         for (session, stood), reach in zip(moved, tables.reach(onward), strict=True):
             p_end = end(stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
             if session.hinted != NOWHERE:
-                p_end *= 1.0 - self.hints_right.mean
+                p_end *= 1.0 - right
             standing.write(session, p_end, reach)
         tables.forget()
+
+    def catch_up(self) -> None:
+        """Nobody waits: work out the latest fit now, if somebody will likely ask for it."""
+        if self._demand.left and self.tables is not None and self.tables.is_new:
+            self.settle()
 
     def _changing(self, agent: int) -> None:
         """What is counted of an agent is about to change."""
@@ -264,17 +274,8 @@ class ReuseModel:
     def next_agents(self, session: Session) -> Floats:
         """Which agent is next, if the session goes on; sums to 1."""
         assert self.tables is not None
-        onward = self._believed(session, self.tables.onward(session, self.tables.stood(session)))
+        onward = believed(session, self.tables.onward(session, self.tables.stood(session)), self.hints_right.mean)
         return onward / max(1e-9, float(onward.sum()))
-
-    def _believed(self, session: Session, onward: Floats) -> Floats:
-        """What follows by experience, moved towards what was said as far as such hints are right."""
-        if session.hinted == NOWHERE:
-            return onward
-        right, total = self.hints_right.mean, float(onward.sum())
-        onward = onward * (1.0 - right)
-        onward[session.hinted] += right * total
-        return onward
 
     # ---- rates at an instant -----------------------------------------------------------------------------------------
 
@@ -282,18 +283,18 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
+            self._demand.asked()
             if self.tables is not None:
                 self.tables.widen()
+            self._waiting = self._waiting if self._rates is not None else None  # has more than time passed?
             self.settle()
             self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s
         return self._rates
 
     def _rates_now(self, tables: Tables, now_s: float) -> Rates:
-        alive, rest = coming_back(
-            self.standing, self.gaps, self.run_s, tables.beta_per_s, now_s,
-            untold_ends=self.untold_ends.mean, watches_ends=self.watches_ends,
-        )  # fmt: skip
-        return rates_of(
-            alive, rest, self.standing.reach, tables.beta_per_s, self.turnover.sessions_per_s * tables.start
-        )
+        here, beta_per_s = self.standing, tables.beta_per_s
+        if self._waiting is None:
+            self._waiting = waiting(here, self.gaps, self.run_s, self.untold_ends.mean)
+        alive, rest = coming_back(self._waiting, here.since_s, beta_per_s, now_s, watches_ends=self.watches_ends)
+        return rates_of(alive, rest, here.reach, beta_per_s, self.turnover.sessions_per_s * tables.start)

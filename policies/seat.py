@@ -138,6 +138,10 @@ class Seat:
             self.policy.foresee(predict(now_s))
         return self.policy.act(now_s)
 
+    def catch_up(self) -> None:
+        if isinstance(self.policy, BasePolicy):
+            self.policy.catch_up()
+
     def reckon(self, operator: Seat) -> None:
         """Let the policy read what the operator's counts in any case."""
         if isinstance(self.policy, BasePolicy) and isinstance(operator.policy, Operator):

@@ -68,7 +68,7 @@ class Shadow:
         """How large the cache is; a new engine has an empty one."""
         if isinstance(event, EngineStarted):
             self._held.clear()
-        blocks = event.capacity_tokens // BLOCK_TOKENS
+        blocks = max(0, event.capacity_tokens) // BLOCK_TOKENS
         every = max(1, -(-blocks // MOST_BLOCKS))
         if every != self._every:
             self._held.clear()

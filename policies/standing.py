@@ -55,11 +55,13 @@ class Standing:
         self.by_name: dict[str, Session] = {}
         self.behind: dict[str, Stood] = {}
         self._past: dict[str, Past] = {}
-        self._columns: Ints = np.zeros((3, 0), np.int16)
-        self.since_s: NDArray[np.float64] = np.zeros(0)
-        self.p_end: Floats = np.zeros(0, np.float32)
-        self.reach: Floats = np.zeros((0, 0), np.float16)
+        self._places = 0
         self._free: list[int] = []
+        self._columns: Ints
+        self.since_s: NDArray[np.float64]
+        self.p_end: Floats
+        self.reach: Floats
+        self.void()
 
     @property
     def at(self) -> Ints:
@@ -116,10 +118,15 @@ class Standing:
         session = self.by_name.pop(name, None)
         if session is not None:
             self.behind.pop(name, None)
-            self.p_end[session.place] = 1.0
-            self._columns[2, session.place] = 0
+            if session.place < len(self.p_end):
+                self.p_end[session.place] = 1.0
+                self._columns[2, session.place] = 0
             self._free.append(session.place)
         return session
+
+    def is_hinted(self, agent: int) -> bool:
+        """Whether a session was said to go to the agent next."""
+        return any(session.hinted == agent for session in self.by_name.values())
 
     def forget_agent(self, agent: int) -> None:
         """A slot is taken over by another agent."""
@@ -138,19 +145,24 @@ class Standing:
         self.p_end[place], self.reach[place] = p_end, reach
 
     def void(self) -> None:
-        """What `reach` holds is worth nothing any more."""
+        """What the columns hold is worth nothing any more: they take no room until all are written again."""
+        self._columns = np.zeros((3, 0), np.int16)
+        self.since_s = np.zeros(0)
+        self.p_end = np.zeros(0, np.float32)
         self.reach = np.zeros((0, 0), np.float16)
 
     def open(self, agents: int) -> None:
-        """Make room for agents 0 ... agents - 1 in `reach`, if what it held is void."""
-        if len(self.reach) != len(self.since_s):
-            self.reach = np.zeros((len(self.since_s), agents), np.float16)
+        """Make room for agents 0 ... agents - 1 in all places."""
+        missing = self._places - len(self.since_s)
+        if missing:
+            self._columns = np.concatenate([self._columns, np.zeros((3, missing), np.int16)], axis=1)
+            self.since_s = np.concatenate([self.since_s, np.zeros(missing)])
+            self.p_end = np.concatenate([self.p_end, np.ones(missing, np.float32)])
+        if len(self.reach) != self._places:
+            reach, self.reach = self.reach, np.zeros((self._places, agents), np.float16)
+            if len(reach):
+                self.reach[: len(reach)] = reach
 
     def _grow(self) -> None:
-        old = len(self.since_s)
-        self._columns = np.concatenate([self._columns, np.zeros((3, GROWTH), np.int16)], axis=1)
-        self.since_s = np.concatenate([self.since_s, np.zeros(GROWTH)])
-        self.p_end = np.concatenate([self.p_end, np.ones(GROWTH, np.float32)])
-        if len(self.reach):
-            self.reach = np.concatenate([self.reach, np.zeros((GROWTH, self.reach.shape[1]), np.float16)])
+        old, self._places = self._places, self._places + GROWTH
         self._free += range(old + GROWTH - 1, old - 1, -1)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .habits import Habits
-from .leaving import Leaving, Onward, Stood
+from .leaving import Leaving, Onward, Stood, bucket_of
 from .liveness import Gaps
-from .pairs import back_of
-from .standing import Session
-from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions, first_passage
+from .pairs import NOWHERE, back_of
+from .passages import Moment, Passages
+from .standing import Session, Standing
+from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
 
 MOST_KEPT = 2
 """Agents of whom it is kept what follows them, in case they are asked for again before it changes."""
@@ -22,40 +23,58 @@ HARDLY = 1e-3
 
 
 class Tables:
-    """One fit, in half precision where it is kept. `beta_per_s`: the discount it was made for; `start[a]`: discount
-    until agent a is dispatched by a session from the moment it begins. What follows an agent is by the latest counts,
-    or by those of the moment that somebody keeps it from."""
+    """One fit, in half precision where it is kept. What follows an agent is by the latest counts, or by those of the
+    moment that somebody keeps it from.
 
-    def __init__(self, transitions: Transitions, gaps: Gaps, run_s: Floats, beta_per_s: float, predicts: bool) -> None:
-        self.agents = count = transitions.agents
+    All numbers are those of the moment of the fit, but they are worked out when somebody first asks, since most fits
+    are replaced before: `_was` keeps what was counted then until nobody can ask for more of it."""
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        gaps: Gaps,
+        run_s: Floats,
+        beta_per_s: float,
+        predicts: bool,
+        ratios: Sequence[float] = (),
+    ) -> None:
+        """`ratios`: of turns, by bucket, as `Turns` has them; none if no session stands anywhere."""
+        self.agents = transitions.agents
         self.beta_per_s = beta_per_s
-        self._transitions = transitions
+        self._transitions, self._predicts = transitions, predicts
         self._latest: dict[int, Leaving] = {}
-        self._back = transitions.pairs.back()
-        counts, marginal = transitions.counts(), transitions.marginal()
-        self._habits = Habits(counts, marginal, transitions.met.mean)
-        following, by_finish, unmet = self._habits.following(counts, np.arange(count))
-        by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
-        first = transitions.first(marginal)
-        self._overall: Floats | None = None
-        if not predicts:
-            first = self._overall = _forget_who_follows(following, by_finish)
-        finishes, pause = transitions.finishes(), gaps.discount(count, beta_per_s)
-        step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
-        self._passage = first_passage(np.exp(-beta_per_s * run_s[:count])[:, None] * step).astype(np.float16)
-        self._paused = finishes.astype(np.float16) * pause.astype(np.float16)
-        self.start = self.reach(first[None])[0]
+        pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
+        self._was: Moment | None = Moment(transitions.still(), pause, run_s, ratios)
+        self._known_habits: Habits | None = None
+        self._known_passages: Passages | None = None
+
+    @property
+    def _habits(self) -> Habits:
+        if self._known_habits is None:
+            assert self._was is not None
+            was = self._was.transitions
+            self._known_habits = Habits(was.counts(), was.marginal(), was.met.mean)
+        return self._known_habits
+
+    @property
+    def _passages(self) -> Passages:
+        if self._known_passages is None:
+            assert self._was is not None
+            self._known_passages = Passages(self._was, self._habits, self.beta_per_s, self._predicts)
+        return self._known_passages
+
+    @property
+    def start(self) -> Floats:
+        """Discount until each agent is dispatched by a session, from the moment it begins."""
+        return self._passages.start
 
     def reach(self, following: Floats) -> Floats:
-        """Discount until each agent's next dispatch, from (discounted) probabilities of the next one, `[any, agent]`:
-        it comes at once, or after a passage from another one that does."""
-        passage = self._passage
-        return following + (following[:, None] @ passage)[:, 0] - following * passage.diagonal()
+        """See Passages.reach."""
+        return self._passages.reach(following)
 
     def widen(self) -> None:
         """Somebody asks for rates and will again: numbers that need no conversion are faster."""
-        if self._passage.dtype != np.float32:
-            self._passage = self._passage.astype(np.float32)
+        self._passages.widen()
 
     def leaving(self, agent: int) -> Leaving:
         """What follows the agent by the latest counts; by these for ever, whatever becomes of them."""
@@ -66,18 +85,28 @@ class Tables:
 
     def changing(self, agent: int) -> None:
         """What is counted of an agent is about to become another."""
-        leaving = self._latest.pop(agent, None)
+        was, leaving = self._was, self._latest.pop(agent, None)
         if leaving is not None and leaving.onward is None:
-            leaving.counts = self._transitions.of(agent, self.agents)
+            if was is not None and not was.changed >> agent & 1:
+                leaving.was = was.transitions  # a copy of its own would take more room
+            else:
+                leaving.counts = self._transitions.of(agent, self.agents)
+        if was is not None:
+            was.changed |= 1 << agent
 
     def forget(self) -> None:
-        """Nobody keeps what follows any agent, and what was worked out takes room."""
+        """Nobody keeps what follows any agent, nor where it stood at the fit, and what was worked out takes room."""
+        if self._known_passages is not None:
+            self._was = None
         while len(self._latest) > MOST_KEPT:
             del self._latest[next(iter(self._latest))]
 
     def all_changing(self) -> None:
-        """The same, and all is about to change."""
-        self._latest.clear()
+        """The same of all agents."""
+        for agent in list(self._latest):
+            self.changing(agent)
+        if self._was is not None:
+            self._was.changed = -1
 
     def ends(self, wanted: Sequence[Leaving]) -> dict[Leaving, Sequence[float]]:
         """The probability of an end by how a response finished, as in Onward; kept nowhere."""
@@ -89,7 +118,8 @@ class Tables:
         return found
 
     def _counts(self, wanted: Iterable[Leaving]) -> bytes:
-        return b"".join([one.counts or self._transitions.of(one.agent, self.agents) for one in wanted])
+        latest, agents = self._transitions, self.agents
+        return b"".join([one.counts or (one.was or latest).of(one.agent, agents) for one in wanted])
 
     def prepare(self, wanted: Iterable[Leaving]) -> None:
         """Work out what follows, all at once."""
@@ -97,11 +127,12 @@ class Tables:
         if not unknown:
             return
         ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
-        if self._overall is not None:
-            moving[:] = self._overall
+        if not self._predicts:
+            moving[:] = self._passages.overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
         for place, (leaving, over, goes_on) in enumerate(told):
-            leaving.onward, leaving.counts = Onward(over, goes_on, moving[:, place]), None
+            leaving.onward = Onward(over, goes_on, moving[:, place])
+            leaving.counts = leaving.was = None
 
     def after(self, leaving: Leaving) -> Onward:
         if leaving.onward is None:
@@ -114,6 +145,28 @@ class Tables:
         pairs = self._transitions.pairs.rows(session.came_from, session.agent, returned=session.returned)
         return self.leaving(session.agent), pairs, noted
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody has asked yet where sessions stood at the fit."""
+        return self._was is not None and bool(self._was.ratios)
+
+    def unmoved(self, standing: Standing) -> list[tuple[Session, Stood]]:
+        """Where sessions stand that are not behind, since they have not moved since the fit. Told once."""
+        was = self._was
+        if was is None or not was.ratios:
+            return []
+        ratios, was.ratios = was.ratios, ()
+        unmoved = [session for name, session in standing.by_name.items() if name not in standing.behind]
+        return [(session, self._stood_at_fit(was, session, ratios)) for session in unmoved]
+
+    def _stood_at_fit(self, was: Moment, session: Session, ratios: Sequence[float]) -> Stood:
+        agent = session.agent
+        leaving = was.leaving.get(agent)
+        if leaving is None:
+            leaving = was.leaving[agent] = Leaving(agent, was.transitions)
+        pairs = was.transitions.pairs.rows(session.came_from, agent, returned=session.returned)
+        return leaving, pairs, ratios[bucket_of(session.turn)]
+
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
         """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
         goes to an agent nobody has met. Read only. Whether it leaves the agent is by that agent; where it goes then
@@ -122,7 +175,7 @@ class Tables:
         agent, came_from = session.agent, session.came_from
         leaves = 1.0 - float(row[agent])
         known = 0 <= came_from < self.agents
-        if leaves < HARDLY or self._overall is not None or not (seen or known):
+        if leaves < HARDLY or not self._predicts or not (seen or known):
             return row
         row = row * (PAIR_WEIGHT / leaves)
         row[agent], count = 0.0, 0
@@ -132,7 +185,7 @@ class Tables:
         if not known:
             row *= leaves / (PAIR_WEIGHT + count)
         else:
-            common = self._back[back_of(finish, session.returned)]
+            common = self._passages.back[back_of(finish, session.returned)]
             back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
             row *= leaves * (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
             row[came_from] = leaves * back
@@ -147,7 +200,7 @@ class Tables:
         """Probabilities of the next agent if there is one; while it runs, discounted by the pause that follows."""
         if not session.running:
             return self._next_agent(session, stood, session.finish)
-        after, paused = self.after(stood[0]), self._paused
+        after, paused = self.after(stood[0]), self._passages.paused
         answered = float(paused[ANSWER, session.agent]) * after.goes_on[ANSWER]
         asked = float(paused[TOOL, session.agent]) * after.goes_on[TOOL]
         row = answered * self._next_agent(session, stood, ANSWER)
@@ -160,10 +213,11 @@ def _agents(wanted: Iterable[Leaving]) -> Ints:
     return np.array([leaving.agent for leaving in wanted])
 
 
-def _forget_who_follows(following: Floats, by_finish: Floats) -> Floats:
-    """Keep when sessions end and come back, but let every agent be as likely as it is overall. Returns how likely."""
-    overall = following[:, 1:].mean(0)
-    overall = overall / overall.sum()
-    for rows in (following, by_finish):
-        rows[..., 1:] = (1.0 - rows[..., :1]) * overall
-    return overall
+def believed(session: Session, onward: Floats, right: float) -> Floats:
+    """What follows by experience, moved towards what was said, if that is right so often."""
+    if session.hinted == NOWHERE:
+        return onward
+    total = float(onward.sum())
+    onward = onward * (1.0 - right)
+    onward[session.hinted] += right * total
+    return onward

@@ -7,6 +7,7 @@ that is rarely dispatched does not lose what is known of it to the traffic of ot
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,12 @@ class Transitions:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
         return backed_off(self._by_agent(), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
+
+    def still(self) -> Transitions:
+        """The same as it is now, whatever is counted later."""
+        still = copy(self)
+        still._counts, still.pairs, still.met = self._counts.copy(), self.pairs.still(), copy(self.met)
+        return still
 
     def counts(self) -> Floats:
         """What is counted of each agent's responses, `[finish, from, 1 + agents]`."""

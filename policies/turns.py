@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
-from .leaving import Passed
+from .leaving import BUCKETS, Passed, bucket_of
 from .standing import Standing
 from .tables import Tables
 
-BUCKETS = (1, 2, 4, 7, 12)
-"""Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
 DECAY = 0.99
 PRIOR_WEIGHT = 8.0
 UNKNOWN = 0.1
 """How likely a session is taken to end after an agent that is not in the tables yet."""
-
-
-def bucket_of(turn: int) -> int:
-    return bisect_right(BUCKETS, turn)
 
 
 class Turns:
@@ -51,7 +43,13 @@ class Turns:
 
     def ratio(self, turn: int) -> float:
         """How much more likely than by the agent alone it is to end after this turn, as odds."""
-        place = bucket_of(turn)
+        return self._ratio(bucket_of(turn))
+
+    def ratios(self) -> list[float]:
+        """The ratios now, by bucket."""
+        return [self._ratio(place) for place in range(len(self._ended))]
+
+    def _ratio(self, place: int) -> float:
         return (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
 
 

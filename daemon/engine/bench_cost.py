@@ -22,10 +22,9 @@ from typing import Any
 
 import msgspec
 
-from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
 
-from .bench_trees import CLOCK, NODE_TOKENS, Grown, Watched, clock_s, our_cache, stock_cache
+from .bench_trees import CLOCK, NODE_TOKENS, Grown, TimedHost, Watched, clock_s, our_cache, stock_cache
 
 FREED_TOKENS = 1_000
 MANY_NODES = 100_000
@@ -37,7 +36,12 @@ EVICT, CHOICE, SCORE, SCORE_ALONE, SPLIT, WALK, SNAPSHOT = (
     "evict 1,000 tokens", "choose victims for 1,000 tokens", "score", "score, one by one",
     "look-up that splits", "walk, per node", "snapshot, per node",
 )  # fmt: skip
+NOTE, NOTED, NOTES = "note ", "note, any event", "note, all of a request"
+"""What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
 OBSERVE, EVENT, REQUEST = "observe ", "observe, any event", "observe, all of a request"
+"""What the policies need to learn from it, later."""
+SCORES_SPARSE, SCORES_DENSE = "all scores, 50 requests after the last", "all scores, at every request"
+"""All that an eviction waits for before it can choose: what happened since is learned from and worked out first."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,20 +196,42 @@ class Bench:
                 host.score(subject, now_s)
         return (CLOCK() - begun_s) / len(subjects)
 
-    def observe(self) -> None:
-        """What the host needs for each event of requests and evictions, and for all events of one request."""
+    def scores(self, *, dense: bool) -> float:
+        """Of the whole call: 50 requests after the last one and learned from, or one request after it, and the next
+        prompt has just been looked up."""
         stream = self.tree.stream
         assert stream is not None
-        stream.took_s, before = [], self.tree.turns
+        if dense:
+            self.tree.serve()
+            self.tree.look_up()
+        else:
+            self.evict()
+        begun_s = CLOCK()
+        stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
+        return CLOCK() - begun_s
+
+    def observe(self) -> None:
+        """What the scheduler needs to note each event of requests and evictions, and all of one request; and what the
+        host needs to learn from them."""
+        stream = self.tree.stream
+        assert stream is not None
+        stream.catch_up()
+        stream.took_s, stream.learner.took_s, before = [], [], self.tree.turns
         self.repeated(self.evict, least=5, most=20)
-        took, stream.took_s = stream.took_s, None
-        by_kind: defaultdict[str, list[float]] = defaultdict(list)
-        for kind, seconds in took:
-            by_kind[kind].append(seconds)
-        for kind, seconds in sorted(by_kind.items()):
-            self.say(OBSERVE + kind, seconds)
-        self.say(EVENT, [seconds for _, seconds in took])
-        self.say(REQUEST, [sum(seconds for _, seconds in took) / (self.tree.turns - before)])
+        noted, stream.took_s = stream.took_s, None
+        learned, stream.learner.took_s = stream.learner.took_s, None
+        requests = self.tree.turns - before
+        for of_kind, of_any, of_request, took in (
+            (NOTE, NOTED, NOTES, noted),
+            (OBSERVE, EVENT, REQUEST, learned),
+        ):
+            by_kind: defaultdict[str, list[float]] = defaultdict(list)
+            for kind, seconds in took:
+                by_kind[kind].append(seconds)
+            for kind, seconds in sorted(by_kind.items()):
+                self.say(of_kind + kind, seconds)
+            self.say(of_any, [seconds for _, seconds in took])
+            self.say(of_request, [sum(seconds for _, seconds in took) / requests])
 
     def snapshot(self) -> float:
         begun_s = CLOCK()
@@ -222,6 +248,8 @@ class Bench:
         if self.tree.stream is not None:
             self.say(SCORE, self.repeated(lambda: self.score(together=True)))
             self.say(SCORE_ALONE, self.repeated(lambda: self.score(together=False)))
+            self.say(SCORES_SPARSE, self.repeated(lambda: self.scores(dense=False)))
+            self.say(SCORES_DENSE, self.repeated(lambda: self.scores(dense=True)))
             self.observe()
             self.say(SNAPSHOT, self.repeated(self.snapshot, least=3, most=3) if few else [self.snapshot()])
         self.say(SPLIT, self.split())
@@ -238,7 +266,7 @@ def thaw() -> None:
 
 
 def grow_ours(nodes: int, agents: int, node_tokens: int = NODE_TOKENS, **tunables: float) -> Grown:
-    stream = Watched(PolicyHost([POLICY], {POLICY: tunables}))
+    stream = Watched(TimedHost([POLICY], {POLICY: tunables}))
     return Grown(lambda params: our_cache(params, Observer(stream)), nodes, agents, stream, node_tokens)
 
 

@@ -21,6 +21,9 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
 from radixdeck.policies.ownership import NOBODY, Who
 
+from .link import EngineSideLink
+from .stream import Stream
+
 NODE_TOKENS = 20
 TURNS = 4
 MOST_LIVE = 256
@@ -88,19 +91,47 @@ def stock_cache(params: Any, core: str) -> Any:
     return UnifiedRadixCache(params)
 
 
-class Watched:
-    """An engine stream on a clock of its own, see policies.observer.Stream. `took_s`: while not None, what the host
-    needed to observe each event, as (kind, seconds). `deaf`: policies do not hear what happens."""
+class TimedHost(PolicyHost):
+    """`took_s`: while not None, what it needed to learn from each event, as (kind, seconds); working ahead counts for
+    the event before it."""
 
-    def __init__(self, host: PolicyHost) -> None:
-        self.host = host
+    took_s: list[tuple[str, float]] | None = None
+
+    def observe(self, event: EngineEvent) -> list[EngineEvent]:
+        begun_s = CLOCK()
+        facts = super().observe(event)
+        if self.took_s is not None:
+            self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
+        return facts
+
+    def catch_up(self) -> None:
+        begun_s = CLOCK()
+        super().catch_up()
+        if self.took_s:
+            kind, seconds = self.took_s[-1]
+            self.took_s[-1] = kind, seconds + CLOCK() - begun_s - clock_s()
+
+
+class Watched:
+    """The engine's own stream on a clock of its own, before a link whose daemon is away. `took_s`: while not
+    None, what the scheduler needed to say each event, as (kind, seconds); `deaf`: nobody hears what happens."""
+
+    def __init__(self, host: TimedHost) -> None:
+        self.learner = host
         self.took_s: list[tuple[str, float]] | None = None
         self.deaf = False
+        link = EngineSideLink("inproc://nobody")
+        link.close()  # nobody ever connects: events gather in it, and the oldest make room
+        self._stream = Stream(host, link.append)
         self._now_ns = 1_000_000_000
 
     @property
+    def host(self) -> PolicyHost:
+        return self._stream.host
+
+    @property
     def event_ns(self) -> int:
-        return self.host.now_ns
+        return self._stream.event_ns
 
     def now_ns(self) -> int:
         return self._now_ns
@@ -108,15 +139,16 @@ class Watched:
     def step(self) -> None:
         self._now_ns += STEP_NS
 
+    def catch_up(self) -> None:
+        self._stream.catch_up()
+
     def emit(self, event: EngineEvent) -> None:
         if self.deaf:
             return
         begun_s = CLOCK()
-        facts = self.host.observe(event)
+        self._stream.emit(event)
         if self.took_s is not None:
             self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
-        for fact in facts:
-            self.host.observe(fact)
 
 
 class Grown:
@@ -188,14 +220,12 @@ class Grown:
 
     def serve(self, *, told: bool = True, value: Any = None) -> None:
         """One turn: a request that finds its agent's anchor and leaves a leaf behind it. `told`: whether policies hear
-        of it; `value`: slots of both, None to allocate those of the leaf now."""
+        of it, and learn when its answer is out; `value`: slots of both, None to allocate those of the leaf now."""
         if value is None:
             (value,) = self._values(1)
         number, agent = self._turns, self._turns % self.agents
+        session, who, anchor = number // TURNS, self._coming(), self._anchors[agent][1]
         self._turns += 1
-        session = number // TURNS
-        who = Who(f"r{number}", f"agent{agent}", f"session{session}")
-        anchor = self._anchors[agent][1]
         if self.stream is not None:
             self.stream.deaf = not told
             self._begin(self.stream, who, anchor, told)
@@ -204,6 +234,17 @@ class Grown:
         result = self._insert(who, self.key(-1 - agent, number), value)
         if self.stream is not None and told:
             self._finish(self.stream, who, result.last_device_node)
+            self.stream.catch_up()
+
+    def look_up(self) -> None:
+        """The prompt of the coming turn is looked up, and its answer is not there yet."""
+        if self.stream is not None:
+            self.stream.deaf = False
+            self._begin(self.stream, self._coming(), self._anchors[self._turns % self.agents][1], told=True)
+
+    def _coming(self) -> Who:
+        """Whose the coming turn is."""
+        return Who(f"r{self._turns}", f"agent{self._turns % self.agents}", f"session{self._turns // TURNS}")
 
     def leaf_key(self, number: int, tokens: int) -> Any:
         """The first tokens of the path to the leaf of a turn."""

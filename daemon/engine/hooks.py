@@ -62,11 +62,13 @@ class Pump:
                 self._sample(scheduler, now)
 
     def answered(self) -> None:
-        """What a step computed is on its way to the callers; what happened goes out behind it, now and then."""
+        """What a step computed is on its way to the callers; what happened goes out behind it, now and then. SGLang's
+        overlapping loop has started the next batch by now, so what is learned here delays no computation."""
         now = time.monotonic()
         if self._link.unsent and now - self._flushed_s >= FLUSH_PERIOD_S:
             self._flushed_s = now
             self._link.flush()
+        self._cache.observer.stream.catch_up()
 
     def rest(self, scheduler: Any) -> None:
         """Nothing to do: the scheduler may sleep after this, so nothing is left unsent."""
@@ -75,6 +77,7 @@ class Pump:
         if over and not is_busy(scheduler):
             self._sample(scheduler, now)
         self._cache.observer.stream.settle()
+        self._cache.observer.stream.catch_up()
         if self._link.unsent:
             self._link.flush()
 

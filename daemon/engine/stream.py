@@ -1,8 +1,8 @@
 """The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
 
-Policies learn late: when somebody asks the host for anything, when the scheduler has nothing to do, or when many facts
-wait. What they learn, in which order, and what follows from it is the same as if they learned at once, but an answer
-does not wait for it.
+Policies learn late: a few facts behind each batch whose answers are out, the rest when the scheduler has nothing to do,
+when somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows
+from it is the same as if they learned at once, but an answer does not wait for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from ..clock import now_ns
 
 AT_ONCE = frozenset((EngineStarted, PolicySwitched, TunableChanged, PolicyFailed))
 """Facts that say who decides: what is said of them is to be true when it is said."""
-MOST_UNHEARD = 64
+MOST_UNHEARD = 256
+"""So many facts wait at most: they take room, and whoever asks then waits until all are learned from."""
+MOST_BETWEEN = 64
+"""Facts that are learned from behind one batch: a millisecond or two, however many a large batch leaves."""
 
 
 class Stream:
@@ -57,5 +60,15 @@ class Stream:
     def settle(self) -> None:
         """Let the host observe what waits, and send what follows from it."""
         while self._unheard:
-            for fact in self._host.observe(self._unheard.popleft()):
-                self._send(fact)
+            self._learn()
+
+    def catch_up(self) -> None:
+        """A moment when no answer waits: let the host observe some of it, and once that is all, work out the rest."""
+        for _ in range(min(len(self._unheard), MOST_BETWEEN)):
+            self._learn()
+        if not self._unheard:
+            self._host.catch_up()
+
+    def _learn(self) -> None:
+        for fact in self._host.observe(self._unheard.popleft()):
+            self._send(fact)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVENT, EVICT, OURS, SCORE, Cost, summary
+from radixdeck.daemon.engine.bench_cost import CHOICE, EVENT, EVICT, NOTED, OURS, SCORE, Cost, summary
 from radixdeck.demos import bench_cost
 from radixdeck.demos.bench_cost import CostError, Settings, main, run
 from radixdeck.demos.cost_verdict import PYTHON, Costs, floors, measured_text, verdict_text
@@ -27,7 +27,8 @@ def measured(*, large_us: float = 300.0, heap_us: float = 20_000.0, score_us: fl
         cost(CHOICE, OURS, 100_000, 250.0, 24),
         cost(CHOICE, OURS, 1_000_000, large_us, 24),
         cost(SCORE, OURS, 10_000, score_us, 24),
-        cost(EVENT, OURS, 10_000, 4.0, 24),
+        cost(NOTED, OURS, 10_000, 4.0, 24),
+        cost(EVENT, OURS, 10_000, 40.0, 24),
     ]
 
 
@@ -46,12 +47,24 @@ def test_a_summary_has_the_median_and_the_spread() -> None:
 
 def test_floors_that_are_kept_and_missed() -> None:
     kept = floors(Costs(measured()))
-    assert [floor.kept for floor in kept] == [True] * 4
-    assert [round(floor.value, 6) for floor in kept] == [1.5, 80.0, 0.8, 4.0]
+    assert [floor.missed for floor in kept] == [False] * 5
+    assert [round(floor.value, 6) for floor in kept] == [1.5, 80.0, 0.8, 4.0, 40.0]
     assert verdict_text(kept).splitlines()[-1] == "verdict: all 4 floors kept"
     missed = floors(Costs(measured(large_us=401.0, heap_us=4_999.0, score_us=1.1)))
-    assert [floor.kept for floor in missed] == [False, False, False, True]
+    assert [floor.missed for floor in missed] == [True, True, True, False, False]
     assert verdict_text(missed).splitlines()[-1] == "verdict: 3 of 4 floors missed"
+
+
+def test_what_is_learned_later_stands_beside_what_is_judged() -> None:
+    *_, observed, learned = verdict_text(floors(Costs(measured()))).splitlines()[:-2]
+    assert observed.split()[:3] == ["observe,", "mean", "over"]
+    assert observed.endswith("yes")
+    assert "40.00" in learned
+    assert learned.endswith("NO, not judged")
+    late = [cost(EVENT, OURS, 10_000, 40.0, 24)]
+    assert verdict_text(floors(Costs(late))).endswith("verdict: nothing here that a floor is about")
+    slow = floors(Costs([cost(NOTED, OURS, 10_000, 5.1, 24), *late]))
+    assert verdict_text(slow).endswith("verdict: 1 of 1 floors missed")
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from radixdeck.daemon.engine.stream import MOST_UNHEARD, Stream
+from radixdeck.daemon.engine.stream import MOST_BETWEEN, MOST_UNHEARD, Stream
 from radixdeck.policies.events import EngineEvent, NodeAdded, PolicyFailed, PolicySwitched, PrefixMatched
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
@@ -109,3 +109,21 @@ def test_policies_are_never_far_behind(stream: Stream, heard: Heard) -> None:
     for number in range(MOST_UNHEARD):
         stream.emit(added(number))
     assert len(heard.heard) == MOST_UNHEARD
+
+
+def test_behind_a_batch_only_some_of_it_is_learned_and_the_rest_worked_out_once_that_is_all(
+    stream: Stream, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out: list[int] = []
+
+    def catch_up(_: object) -> None:
+        worked_out.append(len(heard.heard))
+
+    monkeypatch.setattr("radixdeck.policies.kv_caching.KvCaching.catch_up", catch_up)
+    facts = [matched(number) for number in range(MOST_BETWEEN + 1)]
+    for fact in facts:
+        stream.emit(fact)
+    stream.catch_up()
+    assert (heard.heard, worked_out) == (facts[:-1], [])
+    stream.catch_up()
+    assert (heard.heard, worked_out) == (facts, [len(facts)])

@@ -7,7 +7,21 @@ import json
 import pytest
 
 from radixdeck.daemon.engine import bench_cost, bench_trim
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, OBSERVE, SCORE, SNAPSHOT, SPLIT, STOCK, WALK, grow_ours
+from radixdeck.daemon.engine.bench_cost import (
+    CHOICE,
+    EVICT,
+    NOTE,
+    NOTED,
+    OBSERVE,
+    SCORE,
+    SCORES_DENSE,
+    SCORES_SPARSE,
+    SNAPSHOT,
+    SPLIT,
+    STOCK,
+    WALK,
+    grow_ours,
+)
 from radixdeck.daemon.engine.bench_trees import NODE_TOKENS, SLACK_TOKENS, Grown, stock_cache
 from radixdeck.policies.trimming import LEAST_TOKENS
 
@@ -38,13 +52,27 @@ def test_choosing_is_a_part_of_evicting_and_leaves_no_timer_behind() -> None:
     assert (set(vars(tree.observer)), set(vars(tree))) == before
 
 
+def test_a_prompt_that_was_just_looked_up_is_learned_from_when_scores_are_asked_for() -> None:
+    tree = grow_ours(NODES, AGENTS)
+    stream = tree.stream
+    assert stream is not None
+    stream.learner.took_s = []
+    tree.look_up()
+    assert [kind for kind, _ in stream.learner.took_s] == []
+    stream.host.scores(tree.observer.index.subjects, stream.event_ns / 1e9)
+    assert "PrefixMatched" in [kind for kind, _ in stream.learner.took_s]
+
+
 def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     bench_cost.main([str(NODES), str(AGENTS), "--seconds", "0"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     seen = {(line["core"], line["what"]) for line in lines}
     assert {(core, what) for core in STOCK for what in (EVICT, SPLIT, WALK)} <= seen
     assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
-    assert ("ours", OBSERVE + "NodeEvicted") in seen
+    assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTED)} <= seen
+    count = {line["what"]: line["count"] for line in lines if line["core"] == "ours"}
+    for kind in ("NodeEvicted", "PrefixMatched", "SessionEnded"):
+        assert count[NOTE + kind] == count[OBSERVE + kind] > 0, "what is noted is learned from, each event once"
     assert all(line["low_us"] <= line["median_us"] <= line["high_us"] for line in lines)
 
 

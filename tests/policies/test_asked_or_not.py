@@ -38,12 +38,20 @@ def subjects_of(events: list[EngineEvent]) -> list[Subject]:
 
 
 def answers(
-    events: list[EngineEvent], subjects: list[Subject], asks: Callable[[int], bool], told_every: int = 40
+    events: list[EngineEvent],
+    subjects: list[Subject],
+    asks: Callable[[int], bool],
+    told_every: int = 40,
+    *,
+    ahead: bool = False,
 ) -> Iterator[tuple[list[float], bytes]]:
-    """What the policy says every `told_every` events; `asks`: whether it is asked after an event too."""
+    """What the policy says every `told_every` events; `asks`: whether it is asked after an event too;
+    `ahead`: whether it works ahead."""
     policy = KvCaching()
     for number, event in enumerate(events):
         policy.observe(event)
+        if ahead:
+            policy.catch_up()
         now_s = event.t_ns / 1e9 + 0.05
         if asks(number):
             policy.scores(subjects[:5], now_s)
@@ -63,6 +71,7 @@ def test_a_policy_that_was_never_asked_answers_the_same(agents: int, told: bool)
     asked = list(answers(events, subjects, lambda _: True))
     assert asked == list(answers(events, subjects, lambda _: False))
     assert asked == list(answers(events, subjects, lambda _: rng.random() < 0.2))
+    assert asked == list(answers(events, subjects, lambda _: rng.random() < 0.2, ahead=True))
     last = (len(events) - 1) // 40 * 40
     assert asked[-1] == list(answers(events, subjects, lambda _: False, told_every=last))[-1]
     assert len({key for keys, _ in asked for key in keys}) > 100

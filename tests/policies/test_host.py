@@ -257,6 +257,14 @@ def test_no_stream_makes_a_host_raise_and_twins_agree(stream: list[EngineEvent])
     assert all(sum(row.values()) <= 1.001 for row in prediction.next_agent.values())
 
 
+def test_a_capacity_below_nothing_is_none_at_all() -> None:
+    host = PolicyHost(["kv_caching"])
+    host.observe(EngineStarted(t_ns=1, pid=1, model="", capacity_tokens=-1, page_size=1, policy="kv_caching"))
+    host.observe(PrefixMatched(t_ns=2, rid="r", agent="a", session="s", prompt_tokens=3, cached_tokens=0))
+    host.observe(PrefixInserted(t_ns=3, rid="r", phase="prompt", total_tokens=3, new_tokens=3))
+    assert not any(facts.failed for facts in host.info())
+
+
 def test_event_clock_stands_still_for_what_a_what_if_is_not_told() -> None:
     host = PolicyHost(["lru"])
     host.observe(PrefixMatched(t_ns=5, rid="r", agent="a", session="s", prompt_tokens=3, cached_tokens=0))

@@ -1,0 +1,85 @@
+"""How sessions pass from agent to agent, by the counts of one moment: the discount until each agent is dispatched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .habits import Habits
+from .leaving import Leaving
+from .transitions import Floats, Transitions, first_passage
+
+
+class Moment:
+    """What was counted at one moment. `pause`: discount behind responses, see Gaps; `run_s`: how long a request of each
+    agent took; `ratios`: of turns, by bucket, until sessions were told where they stood; `leaving`: what followed those
+    agents of whom it was asked; `changed`: a bit for each agent of whom more was counted since."""
+
+    __slots__ = ("changed", "leaving", "pause", "ratios", "run_s", "transitions")
+
+    def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, ratios: Sequence[float]) -> None:
+        self.transitions, self.pause, self.run_s, self.ratios = transitions, pause, run_s, ratios
+        self.leaving: dict[int, Leaving] = {}
+        self.changed = 0
+
+
+class Demand:
+    """Whether a fit is worth working out before somebody asks: the next few after somebody did, as evictions come one
+    after the other; only the next one where fits follow each other fast, for most of those nobody asks."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def asked(self) -> None:
+        self.left = 4
+
+    def fitted(self, *, fast: bool) -> None:
+        self.left = max(0, self.left - (3 if fast else 1))
+
+
+class Passages:
+    """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
+    discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each
+    agent is to be next, if it does not matter which one follows which; `back`: see Pairs."""
+
+    __slots__ = ("_passage", "back", "overall", "paused", "start")
+
+    def __init__(self, was: Moment, habits: Habits, beta_per_s: float, predicts: bool) -> None:
+        transitions = was.transitions
+        count = transitions.agents
+        self.back = transitions.pairs.back()
+        counts, marginal = transitions.counts(), transitions.marginal()
+        following, by_finish, unmet = habits.following(counts, np.arange(count))
+        by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
+        first = transitions.first(marginal)
+        self.overall: Floats | None = None
+        if not predicts:
+            first = self.overall = _forget_who_follows(following, by_finish)
+        finishes, pause = transitions.finishes(), was.pause
+        step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
+        self._passage = first_passage(np.exp(-beta_per_s * was.run_s)[:, None] * step).astype(np.float16)
+        self.paused = finishes.astype(np.float16) * pause.astype(np.float16)
+        self.start = self.reach(first[None])[0]
+
+    def reach(self, following: Floats) -> Floats:
+        """Discount until each agent's next dispatch, from (discounted) probabilities of the next one, `[any, agent]`:
+        it comes at once, or after a passage from another one that does."""
+        passage = self._passage
+        return following + (following[:, None] @ passage)[:, 0] - following * passage.diagonal()
+
+    def widen(self) -> None:
+        """Numbers that need no conversion are faster."""
+        if self._passage.dtype != np.float32:
+            self._passage = self._passage.astype(np.float32)
+
+
+def _forget_who_follows(following: Floats, by_finish: Floats) -> Floats:
+    """Keep when sessions end and come back, but let every agent be as likely as it is overall. Returns how likely."""
+    overall = following[:, 1:].mean(0)
+    overall = overall / overall.sum()
+    for rows in (following, by_finish):
+        rows[..., 1:] = (1.0 - rows[..., :1]) * overall
+    return overall
