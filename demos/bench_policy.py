@@ -28,12 +28,17 @@ from .workloads import REPORT_SEEDS
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`seeds`: one repetition each."""
+    """`seed`: of the first repetition; `repetitions`: what the case says if None."""
 
     policy: str
-    seeds: tuple[int, ...]
+    seed: int
+    repetitions: int | None = None
     model: str = ""
     home: str = ""
+
+    def seeds(self, case: PolicyCase) -> range:
+        """One for each repetition."""
+        return range(self.seed, self.seed + (self.repetitions or case.repetitions))
 
 
 class Bench:
@@ -47,7 +52,7 @@ class Bench:
     async def run(self) -> None:
         """Everything. Cases that go with one engine follow each other on it; one that cannot be measured is told."""
         for case in self.cases:
-            case.turns(self.settings.seeds[0], case.requests)  # a case that cannot be made is refused before any runs
+            case.turns(self.settings.seed, case.requests)  # a case that cannot be made is refused before any runs
         for together in _engines(self.cases):
             try:
                 await self._on_one_engine(together)
@@ -63,8 +68,9 @@ class Bench:
                 runs = PolicyRuns(settings.policy, live, self._progress)
                 self._progress.say(f"{settings.policy}, {case.name}: {case.says}?")
                 await runs.prepare(case, case.requests)
-                for number, seed in enumerate(settings.seeds):
-                    self._progress.say(f"  repetition {number + 1} of {len(settings.seeds)}, seed {seed}")
+                seeds = settings.seeds(case)
+                for number, seed in enumerate(seeds):
+                    self._progress.say(f"  repetition {number + 1} of {len(seeds)}, seed {seed}")
                     pair = await runs.pair(case, seed, case.requests, on_first=number % 2 == 1)
                     self._done.setdefault(case.name, []).append(pair)
 
@@ -72,7 +78,8 @@ class Bench:
         """All cases, in order, with what was measured of them."""
         return [
             Told(
-                case=case.name, says=case.says, units=case.units, floors=case.floors, wanted=len(self.settings.seeds),
+                case=case.name, says=case.says, units=case.units, floors=case.floors,
+                wanted=len(self.settings.seeds(case)),
                 pairs=self._done.get(case.name, []), lost=self._lost.get(case.name, []),
             )
             for case in self.cases
@@ -113,9 +120,10 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], 
         cases = [_changed(case, told) for case in _picked(told.policy, told.case)]
     except ValueError as error:
         parser.error(str(error))
-    repetitions = told.repetitions or max(case.repetitions for case in cases)
-    seeds = tuple(range(told.seed, told.seed + repetitions))
-    return Settings(policy=told.policy, seeds=seeds, model=told.model, home=told.home), cases, told.out
+    settings = Settings(
+        policy=told.policy, seed=told.seed, repetitions=told.repetitions, model=told.model, home=told.home
+    )
+    return settings, cases, told.out
 
 
 def _picked(policy: str, names: Sequence[str] | None) -> list[PolicyCase]:
@@ -151,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(settings, cases, progress)
 
     def conclude() -> bool:
-        told, shown = bench.told(), {"seeds": list(settings.seeds), "model": Path(settings.model).name}
+        told = bench.told()
+        shown = {"seeds": list(max(map(settings.seeds, cases), key=len)), "model": Path(settings.model).name}
         progress.say(f"record: {write(settings.policy, shown, cases, told, out)}")
         print(text(told))
         return passed(told)

@@ -2,7 +2,8 @@
 
 Casts, with their sources, are in `casts.py`. Shapes and sizes were chosen on the tuning seeds with `shape.py`, by the
 exact bound and LRU alone: the tight size is that, in thousands, at which the bound's lead over LRU is largest on the
-tuning seed where it is smallest. It is 26 to 33 points there on the mean.
+tuning seed where it is smallest. It is 26 to 33 points there on the mean. That is the second choice of sizes and of the
+length of a run; docs/benchmarks.md says what the first one showed.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import msgspec
 from .workloads import WorkloadError, WorkloadSpec
 
 REQUESTS = 120
-"""Per run: about a minute on two CPU cores. With half as many, hardly any session of `gaia` ends, and a policy that
-begins with nothing is judged by its first sight of most agents."""
+"""Per run: about a minute on two CPU cores. With half as many, sessions of ten turns have hardly begun to end, and the
+worst seed is far from the others."""
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """`kv_tokens`: tight, where the exact bound is at least 20 points above LRU; larger; and nothing is evicted."""
+    """`kv_tokens`: tight, where the exact bound is farthest above LRU; larger; and nothing is evicted."""
 
     spec: WorkloadSpec
     kv_tokens: tuple[int, int, int]

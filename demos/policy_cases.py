@@ -47,16 +47,16 @@ def short_and_cached(seed: int, requests: int) -> list[Turn]:
     ]
 
 
-SHORT_DRIVES, MANY = 40, 40
-"""Shared processors speed up and slow down by more than a floor within half a minute: off and on take turns sooner."""
+SHORT_DRIVE, MANY_PAIRS = 40, 40
+"""Shared processors speed up and slow down by more than a floor within seconds: off and on take turns sooner."""
 
 SAFETY = (
     PolicyCase(
         name="nothing to do",
         says="rules that nobody breaks cost a request at most 1 ms and 5 % of throughput",
         turns=short_and_cached,
-        requests=SHORT_DRIVES,
-        repetitions=MANY,
+        requests=SHORT_DRIVE,
+        repetitions=MANY_PAIRS,
         sessions=1,
         kv_tokens=131_072,
         measures=(LATENCY_P50, TTFT_P50, REQUESTS_PER_S),

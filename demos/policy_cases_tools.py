@@ -103,7 +103,6 @@ def _called(rng: Random, call_id: str, call: Step) -> list[Message]:
     return [said, {"role": "tool", "tool_call_id": call_id, "content": ""}]
 
 
-NEVER_WRONG = Floor(measure=WRONG.name, change="difference", most=0.0)
 NO_FEWER_HITS = Floor(measure=HIT_RATE.name, change="difference", least=-1.0)
 """Both halves send the same prompts, but for what tools say of notes that others change meanwhile. Floors were set on
 the tuning seeds. Rules that spare less than a fifth of the calls are not worth writing. Waiting for them is a third of
@@ -121,7 +120,7 @@ _SHARED = PolicyCase(
     measures=(SESSION_MEAN, TOOL_MEAN, WRONG, TTFT_MEAN, HIT_RATE, REQUESTS_PER_S),
     counts=(TOOL_RUNS,),
     floors=(
-        NEVER_WRONG,
+        Floor(measure=WRONG.name, change="difference", most=0.0),
         NO_FEWER_HITS,
         Floor(measure=SESSION_MEAN.name, most=-5.0),
         Floor(measure=TOOL_MEAN.name, most=-20.0),
@@ -140,8 +139,7 @@ MEMOIZATION = (
         says="where nothing is asked twice it costs nothing",
         turns=nothing_again,
         requests=64,
-        floors=(
-            NEVER_WRONG,
+        floors=(  # none on wrong answers: nothing is stored, so that there is one answer, and nothing to mix up
             NO_FEWER_HITS,
             Floor(measure=SESSION_MEAN.name, most=5.0),
             Floor(measure=TOOL_MEAN.name, change="difference", most=5.0),

@@ -212,7 +212,7 @@ def test_the_command_line_changes_the_cases() -> None:
     settings, cases, _ = parse(
         ["safety", "--seed", "7", "--repetitions", "2", "--requests", "5", "--beside", "lru", "--tune", "a=2"]
     )
-    assert settings.seeds == (7, 8)
+    assert list(settings.seeds(cases[0])) == [7, 8]
     assert {(case.requests, case.beside, case.tunables["a"]) for case in cases} == {(5, ("lru",), 2.0)}
 
 
