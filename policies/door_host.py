@@ -35,6 +35,8 @@ from .registry import PolicyError, create
 
 LONGEST_HOLD_S = 120.0
 HOLD_TUNABLE = "longest_hold_s"
+PASSES, HEEDS_NOT = BaseDoorkeeper.admit, BaseDoorkeeper.notice
+"""The defaults. One that passes calls on to another object may have neither in its class."""
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +80,7 @@ class DoorHost:
     def on(self, on: list[tuple[str, Doorkeeper]]) -> None:
         """Who answers what is worked out here and not at each request: protocols are slow to look up."""
         self._on = on
-        self._judging = [pair for pair in on if type(pair[1]).admit is not BaseDoorkeeper.admit]
+        self._judging = [pair for pair in on if getattr(type(pair[1]), "admit", None) is not PASSES]
         self._hedging = [(name, keeper) for name, keeper in on if isinstance(keeper, Hedger)]
         self._hearing = [(name, keeper) for name, keeper in on if isinstance(keeper, Hearer)]
         self._learning: dict[type[EngineEvent], list[tuple[str, Policy]]] = {}
@@ -294,4 +296,4 @@ class DoorHost:
 def _notes(keeper: Doorkeeper, kind: type[DoorFact]) -> bool:
     """Whether it is told of such facts. One that keeps the default `notice` is told of none."""
     heeded: tuple[type[DoorFact], ...] = getattr(keeper, "notes", ())
-    return type(keeper).notice is not BaseDoorkeeper.notice and (not heeded or kind in heeded)
+    return getattr(type(keeper), "notice", None) is not HEEDS_NOT and (not heeded or kind in heeded)

@@ -64,8 +64,7 @@ class PolicyHost:
         self._timer = timer
         self._seats: dict[str, Seat] = {}
         self._pending: list[EngineEvent] = []
-        self._t_ns = 0
-        self.now_ns = 0
+        self._t_ns = self.now_ns = 0
         for name in sorted(BUILT_IN):
             self._seat(name)
         for name in dict.fromkeys([OPERATOR, *enabled]):
@@ -85,9 +84,8 @@ class PolicyHost:
             self.now_ns = max(self.now_ns, event.t_ns)
 
     def observe(self, event: EngineEvent) -> list[EngineEvent]:
-        """Let every policy learn from one event. Never raises. Returns the facts that follow from it (a policy failed,
-        a slot changed hands). They belong into the engine stream behind the event; observing them again, here or in a
-        twin, changes nothing."""
+        """Let every policy learn from one event. Never raises. Returns what follows (a policy failed, a slot changed
+        hands): it belongs into the engine stream behind the event; to observe it again changes nothing."""
         kind = type(event)
         if kind is EngineStarted and self._t_ns:
             self._begin_again()
@@ -152,10 +150,12 @@ class PolicyHost:
             wanted += [(seat.name, action) for action in actions]
         return settle(wanted)
 
-    def catch_up(self) -> None:
-        """A moment when no answer waits: policies that are on may work out what they will be asked for."""
+    def catch_up(self) -> list[EngineEvent]:
+        """Nobody waits: policies that are on may work out what they will be asked for. Returns facts as `observe`."""
         for seat in self._on:
             self._let(seat, "catch_up", seat.catch_up, None)
+        told, self._pending = self._pending, []
+        return told
 
     # ---- switching and tuning ----------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Memoization(BaseDoorkeeper, BasePolicy):
 
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EngineStarted,)
     """Of the engine's events none is of use: one that comes once stands for none."""
+    notes: ClassVar[tuple[type[DoorFact], ...]] = (Left,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class Memoization(BaseDoorkeeper, BasePolicy):
 
     def notice(self, fact: DoorFact) -> None:
         """See Doorkeeper.notice. Tools are called after an answer is over, never before."""
-        if type(fact) is Left and fact.entered and fact.asked.session:
+        if isinstance(fact, Left) and fact.entered and fact.asked.session:
             self._answered_s.put(fact.asked.session, fact.t_s)
 
     def hear(self, heard: Heard) -> list[ToolMemoized]:

@@ -104,12 +104,13 @@ class TimedHost(PolicyHost):
             self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
         return facts
 
-    def catch_up(self) -> None:
+    def catch_up(self) -> list[EngineEvent]:
         begun_s = CLOCK()
-        super().catch_up()
+        facts = super().catch_up()
         if self.took_s:
             kind, seconds = self.took_s[-1]
             self.took_s[-1] = kind, seconds + CLOCK() - begun_s - clock_s()
+        return facts
 
 
 class Watched:

@@ -1,12 +1,13 @@
 """The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
 
-Policies learn late: a few facts behind each batch whose answers are out, the rest when the scheduler has nothing to do,
-when somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows
+Policies learn late: for a moment behind each batch whose answers are out, of the rest when the scheduler has nothing to
+do, when somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows
 from it is the same as if they learned at once, but an answer does not wait for it.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -19,8 +20,8 @@ AT_ONCE = frozenset((EngineStarted, PolicySwitched, TunableChanged, PolicyFailed
 """Facts that say who decides: what is said of them is to be true when it is said."""
 MOST_UNHEARD = 256
 """So many facts wait at most: they take room, and whoever asks then waits until all are learned from."""
-MOST_BETWEEN = 64
-"""Facts that are learned from behind one batch: a millisecond or two, however many a large batch leaves."""
+BETWEEN_S = 0.0005
+"""What learning behind one batch may take, but for its last fact: without a GPU the next batch waits for it."""
 
 
 class Stream:
@@ -62,12 +63,17 @@ class Stream:
         while self._unheard:
             self._learn()
 
-    def catch_up(self) -> None:
-        """A moment when no answer waits: let the host observe some of it, and once that is all, work out the rest."""
-        for _ in range(min(len(self._unheard), MOST_BETWEEN)):
+    def learn_some(self) -> None:
+        """A moment between two batches: let the host observe some of what waits."""
+        until_s = time.perf_counter() + BETWEEN_S
+        while self._unheard and time.perf_counter() < until_s:
             self._learn()
-        if not self._unheard:
-            self._host.catch_up()
+
+    def catch_up(self) -> None:
+        """A moment when nobody waits: let the host observe all, and work out what it will be asked for."""
+        self.settle()
+        for fact in self._host.catch_up():
+            self._send(fact)
 
     def _learn(self) -> None:
         for fact in self._host.observe(self._unheard.popleft()):
