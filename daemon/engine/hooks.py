@@ -63,7 +63,7 @@ class Pump:
 
     def answered(self) -> None:
         """What a step computed is on its way to the callers; what happened goes out behind it, now and then. On a
-        GPU SGLang's overlapping loop has started the next batch by now; on a CPU that waits for what is learned here."""
+        GPU SGLang's overlapping loop has begun the next batch by now; on a CPU that waits for what is learned here."""
         now = time.monotonic()
         if self._link.unsent and now - self._flushed_s >= FLUSH_PERIOD_S:
             self._flushed_s = now
