@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from radixdeck.daemon.wire import CommandName, PoliciesTable
 from radixdeck.policies.events import (
+    HOST,
     NO_NODE,
     ActionTaken,
     AnyEvent,
@@ -23,7 +24,6 @@ from .commands import Order
 
 MOST = 500
 BEFORE = "before this console came"
-HOST = "host"
 NOT_OPERATORS = frozenset({HOST, *BUILT_IN} - {"operator"})
 """Whose actions are decisions, not orders."""
 FOR_GOOD = {

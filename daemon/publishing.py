@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import msgspec
@@ -29,15 +29,15 @@ WATCH_S = 15.0
 
 
 class Publisher:
-    """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes. `leads`: other
-    nodes follow what is switched off here."""
+    """Reads the journal and the policies' host, writes MQTT payloads and the recording's keyframes. `leads`: policies
+    in which other nodes follow this one where an order switches them off."""
 
     def __init__(
-        self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], recorder: Recorder, *,
-        leads: bool = True,
+        self, mqtt: MqttLink, journal: Journal, host: Callable[[], PolicyHost], recorder: Recorder,
+        leads: Collection[str],
     ) -> None:  # fmt: skip
         self._mqtt, self._journal, self._host, self._recorder = mqtt, journal, host, recorder
-        self._leads = leads
+        self._leads: frozenset[str] = frozenset(leads)
         self._watched_until = 0.0
 
     def watch(self, *, resync: bool) -> None:
@@ -86,7 +86,12 @@ class Publisher:
 
     def send_agents(self) -> None:
         """Publish the table of agents as it is now."""
-        self._mqtt.publish("agents", _agents(self._journal, leads=self._leads), retain=True)
+        self._mqtt.publish("agents", _agents(self._journal, self._leads), retain=True)
+
+    def lead_no_more(self) -> None:
+        """At the end of the run: others follow nothing that was said in it."""
+        self._leads = frozenset[str]()
+        self.send_agents()
 
     def _send_keyframe(self) -> None:
         # What the keyframe contains goes out first, so that no reader sees a number jump back.
@@ -94,9 +99,9 @@ class Publisher:
         self._mqtt.publish("residency", self._journal.keyframe())
 
 
-def _agents(journal: Journal, *, leads: bool) -> bytes:
+def _agents(journal: Journal, leads: frozenset[str]) -> bytes:
     table = sorted(journal.state.agents.values(), key=lambda stats: -stats.dispatches)
-    off = sorted(name for name, on in journal.state.policies.items() if leads and not on)
+    off = sorted(name for name in leads if not journal.state.ordered.get(name, True))
     return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table, off=off))
 
 

@@ -111,10 +111,11 @@ class Daemon:
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(
             state=lambda: self.journal.state, host=lambda: self.host, actions=self.actions, link=self.link,
-            flush=self._flush, record=self.journal.append, watch=self._watch,
+            flush=self._flush, record=self.journal.append,
+            watch=lambda resync: self.publisher.watch(resync=resync),
         )  # fmt: skip
         self.mqtt = MqttLink(broker, config.node, self.commands.handle)
-        self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, self.recorder)
+        self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, self.recorder, config.policy.enabled)
         self.url: str = ""
         self._act_soon = asyncio.Event()
         self._looked_s = -LOOK_AGAIN_S
@@ -207,9 +208,6 @@ class Daemon:
 
     # ---- facts out ---------------------------------------------------------------------------------------------------
 
-    def _watch(self, resync: bool) -> None:
-        self.publisher.watch(resync=resync)
-
     def _publish_status(self) -> None:
         status = self.engine.status
         detail = status.detail + ("" if self.link.connected or status.state != "ready" else UNSEEN)
@@ -291,6 +289,7 @@ async def _running(daemon: Daemon) -> AsyncGenerator[None]:
                 yield
             finally:
                 await daemon.stop()
+                daemon.publisher.lead_no_more()
                 daemon.journal.record_keyframe()
                 for task in tasks:
                     task.cancel()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from radixdeck.policies.events import EngineEvent, PolicySwitched, TunableChanged
+from radixdeck.policies.events import HOST, EngineEvent, PolicySwitched, TunableChanged
 from radixdeck.policies.host import PolicyHost
 
 from .engine.protocol import EngineSetup
-
-HOST = "host"
-"""Who switches when a policy loses its slot to another one, or fails: that is not meant for the next start."""
 
 
 def after(setup: EngineSetup, event: EngineEvent, host: PolicyHost) -> EngineSetup:
     """`setup` as it is once `event` happened; most events change nothing."""
     match event:
-        case PolicySwitched() if event.by != HOST:
+        case PolicySwitched() if event.by != HOST:  # what the host does is not meant for the next start
             return msgspec.structs.replace(setup, policies=_switched(setup.policies, event, host))
         case TunableChanged():
             tunables = {policy: dict(values) for policy, values in setup.tunables.items()}

@@ -102,7 +102,9 @@ class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentsTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`off`: policies that were switched off or failed in this run, at a node that others follow, a daemon."""
+    """`off`: policies that this node, a daemon, was started with and that the last order about them in this run was to
+    switch off; MCP proxies follow it while the node is online. Not those that failed or lost their slot. A daemon that
+    ends leaves it empty, and a proxy's is always so."""
 
     v: int = VERSION
     run: str

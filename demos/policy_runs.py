@@ -28,6 +28,7 @@ from .live import Live, LiveError, open_live
 from .measure import Summary, summarise
 from .policy_case import PolicyCase
 from .policy_measures import WRONG, Ahead, Counted, calls_of
+from .policy_tools import POLICY as TOOLS_POLICY
 from .policy_tools import TOLD_S, DriveTools, faults_of
 from .progress import Counting, Progress
 from .stock import flush, open_stock
@@ -78,7 +79,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_for(case: PolicyCase, model: str, home: str, progress: Progress) -> AsyncGenerator[Live]:
-    """A daemon as the case wants it, its policy off. Raises what `open_live` and `open_stock` raise."""
+    """A daemon as the case wants it. Raises what `open_live` and `open_stock` raise."""
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as folder:
         config = _config(case, model, home, Path(folder))
         log_to_file(config)
@@ -91,7 +92,8 @@ async def open_for(case: PolicyCase, model: str, home: str, progress: Progress) 
 
 
 def _config(case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConfig:
-    """Recordings of a bench go to a folder of their own and are not kept."""
+    """Recordings of a bench go to a folder of their own and are not kept. Proxies follow a daemon that was started with
+    memoization; its first order is to switch it off."""
     (folder / "models").symlink_to(home_of(home).models)
     rules: dict[str, str] = {}
     for name, words in case.rules.items():
@@ -101,7 +103,7 @@ def _config(case: PolicyCase, model: str, home: str, folder: Path) -> DaemonConf
     return DaemonConfig(
         node="bench", port=0, home=str(folder),
         engine=EngineSpec(model=model, kv_tokens=case.kv_tokens, sglang_args=case.sglang_args),
-        policy=PolicySection(enabled=list(case.beside), rules=rules),
+        policy=PolicySection(enabled=[*case.beside, *([TOOLS_POLICY] if case.tool_s else [])], rules=rules),
     )  # fmt: skip
 
 

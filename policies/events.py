@@ -37,6 +37,9 @@ ActionKind = Literal["warm", "pin", "unpin", "retain", "evict", "boost", "quaran
 NO_NODE = -1
 """Node id that stands for 'no node' (the tree's root is a real node)."""
 
+HOST = "host"
+"""Who switches a policy where nobody ordered it: it lost its slot to another one, or got it back."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", omit_defaults=True):
     """A fact. `t_ns`: when it happened, UTC nanoseconds."""
@@ -418,6 +421,8 @@ class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
 
 
 class PolicySwitched(Event, frozen=True, kw_only=True, tag="policy_switched"):
+    """A policy is on or off from here on. `by`: who ordered it, or HOST."""
+
     policy: str
     enabled: bool
     by: str = "operator"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .events import (
+    HOST,
     NO_NODE,
     ActionTaken,
     EngineLoadSampled,
@@ -64,6 +65,8 @@ def _dropped(state: RunState, event: EventsDropped) -> None:
 
 def _switched(state: RunState, event: PolicySwitched) -> None:
     state.policies[event.policy] = event.enabled
+    if event.by != HOST:
+        state.ordered[event.policy] = event.enabled
 
 
 def _failed(state: RunState, event: PolicyFailed) -> None:

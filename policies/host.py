@@ -14,6 +14,7 @@ from functools import partial
 
 from .conflicts import settle
 from .events import (
+    HOST,
     ActionTaken,
     EngineEvent,
     EngineLoadSampled,
@@ -36,7 +37,6 @@ OPERATOR = "operator"
 FALLBACK: dict[str, str] = {"eviction": "lru"}
 """Who holds a slot when nobody else does."""
 LRU_SCORE = Score(0.0)
-
 OBEYED = frozenset((PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken))
 """What the host itself heeds."""
 
@@ -274,7 +274,7 @@ class PolicyHost:
         self._list_seats()
 
     def _say_switched(self, name: str, enabled: bool, why: str) -> None:
-        self._pending.append(PolicySwitched(t_ns=self._t_ns, policy=name, enabled=enabled, by="host", why=why))
+        self._pending.append(PolicySwitched(t_ns=self._t_ns, policy=name, enabled=enabled, by=HOST, why=why))
 
     def _tune(self, event: TunableChanged) -> None:
         with suppress(PolicyError, TunableError):

@@ -202,6 +202,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
     fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
     `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
+    `policies`: which are on; `ordered`: whether the last order about one was to switch it on, which outlives a failure.
     `host`: nodes whose KV lies in host memory only, the latest of them, how many nodes lie there beyond these, with how
     many tokens, and how many fit there; 0 without a host tier.
     """
@@ -217,6 +218,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     waiting: int = 0
     used_tokens: int = 0
     policies: dict[str, bool] = {}
+    ordered: dict[str, bool] = {}
     tunables: dict[str, dict[str, float]] = {}
     nodes: dict[int, NodeView] = {}
     agents: dict[str, AgentStats] = {}

@@ -87,7 +87,7 @@ class Node:
         self._policies = [Memoization.name, *([Safety.name] if keeper.permits.ruled else [])]
         self._host = PolicyHost(self._policies)
         self._mqtt = MqttLink(address, name, self._ordered, self._heard)
-        self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder, leads=False)
+        self._publisher = Publisher(self._mqtt, self._journal, lambda: self._host, self._recorder, leads=())
         self._status = Status(
             node=name, online=True, run=run, state="ready", detail="MCP proxy, no engine", version=info.version,
             recording=str(self._recorder.path), started_ns=started_ns,

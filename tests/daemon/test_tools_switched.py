@@ -12,14 +12,17 @@ import pytest
 from brokers import open_raw, until
 from tool_nodes import RULES, order, table
 
+from radixdeck.daemon.config import DaemonConfig, PolicySection
+from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.journal import Journal
 from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.publishing import Publisher
+from radixdeck.daemon.runtime import open_daemon
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
 from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress
-from radixdeck.policies.events import PolicyFailed, PolicySwitched
+from radixdeck.policies.events import EngineStarted, PolicyFailed, PolicySwitched
 from radixdeck.storage.session import open_session
 
 NODE = "mcp-coder"
@@ -72,24 +75,67 @@ async def test_what_its_own_operator_switched_off_no_daemon_switches_on(broker: 
         assert keeper.on
 
 
-@pytest.mark.parametrize("leads", [True, False])
-def test_a_daemon_tells_what_was_switched_off_in_its_run_and_a_proxy_does_not(leads: bool) -> None:
+async def test_a_daemon_that_ends_switches_nothing_off_any_more(broker: BrokerAddress, tmp_path: Path) -> None:
+    config = DaemonConfig(
+        node="gpu1", port=0, home=str(tmp_path), engine=EngineSpec(model=str(tmp_path / "no-model"), device="cpu"),
+        broker=f"mqtt://{broker.username}:{broker.password}@{broker.host}:{broker.port}",
+        policy=PolicySection(enabled=["memoization"]),
+    )  # fmt: skip
+    told: list[list[str]] = []
+    async with open_raw(broker, f"{ROOT}/gpu1/agents") as raw:
+
+        async def until_told(off: list[str]) -> None:
+            while msgspec.json.decode((await raw.next()).payload, type=AgentsTable).off != off:
+                pass
+            told.append(off)
+
+        async with open_daemon(config) as daemon:
+            await until_told([])
+            daemon.journal.append(PolicySwitched(t_ns=1, policy="memoization", enabled=False))
+            await until_told(["memoization"])
+        await until_told([])
+    assert len(told) == 3
+    async with open_raw(broker, f"{ROOT}/gpu1/agents") as raw:
+        last = msgspec.json.decode((await raw.next()).payload, type=AgentsTable)
+    assert (last.off, last.run) == ([], daemon.journal.run)
+
+
+def switched(enabled: bool, policy: str = "memoization", by: str = "operator") -> PolicySwitched:
+    return PolicySwitched(t_ns=1, policy=policy, enabled=enabled, by=by)
+
+
+FAILED = PolicyFailed(t_ns=1, policy="memoization", call="observe", error="x")
+ANEW = EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=1, page_size=1, policy="lru")
+
+
+@pytest.mark.parametrize(
+    ("leads", "events", "off"),
+    [
+        (["memoization"], [], []),
+        (["memoization"], [switched(False)], ["memoization"]),
+        (["memoization"], [switched(False), ANEW], ["memoization"]),
+        (["memoization"], [switched(False), switched(True)], []),
+        (["memoization"], [switched(False), switched(True), FAILED], []),
+        (["memoization"], [FAILED], []),
+        (["memoization"], [FAILED, ANEW], []),
+        (["memoization"], [switched(False, by="host")], []),
+        (["memoization"], [switched(False, "lru")], []),
+        (["lru", "memoization"], [switched(False), switched(False, "lru")], ["lru", "memoization"]),
+        (["lru"], [switched(True), switched(False)], []),
+        ([], [switched(False)], []),
+    ],
+)
+def test_a_node_tells_which_of_those_it_was_started_with_an_order_switched_off(
+    leads: list[str], events: list[Any], off: list[str]
+) -> None:
     recorder = cast("Any", SimpleNamespace(record=lambda *_: None, wants_keyframe=False))
     sent: list[bytes] = []
     mqtt = cast("Any", SimpleNamespace(publish=lambda _leaf, payload, **_: sent.append(payload)))
     journal = Journal("r", recorder)
-    publisher = Publisher(mqtt, journal, cast("Any", None), recorder, leads=leads)
-    told: list[list[str]] = []
-    for event in (
-        None,
-        PolicySwitched(t_ns=1, policy="memoization", enabled=True),
-        PolicySwitched(t_ns=2, policy="memoization", enabled=False),
-        PolicyFailed(t_ns=3, policy="admission", call="score", error="x"),
-        PolicySwitched(t_ns=4, policy="memoization", enabled=True),
-    ):
-        if event is not None:
-            journal.append(event)
-        publisher.send_agents()
-        told.append(msgspec.json.decode(sent[-1], type=AgentsTable).off)
-    expected = [[], [], ["memoization"], ["admission", "memoization"], ["admission"]]
-    assert told == (expected if leads else [[]] * 5), "what was never on is not switched off"
+    publisher = Publisher(mqtt, journal, cast("Any", None), recorder, leads)
+    for event in events:
+        journal.append(event)
+    publisher.send_agents()
+    assert msgspec.json.decode(sent[-1], type=AgentsTable).off == off
+    publisher.lead_no_more()
+    assert msgspec.json.decode(sent[-1], type=AgentsTable).off == []

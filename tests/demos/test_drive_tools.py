@@ -16,7 +16,7 @@ from aiohttp import web
 
 pytest.importorskip("mcp")
 
-from radixdeck.daemon.config import DaemonConfig
+from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.demos import mcp_store
@@ -67,7 +67,9 @@ async def engine() -> AsyncIterator[Engine]:
 @pytest_asyncio.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     spec = EngineSpec(model=str(tmp_path / "no-model"), device="cpu")
-    async with open_daemon(DaemonConfig(node="bare", port=0, home=str(tmp_path), engine=spec)) as running:
+    policy = PolicySection(enabled=["memoization"])
+    config = DaemonConfig(node="bare", port=0, home=str(tmp_path), engine=spec, policy=policy)
+    async with open_daemon(config) as running:
         yield running
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -111,6 +112,13 @@ def test_a_half_tells_calls_runs_and_answers_that_cannot_have_been_so() -> None:
     assert told.measures[TOOL_MEAN.name] == pytest.approx(1000 * (0.5 + 0.1 + 0.1) / 3)
     assert told.measures[WRONG.name] == 1.0
     assert TOOL_MEAN.of(Drive([outcome(None)], 1.0)) == 0.0
+
+
+def test_its_daemon_is_started_with_the_policy_so_that_the_proxy_follows(tmp_path: Path) -> None:
+    for case, enabled in ((CASE, ["memoization"]), (replace(CASE, tool_s=0.0), [])):
+        folder = tmp_path / str(case.tool_s)
+        folder.mkdir()
+        assert policy_runs._config(case, "m", str(tmp_path), folder).policy.enabled == [*case.beside, *enabled]
 
 
 def test_other_tools_make_another_case_and_older_records_stay_what_they_are() -> None:
