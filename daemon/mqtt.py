@@ -22,7 +22,8 @@ from .wire_mailbox import Mailbox
 
 MAX_OUTBOX_BYTES = 16 << 20
 NUMBERED_LEAF = "events"
-AGENTS_OF_ALL = f"{ROOT}/+/agents"
+TOLD_BY_ALL = (f"{ROOT}/+/agents", f"{ROOT}/+/status")
+"""In this order, so that of what the broker keeps of a node that is gone the last is that it is gone."""
 HEARD_S = 2.0
 """For so long whoever asks for the tables of agents waits for those that the broker keeps."""
 
@@ -40,9 +41,9 @@ class MqttLink:
     """One node's link. `run` it in a task; `publish` may be called before, and at any time.
 
     `connected`: whether the broker has us now. `dropped`: event batches and replies that no longer fitted the outbox;
-    readers see the gap in the numbering. `bad_commands`: payloads that were no command. `on_agents`: takes the name and
-    the table of agents of every other node, whatever that holds, and at first the one that the broker kept of this
-    node; `heard` is set once it was given all that the broker kept.
+    readers see the gap in the numbering. `bad_commands`: payloads that were no command. `on_others`: takes the name,
+    the leaf and the payload of every table of agents and status of other nodes, whatever that holds, and at first the
+    table that the broker kept of this node; `heard` is set once it was given all that the broker kept.
     Raises ValueError if the node's name cannot be one.
     """
 
@@ -51,7 +52,7 @@ class MqttLink:
         address: BrokerAddress,
         node: str,
         on_command: Callable[[Command], Awaitable[Reply]],
-        on_agents: Callable[[str, Any], None] | None = None,
+        on_others: Callable[[str, str, Any], None] | None = None,
     ) -> None:
         self.connected = False
         self.dropped = 0
@@ -64,7 +65,7 @@ class MqttLink:
         self._retained: dict[str, _Outgoing] = {}
         self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
         self._desk = CommandDesk(on_command, self._reply)
-        self._on_agents = on_agents
+        self._on_others = on_others
         self._farewell: list[_Outgoing] = []
         self.heard = asyncio.Event()
 
@@ -129,8 +130,9 @@ class MqttLink:
 
     async def _session(self, client: aiomqtt.Client) -> None:
         await client.subscribe(self._command_topic, qos=1)
-        if self._on_agents is not None:
-            await client.subscribe(AGENTS_OF_ALL)
+        if self._on_others is not None:
+            for told in TOLD_BY_ALL:
+                await client.subscribe(told)
             # It comes back behind all that the broker keeps. What is empty is no table: nobody else heeds it.
             await client.publish(topic(self._node, "agents"), b"")
         self.connected, self._why_lost = True, ""
@@ -150,13 +152,15 @@ class MqttLink:
         if str(message.topic) == self._command_topic:
             self._desk.receive(message.payload, retained=message.retain)
             return
-        node = str(message.topic).removeprefix(f"{ROOT}/").partition("/")[0]
-        if self._on_agents is None:
+        node, _, leaf = str(message.topic).removeprefix(f"{ROOT}/").partition("/")
+        if self._on_others is None:
             return
-        if node == self._node and not message.payload:
+        if node != self._node:
+            self._on_others(node, leaf, message.payload)
+        elif leaf == "agents" and not message.payload:
             self.heard.set()
-        elif node != self._node or (message.retain and not self.heard.is_set()):
-            self._on_agents(node, message.payload)
+        elif leaf == "agents" and message.retain and not self.heard.is_set():
+            self._on_others(node, leaf, message.payload)
 
     def _hello(self) -> list[_Outgoing]:
         """All retained state, status last: who sees the node online finds the rest in place."""
@@ -165,7 +169,7 @@ class MqttLink:
         return [item for leaf, item in retained.items() if leaf != "status"] + [retained["status"]]
 
     async def _publish_all(self, client: aiomqtt.Client) -> None:
-        if self._on_agents is not None:  # this node's own table is not to take the place of one that is not read yet
+        if self._on_others is not None:  # this node's own table is not to take the place of one that is not read yet
             await self.wait_heard()
         for item in self._hello():
             await self._send(client, item)

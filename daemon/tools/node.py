@@ -8,7 +8,7 @@ import importlib.metadata
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
 from .keeper import Keeper
 from .report import Fact, Report
 
+T = TypeVar("T")
+
 MAX_KNOWN, MAX_NODES = 4096, 256
 AS_BEFORE = "it was quarantined here when the proxy ended"
 NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune, watch, quarantine and release"
@@ -58,10 +60,17 @@ class _Agents(msgspec.Struct):
     off: list[str] = []
 
 
+class _Presence(msgspec.Struct):
+    """What matters here of a Status."""
+
+    online: bool
+
+
 class Node:
     """A node on the broker: publishes the journal, and hands orders to the keeper. Agents that are quarantined at any
     other node are so here, and stay so when that is gone, until it is there again and says otherwise. The same goes for
-    memoization where a daemon switched it off: it is on here if it is on at this node, and off at no daemon.
+    memoization where a daemon switched it off, but only while that is there: it is on here if it is on at this node and
+    off at no daemon.
 
     `agent`: whose calls these are, with its tenant's name; `returns`: a node of this name will be there again, so that
     who is quarantined here stays so. Of a name that nobody will have again nothing is left.
@@ -130,12 +139,20 @@ class Node:
             self._known.put(scoped(fact.agent, fact.tenant), True)
         self._journal.append(fact)
 
-    def _heard(self, node: str, payload: Any) -> None:
-        """A node's table of agents; what is none is left out."""
-        try:
-            told = msgspec.json.decode(payload, type=_Agents)
-        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
-            return
+    def _heard(self, node: str, leaf: str, payload: Any) -> None:
+        """A node's status or its table of agents; what is neither is left out. One that is gone, or whose table was
+        taken from the broker, switches nothing off any more, but lifts no quarantine."""
+        if leaf == "status":
+            status = _read(payload, _Presence)
+            if status is not None and not status.online:
+                self._switched_at(node, off=False, why=f"{node} is gone")
+        elif not payload:
+            self._switched_at(node, off=False, why=f"the broker keeps no table of {node}")
+        elif (told := _read(payload, _Agents)) is not None:
+            self._told(node, told)
+
+    def _told(self, node: str, told: _Agents) -> None:
+        """A node's table of agents."""
         for row in told.agents:
             self._known.put(row.agent, True)
         quarantined = [row.agent for row in told.agents if row.quarantined]
@@ -143,21 +160,21 @@ class Node:
             self._took_up(quarantined)
         else:
             self._keeper.permits.quarantined_at(node, quarantined)
-            self._switched_at(node, off=Memoization.name in told.off)
+            off = Memoization.name in told.off
+            self._switched_at(node, off=off, why=f"it is switched {'off' if off else 'on'} at {node}")
 
-    def _switched_at(self, node: str, *, off: bool) -> None:
+    def _switched_at(self, node: str, *, off: bool, why: str) -> None:
         """Memoization was switched off at a daemon, or is not so any more."""
         if off:
             self._off_at.put(node, True)
         else:
             self._off_at.pop(node)
-        self._switch("proxy", f"it is switched {'off' if off else 'on'} at {node}")
-
-    def _switch(self, by: str, why: str) -> None:
-        """Have memoization on here if it is to be, now that something has changed, or not."""
         on = self._on and not len(self._off_at)
         if on != self._keeper.on:
-            self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=on, by=by, why=why))
+            self._switch("proxy", why, on=on)
+
+    def _switch(self, by: str, why: str, *, on: bool) -> None:
+        self._tell(PolicySwitched(t_ns=now_ns(), policy=Memoization.name, enabled=on, by=by, why=why))
 
     def _took_up(self, agents: list[str]) -> None:
         """Who was quarantined here before is so again."""
@@ -205,11 +222,13 @@ class Node:
                 raise ValueError(NO_ENGINE)
 
     def _ordered_on(self, command: Command, *, on: bool) -> str:
-        """Switch memoization at this node."""
+        """Switch memoization at this node. Raises ValueError while a daemon keeps off what is to be on. Told even where
+        it changes nothing now: that it was ordered here holds longer than what a daemon says."""
+        if on and len(self._off_at):
+            raise ValueError(f"{Memoization.name} is switched off at {', '.join(self._off_at)}: switch it on there")
         self._on = on
-        self._switch(command.by, command.why)
-        elsewhere = ", ".join(node for node in self._off_at) if on else ""
-        return f"{Memoization.name} " + (f"stays off: it is at {elsewhere}" if elsewhere else "on" if on else "off")
+        self._switch(command.by, command.why, on=on)
+        return f"{Memoization.name} {'on' if on else 'off'}"
 
     def _quarantine(self, command: Command, agent: str) -> str:
         """Forbid the calls of an agent here, or allow them again."""
@@ -219,3 +238,11 @@ class Node:
         self._acted(kind, agent, command.id, command.by, command.why)
         held = kind == "release" and self._keeper.permits.is_quarantined(agent)
         return f"{agent} is still quarantined at another node" if held else "done"
+
+
+def _read(payload: Any, kind: type[T]) -> T | None:
+    """None for a payload that is no such thing."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -21,7 +21,7 @@ from radixdeck.daemon.runtime import open_daemon
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
-from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress
+from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, Status
 from radixdeck.policies.events import EngineStarted, PolicyFailed, PolicySwitched
 from radixdeck.storage.session import open_session
 
@@ -36,6 +36,18 @@ def proxy(broker: BrokerAddress, folder: Path) -> tuple[Keeper, Node]:
     return keeper, Node(NODE, broker, home_of(str(folder)), keeper, report)
 
 
+def presence(node: str, *, online: bool) -> bytes:
+    return msgspec.json.encode(Status(node=node, online=online))
+
+
+def switches(folder: Path) -> list[tuple[bool, str, str]]:
+    """What the proxy's recording says: on or off, by whom, why."""
+    (recording,) = (folder / "runs").glob("*.db")
+    with open_session(recording) as session:
+        kept = [event for _, event in session.events(0, 100)]
+    return [(event.enabled, event.by, event.why) for event in kept if isinstance(event, PolicySwitched)]
+
+
 async def test_it_is_off_here_while_it_is_at_a_daemon(broker: BrokerAddress, tmp_path: Path) -> None:
     keeper, node = proxy(broker, tmp_path)
     async with open_raw(broker, f"{ROOT}/{NODE}/reply/me") as raw:
@@ -46,16 +58,14 @@ async def test_it_is_off_here_while_it_is_at_a_daemon(broker: BrokerAddress, tmp
                 await raw.publish(f"{ROOT}/gpu1/agents", garbage)
             await raw.publish(f"{ROOT}/gpu2/agents", OFF)
             still = await order(raw, NODE, "policy", name="memoization", enabled=True)
-            assert (still.state, still.detail) == ("done", "memoization stays off: it is at gpu1, gpu2")
+            why = "policy: memoization is switched off at gpu1, gpu2: switch it on there"
+            assert (still.state, still.detail) == ("refused", why)
             await raw.publish(f"{ROOT}/gpu1/agents", table(off=["lru"]), retain=True)
             await asyncio.sleep(0.1)
             assert not keeper.on
             await raw.publish(f"{ROOT}/gpu2/agents", table())
             await until(lambda: keeper.on, "on at both again")
-    (recording,) = (tmp_path / "runs").glob("*.db")
-    with open_session(recording) as session:
-        kept = [event for _, event in session.events(0, 100)]
-    assert [(e.enabled, e.by, e.why) for e in kept if isinstance(e, PolicySwitched)] == [
+    assert switches(tmp_path) == [
         (True, "proxy", ""),
         (False, "proxy", "it is switched off at gpu1"),
         (True, "proxy", "it is switched on at gpu2"),
@@ -73,6 +83,64 @@ async def test_what_its_own_operator_switched_off_no_daemon_switches_on(broker: 
         assert not keeper.on
         assert (await order(raw, NODE, "policy", name="memoization", enabled=True)).detail == "memoization on"
         assert keeper.on
+
+
+async def test_an_order_here_is_told_as_its_givers_though_a_daemon_has_it_off(
+    broker: BrokerAddress, tmp_path: Path
+) -> None:
+    keeper, node = proxy(broker, tmp_path)
+    async with open_raw(broker, f"{ROOT}/{NODE}/reply/me") as raw:
+        await raw.publish(f"{ROOT}/gpu1/agents", OFF, retain=True)
+        async with node.running():
+            for on, state in ((False, "done"), (True, "refused")):
+                assert (await order(raw, NODE, "policy", name="memoization", enabled=on)).state == state
+            await raw.publish(f"{ROOT}/gpu1/agents", table("coder"), retain=True)
+            await until(lambda: keeper.permits.is_quarantined("coder"), "that it is on there again")
+            assert not keeper.on, "what was refused is not kept for later"
+            assert (await order(raw, NODE, "policy", name="memoization", enabled=True)).state == "done"
+            assert keeper.on
+    assert [(on, by) for on, by, _ in switches(tmp_path)] == [
+        (True, "proxy"), (False, "proxy"), (False, "operator"), (True, "operator"),
+    ]  # fmt: skip
+
+
+GONE = "gpu1 is gone"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "why"),
+    [("status", presence("gpu1", online=False), GONE), ("agents", b"", "the broker keeps no table of gpu1")],
+)
+async def test_a_daemon_that_is_gone_switches_nothing_off(
+    broker: BrokerAddress, tmp_path: Path, leaf: str, payload: bytes, why: str
+) -> None:
+    keeper, node = proxy(broker, tmp_path)
+    async with open_raw(broker) as raw:
+        await raw.publish(f"{ROOT}/gpu1/agents", table("coder", off=["memoization"]), retain=True)
+        await raw.publish(f"{ROOT}/gpu1/status", presence("gpu1", online=True), retain=True)
+        async with node.running():
+            assert not keeper.on
+            for garbage in (b"", b"[]", b"\xff", b'{"online": 7}', b"[" * 100_000):
+                await raw.publish(f"{ROOT}/gpu1/status", garbage)
+            await raw.publish(f"{ROOT}/gpu2/status", presence("gpu2", online=False))
+            await raw.publish(f"{ROOT}/gpu3/agents", table("other"))
+            await until(lambda: keeper.permits.is_quarantined("other"), "all that was told")
+            assert not keeper.on
+            await raw.publish(f"{ROOT}/gpu1/{leaf}", payload, retain=True)
+            await until(lambda: keeper.on, why)
+            assert keeper.permits.is_quarantined("coder"), "a quarantine outlives its node"
+            await raw.publish(f"{ROOT}/gpu1/agents", OFF)
+            await until(lambda: not keeper.on, "it is there again")
+    assert (True, "proxy", why) in switches(tmp_path)
+
+
+async def test_who_starts_behind_a_daemon_that_is_gone_is_on(broker: BrokerAddress, tmp_path: Path) -> None:
+    keeper, node = proxy(broker, tmp_path)
+    async with open_raw(broker) as raw:
+        await raw.publish(f"{ROOT}/gpu1/status", presence("gpu1", online=False), retain=True)
+        await raw.publish(f"{ROOT}/gpu1/agents", OFF, retain=True)
+        async with node.running():
+            assert (node.heard, keeper.on) == (True, True)
 
 
 async def test_a_daemon_that_ends_switches_nothing_off_any_more(broker: BrokerAddress, tmp_path: Path) -> None:
