@@ -155,8 +155,11 @@ def test_no_bytecode_is_made_any_more_when_a_step_fails(
             until(begun.exists)
             raise problem
 
+    def pip_steps(_engine: str, _level: str) -> list[tuple[str, list[str]]]:
+        return [("the first", []), ("the second", [])]
+
     monkeypatch.setattr(aside, "pip_install", pip_install)
-    monkeypatch.setattr(aside, "pip_steps", lambda _engine, _level: [("the first", []), ("the second", [])])
+    monkeypatch.setattr(aside, "pip_steps", pip_steps)
     with pytest.raises(problem):
         aside.set_up(["run"])
     until(lambda: ended(int(begun.read_text())))
