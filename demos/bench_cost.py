@@ -1,5 +1,5 @@
-"""What the cache layer costs per operation: choosing victims, score, observe, learning, split and snapshot, on trees of
-1,000 to 1,000,000 nodes and 6 to 1,000 agents, ours against SGLang's Python and Rust tree cores.
+"""What the cache layer costs per operation: choosing victims, score, noting events, learning from them, split and
+snapshot, on trees of 1,000 to 1,000,000 nodes and 6 to 1,000 agents, ours against SGLang's Python and Rust tree cores.
 
 Each size is measured by `radixdeck.daemon.engine.bench_cost` in a child process, which needs SGLang. The last line is
 the verdict.

@@ -8,13 +8,13 @@ import msgspec
 
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
-    EVENT,
     EVICT,
+    LEARN,
+    LEARN_ANY,
+    LEARN_REQUEST,
     NOTE,
-    NOTED,
-    OBSERVE,
+    NOTE_ANY,
     OURS,
-    REQUEST,
     SCORE,
     SCORES_DENSE,
     SCORES_SPARSE,
@@ -31,7 +31,7 @@ SMALL, COMPARED, LARGE = 10_000, 100_000, 1_000_000
 GROWTH_AT_MOST = 2.0
 CHEAPER_AT_LEAST = 20.0
 SCORE_AT_MOST_US = 1.0
-OBSERVE_AT_MOST_US = 5.0
+EVENT_AT_MOST_US = 5.0
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,21 +75,21 @@ def floors(costs: Costs) -> list[Floor]:
         judged.append(
             _worst("score look-up of an eviction, µs", scores, [cost.median_us for cost in scores], SCORE_AT_MOST_US)
         )
-    return judged + _observing(costs)
+    return judged + _of_events(costs)
 
 
-def _observing(costs: Costs) -> list[Floor]:
+def _of_events(costs: Costs) -> list[Floor]:
     """What the scheduler pays for an event, which is judged, and what policies learn from it later, which is told."""
     found: list[Floor] = []
     for of_any, of_kind, what, judged in (
-        (NOTED, NOTE, "observe", True),
-        (EVENT, OBSERVE, "learning from it later", False),
+        (NOTE_ANY, NOTE, "note an event", True),
+        (LEARN_ANY, LEARN, "learn from it later", False),
     ):
         kinds = [cost for cost in costs.all if cost.core == OURS and cost.what.startswith(of_kind)]
         for name, seen in ((f"{what}, mean over events, µs", costs.ours(of_any)),
                            (f"{what}, mean of its costliest kind, µs", kinds)):  # fmt: skip
             if seen:
-                floor = _worst(name, seen, [cost.mean_us for cost in seen], OBSERVE_AT_MOST_US)
+                floor = _worst(name, seen, [cost.mean_us for cost in seen], EVENT_AT_MOST_US)
                 found.append(msgspec.structs.replace(floor, judged=judged))
     return found
 
@@ -152,7 +152,7 @@ def measured_text(costs: Costs) -> str:
     columns = {
         "evict 1,000": EVICT, "of it choosing": CHOICE, "look-up, splits": SPLIT, "walk/node": WALK,
         "snapshot/node": SNAPSHOT, "score": SCORE, "all, 50 later": SCORES_SPARSE, "all, each": SCORES_DENSE,
-        "observe": NOTED, "learn": EVENT, "learn/request": REQUEST,
+        "note": NOTE_ANY, "learn": LEARN_ANY, "learn/request": LEARN_REQUEST,
     }  # fmt: skip
     rows: list[list[str]] = []
     for nodes in costs.sizes:
@@ -167,5 +167,5 @@ def measured_text(costs: Costs) -> str:
 def _cell(cost: Cost | None) -> str:
     if cost is None:
         return ""
-    value_us = cost.mean_us if cost.what in (NOTED, EVENT) else cost.median_us
+    value_us = cost.mean_us if cost.what in (NOTE_ANY, LEARN_ANY) else cost.median_us
     return f"{value_us:,.0f}" if value_us >= 100 else f"{value_us:.2f}"

@@ -13,31 +13,15 @@ from .transitions import Floats, Transitions, first_passage
 
 class Moment:
     """What was counted at one moment. `pause`: discount behind responses, see Gaps; `run_s`: how long a request of each
-    agent took; `ratios`: of turns, by bucket, until sessions were told where they stood; `leaving`: what followed those
-    agents of whom it was asked; `changed`: a bit for each agent of whom more was counted since."""
+    agent took; `ratios`: of turns, by bucket; `told`: whether it was told where sessions stood then; `leaving`: what
+    followed those agents of whom it was asked; `changed`: a bit for each agent of whom more was counted since."""
 
-    __slots__ = ("changed", "leaving", "pause", "ratios", "run_s", "transitions")
+    __slots__ = ("changed", "leaving", "pause", "ratios", "run_s", "told", "transitions")
 
     def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, ratios: Sequence[float]) -> None:
         self.transitions, self.pause, self.run_s, self.ratios = transitions, pause, run_s, ratios
         self.leaving: dict[int, Leaving] = {}
-        self.changed = 0
-
-
-class Demand:
-    """Whether a fit is worth working out before somebody asks: the next few after somebody did, as evictions come one
-    after the other; only the next one where fits follow each other fast, for most of those nobody asks."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = 0
-
-    def asked(self) -> None:
-        self.left = 4
-
-    def fitted(self, *, fast: bool) -> None:
-        self.left = max(0, self.left - (3 if fast else 1))
+        self.told, self.changed = False, 0
 
 
 class Passages:

@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
+from .fitting import Fitting
 from .histories import Histories
 from .leaving import Passed
 from .liveness import Gaps
 from .pairs import NOWHERE
-from .passages import Demand
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
 from .shares import Share
 from .standing import Past, Session, Standing
@@ -25,10 +25,6 @@ from .turnover import Turnover
 from .turns import Turns, end
 
 MAX_AGENTS = 64
-REFIT_EVERY = 24
-"""Dispatches between two fits of the tables, once there are some; fewer at first."""
-REFIT_CHANGED_EVERY = 8
-"""The same while other agents take slots over."""
 MOST_NOTED = 6
 """Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 TICK_S = 0.01
@@ -55,8 +51,8 @@ class ReuseModel:
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
         self._noted: list[Passed] = []
-        self._fitted_at, self._refit_every, self._rates_at = 0, REFIT_EVERY, -1.0
-        self._demand = Demand()
+        self._fitting = Fitting()
+        self._rates_at = -1.0
         self._waiting: Waiting | None = None
         self._rates: Rates | None = None
 
@@ -69,7 +65,7 @@ class ReuseModel:
             slot = self.agents.pop(agent)
         else:
             slot = self._free_slot()
-            self._refit_every = REFIT_CHANGED_EVERY
+            self._fitting.hasten()
             if slot == self.transitions.agents:
                 self._grow(slot + 1)
         self.agents[agent] = slot
@@ -79,7 +75,7 @@ class ReuseModel:
         self.transitions.grow(agents)
         self.gaps.grow(agents)
         self.run_s = np.append(self.run_s, np.float32(TYPICAL_RUN_S))
-        self._fitted_at = 0
+        self._fitting.restart()
 
     def _free_slot(self) -> int:
         if len(self.agents) < MAX_AGENTS:
@@ -113,7 +109,7 @@ class ReuseModel:
             self._move(name, session, slot, now_s)
         else:
             session = self._begin(name, slot, now_s)
-        if self.dispatches - self._fitted_at >= min(self._refit_every, self.dispatches // 8 + 1):
+        if self._fitting.is_due(self.dispatches):
             self._fit(now_s)
         else:
             self._stand(name, session)
@@ -206,11 +202,10 @@ class ReuseModel:
 
     def refit(self) -> None:
         """Fit at the next dispatch: something that tables depend on was changed."""
-        self._fitted_at = 0
+        self._fitting.restart()
 
     def _fit(self, now_s: float) -> None:
-        self._demand.fitted(fast=self._refit_every < REFIT_EVERY)
-        self._fitted_at, self._refit_every = self.dispatches, REFIT_EVERY
+        self._fitting.fitted(self.dispatches)
         self.standing.behind.clear()
         self._close_idle(now_s)
         if self.tables is not None:
@@ -263,7 +258,7 @@ class ReuseModel:
 
     def catch_up(self) -> None:
         """Nobody waits: work out the latest fit now, if somebody will likely ask for it."""
-        if self._demand.left and self.tables is not None and self.tables.is_new:
+        if self._fitting.in_demand and self.tables is not None and self.tables.is_new:
             self.settle()
 
     def _changing(self, agent: int) -> None:
@@ -283,7 +278,7 @@ class ReuseModel:
         """The rates at an instant, None as long as nothing was dispatched. Computed at most once per tick and event."""
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
-            self._demand.asked()
+            self._fitting.asked()
             if self.tables is not None:
                 self.tables.widen()
             self._waiting = self._waiting if self._rates is not None else None  # has more than time passed?

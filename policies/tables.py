@@ -36,9 +36,9 @@ class Tables:
         run_s: Floats,
         beta_per_s: float,
         predicts: bool,
-        ratios: Sequence[float] = (),
+        ratios: Sequence[float],
     ) -> None:
-        """`ratios`: of turns, by bucket, as `Turns` has them; none if no session stands anywhere."""
+        """`ratios`: of turns, by bucket, as `Turns` has them."""
         self.agents = transitions.agents
         self.beta_per_s = beta_per_s
         self._transitions, self._predicts = transitions, predicts
@@ -148,24 +148,24 @@ class Tables:
     @property
     def is_new(self) -> bool:
         """Whether nobody has asked yet where sessions stood at the fit."""
-        return self._was is not None and bool(self._was.ratios)
+        return self._was is not None and not self._was.told
 
     def unmoved(self, standing: Standing) -> list[tuple[Session, Stood]]:
         """Where sessions stand that are not behind, since they have not moved since the fit. Told once."""
         was = self._was
-        if was is None or not was.ratios:
+        if was is None or was.told:
             return []
-        ratios, was.ratios = was.ratios, ()
+        was.told = True
         unmoved = [session for name, session in standing.by_name.items() if name not in standing.behind]
-        return [(session, self._stood_at_fit(was, session, ratios)) for session in unmoved]
+        return [(session, self._stood_at_fit(was, session)) for session in unmoved]
 
-    def _stood_at_fit(self, was: Moment, session: Session, ratios: Sequence[float]) -> Stood:
+    def _stood_at_fit(self, was: Moment, session: Session) -> Stood:
         agent = session.agent
         leaving = was.leaving.get(agent)
         if leaving is None:
             leaving = was.leaving[agent] = Leaving(agent, was.transitions)
         pairs = was.transitions.pairs.rows(session.came_from, agent, returned=session.returned)
-        return leaving, pairs, ratios[bucket_of(session.turn)]
+        return leaving, pairs, was.ratios[bucket_of(session.turn)]
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
         """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -125,7 +126,10 @@ class Bytecode:
         self._behind = self._making is not None and self._making.poll() is None
         if not self._behind:
             command = [str(PYTHON), "-c", self.MAKE]
-            self._making = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # A group of its own: it works in several processes, and `stop` has to reach all of them.
+            self._making = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
 
     def finish(self) -> None:
         """Wait until it is there of everything."""
@@ -134,6 +138,12 @@ class Bytecode:
             self._making = None
             if self._behind:
                 self.more()
+
+    def stop(self) -> None:
+        """End what is being made, if anything is, and begin nothing more."""
+        if self._making is not None and self._making.poll() is None:
+            os.killpg(self._making.pid, signal.SIGTERM)
+            self._making.wait()
 
 
 def show(line: str) -> None:
@@ -163,6 +173,18 @@ def is_there(level: str, key: str) -> bool:
     return PYTHON.exists() and stamp(level).exists() and stamp(level).read_text(encoding="utf-8") == key
 
 
+def install(engine: str, level: str) -> None:
+    """All of one level, bytecode included. When this fails or is interrupted, nothing is left running."""
+    bytecode = Bytecode()
+    try:
+        for words, arguments in pip_steps(engine, level):
+            pip_install(words, arguments)
+            bytecode.more()
+        bytecode.finish()
+    finally:
+        bytecode.stop()
+
+
 def set_up(wanted: list[str]) -> None:
     """Bring .venv to each of the levels `wanted` (run, lint) unless its stamp says that it is there."""
     engine = engine_wanted()
@@ -176,14 +198,8 @@ def set_up(wanted: list[str]) -> None:
         kinds = {"cuda": "NVIDIA GPU", "cpu": "CPU", "none": "no engine"}
         print(f"setup: engine for: {kinds[engine]} (ENGINE=cpu, cuda or none decides otherwise)", flush=True)
     LOG.unlink(missing_ok=True)
-    bytecode = Bytecode()
-    try:
-        for words, arguments in (step for level in levels for step in pip_steps(engine, level)):
-            pip_install(words, arguments)
-            bytecode.more()
-    finally:
-        bytecode.finish()
     for level in levels:
+        install(engine, level)
         stamp(level).write_text(key, encoding="utf-8")
     print(f"setup: ready after {time.monotonic() - started:.0f} s, {downloaded_mb():.0f} MB downloaded", flush=True)
 

@@ -36,9 +36,9 @@ EVICT, CHOICE, SCORE, SCORE_ALONE, SPLIT, WALK, SNAPSHOT = (
     "evict 1,000 tokens", "choose victims for 1,000 tokens", "score", "score, one by one",
     "look-up that splits", "walk, per node", "snapshot, per node",
 )  # fmt: skip
-NOTE, NOTED, NOTES = "note ", "note, any event", "note, all of a request"
+NOTE, NOTE_ANY, NOTE_REQUEST = "note ", "note, any event", "note, all of a request"
 """What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
-OBSERVE, EVENT, REQUEST = "observe ", "observe, any event", "observe, all of a request"
+LEARN, LEARN_ANY, LEARN_REQUEST = "learn ", "learn, any event", "learn, all of a request"
 """What the policies need to learn from it, later."""
 SCORES_SPARSE, SCORES_DENSE = "all scores, 50 requests after the last", "all scores, at every request"
 """All that an eviction waits for before it can choose: what happened since is learned from and worked out first."""
@@ -210,7 +210,7 @@ class Bench:
         stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
         return CLOCK() - begun_s
 
-    def observe(self) -> None:
+    def note_and_learn(self) -> None:
         """What the scheduler needs to note each event of requests and evictions, and all of one request; and what the
         host needs to learn from them."""
         stream = self.tree.stream
@@ -222,8 +222,8 @@ class Bench:
         learned, stream.learner.took_s = stream.learner.took_s, None
         requests = self.tree.turns - before
         for of_kind, of_any, of_request, took in (
-            (NOTE, NOTED, NOTES, noted),
-            (OBSERVE, EVENT, REQUEST, learned),
+            (NOTE, NOTE_ANY, NOTE_REQUEST, noted),
+            (LEARN, LEARN_ANY, LEARN_REQUEST, learned),
         ):
             by_kind: defaultdict[str, list[float]] = defaultdict(list)
             for kind, seconds in took:
@@ -250,7 +250,7 @@ class Bench:
             self.say(SCORE_ALONE, self.repeated(lambda: self.score(together=False)))
             self.say(SCORES_SPARSE, self.repeated(lambda: self.scores(dense=False)))
             self.say(SCORES_DENSE, self.repeated(lambda: self.scores(dense=True)))
-            self.observe()
+            self.note_and_learn()
             self.say(SNAPSHOT, self.repeated(self.snapshot, least=3, most=3) if few else [self.snapshot()])
         self.say(SPLIT, self.split())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVENT, EVICT, NOTED, OURS, SCORE, Cost, summary
+from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, LEARN_ANY, NOTE_ANY, OURS, SCORE, Cost, summary
 from radixdeck.demos import bench_cost
 from radixdeck.demos.bench_cost import CostError, Settings, main, run
 from radixdeck.demos.cost_verdict import PYTHON, Costs, floors, measured_text, verdict_text
@@ -27,8 +27,8 @@ def measured(*, large_us: float = 300.0, heap_us: float = 20_000.0, score_us: fl
         cost(CHOICE, OURS, 100_000, 250.0, 24),
         cost(CHOICE, OURS, 1_000_000, large_us, 24),
         cost(SCORE, OURS, 10_000, score_us, 24),
-        cost(NOTED, OURS, 10_000, 4.0, 24),
-        cost(EVENT, OURS, 10_000, 40.0, 24),
+        cost(NOTE_ANY, OURS, 10_000, 4.0, 24),
+        cost(LEARN_ANY, OURS, 10_000, 40.0, 24),
     ]
 
 
@@ -56,14 +56,15 @@ def test_floors_that_are_kept_and_missed() -> None:
 
 
 def test_what_is_learned_later_stands_beside_what_is_judged() -> None:
-    *_, observed, learned = verdict_text(floors(Costs(measured()))).splitlines()[:-2]
-    assert observed.split()[:3] == ["observe,", "mean", "over"]
-    assert observed.endswith("yes")
+    *_, noted, learned = verdict_text(floors(Costs(measured()))).splitlines()[:-2]
+    assert noted.startswith("note an event, mean over events")
+    assert noted.endswith("yes")
+    assert learned.startswith("learn from it later, mean over events")
     assert "40.00" in learned
     assert learned.endswith("NO, not judged")
-    late = [cost(EVENT, OURS, 10_000, 40.0, 24)]
+    late = [cost(LEARN_ANY, OURS, 10_000, 40.0, 24)]
     assert verdict_text(floors(Costs(late))).endswith("verdict: nothing here that a floor is about")
-    slow = floors(Costs([cost(NOTED, OURS, 10_000, 5.1, 24), *late]))
+    slow = floors(Costs([cost(NOTE_ANY, OURS, 10_000, 5.1, 24), *late]))
     assert verdict_text(slow).endswith("verdict: 1 of 1 floors missed")
 
 

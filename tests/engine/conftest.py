@@ -22,7 +22,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stock(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> AsyncGenerator[Supervised]:
-    """SGLang's own engine, until test_replaced kills it twice and stops it."""
+    """SGLang's own engine. Whatever a test does to it, it serves again when the test is over."""
     supervised = Supervised(SPEC, tmp_path_factory.mktemp("stock"), model_dir)
     await supervised.engine.wait_ready(120)
     yield supervised

@@ -1,4 +1,4 @@
-"""Which processes of an engine are still there."""
+"""The processes of an engine, and which are still there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import asyncio
 import contextlib
 
 import psutil
+
+from radixdeck.daemon.engine.launch import Engine
+
+
+def family_of(engine: Engine) -> dict[str, psutil.Process]:
+    """Its processes by name."""
+    main = psutil.Process(engine.status.pid)
+    titles = {child.cmdline()[0]: child for child in main.children(recursive=True)}
+    return {"main": main, **{name.removeprefix("sglang::"): child for name, child in titles.items()}}
 
 
 def alive(process: psutil.Process) -> bool:

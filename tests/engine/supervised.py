@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import openai
 import psutil
+from processes import family_of
 
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.engine.launch import Engine, EngineStatus
@@ -69,10 +70,7 @@ class Supervised:
 
     @property
     def family(self) -> dict[str, psutil.Process]:
-        """The engine's processes by name."""
-        main = psutil.Process(self.engine.status.pid)
-        titles = {child.cmdline()[0]: child for child in main.children(recursive=True)}
-        return {"main": main, **{name.removeprefix("sglang::"): child for name, child in titles.items()}}
+        return family_of(self.engine)
 
     async def ask(self, **more: Any) -> Any:
         client = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=60)

@@ -1,5 +1,6 @@
 """Parity on the real engine: under `lru` every request of the same stream has as many cached tokens with our cache as
-with SGLang's own default one (Rust core, no plug-in of ours at work); and the modelled cache does what ours did."""
+with SGLang's own default one (Rust core, no plug-in of ours at work); and the modelled cache does what ours did. Our
+engine is stopped then, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 from modelled import check_model
+from processes import alive, family_of
 from supervised import KV_TOKENS, Supervised
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.launch import EngineStatus
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.demos.workloads import Turn, WorkloadSpec, generate
 from radixdeck.policies.events import (
@@ -41,12 +44,17 @@ ROUNDS, AT_ONCE = 40, 5
 
 
 class Served(msgspec.Struct):
-    """What our engine answered: cached tokens per request, sequential ones first; and what our plug-in reported."""
+    """What our engine answered: cached tokens per request, sequential ones first; what our plug-in reported; and after
+    its daemon was stopped its status, its URL and which of its processes were still there, of those in `family`."""
 
     cached: list[int]
     events: list[AnyEvent]
     log: str
     recording: Path
+    stopped: EngineStatus
+    url: str | None
+    family: set[str]
+    left: list[str]
 
 
 def rounds() -> list[list[list[int]]]:
@@ -116,10 +124,13 @@ async def ours(tmp_path_factory: pytest.TempPathFactory) -> Served:
         async with asyncio.timeout(10):
             while not at_rest(daemon, len(cached)):  # noqa: ASYNC110 - the state has no event to wait on
                 await asyncio.sleep(0.02)
+        family = family_of(daemon.engine)
+    left = [name for name, process in family.items() if alive(process)]
     with open_session(daemon.recording) as session:
         events = [event for _, event in session.events(0, 1_000_000)]
     log = "".join(path.read_text(errors="replace") for path in daemon.paths.logs.iterdir() if path.is_file())
-    return Served(cached, events, log, daemon.recording)
+    engine = daemon.engine
+    return Served(cached, events, log, daemon.recording, engine.status, engine.url, set(family), left)
 
 
 def at_rest(daemon: Daemon, requests: int) -> bool:
@@ -158,3 +169,10 @@ async def test_every_request_hits_as_with_sglangs_own_cache(stock: Supervised, o
 
 async def test_the_model_does_what_our_engine_did(ours: Served) -> None:
     assert len(check_model(ours.recording, "lru", len(ours.cached))) > 200
+
+
+async def test_a_daemon_that_is_stopped_leaves_nothing_of_its_engine(ours: Served) -> None:
+    assert {"main", "detokenizer"} < ours.family, "the scheduler, whose name may say its rank, beside them"
+    assert not ours.left, f"outlived the daemon: {', '.join(ours.left)}"
+    assert ours.stopped.state == "stopped"
+    assert ours.url is None

@@ -1,4 +1,5 @@
-"""The real engine under supervision: it is missed when a part of it dies, it comes back, it ends."""
+"""The real engine under supervision: it is missed when a part of it dies, it comes back. How it ends is
+in test_parity, which stops one anyway."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import alive, gone
+from processes import gone
 from supervised import Supervised
 
 from radixdeck.daemon.engine.args import EngineSpec
@@ -48,15 +49,6 @@ async def test_a_killed_process_is_noticed_and_replaced(stock: Supervised, victi
     await stock.engine.wait_ready(120)
     assert stock.engine.status.restarts == restarts + 1
     assert (await stock.ask()).usage.completion_tokens > 0
-
-
-async def test_stop_leaves_nothing(stock: Supervised) -> None:
-    await stock.until(lambda status: status.state == "ready")
-    family = list(stock.family.values())
-    await stock.engine.stop()
-    assert [process for process in family if alive(process)] == []
-    assert stock.engine.status.state == "stopped"
-    assert stock.engine.url is None
 
 
 async def test_a_model_that_is_not_there_is_named(tmp_path: Path, model_dir: Path) -> None:

@@ -10,9 +10,9 @@ from radixdeck.daemon.engine import bench_cost, bench_trim
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
     EVICT,
+    LEARN,
     NOTE,
-    NOTED,
-    OBSERVE,
+    NOTE_ANY,
     SCORE,
     SCORES_DENSE,
     SCORES_SPARSE,
@@ -69,10 +69,10 @@ def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]
     seen = {(line["core"], line["what"]) for line in lines}
     assert {(core, what) for core in STOCK for what in (EVICT, SPLIT, WALK)} <= seen
     assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
-    assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTED)} <= seen
+    assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTE_ANY)} <= seen
     count = {line["what"]: line["count"] for line in lines if line["core"] == "ours"}
     for kind in ("NodeEvicted", "PrefixMatched", "SessionEnded"):
-        assert count[NOTE + kind] == count[OBSERVE + kind] > 0, "what is noted is learned from, each event once"
+        assert count[NOTE + kind] == count[LEARN + kind] > 0, "what is noted is learned from, each event once"
     assert all(line["low_us"] <= line["median_us"] <= line["high_us"] for line in lines)
 
 

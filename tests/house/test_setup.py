@@ -7,10 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,83 @@ def test_linters_are_added_without_installing_the_package_again(setup: Any) -> N
     ((_, words),) = setup.pip_steps("cpu", "lint")
     assert {"ruff", "pyright", "import-linter"} <= {re.split(r"[\[>=]", word)[0] for word in words}
     assert "-e" not in words
+
+
+@pytest.fixture
+def aside(setup: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The set-up with a .venv elsewhere, and bytecode that is there at once."""
+    for name, value in {"VENV": tmp_path, "PYTHON": Path(sys.executable), "LOG": tmp_path / "log"}.items():
+        monkeypatch.setattr(setup, name, value)
+    setup.LOG.touch()
+    monkeypatch.setattr(setup, "make_venv", lambda: None)
+    monkeypatch.setattr(setup.Bytecode, "MAKE", "")
+    monkeypatch.setenv("ENGINE", "none")
+    return setup
+
+
+def test_what_is_ready_stays_ready_when_the_next_level_fails(aside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[str] = []
+
+    def pip_install(words: str, _: list[str]) -> None:
+        installed.append(words)
+        aside.LOG.touch()
+        if words.startswith("tools") and len(installed) == 2:
+            raise aside.SetupError("no such tool")
+
+    monkeypatch.setattr(aside, "pip_install", pip_install)
+    with pytest.raises(aside.SetupError):
+        aside.set_up(["run", "lint"])
+    key = aside.stamp_key("none")
+    assert aside.is_there("run", key)
+    assert not aside.is_there("lint", key)
+    aside.set_up(["run", "lint"])
+    assert [words.split()[0] for words in installed] == ["radixdeck,", "tools", "tools"]
+    assert aside.is_there("lint", key)
+
+
+@pytest.mark.parametrize("problem", [OSError, KeyboardInterrupt])
+def test_no_bytecode_is_made_any_more_when_a_step_fails(
+    aside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[BaseException]
+) -> None:
+    """Not by the processes that the one which was started has started either."""
+    begun = tmp_path / "begun"
+    wait = "import time; time.sleep(60)"
+    monkeypatch.setattr(
+        aside.Bytecode, "MAKE",
+        "import os, pathlib, subprocess, sys\n"
+        f"worker = subprocess.Popen([sys.executable, '-c', {wait!r}])\n"
+        f"pathlib.Path({str(tmp_path / 'written')!r}).write_text(str(worker.pid))\n"
+        f"os.rename({str(tmp_path / 'written')!r}, {str(begun)!r})\n{wait}",
+    )  # fmt: skip
+
+    def pip_install(words: str, _: list[str]) -> None:
+        if words == "the second":
+            until(begun.exists)
+            raise problem
+
+    def pip_steps(_engine: str, _level: str) -> list[tuple[str, list[str]]]:
+        return [("the first", []), ("the second", [])]
+
+    monkeypatch.setattr(aside, "pip_install", pip_install)
+    monkeypatch.setattr(aside, "pip_steps", pip_steps)
+    with pytest.raises(problem):
+        aside.set_up(["run"])
+    until(lambda: ended(int(begun.read_text())))
+    assert not aside.is_there("run", aside.stamp_key("none"))
+
+
+def ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_no_host_of_a_registry_is_written_down() -> None:

@@ -17,6 +17,7 @@ from radixdeck.policies.reuse import ReuseModel
 from radixdeck.policies.standing import Session
 from radixdeck.policies.tables import Tables
 from radixdeck.policies.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions
+from radixdeck.policies.turns import Turns
 
 
 def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
@@ -29,6 +30,11 @@ def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
                 transitions.moved(ANSWER, NOWHERE, before, after)
             transitions.ended(ANSWER, path[-1])
     return transitions
+
+
+def fitted(transitions: Transitions, gaps: Gaps) -> Tables:
+    run_s = np.full(transitions.agents, 0.3, np.float32)
+    return Tables(transitions, gaps, run_s, beta_per_s=0.1, predicts=True, ratios=Turns().ratios())
 
 
 def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:
@@ -162,7 +168,7 @@ def test_a_way_back_is_expected_of_a_pair_that_never_took_it():
     transitions, gaps = taught((0, 1, 2, 3, 4)), Gaps()
     gaps.grow(5)
     transitions.pairs = chain(1, 1, 1, 0)
-    tables = Tables(transitions, gaps, np.full(5, 0.3, np.float32), 0.1, True)
+    tables = fitted(transitions, gaps)
     session = Session(agent=3, since_s=0.0, place=0, came_from=2, running=0)
     onward = tables.onward(session, tables.stood(session))
     assert 0.03 < onward[2] < 0.2
@@ -187,10 +193,9 @@ def test_who_was_sent_back_has_been_there_before():
 def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
     transitions, gaps = taught((0, 1, 0, 1)), Gaps()
     gaps.grow(2)
-    run_s = np.full(2, 0.3, np.float32)
-    tables = Tables(transitions, gaps, run_s, 0.1, True)
-    kept, known = tables.leaving(0), Tables(transitions, gaps, run_s, 0.1, True).leaving(0)
-    Tables(transitions, gaps, run_s, 0.1, True).prepare([known])
+    tables = fitted(transitions, gaps)
+    kept, known = tables.leaving(0), fitted(transitions, gaps).leaving(0)
+    fitted(transitions, gaps).prepare([known])
     expected = known.onward
     tables.changing(0)
     transitions.moved(ANSWER, NOWHERE, 0, 0)
