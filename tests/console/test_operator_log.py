@@ -96,6 +96,17 @@ def test_a_switch_ends_when_another_policy_takes_its_slot() -> None:
     assert [standing(done, run, known) for done in log.listed(run)[:2]] == ["in force", "over"]
 
 
+def test_what_a_second_order_stopped_retaining_is_retained_again_as_much() -> None:
+    log, run = heard(act("retain", amount=2000.0), act("retain", amount=-1.0))
+    stopped, retained = log.listed(run)[:2]
+    known = newest_of(log.listed(run))
+    assert [standing(one, run, known) for one in (stopped, retained)] == ["in force", "over"]
+    order, why = undo(stopped, run, known)
+    assert order is not None, why
+    assert (order.name, order.arguments) == ("retain", {"agent": "coder", "tokens": 2000.0})
+    assert order.words == "retain 2,000 tok of coder again"
+
+
 def test_undoing_is_an_action_too_and_ends_the_one_before() -> None:
     log, run = heard(act("pin"), act("unpin"))
     unpin, pin = log.listed(run)[:2]
