@@ -73,6 +73,7 @@ class PoliciesScreen(DeckScreen):
     """Enter switches a policy; the one switched on takes the slot from the one that had it."""
 
     mode = "policies"
+    ordering = frozenset(("view.switch", "view.type", "view.less", "view.more", "view.default"))
     BINDINGS = [
         Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on",
                 id="view.shadow"),

@@ -56,6 +56,7 @@ class ShadowScreen(FollowingScreen):
         "anew. O switches the live engine over to it, with these values, and ends the shadow; it asks first. "
         "escape goes back, the shadow goes on; x stops it. Requests count once they have ended."
     )
+    ordering = frozenset(("view.switch_over",))
     BINDINGS = [
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
                 id="view.switch_over"),

@@ -48,6 +48,58 @@ async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bo
         assert "s sort" in line
 
 
+
+
+@pytest.mark.parametrize(
+    ("keys", "told", "untold"),
+    [
+        (("4",), {"shadow"}, {"switch"}),
+        (("4", "tab"), {"shadow"}, {"type", "less", "more", "default"}),
+        (("3", "U"), {"back"}, {"undo"}),
+        (("0",), {"less", "more", "tunables"}, set[str]()),
+    ],
+)
+async def test_a_replay_tells_no_key_that_only_refuses(
+    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a what-if, which are its own, it does; a live console tells all of them."""
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    session = await recorded(tmp_path / "run.db", run_events())
+    replay = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
+    live = ConsoleApp(ScriptedFeed(live_messages(run_events())), animate=False)
+    for app, others in ((replay, set[str]()), (live, untold)):
+        async with app.run_test(size=LARGE) as pilot:
+            await pilot.press(keys[0], "G")
+            await until(pilot, lambda app=app: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= 400)
+            await drawn(pilot)
+            await pilot.press(*keys[1:])
+            await drawn(pilot)
+            here = {words.partition(" ")[2] for words in whole_keys(app)}
+            assert here >= told | others
+            assert not here & (untold - others)
+    session.close()
+
+
+async def test_of_a_shadow_in_a_replay_it_is_only_the_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    session = await recorded(tmp_path / "run.db", run_events())
+    app = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("4", "G")
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= 400)
+        await drawn(pilot)
+        await app.push_screen(ShadowScreen("kv_caching"))
+        await drawn(pilot)
+        app.screen.query_one("#shadow-tunables").focus()
+        await drawn(pilot)
+        here = {words.partition(" ")[2] for words in whole_keys(app)}
+        assert here >= {"type", "less", "more", "default", "stop"}
+        assert "switch over" not in here
+    session.close()
+
+
 async def test_the_window_may_grow_and_shrink() -> None:
     async with console(SMALL) as pilot:
         await pilot.press("0")
