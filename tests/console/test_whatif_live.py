@@ -34,7 +34,7 @@ async def test_beside_a_live_daemon_of_this_machine_it_runs_and_says_what_needs_
         await until(pilot, lambda: Case("lru") in runs.outcomes)
         for key in "FHf":
             await pilot.press(key)
-        await until(pilot, lambda: toasts(app).count("for that replay its recording") == 3)
+        await until(pilot, lambda: toasts(app).count("needs a replay: `radixdeck replay` (screen 6 prints the command)") == 3)
 
 
 async def test_before_the_daemon_said_where_it_records_it_says_so() -> None:
