@@ -39,7 +39,7 @@ NO_ORDERS = (
 """Names of what moves, leads away or writes files."""
 ALL_ACTS_ON = "agents"
 OTHER_ACTS = frozenset(f"act.{act.name}" for act in ACTS if act.name != "pin")
-"""Are pressed on one screen; on every other the same action of the app is bound to them, of which one is pressed there."""
+"""Are pressed on one screen; on every other they are bound to the same action of the app as the one pressed there."""
 WHY = "app.why"
 """Gives no order: what is asked for goes with them. Not there where none can be given."""
 Key = tuple[int, str, str]

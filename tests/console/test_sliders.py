@@ -1,4 +1,4 @@
-"""Tunables as sliders: by keys, by a click, dragged; and where a value stands between its bounds."""
+"""Tunables as sliders: by keys, by a click, dragged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
-from radixdeck.console.slider import place_of, stepped, value_at
 from radixdeck.console.widgets.tunables import HELD, SLIDER, TunablesTable
-from radixdeck.daemon.wire import TunableInfo
 
 EVENTS = run_events()
 NONE, LEFT, RIGHT = 0, 1, 3
@@ -268,46 +266,3 @@ async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
         await drawn(pilot)
         assert table.selected == "kv_caching.warm_gate"
         assert len(feed.orders) == 4, "beside the bar it chooses a row"
-
-
-def tunable(low: float, high: float, default: float) -> TunableInfo:
-    return TunableInfo(name="x", value=default, default=default, low=low, high=high, unit="", doc="")
-
-
-@pytest.mark.parametrize(
-    ("info", "value", "up", "down"),
-    [
-        (tunable(0.5, 8.5, 2.0), 2.0, 2.5, 1.5),
-        (tunable(0.5, 8.5, 2.0), 2.1, 2.5, 2.0),
-        (tunable(0.5, 8.5, 2.0), 8.5, 8.5, 8.0),
-        (tunable(0.5, 8.5, 2.0), 0.5, 1.0, 0.5),
-        (tunable(0.0, 1.0, 0.3), 0.3, 0.35, 0.25),
-        (tunable(0.0, 1.0, 1.0), 1.0, 1.0, 0.0),
-        (tunable(1.0, 1e9, 4096.0), 4096.0, 5000.0, 2000.0),
-        (tunable(1.0, 1e9, 4096.0), 1e9, 1e9, 5e8),
-        (tunable(0.0, 1000.0, 10.0), 0.0, 1.0, 0.0),
-        (tunable(1.0, 1.0, 1.0), 1.0, 1.0, 1.0),
-    ],
-)
-def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: float, down: float) -> None:
-    assert stepped(info, value, 1) == pytest.approx(up)
-    assert stepped(info, value, -1) == pytest.approx(down)
-    assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0
-
-
-@pytest.mark.parametrize(
-    ("info", "place", "value"),
-    [
-        (tunable(0.5, 8.5, 2.0), 0.5, 4.5),
-        (tunable(0.5, 8.5, 2.0), -3.0, 0.5),
-        (tunable(0.5, 8.5, 2.0), 7.0, 8.5),
-        (tunable(0.0, 1.0, 0.3), 0.52, 0.5),
-        (tunable(0.0, 1.0, 1.0), 0.4, 0.0),
-        (tunable(0.0, 1.0, 1.0), 0.6, 1.0),
-        (tunable(1.0, 1e9, 4096.0), 0.5, 2e4),
-        (tunable(1.0, 1e9, 4096.0), 0.0, 1.0),
-        (tunable(1.0, 1.0, 1.0), 0.5, 1.0),
-    ],
-)
-def test_a_place_on_a_slider_is_a_round_value(info: TunableInfo, place: float, value: float) -> None:
-    assert value_at(info, place) == pytest.approx(value)

@@ -48,8 +48,6 @@ async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bo
         assert "s sort" in line
 
 
-
-
 @pytest.mark.parametrize(
     ("keys", "told", "untold"),
     [
@@ -80,9 +78,7 @@ async def test_a_replay_tells_no_key_that_only_refuses(
     session.close()
 
 
-async def test_of_a_shadow_in_a_replay_it_is_only_the_switch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_of_a_shadow_in_a_replay_it_is_only_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
     session = await recorded(tmp_path / "run.db", run_events())
     app = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
