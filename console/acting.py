@@ -12,8 +12,10 @@ from .commands import Act, NoTarget, Order, Target, order, outcome, parse_amount
 from .confirming import question_of
 from .dialogs import Ask, Confirm
 from .feed import RECORDED
+from .fleet_state import NodeState
 from .reasons import why_of
 from .screens.base import ActingScreen
+from .words import start_words
 
 if TYPE_CHECKING:
     from .app import ConsoleApp
@@ -23,6 +25,7 @@ async def carry_out(app: ConsoleApp, act: Act) -> None:
     """Give the order that `act` means for what is selected now. Runs in a worker, since it may have to ask."""
     if refuses(app, act.name):
         return
+    entry = app.entry
     try:
         target = _target(app)
         ordered = order(act, target)
@@ -35,7 +38,7 @@ async def carry_out(app: ConsoleApp, act: Act) -> None:
         if amount is None:
             return
         ordered = order(act, target, amount)
-    give(app, [ordered])
+    give(app, [ordered], entry=entry)
 
 
 def _target(app: ConsoleApp) -> Target | None:
@@ -57,54 +60,64 @@ def _why_none(app: ConsoleApp) -> str:
         return RECORDED
     if app.read_only:
         return "this console is read-only"
-    return "no daemon heard yet" if app.entry is None else ""
+    return f"no daemon heard yet; {start_words()}" if app.entry is None else ""
 
 
 def give(
-    app: ConsoleApp, orders: Sequence[Order], *, called: str = "", lost: str = "",
+    app: ConsoleApp, orders: Sequence[Order], *, entry: NodeState | None = None, called: str = "", lost: str = "",
     after: Callable[[bool], None] | None = None,
 ) -> None:  # fmt: skip
     """Send orders, each once the one before was carried out, and say what became of them; first ask where somebody has
-    to mean them. `called`, `lost`: see `question_of`. `after` is told whether all were carried out, unless nobody meant
-    them."""
+    to mean them. `entry`: the daemon they are for, by default the one looked at now, whichever is looked at once there
+    is an answer. `called`, `lost`: see `question_of`. `after` is told whether all were carried out."""
+    told = entry or app.entry
 
     def begin() -> None:
-        app.run_worker(_send_all(app, orders, after), group="orders")
+        app.run_worker(_send_all(app, told, orders, after), group="orders")
 
     def answered(sure: bool | None) -> None:
         if sure:
             begin()
+        elif after is not None:
+            after(False)
 
-    run = app.entry.run if app.entry is not None and not _why_none(app) else None
-    question = question_of(orders, run, called=called, lost=lost) if run is not None else None
+    question = None
+    if told is not None and not _why_none(app):
+        node = told.node if len(app.fleet.nodes) > 1 else ""
+        question = question_of(orders, told.run, called=called, lost=lost, node=node)
     if question is None:
         begin()
     else:
         app.push_screen(Confirm(*question), answered)
 
 
-async def _send_all(app: ConsoleApp, orders: Sequence[Order], after: Callable[[bool], None] | None) -> None:
+async def _send_all(
+    app: ConsoleApp, entry: NodeState | None, orders: Sequence[Order], after: Callable[[bool], None] | None
+) -> None:
     done = True
-    for ordered in orders:
-        done = _tell(app, ordered, await _send(app, ordered))
+    for place, ordered in enumerate(orders):
+        done = _tell(app, ordered, await _send(app, entry, ordered), orders[:place])
         if not done:
             break
     if after is not None:
         after(done)
 
 
-async def _send(app: ConsoleApp, ordered: Order) -> Reply:
-    """Give an order to the daemon looked at, with its reason."""
-    why_none, entry = _why_none(app), app.entry
+async def _send(app: ConsoleApp, entry: NodeState | None, ordered: Order) -> Reply:
+    """Give an order to a daemon, with its reason."""
+    why_none = _why_none(app)
     if why_none or entry is None:
         return Reply(id="", state="refused", detail=why_none)
     why = why_of(ordered, app.reason, entry, app.fleet.now_ns(entry))
     return await app.feed.command(entry.node, ordered.name, ordered.arguments, why)
 
 
-def _tell(app: ConsoleApp, ordered: Order, reply: Reply) -> bool:
-    """Say what became of an order; returns whether it was done."""
+def _tell(app: ConsoleApp, ordered: Order, reply: Reply, before: Sequence[Order]) -> bool:
+    """Say what became of an order, and where it was refused what stands of those `before` it; returns whether it was
+    done."""
     words, done = outcome(ordered, reply)
+    if before and not done:
+        words += f"; carried out before it, and in force: {', '.join(one.words for one in before)}"
     app.notify(words, severity="information" if done else "warning", timeout=6, markup=False)
     return done
 

@@ -29,16 +29,20 @@ class Question(NamedTuple):
     consequence: str
 
 
-def question_of(orders: Sequence[Order], run: RunState, *, called: str = "", lost: str = "") -> Question | None:
+def question_of(
+    orders: Sequence[Order], run: RunState, *, called: str = "", lost: str = "", node: str = ""
+) -> Question | None:
     """What has to be asked before these are given, None where they can be given at once. `called`: what they are
-    together; `lost`: what ends with them and does not come back."""
+    together; `lost`: what ends with them and does not come back; `node`: the daemon they are for, where there are
+    several."""
     follows = [words for one in orders if (words := _consequence(one, run))]
     follows += [lost] if lost else []
     if len(orders) < 2 and not follows:
         return None
     listed = [one.words for one in orders] if len(orders) > 1 else []
     asked = called or (orders[0].words if len(orders) == 1 else f"{len(orders)} orders at once")
-    return Question(f"{asked}?", "\n".join([*listed, *follows]))
+    where = f" on {node}" if node else ""
+    return Question(f"{asked}{where}?", "\n".join([*listed, *follows]))
 
 
 def _consequence(ordered: Order, run: RunState) -> str:

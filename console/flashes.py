@@ -19,8 +19,11 @@ from radixdeck.policies.residency import NodeView, RunState
 
 FLASH_NS = 1_500_000_000
 """For so long it is shown: a second to look at, and what may pass until the next frame has it."""
-MOST_STRETCH = 8.0
+MOST_STRETCH = 2.0
 """A replay that plays faster shows it as long on the clock of who looks, up to this speed."""
+MOST_SHARE = 0.2
+"""Of the cells of the map, in a replay that plays faster: what went last, where that is more. A map that is crossed out
+says nothing."""
 MOST = 4_000
 """So many of either are remembered: an order may evict everything at once."""
 
@@ -56,10 +59,11 @@ class Flashes:
     """`gone` and `came`, by node: of the last FLASH_NS, once `forget` was told what time it is.
 
     A clock that steps back ends what was shown. Until it has caught up with itself nothing more is: the run's own time
-    does not go back with it.
+    does not go back with it. `hasty`: more happens in a moment than can be looked at.
     """
 
     def __init__(self) -> None:
+        self.hasty = False
         self.gone: dict[int, Gone] = {}
         self.came: dict[int, Came] = {}
         self._newest_ns = 0
@@ -89,6 +93,7 @@ class Flashes:
 
     def forget(self, now_ns: int, speed: float = 1.0) -> Flashes:
         """Leave out what happened longer ago, at the speed of a replay. Returns itself."""
+        self.hasty = speed > 1.0
         shown_ns = int(FLASH_NS * max(1.0, min(MOST_STRETCH, speed)))
         for those in (self.gone, self.came):
             for node in [node for node, one in those.items() if one.t_ns <= now_ns - shown_ns]:

@@ -51,7 +51,8 @@ Target = tuple[str, str, int, str]
 
 class Done(NamedTuple):
     """One action. `seq`: its event, -1 for what was in force when the console came; `kind`: of ActionTaken, or policy,
-    tune, flush, end_session. `before`: what a tune replaced, None if that is not known; `slot_mate`: the policy that a
+    tune, flush, end_session. `before`: what a tune replaced, or the tokens that were retained until a
+    retain was stopped, None if that is not known; `slot_mate`: the policy that a
     switch took the slot from."""
 
     seq: int
@@ -156,7 +157,7 @@ def undo(done: Done, run: RunState, newest: Mapping[Target, Done]) -> tuple[Orde
     if done.kind == "policy":
         return _undo_switch(done)
     if done.kind == "retain" and done.value < 0:
-        return None, f"{done.words} cannot be undone: what was retained before is not known; retain it again"
+        return _retain_again(done)
     name, extra, called = LIFTS[done.kind]
     target = {"node": done.node} if done.node != NO_NODE else {"agent": done.agent}
     return Order(name, {**target, **extra}, f"{called} {done.subject}"), ""
@@ -168,6 +169,14 @@ def _undo_tune(done: Done) -> tuple[Order | None, str]:
     policy, _, name = done.name.partition(".")
     arguments = {"policy": policy, "name": name, "value": done.before}
     return Order("tune", arguments, f"set {done.name} back to {done.before:g}"), ""
+
+
+def _retain_again(done: Done) -> tuple[Order | None, str]:
+    """With the budget that it had; its bias decays from the start again."""
+    if not done.before:
+        return None, f"{done.words} cannot be undone: what was retained before is not known; retain it again"
+    arguments = {"agent": done.agent, "tokens": done.before}
+    return Order("retain", arguments, f"retain {done.before:,.0f} tok of {done.subject} again"), ""
 
 
 def _undo_switch(done: Done) -> tuple[Order | None, str]:
@@ -182,7 +191,7 @@ def _done(seq: int, event: AnyEvent, run: RunState, table: PoliciesTable | None)
     match event:
         case ActionTaken() if _is_person(event.by, run):
             return Done(seq, event.t_ns, event.by, event.kind, event.agent, event.node, value=event.amount,
-                        why=event.why, ok=event.ok, said=event.result)  # fmt: skip
+                        before=_retained(event, run), why=event.why, ok=event.ok, said=event.result)  # fmt: skip
         case PolicySwitched() if _is_person(event.by, run):
             return Done(seq, event.t_ns, event.by, "policy", name=event.policy, value=float(event.enabled),
                         slot_mate=_slot_mate(event.policy, run, table), why=event.why)  # fmt: skip
@@ -221,6 +230,13 @@ def _value(policy: str, name: str, run: RunState, table: PoliciesTable | None) -
         return changed
     found = [t.value for p in table.policies if p.name == policy for t in p.tunables if t.name == name]
     return found[0] if found else None
+
+
+def _retained(event: ActionTaken, run: RunState) -> float | None:
+    """The budget that an order to stop retaining ends, None for any other order and where nothing is retained."""
+    stats = run.agents.get(event.agent)
+    stops = event.kind == "retain" and event.amount < 0
+    return stats.retain_tokens or None if stops and stats is not None else None
 
 
 def _slot_mate(policy: str, run: RunState, table: PoliciesTable | None) -> str:

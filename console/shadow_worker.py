@@ -104,6 +104,13 @@ class ShadowWorker:
         self._end_process()
         self._listen_no_more()
 
+    def stop_only(self, shadow: Followed | None) -> bool:
+        """End that one, unless another one runs by now. Returns whether it did."""
+        if shadow is not self._shadow:
+            return False
+        self.stop()
+        return True
+
     def _end_process(self) -> None:
         self._shadow = None
         if self._worker is not None:

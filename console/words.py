@@ -111,6 +111,7 @@ def packed(lines: list[str], width: int) -> list[str]:
 
 def rounded(value: float) -> str:
     """Four digits, and large ones in thousands: 0.05, 4096, 262.1k, 1G."""
+    value = float(f"{value:.4g}")
     for limit, unit, by in ((1e9, "G", 1e9), (1e6, "M", 1e6), (1e4, "k", 1e3)):
         if abs(value) >= limit:
             return f"{value / by:.4g}{unit}"
@@ -136,6 +137,11 @@ def spark(values: list[float], top: float = 0.0) -> str:
 def plain(text: str) -> str:
     """The text so that a border title shows it as it is, square brackets and all."""
     return text.replace("[", "\\[")
+
+
+def start_words() -> str:
+    """What to do where no daemon is."""
+    return f"start one with: {command_line('serve')}"
 
 
 def command_line(*words: str | Path) -> str:

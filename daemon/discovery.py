@@ -68,7 +68,9 @@ def find(state_dir: Path, node: str | None = None) -> Discovery:
         return wanted[0]
     names = ", ".join(one.node for one in known)
     if not known:
-        raise DiscoveryError(f"no daemon runs here (looked in {state_dir / FOLDER}); start one, or give --broker")
+        raise DiscoveryError(
+            f"no daemon runs here (looked in {state_dir / FOLDER}); start one with: radixdeck serve, or give --broker"
+        )
     if not wanted:
         raise DiscoveryError(f"no daemon named {node!r} runs here; running: {names}")
     raise DiscoveryError(f"{len(wanted)} daemons run here: {names}; choose one with --node")

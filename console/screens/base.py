@@ -80,11 +80,13 @@ class ModeBar(Static):
 
 class DeckScreen(Screen[None]):
     """Draws what the app's FleetState holds. `mode`: its name among MODES; `help_text`: what `?` says about it;
-    `private`: it shows text of prompts, and what is written of it is for its owner only."""
+    `private`: it shows text of prompts, and what is written of it is for its owner only; `ordering`: names of its keys,
+    those of its parts among them, that give orders."""
 
     mode: ClassVar[str] = ""
     help_text: ClassVar[str] = ""
     private: ClassVar[bool] = False
+    ordering: ClassVar[frozenset[str]] = frozenset()
 
     BINDINGS = [
         Binding("tab", "app.focus_next", "next panel", show=False, id="app.panel"),
@@ -196,6 +198,7 @@ class DeckScreen(Screen[None]):
 class ActingScreen(DeckScreen):
     """A screen on which something is selected that orders can be given about."""
 
+    ordering = frozenset(f"act.{act.name}" for act in ACTS)
     BINDINGS = [
         Binding(
             act.key, f"app.act('{act.name}')", act.name, tooltip=act.doc, show=act.key in "wpte", id=f"act.{act.name}"

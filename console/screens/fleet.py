@@ -27,7 +27,7 @@ from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
 from ..widgets.status_line import ENGINE_WORDS, policy_words
 from ..widgets.table import Cell, Column, SyncTable, selected_key
-from ..words import clip, command_line, count, plain, ratio, seconds, short, spark, time_of_day, tokens
+from ..words import clip, count, plain, ratio, seconds, short, spark, start_words, time_of_day, tokens
 from .filtering import FilteringScreen, filter_key
 from .sorting import SortingScreen, sort_keys
 
@@ -207,8 +207,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
         found = f"{len(rows)} of {whole} with '{plain(self._query)}'" if self._query else whole
         table.border_title = found + (f", sorted by {self.sorted_by[self._sort]}" if self._sort else "")
         if not fleet.nodes:
-            words = f"no daemon heard yet; start one with: {command_line('serve')}"
-            self.query_one("#run-facts", Static).update(words)
+            self.query_one("#run-facts", Static).update(f"no daemon heard yet; {start_words()}")
 
     def _matches(self, line: Line) -> bool:
         status = line.entry.status

@@ -46,6 +46,7 @@ class OrdersScreen(DeckScreen):
         "boosts, quarantines, tunables and switches of policies. What was evicted or flushed is gone, and it says so. "
         "What was in force before this console came has no name and no time."
     )
+    ordering = frozenset(("view.undo",))
     BINDINGS = [back_key(keys="escape")]
 
     def __init__(self, mode: str) -> None:

@@ -73,6 +73,7 @@ class PoliciesScreen(DeckScreen):
     """Enter switches a policy; the one switched on takes the slot from the one that had it."""
 
     mode = "policies"
+    ordering = frozenset(("view.switch", "view.type", "view.less", "view.more", "view.default"))
     BINDINGS = [
         Binding("S", "shadow", "shadow", tooltip="run the policy under the cursor beside the one that is on",
                 id="view.shadow"),
@@ -167,20 +168,20 @@ class PoliciesScreen(DeckScreen):
         found = self._tunable(key)
         if found is None or refuses(self.deck, f"set {key}"):
             return
-        _, tunable = found
+        entry, (_, tunable) = self.entry, found
         question = f"{tunable.name}, {tunable.low:g} to {tunable.high:g} {tunable.unit}".rstrip()
         typed = await self.deck.push_screen_wait(Ask(question, f"{tunable.value:g}", tunable.doc, parse_amount))
         if typed is not None:
-            self._tune(key, typed)
+            self._tune(key, typed, entry)
 
-    def _tune(self, key: str, value: float) -> None:
+    def _tune(self, key: str, value: float, entry: NodeState | None = None) -> None:
         if refuses(self.deck, f"set {key} to {value:g}"):
             return
         policy, _, name = key.partition(".")
         self._pending[key] = value
         self.refresh_state(tables=True)
         ordered = Order("tune", {"policy": policy, "name": name, "value": value}, f"set {key} to {value:g}")
-        give(self.deck, [ordered], after=lambda _: self._confirmed(key, value))
+        give(self.deck, [ordered], entry=entry, after=lambda _: self._confirmed(key, value))
 
     def _confirmed(self, key: str, value: float) -> None:
         """The answer came; the table tells the value from now on, unless a newer one is under way."""

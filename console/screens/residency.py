@@ -121,7 +121,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
     def _show_map(self, entry: NodeState, *, tables: bool) -> None:
         view, now_s = self.query_one(MapView), time.monotonic()
         replay = self.deck.replay
-        speed = replay.speed if replay is not None and replay.playing else 1.0
+        speed = replay.speed if replay is not None else 1.0
         flashes = entry.flashes.forget(self.deck.fleet.now_ns(entry), speed)
         due = not self._shade and (now_s - self._laid_out_s >= LAYOUT_S or view.is_behind(entry.run, flashes))
         if not (tables or due):

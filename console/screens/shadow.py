@@ -56,6 +56,7 @@ class ShadowScreen(FollowingScreen):
         "anew. O switches the live engine over to it, with these values, and ends the shadow; it asks first. "
         "escape goes back, the shadow goes on; x stops it. Requests count once they have ended."
     )
+    ordering = frozenset(("view.switch_over",))
     BINDINGS = [
         Binding("O", "switch_over", "switch over", tooltip="switch the live engine to it, values and all",
                 id="view.switch_over"),
@@ -67,6 +68,8 @@ class ShadowScreen(FollowingScreen):
         super().__init__()
         self._other = other
         self._values: dict[str, float] = {}
+        self._switching = False
+        """Whether the switch was asked for and is not over yet."""
 
     def body(self) -> Iterable[Widget]:
         yield SyncTable(COLUMNS, id="beside")
@@ -109,6 +112,9 @@ class ShadowScreen(FollowingScreen):
         """The values first, so that the policy decides with them from its first decision on."""
         if self.entry is None:
             return
+        if self._switching:
+            self.notify("it is being switched over already", severity="warning", timeout=4)
+            return
         why = self._gained()
         orders = [
             Order(
@@ -120,17 +126,18 @@ class ShadowScreen(FollowingScreen):
         if holder_of_slot(self.entry) != self._other:
             orders.append(Order("policy", {"name": self._other, "enabled": True}, f"switch {self._other} on", why))
         if orders:
+            self._switching = True
+            shadow, _ = self.deck.shadows.of(self.entry)
             give(self.deck, orders, called=f"switch the live engine over to {self._called}", lost=ENDS,
-                 after=self._switched_over)  # fmt: skip
+                 after=lambda done: self._switched_over(shadow, done))  # fmt: skip
         else:
             self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
 
-    def _switched_over(self, done: bool) -> None:
-        """The shadow would be compared with itself from now on."""
-        if done:
-            self.deck.shadows.stop()
-            if self.deck.screen is self:
-                self.deck.pop_screen()
+    def _switched_over(self, shadow: Followed | None, done: bool) -> None:
+        """`shadow`, which it was about, would be compared with itself from now on; one begun since goes on."""
+        self._switching = False
+        if done and self.deck.shadows.stop_only(shadow) and self.deck.screen is self:
+            self.deck.pop_screen()
 
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""

@@ -37,7 +37,7 @@ COLUMNS = (
 )
 TIMES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 BEST = "best possible"
-LIVE = "a live run has no later part yet: for that replay its recording (radixdeck replay; 6 says which)"
+LIVE = "needs a replay: `radixdeck replay` (screen 6 prints the command)"
 
 
 class CasesTable(SyncTable):

@@ -14,6 +14,7 @@ from textual.widgets import Footer
 
 if TYPE_CHECKING:
     from ..app import ConsoleApp
+    from ..screens.base import DeckScreen
 
 ALWAYS = "-always"
 
@@ -23,8 +24,9 @@ class KeysLine(Footer):
     given: their keys say why."""
 
     def compose(self) -> ComposeResult:
-        acts = cast("ConsoleApp", self.app).acts
-        keys = [key for key in super().compose() if acts or not _of(key, "action").startswith("app.act(")]
+        barred = frozenset[str]() if cast("ConsoleApp", self.app).acts else cast("DeckScreen", self.screen).ordering
+        ordering = {one.binding.key for one in self.screen.active_bindings.values() if one.binding.id in barred}
+        keys = [key for key in super().compose() if _of(key, "key") not in ordering]
         for key in keys:
             key.set_class(_of(key, "action") == "help", ALWAYS)
         self._fit(keys)

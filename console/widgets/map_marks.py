@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator
 from itertools import accumulate
+from math import inf
 from typing import NamedTuple
 
 from ..cache_map import CacheMap, Span
-from ..flashes import Flashes
+from ..flashes import MOST_SHARE, Flashes
 from .map_looks import Look
 
 
@@ -35,16 +36,22 @@ class Marks(list[Mark]):
 
 def gone_marks(flashes: Flashes, map_: CacheMap, resident: Container[int]) -> Marks:
     """Where nodes went: where the map has kept their place, or where they lie as it was laid out; in order. A
-    `resident` node below keeps its first cell in sight, so a mark that begins there reaches its second."""
+    `resident` node below keeps its first cell in sight, so a mark that begins there reaches its second. Of those that
+    went in haste, the last that have room."""
     kept = {span.node: span for span in map_.gone}
     marks: list[Mark] = []
-    for node, gone in flashes.gone.items():
+    room = map_.cells * MOST_SHARE if flashes.hasty else inf
+    for node, gone in reversed(flashes.gone.items()):
         span = kept.get(node) or map_.span_of(node)
-        if span is not None:
-            below, end = map_.at(span.first), span.end
-            if below.first == span.first and below.node in resident:
-                end = max(end, min(below.end, span.first + 2))
-            marks.append(Mark(span.first, end, gone.glyph))
+        if span is None:
+            continue
+        below, end = map_.at(span.first), span.end
+        if below.first == span.first and below.node in resident:
+            end = max(end, min(below.end, span.first + 2))
+        room -= end - span.first
+        if room < 0 and marks:
+            break
+        marks.append(Mark(span.first, end, gone.glyph))
     return Marks(sorted(marks))
 
 

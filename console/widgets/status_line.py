@@ -7,7 +7,7 @@ from textual.content import Content
 from ..cache_map import held_tokens
 from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
-from ..words import bar, clip, clock, ratio, seconds, short
+from ..words import bar, clip, clock, ratio, seconds, short, start_words
 from .panel import Panel
 
 ENGINE_WORDS = {
@@ -21,7 +21,6 @@ ENGINE_WORDS = {
 
 GAUGE, LEAST_GAUGE = 10, 3
 """Cells of the gauge of the pool: with room for all, and below which it says nothing."""
-NOBODY = "start one with radixdeck serve, or radixdeck replay a recording"
 
 
 def connection_words(fleet: FleetState, entry: NodeState | None) -> tuple[str, bool]:
@@ -72,7 +71,7 @@ class StatusLine(Panel):
         if tail and len(words) + 2 < width:
             first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
         second = (
-            NOBODY * fleet.connected
+            f"{start_words()}, or replay a recording" * fleet.connected
             if entry is None
             else self._how(fleet, entry, width - len(replay) - 2 if replay else width)
         )
@@ -95,18 +94,19 @@ class StatusLine(Panel):
         return "  ".join(fact for fact in facts if fact)
 
     def _how(self, fleet: FleetState, entry: NodeState, width: int) -> str:
-        """Numbers, with a gauge of the pool in what is left of the line."""
+        """Numbers, with a gauge of the pool in what is left of the line. Where they do not fit they are said shorter,
+        then less of them: what runs and waits is not cut."""
         run = entry.run
         now = rates(run, fleet.now_ns(entry))
         held = held_tokens(run)
-        hit_now = "-" if now.hit_rate is None else ratio(now.hit_rate, 1)
-        hit_run = ratio(run_hit_rate(run) or 0.0, 1)
         kv = f"{short(held)}/{short(run.capacity_tokens)} {ratio(held, run.capacity_tokens)}"
-        words = f"{kv}  hit {hit_now} now, {hit_run} run  {now.requests_per_s:.1f} req/s  "
-        asked = f"{run.running} running {run.waiting} waiting"
-        if len(words) + len(asked) + LEAST_GAUGE + len("KV  ") > width:
-            asked = f"run+wait {run.running}+{run.waiting}"
-        words += asked
+        hit = f"  hit {'-' if now.hit_rate is None else ratio(now.hit_rate, 1)}"
+        whole, pace = f", {ratio(run_hit_rate(run) or 0.0, 1)} run", f"  {now.requests_per_s:.1f} req/s"
+        words = f"{kv}{hit} now{whole}{pace}  {run.running} running {run.waiting} waiting"
+        if len(words) + LEAST_GAUGE + len("KV  ") > width:
+            asked = f"  run+wait {run.running}+{run.waiting}"
+            facts = (f"{hit} now{whole}{pace}", f"{hit} now{pace}", f"{hit} now", hit, "")
+            words = next((found for one in facts if len(found := kv + one + asked) + len("KV ") <= width), kv + asked)
         room = min(GAUGE, width - len(words) - len("KV  "))
         share = held / run.capacity_tokens if run.capacity_tokens > 0 else 0.0
         return f"KV {bar(share, room)} {words}" if room >= LEAST_GAUGE else f"KV {words}"

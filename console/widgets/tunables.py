@@ -110,8 +110,10 @@ class TunablesTable(SyncTable):
         self.sync([(one.key, one.cells(self._held if one.key == self._dragged else None)) for one in sliders])
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of a bar."""
-        row = self._bar_at(event)
+        """Take hold of a bar. Where one is held still, its release was not reported, or this is another button."""
+        if self._dragged:
+            self._let_go()
+        row = self._bar_at(event) if self._is_inside(event) else -1
         self._taken = row >= 0
         if row < 0 or event.button != LEFT or self._barred():
             return
@@ -121,12 +123,17 @@ class TunablesTable(SyncTable):
         self._hold(event)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._dragged:
-            event.prevent_default()
-            self._hold(event)
+        """Without the button its release was not reported, as after a switch to another window."""
+        if not self._dragged:
+            return
+        if event.button != LEFT:
+            self._let_go()
+            return
+        event.prevent_default()
+        self._hold(event)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        if not self._dragged:
+        if not self._dragged or event.button != LEFT:
             return
         self._hold(event)
         key, value = self._dragged, self._held
@@ -163,14 +170,17 @@ class TunablesTable(SyncTable):
         row, column = event.style.meta.get("row", -1), event.style.meta.get("column", -1)
         return row if row >= 0 and column >= 0 and self.title_of(column) == SLIDER else -1
 
+    def _is_inside(self, event: events.MouseEvent) -> bool:
+        """While the mouse is captured it may be anywhere."""
+        return (event.x, event.y) in self.outer_size.region
+
     def _hold(self, event: events.MouseEvent) -> None:
         """Show what it would become: the end of the bar beyond it, and what it was outside the table."""
         titles = [self.title_of(column) for column in range(len(self.ordered_columns))]
         before = sum(one.get_render_width(self) for one in self.ordered_columns[: titles.index(SLIDER)])
         cell = event.x - self.gutter.left + self.scroll_offset.x - before - self.cell_padding
-        inside = (event.x, event.y) in self.outer_size.region
         tunable = self._sliders[self._dragged].tunable
-        self._held = value_at(tunable, cell / (BAR_WIDTH - 1)) if inside else None
+        self._held = value_at(tunable, cell / (BAR_WIDTH - 1)) if self._is_inside(event) else None
         self.show(list(self._sliders.values()))
 
     def _let_go(self) -> None:

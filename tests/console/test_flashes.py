@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scenario import T0_NS, folded, run_events
-from staging import SMALL, ScriptedFeed, batch, console, drawn, keyframe, live_messages, recorded, status
+from staging import SMALL, ScriptedFeed, batch, console, drawn, keyframe, live_messages, recorded, status, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.cache_map import Span, lay_out
@@ -13,6 +13,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.flashes import EVICTED, FLASH_NS, FROM_HOST, MOST, TO_HOST, WARMED, Flashes
 from radixdeck.console.fleet_state import FleetState
+from radixdeck.console.widgets.map_marks import gone_marks
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import NodeView, RunState, fold
@@ -56,14 +57,37 @@ def test_what_went_is_shown_for_a_moment() -> None:
     assert not flashes.forget(SECOND + FLASH_NS + 5)
 
 
-def test_a_person_has_a_second_to_see_it_at_any_speed_up_to_eight() -> None:
-    """A frame may be half a second late, where the map is shaded."""
-    for speed in (0.25, 1.0, 2.0, 8.0):
+def test_a_person_has_a_second_to_see_it_and_in_a_replay_that_plays_faster_less_than_that() -> None:
+    """A frame may be half a second late, where the map is shaded. For longer than twice the time of the run a map that
+    changes as fast would be crossed out."""
+    for speed, times in ((0.25, 1.0), (1.0, 1.0), (2.0, 2.0), (8.0, 2.0), (64.0, 2.0)):
         flashes, _ = flashed([added(1, 10), evicted(1, 10, SECOND)])
-        assert flashes.forget(SECOND + int(1.49 * max(1.0, speed) * SECOND), speed)
-        assert not flashes.forget(SECOND + int(1.5 * max(1.0, speed) * SECOND), speed)
-    flashes, _ = flashed([added(1, 10), evicted(1, 10, SECOND)])
-    assert not flashes.forget(SECOND + 12 * SECOND, 64.0)
+        assert flashes.forget(SECOND + int(1.49 * times * SECOND), speed)
+        assert not flashes.forget(SECOND + int(1.5 * times * SECOND), speed)
+
+
+def test_in_a_replay_that_plays_faster_the_last_that_went_are_marked_on_a_fifth_of_the_map() -> None:
+    flashes, run = flashed([*(added(node, 2) for node in range(1, 51)),
+                            *(evicted(node, 2, SECOND + node) for node in range(1, 41))])  # fmt: skip
+    map_ = lay_out(run, 100, [gone.view for gone in flashes.gone.values()])
+    for speed, nodes in ((1.0, range(1, 41)), (8.0, range(31, 41))):
+        marks = gone_marks(flashes.forget(SECOND + 40, speed), map_, run.nodes)
+        assert [mark.first for mark in marks] == [span.first for span in map_.gone if span.node in nodes]
+    flashes, run = flashed([added(1, 60), evicted(1, 60, SECOND)])
+    map_ = lay_out(run, 100, [gone.view for gone in flashes.gone.values()])
+    assert [mark[:2] for mark in gone_marks(flashes.forget(SECOND, 8.0), map_, run.nodes)] == [(0, 60)], "one at least"
+
+
+async def test_what_a_fast_replay_shows_stays_while_it_is_paused(tmp_path: Path) -> None:
+    start = e.EngineStarted(t_ns=T0_NS, pid=1, model="m", capacity_tokens=100, page_size=1, policy="lru")
+    events = [start, added(1, 50, T0_NS), added(2, 50, T0_NS), evicted(1, 50, T0_NS + SECOND), load(T0_NS + 3 * SECOND)]
+    feed = ReplayFeed(await recorded(tmp_path / "run.db", events), speed=8.0, playing=False)
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("2", "G")
+        await until(pilot, lambda: bool(app.fleet.nodes) and next(iter(app.fleet.nodes.values())).seq == len(events))
+        for _ in range(2):
+            assert EVICTED in map_of(await drawn(pilot))
 
 
 def test_a_clock_that_steps_back_leaves_nothing_lit() -> None:

@@ -11,6 +11,7 @@ from staging import LARGE, SMALL, ScriptedFeed, batch, drawn, live_messages, pol
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
+from radixdeck.console.commands import Order
 from radixdeck.console.operator_log import BEFORE, MOST, Done, OperatorLog, Target, newest_of, standing, undo
 from radixdeck.console.settings import Settings
 from radixdeck.console.widgets.table import SyncTable
@@ -94,6 +95,15 @@ def test_a_switch_ends_when_another_policy_takes_its_slot() -> None:
     )
     known = newest_of(log.listed(run))
     assert [standing(done, run, known) for done in log.listed(run)[:2]] == ["in force", "over"]
+
+
+def test_what_a_second_order_stopped_retaining_is_retained_again_as_much() -> None:
+    log, run = heard(act("retain", amount=2000.0), act("retain", amount=-1.0))
+    stopped, retained = log.listed(run)[:2]
+    known = newest_of(log.listed(run))
+    assert [standing(one, run, known) for one in (stopped, retained)] == ["in force", "over"]
+    again = Order("retain", {"agent": "coder", "tokens": 2000.0}, "retain 2,000 tok of coder again")
+    assert undo(stopped, run, known) == (again, "")
 
 
 def test_undoing_is_an_action_too_and_ends_the_one_before() -> None:

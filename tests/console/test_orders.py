@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from scenario import NODE, run_events
-from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, toasts, until
+from staging import ScriptedFeed, batch, drawn, live_messages, screen_text, status, toasts, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from radixdeck.console.acting import flush
+from radixdeck.console.acting import flush, give
 from radixdeck.console.app import ConsoleApp
-from radixdeck.console.commands import ACTS, NoTarget, Target, order, outcome, parse_amount
+from radixdeck.console.commands import ACTS, NoTarget, Order, Target, order, outcome, parse_amount
 from radixdeck.console.replay_keys import parse_time
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
@@ -87,6 +87,45 @@ async def test_boost_asks_how_much_and_wants_a_number() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: bool(feed.orders))
         assert feed.orders == [(NODE, "boost", {"agent": "coder", "amount": 2.5})]
+
+
+async def test_what_is_asked_about_one_daemon_is_carried_out_there_whichever_is_looked_at_by_then() -> None:
+    feed = ScriptedFeed([*live_messages(EVENTS), status(node="box-2")])
+    app = app_with(feed)
+    async with app.run_test() as pilot:
+        await on_agents(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: f"evict coder on {NODE}?" in screen_text(app))
+        app.look_at("box-2")
+        await pilot.press("y")
+        await until(pilot, lambda: feed.orders == [(NODE, "evict", {"agent": "coder"})])
+        app.look_at(NODE)
+        await pilot.press("b")
+        await until(pilot, lambda: bool(app.screen.query("#answer")))
+        app.look_at("box-2")
+        await pilot.press("enter")
+        await until(pilot, lambda: feed.orders[1:] == [(NODE, "boost", {"agent": "coder", "amount": 1.0})])
+
+
+async def test_so_is_a_value_that_is_typed_and_each_of_several_orders() -> None:
+    feed = ScriptedFeed([*live_messages(EVENTS), status(node="box-2")])
+    app = app_with(feed)
+    async with app.run_test() as pilot:
+        await pilot.press("4")
+        await drawn(pilot)
+        app.screen.query_one("#tunables").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.screen.query("#answer")))
+        app.look_at("box-2")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(feed.orders))
+        app.look_at(NODE)
+        give(app, [Order("pin", {"agent": agent}, f"pin {agent}") for agent in ("coder", "critic")])
+        await until(pilot, lambda: f"2 orders at once on {NODE}?" in screen_text(app))
+        app.look_at("box-2")
+        await pilot.press("y")
+        await until(pilot, lambda: len(feed.orders) == 3)
+        assert [node for node, _, _ in feed.orders] == [NODE] * 3
 
 
 async def test_the_same_key_pins_and_unpins() -> None:

@@ -1,4 +1,4 @@
-"""Tunables as sliders: by keys, by a click, dragged; and where a value stands between its bounds."""
+"""Tunables as sliders: by keys, by a click, dragged."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ import pytest
 from scenario import NODE, run_events
 from shadow_stage import console_on, record, settled
 from staging import ScriptedFeed, drawn, left_of, live_messages, toasts, until
+from textual import events
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
-from radixdeck.console.slider import place_of, stepped, value_at
 from radixdeck.console.widgets.tunables import HELD, SLIDER, TunablesTable
-from radixdeck.daemon.wire import TunableInfo
 
 EVENTS = run_events()
+NONE, LEFT, RIGHT = 0, 1, 3
+"""Buttons that are down, as a terminal tells them."""
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("sliders") / "run.db")
+
+
+async def mouse(
+    pilot: Pilot[None], of: type[events.MouseEvent], where: Widget | str, offset: tuple[int, int], button: int = LEFT
+) -> None:
+    """One event alone; the pilot's own moves have no button down."""
+    await pilot._post_mouse_events([of], where, offset, button=button)
 
 
 class Stage(NamedTuple):
@@ -39,9 +48,9 @@ class Stage(NamedTuple):
         await self.pilot.mouse_down(self.table, offset=(self.left + cell, 2 + row))
         await drawn(self.pilot)
 
-    async def over(self, cell: int, row: int = 1) -> str:
-        """The mouse moved there; what is on the terminal then."""
-        await self.pilot.hover(self.table, offset=(self.left + cell, 2 + row))
+    async def over(self, cell: int, row: int = 1, button: int = LEFT) -> str:
+        """The mouse moved there with a button down; what is on the terminal then."""
+        await mouse(self.pilot, events.MouseMove, self.table, (self.left + cell, 2 + row), button)
         return await drawn(self.pilot)
 
     async def up(self, cell: int, row: int = 1) -> None:
@@ -79,7 +88,7 @@ async def test_a_bar_follows_the_mouse_and_orders_once_where_it_is_released() ->
         await stage.up(9)
         await until(stage.pilot, lambda: stage.values == [("warm_gate", 0.75)])
         assert held(await drawn(stage.pilot)) == []
-        assert held(await stage.over(3)) == [], "the button is up"
+        assert held(await stage.over(3, button=NONE)) == [], "the button is up"
         assert stage.values == [("warm_gate", 0.75)]
         assert not stage.pilot.app.screen.query("#answer"), "nothing is asked"
 
@@ -110,10 +119,10 @@ async def test_escape_lets_go_and_leaves_the_screen_alone() -> None:
 async def test_outside_the_table_it_is_what_it_was_and_a_release_there_orders_nothing() -> None:
     async with sliders() as stage:
         await stage.down(6)
-        await stage.pilot.hover("#policies", offset=(5, 1))
+        await mouse(stage.pilot, events.MouseMove, "#policies", (5, 1))
         assert held(await drawn(stage.pilot)) == []
         assert held(await stage.over(9)) == ["0.75"], "back in it is held as before"
-        await stage.pilot.hover("#policies", offset=(5, 1))
+        await mouse(stage.pilot, events.MouseMove, "#policies", (5, 1))
         await stage.pilot.mouse_up("#policies", offset=(5, 1))
         await drawn(stage.pilot)
         assert stage.values == []
@@ -137,6 +146,41 @@ async def test_other_buttons_take_hold_of_nothing() -> None:
         await stage.pilot.mouse_down(stage.table, offset=(stage.left + 6, 3), button=3)
         assert held(await stage.over(9)) == []
         assert stage.pilot.app.mouse_captured is None
+
+
+async def test_a_release_that_is_not_reported_leaves_it_as_it_was() -> None:
+    """As in another window: what comes next is a move with no button down."""
+    async with sliders() as stage:
+        await stage.down(6)
+        assert held(await stage.over(9)) == ["0.75"]
+        assert held(await stage.over(3, button=NONE)) == []
+        assert stage.pilot.app.mouse_captured is None
+        await stage.up(3)
+        assert stage.values == []
+
+
+async def test_or_a_button_that_goes_down_anywhere() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        await mouse(stage.pilot, events.MouseDown, "#policies", (5, 1))
+        assert stage.pilot.app.mouse_captured is None
+        await stage.down(6)
+        await mouse(stage.pilot, events.MouseDown, stage.table, (stage.left + 9, 3), RIGHT)
+        assert held(await drawn(stage.pilot)) == []
+        await stage.up(9)
+        assert stage.values == []
+        await stage.down(6)
+        await mouse(stage.pilot, events.MouseDown, stage.table, (stage.left + 9, 3))
+        assert held(await drawn(stage.pilot)) == ["0.75"], "on a bar it takes hold of that"
+
+
+async def test_only_the_button_that_took_hold_sets_a_value() -> None:
+    async with sliders() as stage:
+        await stage.down(6)
+        await mouse(stage.pilot, events.MouseUp, stage.table, (stage.left + 9, 3), RIGHT)
+        assert stage.values == []
+        await stage.up(9)
+        await until(stage.pilot, lambda: stage.values == [("warm_gate", 0.75)])
 
 
 async def test_what_is_dragged_may_go_meanwhile() -> None:
@@ -168,7 +212,7 @@ async def test_a_shadow_gets_its_own_values_by_the_mouse_and_nothing_is_ordered(
         table = app.screen.query_one("#shadow-tunables", TunablesTable)
         name, left = table.selected, left_of(table, SLIDER)
         await pilot.mouse_down(table, offset=(left, 2))
-        await pilot.hover(table, offset=(left + 12, 2))
+        await mouse(pilot, events.MouseMove, table, (left + 12, 2))
         await drawn(pilot)
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         assert shadow is not None
@@ -222,46 +266,3 @@ async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
         await drawn(pilot)
         assert table.selected == "kv_caching.warm_gate"
         assert len(feed.orders) == 4, "beside the bar it chooses a row"
-
-
-def tunable(low: float, high: float, default: float) -> TunableInfo:
-    return TunableInfo(name="x", value=default, default=default, low=low, high=high, unit="", doc="")
-
-
-@pytest.mark.parametrize(
-    ("info", "value", "up", "down"),
-    [
-        (tunable(0.5, 8.5, 2.0), 2.0, 2.5, 1.5),
-        (tunable(0.5, 8.5, 2.0), 2.1, 2.5, 2.0),
-        (tunable(0.5, 8.5, 2.0), 8.5, 8.5, 8.0),
-        (tunable(0.5, 8.5, 2.0), 0.5, 1.0, 0.5),
-        (tunable(0.0, 1.0, 0.3), 0.3, 0.35, 0.25),
-        (tunable(0.0, 1.0, 1.0), 1.0, 1.0, 0.0),
-        (tunable(1.0, 1e9, 4096.0), 4096.0, 5000.0, 2000.0),
-        (tunable(1.0, 1e9, 4096.0), 1e9, 1e9, 5e8),
-        (tunable(0.0, 1000.0, 10.0), 0.0, 1.0, 0.0),
-        (tunable(1.0, 1.0, 1.0), 1.0, 1.0, 1.0),
-    ],
-)
-def test_steps_are_round_and_within_bounds(info: TunableInfo, value: float, up: float, down: float) -> None:
-    assert stepped(info, value, 1) == pytest.approx(up)
-    assert stepped(info, value, -1) == pytest.approx(down)
-    assert 0.0 <= place_of(info, down) <= place_of(info, value) <= place_of(info, up) <= 1.0
-
-
-@pytest.mark.parametrize(
-    ("info", "place", "value"),
-    [
-        (tunable(0.5, 8.5, 2.0), 0.5, 4.5),
-        (tunable(0.5, 8.5, 2.0), -3.0, 0.5),
-        (tunable(0.5, 8.5, 2.0), 7.0, 8.5),
-        (tunable(0.0, 1.0, 0.3), 0.52, 0.5),
-        (tunable(0.0, 1.0, 1.0), 0.4, 0.0),
-        (tunable(0.0, 1.0, 1.0), 0.6, 1.0),
-        (tunable(1.0, 1e9, 4096.0), 0.5, 2e4),
-        (tunable(1.0, 1e9, 4096.0), 0.0, 1.0),
-        (tunable(1.0, 1.0, 1.0), 0.5, 1.0),
-    ],
-)
-def test_a_place_on_a_slider_is_a_round_value(info: TunableInfo, place: float, value: float) -> None:
-    assert value_at(info, place) == pytest.approx(value)

@@ -11,8 +11,9 @@ from staging import LARGE, SMALL, ScriptedFeed, console, drawn, in_words, live_m
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
+from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
-from radixdeck.console.words import packed, rounded
+from radixdeck.console.words import packed, rounded, start_words
 
 
 def whole_keys(app: ConsoleApp) -> list[str]:
@@ -49,6 +50,54 @@ async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bo
         assert "s sort" in line
 
 
+@pytest.mark.parametrize(
+    ("keys", "told", "untold"),
+    [
+        (("4",), {"shadow"}, {"switch"}),
+        (("4", "tab"), {"shadow"}, {"type", "less", "more", "default"}),
+        (("3", "U"), {"back"}, {"undo"}),
+        (("0",), {"less", "more", "tunables"}, set[str]()),
+    ],
+)
+async def test_a_replay_tells_no_key_that_only_refuses(
+    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a what-if, which are its own, it does; a live console tells all of them."""
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    session = await recorded(tmp_path / "run.db", run_events())
+    replay = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
+    live = ConsoleApp(ScriptedFeed(live_messages(run_events())), animate=False)
+    for app, others in ((replay, set[str]()), (live, untold)):
+        async with app.run_test(size=LARGE) as pilot:
+            await pilot.press(keys[0], "G")
+            await until(pilot, lambda app=app: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= 400)
+            await drawn(pilot)
+            await pilot.press(*keys[1:])
+            await drawn(pilot)
+            here = {words.partition(" ")[2] for words in whole_keys(app)}
+            assert here >= told | others
+            assert not here & (untold - others)
+    session.close()
+
+
+async def test_of_a_shadow_in_a_replay_it_is_only_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    session = await recorded(tmp_path / "run.db", run_events())
+    app = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("4", "G")
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq >= 400)
+        await drawn(pilot)
+        await app.push_screen(ShadowScreen("kv_caching"))
+        await drawn(pilot)
+        app.screen.query_one("#shadow-tunables").focus()
+        await drawn(pilot)
+        here = {words.partition(" ")[2] for words in whole_keys(app)}
+        assert here >= {"type", "less", "more", "default", "stop"}
+        assert "switch over" not in here
+    session.close()
+
+
 async def test_the_window_may_grow_and_shrink() -> None:
     async with console(SMALL) as pilot:
         await pilot.press("0")
@@ -69,11 +118,27 @@ async def test_the_status_line_says_it_shorter_before_it_cuts_a_number() -> None
         assert "KV 3.9k/4.0k 98 %" in (await drawn(pilot)).splitlines()[2], "numbers rather than a gauge"
 
 
+@pytest.mark.parametrize("size", [SMALL, (60, 16)])
+async def test_that_of_a_replay_leaves_out_what_matters_less(size: tuple[int, int], tmp_path: Path) -> None:
+    session = await recorded(tmp_path / "run.db", run_events())
+    app = ConsoleApp(ReplayFeed(session, speed=0.25, playing=False), animate=False)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("G")
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].run.t_ns == session.last_ns)
+        line = (await drawn(pilot)).splitlines()[2]
+        assert "‖ 0.25x 0:24.3 / 0:24.3  KV" in line
+        assert "3.9k/4.0k 98 %" in line
+        assert ("  hit 70 % now" in line) is (size == SMALL)
+        assert " % run" not in line
+        assert line.endswith("run+wait 0+0")
+    session.close()
+
+
 async def test_without_a_daemon_every_screen_says_what_to_do() -> None:
     async with console(SMALL, ScriptedFeed([Connection(True)])) as pilot:
         for mode in "1234567890":
             await pilot.press(mode)
-            assert "start one with radixdeck serve, or radixdeck replay a recording" in await drawn(pilot)
+            assert f"{start_words()}, or replay a recording" in await drawn(pilot)
 
 
 async def test_all_of_a_node_is_in_sight() -> None:
@@ -129,7 +194,7 @@ async def test_a_shadow_that_has_modelled_nothing_yet_says_so(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("value", "words"),
     [(0.05, "0.05"), (4096.0, "4096"), (50_000.0, "50k"), (262_144.0, "262.1k"), (1e6, "1M"), (1e9, "1G"),
-     (-2e9, "-2G"), (0.0, "0")],
+     (-2e9, "-2G"), (0.0, "0"), (9_999.6, "10k"), (9_999.4, "9999"), (999_950.0, "1M"), (-999_960_000.0, "-1G")],
 )  # fmt: skip
 def test_large_numbers_are_read_at_a_glance(value: float, words: str) -> None:
     assert rounded(value) == words

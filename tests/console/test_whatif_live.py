@@ -10,6 +10,7 @@ from shadow_stage import console_on, record
 from staging import SMALL, ScriptedFeed, console, drawn, in_words, keyframe, toasts, until
 
 from radixdeck.console.feed_messages import Connection
+from radixdeck.console.screens.whatif import LIVE
 from radixdeck.console.whatif_case import Case
 from radixdeck.console.widgets.table import SyncTable
 
@@ -34,7 +35,7 @@ async def test_beside_a_live_daemon_of_this_machine_it_runs_and_says_what_needs_
         await until(pilot, lambda: Case("lru") in runs.outcomes)
         for key in "FHf":
             await pilot.press(key)
-        await until(pilot, lambda: toasts(app).count("for that replay its recording") == 3)
+        await until(pilot, lambda: toasts(app).count(LIVE) == 3)
 
 
 async def test_before_the_daemon_said_where_it_records_it_says_so() -> None:
