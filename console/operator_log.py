@@ -24,8 +24,8 @@ from .commands import Order
 
 MOST = 500
 BEFORE = "before this console came"
-NOT_OPERATORS = frozenset({HOST, *BUILT_IN} - {"operator"})
-"""Whose actions are decisions, not orders."""
+NOT_OPERATORS = frozenset({HOST, "proxy", *BUILT_IN} - {"operator"})
+"""Whose actions are decisions, not orders. An MCP proxy does of itself what daemons and operators elsewhere said."""
 FOR_GOOD = {
     "evict": "what was evicted must be computed again",
     "flush": "the cache was emptied",
