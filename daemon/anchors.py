@@ -163,7 +163,7 @@ class AnchorBook:
         self._anchors.put(who.agent, Anchor(who.fingerprint, array("q", one[:length]), who.tenant, job.salt))
         self._lengths.put(job.key, length)
         now_ns = self._now_ns()
-        self._hint(AnchorMeasured(t_ns=now_ns, agent=who.agent, tokens=length, exact=True))
+        self._hint(AnchorMeasured(t_ns=now_ns, agent=who.agent, tokens=length, rid=""))
         if self._keep is not None:
             self._keep(AnchorText(who.agent, who.fingerprint, now_ns, length, head_text(job.body)))
 

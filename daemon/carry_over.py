@@ -13,7 +13,7 @@ def facts_for_new_engine(state: RunState, anchors: AnchorBook) -> list[EngineEve
     """Anchors measured so far, and what the operator asked for agents. Orders on nodes are over: the nodes are gone."""
     now = now_ns()
     measured: list[EngineEvent] = [
-        AnchorMeasured(t_ns=now, agent=agent, tokens=anchors.tokens(agent))
+        AnchorMeasured(t_ns=now, agent=agent, tokens=anchors.tokens(agent), rid="")
         for agent in state.agents
         if anchors.tokens(agent)
     ]

@@ -97,7 +97,7 @@ class _Telling:
                 case 3:
                     self._told(step)
                 case 4:
-                    self._anchor(step.t_ns, step.agent, step.tokens, exact=True)
+                    self._anchor(step.t_ns, step.agent, step.tokens, exact=True, rid="")
                 case _:
                     self._sampled(step)
         contents = [Content(c.agent, c.session, c.prompt, c.output, c.anchor_atoms) for c in self._calls]
@@ -169,16 +169,16 @@ class _Telling:
         new = self._ownership.is_new(who)
         self._ownership.meet(who)
         if who.anchor and self._ownership.set_anchor(who.agent, who.anchor):
-            self._anchor(t_ns, who.agent, who.anchor, exact=True)
+            self._anchor(t_ns, who.agent, who.anchor, exact=True, rid=who.rid)
         elif who.session and new:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
             if self._ownership.learn_anchor(who.agent, shared):
-                self._anchor(t_ns, who.agent, self._ownership.anchors[who.agent], exact=False)
+                self._anchor(t_ns, who.agent, self._ownership.anchors[who.agent], exact=False, rid=who.rid)
 
-    def _anchor(self, t_ns: int, agent: str, tokens: int, *, exact: bool) -> None:
+    def _anchor(self, t_ns: int, agent: str, tokens: int, *, exact: bool, rid: str) -> None:
         if exact:
             self._ownership.set_anchor(agent, tokens)
-        self._say(AnchorMeasured(t_ns=t_ns, agent=agent, tokens=tokens, exact=exact))
+        self._say(AnchorMeasured(t_ns=t_ns, agent=agent, tokens=tokens, exact=exact, rid=rid))
 
     def _inserted(self, step: _Step, phase: Literal["prompt", "finish"]) -> None:
         call, request = self._calls[step.number], self._requests[step.number]

@@ -79,9 +79,9 @@ class ModelEngine:
         return self._cache.observer.index.upcoming(lambda subject: host.score(subject, host.now_ns / 1e9), number)
 
     def matched(self, number: int, event: PrefixMatched, request: Request) -> None:
-        """A request comes. `number`: what it is known by. The engine matches first and learns of the anchor then,
-        although it says so first."""
-        anchor = self._anchor if self._anchor is not None and self._anchor.agent == event.agent else None
+        """A request comes. `number`: what it is known by. What it tells of its agent's anchor the engine learns after
+        its look-up, although it says so before PrefixMatched."""
+        anchor = self._anchor if self._anchor is not None and _told_by(event, self._anchor) else None
         self._anchor = None if anchor is not None else self._anchor
         self._pass_to(event, event.step)
         who = Who(event.rid, event.agent, event.session, event.tenant, warm=event.warm)
@@ -170,6 +170,8 @@ class ModelEngine:
                 self._stream.emit(self._loaded(event))
             case ActionTaken():
                 self._acted(event)
+            case AnchorMeasured(rid=""):
+                self._cache.measured(event)
             case AnchorMeasured():
                 self._anchor = event
             case _:
@@ -178,7 +180,7 @@ class ModelEngine:
                 self._stream.emit(event)
 
     def _settle_anchor(self) -> None:
-        """An anchor was measured, and not by the request that came next."""
+        """An anchor was measured, and not told of by the request that came next."""
         anchor, self._anchor = self._anchor, None
         if anchor is not None:
             self._cache.measured(anchor)
@@ -213,3 +215,8 @@ class ModelEngine:
         if event.kind == "evict" and event.ok:
             self._cache.evict_agent(event.agent, event.by)
         self._stream.emit(event)
+
+
+def _told_by(event: PrefixMatched, anchor: AnchorMeasured) -> bool:
+    """Whether the request told of the anchor. In older recordings: if it is of its agent and came right behind it."""
+    return anchor.agent == event.agent if anchor.rid is None else anchor.rid == event.rid

@@ -141,16 +141,15 @@ class RequestObserver:
         if displaced is not None:
             self._observer.close_session(displaced)
         if who.anchor and self._ownership.set_anchor(who.agent, who.anchor):
-            self._say_anchor(who.agent, exact=True)
+            self._say_anchor(who, exact=True)
         elif who.session and new and not who.warm:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
             if self._ownership.learn_anchor(who.agent, shared):
-                self._say_anchor(who.agent, exact=False)
+                self._say_anchor(who, exact=False)
 
-    def _say_anchor(self, agent: str, *, exact: bool) -> None:
-        tokens = self._ownership.anchors[agent]
-        now, step = self._stream.now_ns(), self._observer.step
-        self._stream.emit(AnchorMeasured(t_ns=now, agent=agent, tokens=tokens, exact=exact, step=step))
+    def _say_anchor(self, who: Who, *, exact: bool) -> None:
+        tokens, now, step = self._ownership.anchors[who.agent], self._stream.now_ns(), self._observer.step
+        self._stream.emit(AnchorMeasured(t_ns=now, agent=who.agent, tokens=tokens, exact=exact, step=step, rid=who.rid))
 
     # ---- insert ----------------------------------------------------------------------------------------------------
 

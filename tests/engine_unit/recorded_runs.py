@@ -15,6 +15,7 @@ from radixdeck.daemon.engine.control import Control
 from radixdeck.daemon.engine.protocol import Observe
 from radixdeck.daemon.engine.requests import track_of
 from radixdeck.policies.events import (
+    AnchorMeasured,
     AnswerGiven,
     EngineEvent,
     EngineLoadSampled,
@@ -84,6 +85,7 @@ class Callers:
         self._random = self._workload.random
         self._control = Control(bench.cache, bench.observer)
         self._untold: list[EngineEvent] = []
+        self._measures = random.Random(f"measures {seed}")
 
     def run(self, requests: int, at_once: int) -> None:
         asked = 0
@@ -110,6 +112,16 @@ class Callers:
             assert self._control.obey(Observe("ended", [ended])).ok
         if self._random.random() < 0.05:
             self._sample()
+        if not self.loop.waiting and self._measures.random() < 0.05:
+            self._measure()
+
+    def _measure(self) -> None:
+        """The daemon has measured an anchor, of a version that is a little shorter than what requests tell. Not while
+        anybody waits: of a look-up that found no room a recording tells the step, not whether this came before it."""
+        agent = self._measures.randrange(len(self._workload.anchors))
+        tokens = len(self._workload.anchors[agent]) - self._measures.randrange(3)
+        measured = AnchorMeasured(t_ns=0, agent=f"agent{agent}", tokens=tokens, rid="")
+        assert self._control.obey(Observe("measured", [measured])).ok
 
     def _sample(self) -> None:
         allocator, cache = self._bench.allocator, self._bench.cache

@@ -194,7 +194,7 @@ def test_each_dispatch_is_reported_once_with_its_prompt(ours: Maker) -> None:
     assert (prompt.phase, prompt.total_tokens, prompt.new_tokens) == ("prompt", 50, 50)
     assert (finish.phase, finish.total_tokens, finish.new_tokens, len(finish.output)) == ("finish", 53, 3, 12)
     anchors = bench.kinds(AnchorMeasured)
-    assert [(event.agent, event.tokens, event.exact) for event in anchors] == [("a", 40, True)]
+    assert [(event.agent, event.tokens, event.exact, event.rid) for event in anchors] == [("a", 40, True, first.rid)]
 
 
 def test_an_anchor_nobody_declared_is_learned(ours: Maker) -> None:
