@@ -62,11 +62,13 @@ class Pump:
                 self._sample(scheduler, now)
 
     def answered(self) -> None:
-        """What a step computed is on its way to the callers; what happened goes out behind it, now and then."""
+        """What a step computed is on its way to the callers; what happened goes out behind it, now and then. On a
+        GPU SGLang's overlapping loop has begun the next batch by now; on a CPU that waits for what is learned here."""
         now = time.monotonic()
         if self._link.unsent and now - self._flushed_s >= FLUSH_PERIOD_S:
             self._flushed_s = now
             self._link.flush()
+        self._cache.observer.stream.learn_some()
 
     def rest(self, scheduler: Any) -> None:
         """Nothing to do: the scheduler may sleep after this, so nothing is left unsent."""

@@ -1,12 +1,13 @@
 """The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
 
-Policies learn late: when the scheduler has nothing to do, when somebody asks the host for anything, or when many facts
-wait. What they learn, in which order, and what follows
+Policies learn late: for a moment behind each batch whose answers are out, of the rest when the scheduler has nothing to
+do, when somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows
 from it is the same as if they learned at once, but an answer does not wait for it.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ AT_ONCE = frozenset((EngineStarted, PolicySwitched, TunableChanged, PolicyFailed
 """Facts that say who decides: what is said of them is to be true when it is said."""
 MOST_UNHEARD = 256
 """So many facts wait at most: they take room, and whoever asks then waits until all are learned from."""
+BETWEEN_S = 0.0005
+"""What learning behind one batch may take, but for its last fact: without a GPU the next batch waits for it."""
 
 
 class Stream:
@@ -58,6 +61,12 @@ class Stream:
     def settle(self) -> None:
         """Let the host observe what waits, and send what follows from it."""
         while self._unheard:
+            self._learn()
+
+    def learn_some(self) -> None:
+        """A moment between two batches: let the host observe some of what waits."""
+        until_s = time.perf_counter() + BETWEEN_S
+        while self._unheard and time.perf_counter() < until_s:
             self._learn()
 
     def catch_up(self) -> None:
