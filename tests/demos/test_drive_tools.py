@@ -6,8 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +14,10 @@ import pytest_asyncio
 from chat_server import Server, serving
 
 pytest.importorskip("mcp")
+
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CallToolResult, TextContent
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
@@ -121,11 +124,15 @@ async def test_a_tool_takes_its_time_give_or_take_its_spread(
     ],
 )
 async def test_what_the_store_never_says_is_no_result(content: Any, failed: bool, words: str) -> None:
-    async def call_tool(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(is_error=failed, structured_content=content, content=[])
+    server: MCPServer[Any] = MCPServer("odd")
 
-    with pytest.raises(ToolFailed, match=f"^{re.escape(words)}"):
-        await Tools(cast("Any", SimpleNamespace(call_tool=call_tool))).call(session(GET)[1])
+    @server.tool()
+    def get(key: str) -> CallToolResult:
+        return CallToolResult(content=[TextContent(text=key)], structured_content=content, is_error=failed)
+
+    async with Client(server) as client:
+        with pytest.raises(ToolFailed, match=f"^{re.escape(words)}"):
+            await Tools(client).call(session(GET)[1])
 
 
 async def test_calls_that_cannot_be_made_are_refused_before_any_request(engine: Server, tmp_path: Path) -> None:
