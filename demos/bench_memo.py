@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .mcp_behind import behind, run_whole, said_by_proxy
+from .mcp_behind import behind, run_whole, runs_of_tools, said_by_proxy
 from .memo_trace import Seen, Shape, Step, steps, wrong_answers
 from .picture import draw_repetitions
 from .progress import Progress
@@ -95,7 +95,7 @@ async def _arm(name: str, seed: int, settings: Settings) -> Arm:
         times = [call.took_s for call in seen]
         cuts = quantiles(times, n=20)
         return Arm(
-            name=name, seed=seed, calls=len(seen), ran=len((folder / "log").read_text().split()),
+            name=name, seed=seed, calls=len(seen), ran=runs_of_tools(folder),
             wrong=len(wrong_answers(seen)), whole_s=whole_s, mean_s=mean(times), p50_s=cuts[9], p95_s=cuts[18],
             said=said_by_proxy(folder),
         )  # fmt: skip
@@ -103,7 +103,7 @@ async def _arm(name: str, seed: int, settings: Settings) -> Arm:
 
 def connected(rules: str | None, tool_s: float, folder: Path) -> AbstractAsyncContextManager[Client]:
     """A client of a fresh store, straight or behind the proxy with these rules."""
-    return behind(rules, folder, "radixdeck.demos.mcp_store", str(folder / "log"), str(tool_s))
+    return behind(rules, folder, "radixdeck.demos.mcp_store", str(tool_s))
 
 
 async def _agent(client: Client, agent: str, calls: Sequence[Step]) -> list[Seen]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from .mcp_behind import behind, run_whole, said_by_proxy
+from .mcp_behind import behind, run_whole, runs_of_tools, said_by_proxy
 from .picture import draw_repetitions
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save, table
@@ -92,8 +92,7 @@ async def measured(settings: Settings, progress: Progress) -> list[Arm]:
 async def _arm(kind: str, name: str, seed: int, settings: Settings) -> Arm:
     with tempfile.TemporaryDirectory(prefix="radixdeck-bench-") as told:
         folder = Path(told)
-        server = ("radixdeck.demos.mcp_files", str(folder / "log"), str(settings.scale))
-        async with behind(ARMS[name], folder, *server) as client:
+        async with behind(ARMS[name], folder, "radixdeck.demos.mcp_files", str(settings.scale)) as client:
 
             async def ask(agent: str, tool: str, arguments: dict[str, str]) -> Any:
                 result = await client.call_tool(tool, arguments, meta={"radixdeck/agent": agent})
@@ -111,7 +110,7 @@ async def _arm(kind: str, name: str, seed: int, settings: Settings) -> Arm:
         said = said_by_proxy(folder)
         used, begun = next((map(int, found.groups()) for line in said if (found := USED.search(line))), (0, 0))
         return Arm(
-            kind=kind, name=name, seed=seed, ran=len((folder / "log").read_text().split()), begun=begun, used=used,
+            kind=kind, name=name, seed=seed, ran=runs_of_tools(folder), begun=begun, used=used,
             wrong=len(wrong_answers(calls)), waits=[call.wait_s for call in calls], said=said,
         )  # fmt: skip
 

@@ -89,8 +89,8 @@ def _of_events(costs: Costs) -> list[Floor]:
         for name, seen in ((f"{what}, mean over events, µs", costs.ours(of_any)),
                            (f"{what}, mean of its costliest kind, µs", kinds)):  # fmt: skip
             if seen:
-                floor = _worst(name, seen, [cost.mean_us for cost in seen], EVENT_AT_MOST_US)
-                found.append(msgspec.structs.replace(floor, judged=judged))
+                means = [cost.mean_us for cost in seen]
+                found.append(_worst(name, seen, means, EVENT_AT_MOST_US, judged=judged))
     return found
 
 
@@ -123,10 +123,10 @@ def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool) 
     )  # fmt: skip
 
 
-def _worst(name: str, costs: Sequence[Cost], values: Sequence[float], bound: float) -> Floor:
+def _worst(name: str, costs: Sequence[Cost], values: Sequence[float], bound: float, *, judged: bool = True) -> Floor:
     value, cost = max(zip(values, costs, strict=True), key=lambda pair: pair[0])
     where = f"{name} ({cost.what}; {cost.nodes:,} nodes, {cost.agents} agents)"
-    return Floor(name=where, value=value, low=cost.low_us, high=cost.high_us, bound=bound)
+    return Floor(name=where, value=value, low=cost.low_us, high=cost.high_us, bound=bound, judged=judged)
 
 
 def verdict_text(judged: Sequence[Floor]) -> str:

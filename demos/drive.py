@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,10 @@ async def drive(plan: Plan, base_url: str, on_outcome: Callable[[Outcome], None]
     Raises openai.APIError only when the server cannot even name its model, WorkloadError if tools cannot be called.
     """
     check_calls(plan.turns, plan.tools)
-    async with AsyncExitStack() as stack:
-        client = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S)
-        await stack.enter_async_context(client)
+    async with AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S) as client:
         model = (await client.models.list()).data[0].id
-        tools = await stack.enter_async_context(open_tools(plan.tools)) if plan.tools is not None else None
-        await _Driver(client, model, plan, on_outcome, tools).run()
+        async with nullcontext() if plan.tools is None else open_tools(plan.tools) as tools:
+            await _Driver(client, model, plan, on_outcome, tools).run()
 
 
 class _Driver:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
 CALL_TIMEOUT_S = 60.0
-LOG = "log"
 SPREAD = 0.5
 """By so large a share may a run of a tool be shorter or longer. If all took the same, sessions that were answered
 together would ask again together, in step for ever, and each would wait for the others."""
@@ -113,15 +112,15 @@ def check_calls(turns: list[Turn], server: ToolServer | None) -> None:
 @asynccontextmanager
 async def open_tools(server: ToolServer) -> AsyncGenerator[Tools]:
     """A fresh server and proxy for the length of the block. Raises WorkloadError if they do not come to life."""
-    told = ("radixdeck.demos.mcp_store", str(Path(server.folder) / LOG), str(server.tool_s), str(SPREAD))
+    folder, told = Path(server.folder), (str(server.tool_s), str(SPREAD))
     options = ("--broker", "local", "--home", server.home, "--node", server.node)
     async with AsyncExitStack() as stack:
-        opened = behind(server.rules, Path(server.folder), *told, options=options)
+        opened = behind(server.rules, folder, "radixdeck.demos.mcp_store", *told, options=options)
         try:
             client = await stack.enter_async_context(opened)
         except ModuleNotFoundError as error:
             raise WorkloadError(NOT_INSTALLED.format(error.name)) from error
         except Exception as error:  # whatever the SDK makes of a process that ended
-            said = " ".join(said_by_proxy(Path(server.folder))[-1:])
+            said = " ".join(said_by_proxy(folder)[-1:])
             raise WorkloadError(f"no server of tools: {said or error}") from error
         yield Tools(client)

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from .progress import Progress
 
 T = TypeVar("T")
+LOG = "log"
 
 
 @asynccontextmanager
 async def behind(
     rules: str | None, folder: Path, module: str, *arguments: str, options: Sequence[str] = ()
 ) -> AsyncGenerator[Client]:
-    """A client of a fresh server, which is a Python module; behind the proxy with these rules, if there are any, and
-    other `options`. Needs the MCP SDK; what the processes say is kept in the folder."""
+    """A client of a fresh server, which is a Python module that is told where to write down what runs; behind the proxy
+    with these rules, if there are any, and other `options`. Needs the MCP SDK; what the processes say is kept in the
+    folder."""
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
-    words = ["-m", module, *arguments]
+    words = ["-m", module, str(folder / LOG), *arguments]
     if rules is not None:
         (folder / "rules.toml").write_text(rules, encoding="utf-8")
         proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(folder / "rules.toml"), *options, "--"]
@@ -43,6 +45,12 @@ async def behind(
 def said_by_proxy(folder: Path) -> list[str]:
     """What the proxy of that folder told its log."""
     return [line for line in (folder / "said").read_text().splitlines() if line.startswith("radixdeck")]
+
+
+def runs_of_tools(folder: Path) -> int:
+    """How often a tool ran, as the server of that folder wrote it down."""
+    log = folder / LOG
+    return len(log.read_text(encoding="utf-8").split()) if log.exists() else 0
 
 
 def run_whole(work: Coroutine[Any, Any, T], conclude: Callable[[T], bool], progress: Progress) -> int:

@@ -43,7 +43,7 @@ class Store:
         await asyncio.sleep(self._delay_s * self._chance.uniform(1 - self._spread, 1 + self._spread))
 
 
-def build(log: Path, delay_s: float, spread: float = 0.0) -> MCPServer[Any]:
+def build(log: Path, delay_s: float = 0.0, spread: float = 0.0) -> MCPServer[Any]:
     """The server; its store begins empty."""
     server: MCPServer[Any] = MCPServer("store")
     store = Store(log, delay_s, spread)
@@ -111,4 +111,4 @@ def _add_oddities(server: MCPServer[Any], store: Store) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), *map(float, sys.argv[2:] or ["0"])).run()
+    build(Path(sys.argv[1]), *map(float, sys.argv[2:])).run()

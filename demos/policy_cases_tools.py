@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -59,7 +59,7 @@ def shared_store(seed: int, requests: int) -> list[Turn]:
     """Four agents look up, search and change the same notes; what was of interest before is so again."""
     sessions = max(1, requests // STEPS)
     calls = steps(msgspec.structs.replace(CALLED, steps=-(-sessions // AGENTS) * (STEPS - 1)), seed)
-    return _turns(seed, sessions, [iter(calls[f"agent-{number}"]) for number in range(AGENTS)])
+    return _turns(seed, sessions, [iter(mine) for mine in calls.values()])
 
 
 def nothing_again(seed: int, requests: int) -> list[Turn]:
@@ -68,10 +68,7 @@ def nothing_again(seed: int, requests: int) -> list[Turn]:
 
 
 def _new(whose: str) -> Iterator[Step]:
-    number = 0
-    while True:
-        yield Step("get", {"key": f"{whose}-{number}"})
-        number += 1
+    return (Step("get", {"key": f"{whose}-{number}"}) for number in count())
 
 
 def _turns(seed: int, sessions: int, calls: list[Iterator[Step]]) -> list[Turn]:

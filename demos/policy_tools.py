@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .drive_tools import LOG, ToolServer
-from .mcp_behind import said_by_proxy
+from .drive_tools import ToolServer
+from .mcp_behind import runs_of_tools, said_by_proxy
 from .policy_case import PolicyCase
 
 POLICY = "memoization"
@@ -28,8 +28,7 @@ class DriveTools:
     @property
     def runs(self) -> int:
         """How often a tool ran, as the server wrote it down."""
-        log = self._folder / LOG
-        return len(log.read_text(encoding="utf-8").split()) if log.exists() else 0
+        return runs_of_tools(self._folder)
 
     @property
     def said(self) -> list[str]:

@@ -6,15 +6,18 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
-from aiohttp import web
+from chat_server import Server, serving
 
 pytest.importorskip("mcp")
+
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CallToolResult, TextContent
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
@@ -34,34 +37,10 @@ CASE = replace(MEMOIZATION[0], tool_s=0.01)
 GET, PUT = Step("get", {"key": "k"}), Step("put", {"key": "k", "value": "red 1"})
 
 
-class Engine:
-    """Answers everything with one word. `asked`: the messages of each request."""
-
-    def __init__(self) -> None:
-        self.asked: list[list[Message]] = []
-        self.url = ""
-
-    async def models(self, _: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": "small", "object": "model"}]})
-
-    async def chat(self, request: web.Request) -> web.Response:
-        self.asked.append((await request.json())["messages"])
-        choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "length"}
-        told: dict[str, Any] = {"id": "r", "object": "chat.completion", "created": 1, "model": "small"}
-        return web.json_response(told | {"choices": [choice]})
-
-
 @pytest_asyncio.fixture
-async def engine() -> AsyncIterator[Engine]:
-    told, app = Engine(), web.Application()
-    app.router.add_get("/v1/models", told.models)
-    app.router.add_post("/v1/chat/completions", told.chat)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    told.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield told
-    await runner.cleanup()
+async def engine() -> AsyncIterator[Server]:
+    async with serving() as told:
+        yield told
 
 
 @pytest_asyncio.fixture
@@ -87,7 +66,7 @@ async def driven(turns: list[Turn], url: str, server: ToolServer | None) -> Driv
     return await drive_apart(Plan(turns=turns, by_session=True, tools=server), url, lambda _: None)
 
 
-async def test_a_daemons_switch_decides_whether_calls_are_answered_from_memory(engine: Engine, daemon: Daemon) -> None:
+async def test_a_daemons_switch_decides_whether_calls_are_answered_from_memory(engine: Server, daemon: Daemon) -> None:
     turns = session(GET, GET, GET, GET, PUT, GET)
     runs: list[int] = []
     for on in (False, True):
@@ -102,18 +81,18 @@ async def test_a_daemons_switch_decides_whether_calls_are_answered_from_memory(e
     assert runs == [6, 5], "two have to agree before the fourth is answered"
     assert TOLD_S > 1.0, "tables go out once a second"
     last = [{"role": "tool", "tool_call_id": "call-5", "content": "red 1"}]
-    for asked in (engine.asked[6], engine.asked[13]):
+    for asked in (engine.calls[6]["messages"], engine.calls[13]["messages"]):
         assert [message["content"] for message in asked[1:6]] == [*4 * ["nothing"], "stored"]
         assert asked[-1:] == last
 
 
-async def test_a_call_that_fails_is_an_outcome_and_the_session_goes_on(engine: Engine, daemon: Daemon) -> None:
+async def test_a_call_that_fails_is_an_outcome_and_the_session_goes_on(engine: Server, daemon: Daemon) -> None:
     turns = session(Step("fails", {}), Step("crash", {}), GET)
     tools = DriveTools(CASE, daemon.config.home)
     outcomes = (await driven(turns, engine.url, tools.server)).outcomes
     assert [outcome.error.partition(":")[0] for outcome in outcomes] == ["", "tool fails", "tool crash", "tool get"]
     assert [outcome.seen for outcome in outcomes] == [None] * 4
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
 
 
 @pytest.mark.parametrize(("spread", "least_s", "most_s"), [(0.0, 2.0, 2.0), (0.5, 1.0, 3.0)])
@@ -145,14 +124,18 @@ async def test_a_tool_takes_its_time_give_or_take_its_spread(
     ],
 )
 async def test_what_the_store_never_says_is_no_result(content: Any, failed: bool, words: str) -> None:
-    async def call_tool(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(is_error=failed, structured_content=content, content=[])
+    server: MCPServer[Any] = MCPServer("odd")
 
-    with pytest.raises(ToolFailed, match=f"^{re.escape(words)}"):
-        await Tools(cast("Any", SimpleNamespace(call_tool=call_tool))).call(session(GET)[1])
+    @server.tool()
+    def get(key: str) -> CallToolResult:
+        return CallToolResult(content=[TextContent(text=key)], structured_content=content, is_error=failed)
+
+    async with Client(server) as client:
+        with pytest.raises(ToolFailed, match=f"^{re.escape(words)}"):
+            await Tools(client).call(session(GET)[1])
 
 
-async def test_calls_that_cannot_be_made_are_refused_before_any_request(engine: Engine, tmp_path: Path) -> None:
+async def test_calls_that_cannot_be_made_are_refused_before_any_request(engine: Server, tmp_path: Path) -> None:
     good = session(GET)
     server = ToolServer(folder=str(tmp_path), home=str(tmp_path), node="t", rules="", tool_s=0.0)
     placeless = [msgspec.structs.replace(good[1], messages=good[0].messages)]
@@ -164,4 +147,4 @@ async def test_calls_that_cannot_be_made_are_refused_before_any_request(engine: 
     ):
         with pytest.raises(DriveError, match=words):
             await driven(turns, engine.url, told)
-    assert engine.asked == []
+    assert engine.calls == []
