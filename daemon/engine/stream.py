@@ -1,8 +1,8 @@
 """The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
 
 Policies learn late: when the scheduler has nothing to do, when somebody asks the host for anything, or when many facts
-wait. What they learn, in which order, and what follows
-from it is the same as if they learned at once, but an answer does not wait for it.
+wait. What they learn, in which order, and what follows from it is the same as if they learned at once, but an answer
+does not wait for it.
 """
 
 from __future__ import annotations
@@ -58,14 +58,11 @@ class Stream:
     def settle(self) -> None:
         """Let the host observe what waits, and send what follows from it."""
         while self._unheard:
-            self._learn()
+            for fact in self._host.observe(self._unheard.popleft()):
+                self._send(fact)
 
     def catch_up(self) -> None:
         """A moment when nobody waits: let the host observe all, and work out what it will be asked for."""
         self.settle()
         for fact in self._host.catch_up():
-            self._send(fact)
-
-    def _learn(self) -> None:
-        for fact in self._host.observe(self._unheard.popleft()):
             self._send(fact)
