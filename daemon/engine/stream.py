@@ -40,8 +40,7 @@ class Stream:
         """The host's event clock."""
         return self._host.now_ns
 
-    @staticmethod
-    def now_ns() -> int:
+    def now_ns(self) -> int:
         """UTC nanoseconds that never go backwards; see daemon/clock.py."""
         return now_ns()
 
