@@ -58,7 +58,7 @@ class Watching:
 
 
 class Facts:
-    """All facts that become part of the run from now on."""
+    """All facts that become part of the run from now on, but for the orders themselves."""
 
     def __init__(self, journal: Journal) -> None:
         self.told: list[AnyEvent] = []
