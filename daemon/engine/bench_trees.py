@@ -113,26 +113,18 @@ class TimedHost(PolicyHost):
         return facts
 
 
-class Watched:
+class Watched(Stream):
     """The engine's own stream on a clock of its own, before a link whose daemon is away. `took_s`: while not
     None, what the scheduler needed to say each event, as (kind, seconds); `deaf`: nobody hears what happens."""
 
     def __init__(self, host: TimedHost) -> None:
+        link = EngineSideLink("inproc://nobody")
+        link.close()  # nobody ever connects: events gather in it, and the oldest make room
+        super().__init__(host, link.append)
         self.learner = host
         self.took_s: list[tuple[str, float]] | None = None
         self.deaf = False
-        link = EngineSideLink("inproc://nobody")
-        link.close()  # nobody ever connects: events gather in it, and the oldest make room
-        self._stream = Stream(host, link.append)
         self._now_ns = 1_000_000_000
-
-    @property
-    def host(self) -> PolicyHost:
-        return self._stream.host
-
-    @property
-    def event_ns(self) -> int:
-        return self._stream.event_ns
 
     def now_ns(self) -> int:
         return self._now_ns
@@ -140,14 +132,11 @@ class Watched:
     def step(self) -> None:
         self._now_ns += STEP_NS
 
-    def catch_up(self) -> None:
-        self._stream.catch_up()
-
     def emit(self, event: EngineEvent) -> None:
         if self.deaf:
             return
         begun_s = CLOCK()
-        self._stream.emit(event)
+        super().emit(event)
         if self.took_s is not None:
             self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
 

@@ -1,8 +1,8 @@
 """The engine stream at its source: every fact is stamped, handed to the link, and learned from by the policies.
 
-Policies learn late: for a moment behind each batch whose answers are out, of the rest when the scheduler has nothing to
-do, when somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows
-from it is the same as if they learned at once, but an answer does not wait for it.
+Policies learn late: for a moment behind each batch whose answers are out, when the scheduler has nothing to do, when
+somebody asks the host for anything, or when many facts wait. What they learn, in which order, and what follows from it
+is the same as if they learned at once, but an answer does not wait for it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ class Stream:
         """The host's event clock."""
         return self._host.now_ns
 
-    @staticmethod
-    def now_ns() -> int:
+    def now_ns(self) -> int:
         """UTC nanoseconds that never go backwards; see daemon/clock.py."""
         return now_ns()
 

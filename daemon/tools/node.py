@@ -7,8 +7,8 @@ import asyncio
 import importlib.metadata
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import msgspec
 
@@ -27,6 +27,7 @@ from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 from radixdeck.policies.safety import Safety
+from radixdeck.policies.tool_permits import MAX_NODES
 from radixdeck.storage.files import run_path
 from radixdeck.storage.recorder import Recorder, RunInfo
 
@@ -35,13 +36,11 @@ from ..journal import Journal
 from ..mqtt import MqttLink
 from ..paths import Paths
 from ..publishing import Publisher
-from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status
+from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status, WireError, decode
 from .keeper import Keeper
 from .report import Fact, Report
 
-T = TypeVar("T")
-
-MAX_KNOWN, MAX_NODES = 4096, 256
+MAX_KNOWN = 4096
 AS_BEFORE = "it was quarantined here when the proxy ended"
 NO_ENGINE = "this node is an MCP proxy and has no engine: it takes policy, tune, watch, quarantine and release"
 
@@ -142,14 +141,14 @@ class Node:
     def _heard(self, node: str, leaf: str, payload: Any) -> None:
         """A node's status or its table of agents; what is neither is left out. One that is gone, or whose table was
         taken from the broker, switches nothing off any more, but lifts no quarantine."""
-        if leaf == "status":
-            status = _read(payload, _Presence)
-            if status is not None and not status.online:
-                self._switched_at(node, off=False, why=f"{node} is gone")
-        elif not payload:
-            self._switched_at(node, off=False, why=f"the broker keeps no table of {node}")
-        elif (told := _read(payload, _Agents)) is not None:
-            self._told(node, told)
+        with suppress(WireError):
+            if leaf == "status":
+                if not decode(_Presence, payload, leaf).online:
+                    self._switched_at(node, off=False, why=f"{node} is gone")
+            elif not payload:
+                self._switched_at(node, off=False, why=f"the broker keeps no table of {node}")
+            else:
+                self._told(node, decode(_Agents, payload, leaf))
 
     def _told(self, node: str, told: _Agents) -> None:
         """A node's table of agents."""
@@ -238,11 +237,3 @@ class Node:
         self._acted(kind, agent, command.id, command.by, command.why)
         held = kind == "release" and self._keeper.permits.is_quarantined(agent)
         return f"{agent} is still quarantined at another node" if held else "done"
-
-
-def _read(payload: Any, kind: type[T]) -> T | None:
-    """None for a payload that is no such thing."""
-    try:
-        return msgspec.json.decode(payload, type=kind)
-    except (msgspec.DecodeError, TypeError, UnicodeDecodeError, RecursionError):
-        return None

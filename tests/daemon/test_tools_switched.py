@@ -23,6 +23,9 @@ from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
 from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress, Status
 from radixdeck.policies.events import EngineStarted, PolicyFailed, PolicySwitched
+from radixdeck.policies.host import PolicyHost
+from radixdeck.storage.files import RunInfo
+from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
 
 NODE = "mcp-coder"
@@ -193,17 +196,19 @@ ANEW = EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=1, page_size=1, p
         ([], [switched(False)], []),
     ],
 )
-def test_a_node_tells_which_of_those_it_was_started_with_an_order_switched_off(
-    leads: list[str], events: list[Any], off: list[str]
+async def test_a_node_tells_which_of_those_it_was_started_with_an_order_switched_off(
+    tmp_path: Path, leads: list[str], events: list[Any], off: list[str]
 ) -> None:
-    recorder = cast("Any", SimpleNamespace(record=lambda *_: None, wants_keyframe=False))
+    info = RunInfo(run="r", node="gpu1", started_ns=1, version="0", model="m", config={})
+    recorder = Recorder(tmp_path / "run.db", info)
     sent: list[bytes] = []
     mqtt = cast("Any", SimpleNamespace(publish=lambda _leaf, payload, **_: sent.append(payload)))
-    journal = Journal("r", recorder)
-    publisher = Publisher(mqtt, journal, cast("Any", None), recorder, leads)
+    journal, host = Journal("r", recorder), PolicyHost(leads)
+    publisher = Publisher(mqtt, journal, lambda: host, recorder, leads)
     for event in events:
         journal.append(event)
     publisher.send_agents()
     assert msgspec.json.decode(sent[-1], type=AgentsTable).off == off
     publisher.lead_no_more()
     assert msgspec.json.decode(sent[-1], type=AgentsTable).off == []
+    await recorder.close()

@@ -15,7 +15,7 @@ from radixdeck.policies.events import (
     PrefixInserted,
     PrefixMatched,
 )
-from radixdeck.storage.session import Session, open_session
+from radixdeck.storage.session import open_session
 from radixdeck.storage.whatif import Recorded, what_if
 
 COMPARED: dict[type[Event], tuple[str, ...]] = {
@@ -25,12 +25,6 @@ COMPARED: dict[type[Event], tuple[str, ...]] = {
     NodeSplit: ("upper_tokens",),
     NodeEvicted: ("start", "tokens", "agents", "role", "session", "by_rid", "score"),
 }
-
-
-def served(session: Session) -> dict[int, int]:
-    """What the real engine served from its cache, warm-ups included, by the number of the PrefixMatched."""
-    found = session.events(0, 1_000_000, ("prefix_matched",))
-    return {seq: event.cached_tokens for seq, event in found if isinstance(event, PrefixMatched)}
 
 
 def spans(events: Iterable[AnyEvent], kind: type[Event]) -> list[tuple[object, ...]]:
@@ -45,8 +39,10 @@ def check_model(path: Path, policy: str, requests: int, chunk_tokens: int | None
         modelled: list[EngineEvent] = []
         recorded = Recorded(session)
         outcome = what_if(recorded, policy, take=modelled.append)
-        happened = [event for _, event in session.events(0, 1_000_000)]
-        real = served(session)
+        numbered = session.events(0, 1_000_000)
+    happened = [event for _, event in numbered]
+    # What the real engine served from its cache, warm-ups included.
+    real = {seq: event.cached_tokens for seq, event in numbered if isinstance(event, PrefixMatched)}
     assert len(outcome.cached_by_request) == len(real) >= requests
     assert outcome.cached_by_request == real
     assert recorded.chunk_tokens == chunk_tokens or chunk_tokens is None

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import openai
 import psutil
+from news import News
 from processes import family_of
 
 from radixdeck.daemon.engine.args import EngineSpec
@@ -29,7 +30,7 @@ class Supervised:
         self.told: list[EngineStatus] = []
         self.heard: list[object] = []
         self.logs = logs
-        self._news = asyncio.Event()
+        self._news = News()
         endpoint = f"ipc://{logs}/link"
         link = EngineLink(endpoint, lambda _, batch: self.heard.extend(batch), self.heard.append)
         self.engine = Engine(spec, EngineSetup(), endpoint, logs, models, self._note)
@@ -38,13 +39,10 @@ class Supervised:
 
     def _note(self, status: EngineStatus) -> None:
         self.told.append(status)
-        self._news.set()
+        self._news.come()
 
     async def until(self, holds: Callable[[EngineStatus], bool], timeout_s: float = 120) -> EngineStatus:
-        async with asyncio.timeout(timeout_s):
-            while not holds(self.engine.status):
-                self._news.clear()
-                await self._news.wait()
+        await self._news.until(lambda: holds(self.engine.status), timeout_s)
         return self.engine.status
 
     @property

@@ -4,7 +4,6 @@ engine is stopped then, and leaves nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import pytest_asyncio
 from modelled import check_model
 from processes import alive, family_of
 from supervised import KV_TOKENS, Supervised
+from whole.stage import all_owned, idle, settled
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.engine.launch import EngineStatus
-from radixdeck.daemon.runtime import Daemon, open_daemon
+from radixdeck.daemon.runtime import open_daemon
 from radixdeck.demos.workloads import Turn, WorkloadSpec, generate
 from radixdeck.policies.events import (
     AnyEvent,
@@ -31,7 +31,7 @@ from radixdeck.policies.events import (
     PolicyFailed,
     PrefixMatched,
 )
-from radixdeck.policies.residency import resident_tokens
+from radixdeck.policies.residency import RunState
 from radixdeck.storage.session import open_session
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -121,9 +121,7 @@ async def ours(tmp_path_factory: pytest.TempPathFactory) -> Served:
     )
     async with open_daemon(config) as daemon:
         cached = await ask_everything(await daemon.engine.wait_ready(240))
-        async with asyncio.timeout(10):
-            while not at_rest(daemon, len(cached)):  # noqa: ASYNC110 - the state has no event to wait on
-                await asyncio.sleep(0.02)
+        await settled(daemon, lambda state: at_rest(state, len(cached)), timeout_s=10)
         family = family_of(daemon.engine)
     left = [name for name, process in family.items() if alive(process)]
     with open_session(daemon.recording) as session:
@@ -133,10 +131,9 @@ async def ours(tmp_path_factory: pytest.TempPathFactory) -> Served:
     return Served(cached, events, log, daemon.recording, engine.status, engine.url, set(family), left)
 
 
-def at_rest(daemon: Daemon, requests: int) -> bool:
-    state = daemon.state
+def at_rest(state: RunState, requests: int) -> bool:
     told = sum(agent.dispatches for name, agent in state.agents.items() if name)
-    return told >= requests and state.running == state.waiting == 0 and state.used_tokens == resident_tokens(state)
+    return told >= requests and idle(state) and all_owned(state)
 
 
 def dispatches(events: list[AnyEvent]) -> list[PrefixMatched]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from news import News
 
 AGENTS = 18
 CALLERS = 4
@@ -41,7 +42,7 @@ class Callers:
         self._url = f"{url}/v1/chat/completions"
         self._anchors = [prompt(Random(f"agent {number}"), ANCHOR_WORDS) for number in range(AGENTS)]
         self._fixed: tuple[str, str] = ("", "")
-        self._go, self._news = asyncio.Event(), asyncio.Event()
+        self._go, self._news = asyncio.Event(), News()
         self._over = False
         self._under_way = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -74,18 +75,12 @@ class Callers:
     async def one_more(self, timeout_s: float = 20) -> None:
         """Until one more has its answer, and so asks again, or somebody got none."""
         before = self.asked
-        async with asyncio.timeout(timeout_s):
-            while self.asked == before and not self.failed:
-                self._news.clear()
-                await self._news.wait()
+        await self._news.until(lambda: self.asked != before or self.failed, timeout_s)
 
     async def pause(self, seconds: float) -> None:
         """Nobody asks for so long, once all who did have their answer."""
         self._go.clear()
-        async with asyncio.timeout(60):
-            while self._under_way:
-                self._news.clear()
-                await self._news.wait()
+        await self._news.until(lambda: not self._under_way, 60)
         await asyncio.sleep(seconds)
         self._go.set()
 
@@ -127,7 +122,7 @@ class Callers:
             answer = Answer(0, repr(error), 0.0)
         finally:
             self._under_way -= 1
-            self._news.set()
+            self._news.come()
         if answer.status == 200:
             self.asked += 1
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import openai
+from news import News
 
 from radixdeck.console.feed_messages import FeedMessage
 from radixdeck.console.feed_mqtt import MqttFeed
@@ -30,7 +31,7 @@ class Watching:
     def __init__(self, daemon: Daemon) -> None:
         self.fleet = FleetState()
         self.feed = MqttFeed(daemon.broker, NODE)
-        self._news = asyncio.Event()
+        self._news = News()
 
     async def __aenter__(self) -> Watching:
         await self.feed.__aenter__()
@@ -45,13 +46,10 @@ class Watching:
         message: FeedMessage
         async for message in self.feed:
             self.fleet.apply(message)
-            self._news.set()
+            self._news.come()
 
     async def until(self, holds: Callable[[FleetState], bool], timeout_s: float = 30) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds(self.fleet):
-                self._news.clear()
-                await self._news.wait()
+        await self._news.until(lambda: holds(self.fleet), timeout_s)
 
     async def caught_up(self, daemon: Daemon) -> RunState:
         """The console's state once it has everything the daemon has; the engine is idle."""
@@ -60,28 +58,26 @@ class Watching:
 
 
 class Facts:
-    """All facts that become part of the run from now on."""
+    """All facts that become part of the run from now on, but for the orders themselves."""
 
     def __init__(self, journal: Journal) -> None:
         self.told: list[AnyEvent] = []
-        self._news = asyncio.Event()
+        self._news = News()
         self._append = journal.append
         journal.append = self._note  # type: ignore[method-assign]
 
     def _note(self, event: AnyEvent) -> None:
         self._append(event)
         self.told.append(event)
-        self._news.set()
+        self._news.come()
 
     async def first(self, kind: type[Any], wanted: Callable[[Any], bool]) -> Any:
         """The first fact of this kind that is wanted, as soon as it is there."""
-        async with asyncio.timeout(30):
-            while True:
-                self._news.clear()
-                for fact in self.told:
-                    if isinstance(fact, kind) and wanted(fact):
-                        return fact
-                await self._news.wait()
+
+        def found() -> Any:
+            return next((fact for fact in self.told if isinstance(fact, kind) and wanted(fact)), None)
+
+        return await self._news.until(found, 30)
 
 
 async def ask(client: openai.AsyncOpenAI, agent: str, session: str, text: str, **more: Any) -> Any:
