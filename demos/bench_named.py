@@ -79,15 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[list[str]] = []
     failures: list[str] = []
     for name in told.names or NAMED:
-        streams = [named_stream(spec_of(name, seed, told.requests), f"{name}, seed {seed}") for seed in TUNING_SEEDS]
-        for kv_tokens in told.sizes or NAMED[name].kv_tokens[:2]:
-            try:
+        try:
+            specs = {seed: spec_of(name, seed, told.requests) for seed in TUNING_SEEDS}
+            streams = [named_stream(spec, f"{name}, seed {seed}") for seed, spec in specs.items()]
+            for kv_tokens in told.sizes or NAMED[name].kv_tokens[:2]:
                 runs = run(streams, told.policy, kv_tokens, speculates=told.speculation)
-            except (PolicyError, ValueError) as error:
-                print(error, file=sys.stderr)
-                return 2
-            failures += [failure for one in runs for failure in one.failures]
-            rows.append(_row(name, kv_tokens, gain(runs)))
+                failures += [failure for one in runs for failure in one.failures]
+                rows.append(_row(name, kv_tokens, gain(runs)))
+        except (PolicyError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 2
     print(table(HEADER, rows))
     for failure in failures:
         print(failure, file=sys.stderr)

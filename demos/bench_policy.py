@@ -94,7 +94,8 @@ def _engines(cases: Sequence[PolicyCase]) -> Iterator[list[PolicyCase]]:
 
 def _engine(case: PolicyCase) -> tuple[Any, ...]:
     """What has to be the same. A tunable that one case sets would stay for the next."""
-    return case.kv_tokens, case.rules, case.beside, case.sglang_args, case.tunables, case.second
+    calls_tools = case.tool_s > 0
+    return case.kv_tokens, case.rules, case.beside, case.sglang_args, case.tunables, case.second, calls_tools
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, list[PolicyCase], Path]:

@@ -26,7 +26,7 @@ from radixdeck.storage.bound import Request, belady_bound, lru_hits
 
 from .named import NAMED, spec_of
 from .report import points, table
-from .workloads import TUNING_SEEDS, Turn, WorkloadSpec, generate
+from .workloads import TUNING_SEEDS, Turn, WorkloadError, WorkloadSpec, generate
 
 TEMPLATE = Path(model_tokenizer.__file__).with_name("chat_template.jinja")
 STEPS_PER_REQUEST = 3
@@ -116,7 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = parser.parse_args(arguments)
     for name in told.names or NAMED:
         specs = [spec_of(name, seed, told.requests) for seed in TUNING_SEEDS]
-        print(f"{name}: {facts(specs[0])}")
+        try:
+            print(f"{name}: {facts(specs[0])}")
+        except WorkloadError as error:
+            parser.error(str(error))
         print(_text([sweep(spec, told.sizes) for spec in specs]), flush=True)
     return 0
 
