@@ -13,7 +13,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
-from radixdeck.console.words import packed, rounded, start_words
+from radixdeck.console.words import rounded, start_words
 
 
 def whole_keys(app: ConsoleApp) -> list[str]:
@@ -198,9 +198,3 @@ async def test_a_shadow_that_has_modelled_nothing_yet_says_so(monkeypatch: pytes
 )  # fmt: skip
 def test_large_numbers_are_read_at_a_glance(value: float, words: str) -> None:
     assert rounded(value) == words
-
-
-def test_short_lines_share_one_and_none_is_lost() -> None:
-    assert packed(["ab", "cd", "efgh", "i"], 6) == ["ab; cd", "efgh", "i"]
-    assert packed([], 6) == []
-    assert packed(["much too long"], 6) == ["much too long"]
