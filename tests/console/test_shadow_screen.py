@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, RUN, T0_NS
-from shadow_stage import console_on, messages, opened, record, served_events, settled
+from shadow_stage import console_on, messages, open_shadow, opened, record, served_events, settled
 from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -30,17 +30,6 @@ Compare = Callable[..., bool]
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("shadow") / "run.db")
-
-
-async def open_shadow(pilot: Pilot[None]) -> None:
-    """kv_caching, which is not on, beside lru."""
-    await pilot.press("4")
-    await drawn(pilot)
-    while (table := pilot.app.screen.query_one("#policies", SyncTable)).selected != "kv_caching":
-        assert table.cursor_row < table.row_count - 1
-        await pilot.press("down")
-    await pilot.press("S")
-    await settled(pilot)
 
 
 async def open_curve(pilot: Pilot[None]) -> None:
@@ -83,11 +72,7 @@ async def test_other_values_begin_it_anew_and_are_set_with_the_switch(path: Path
     feed = ScriptedFeed(messages(path))
     app = ConsoleApp(feed, animate=False)
     async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        app.screen.query_one("#tunables").focus()
-        await pilot.press("S")
-        await settled(pilot)
+        await opened(pilot, "S", "#tunables")
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         app.screen.query_one("#shadow-tunables").focus()
         name = app.screen.query_one("#shadow-tunables", SyncTable).selected

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from scenario import NODE, run_events
-from shadow_stage import console_on, record, settled
+from shadow_stage import console_on, opened, record
 from staging import ScriptedFeed, drawn, left_of, live_messages, toasts, until
 from textual import events
 from textual.pilot import Pilot
@@ -204,11 +204,7 @@ async def test_read_only_takes_hold_of_nothing_and_says_why() -> None:
 async def test_a_shadow_gets_its_own_values_by_the_mouse_and_nothing_is_ordered(path: Path) -> None:
     app = console_on(path)
     async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        app.screen.query_one("#tunables").focus()
-        await pilot.press("S")
-        await settled(pilot)
+        await opened(pilot, "S", "#tunables")
         table = app.screen.query_one("#shadow-tunables", TunablesTable)
         name, left = table.selected, left_of(table, SLIDER)
         await pilot.mouse_down(table, offset=(left, 2))
