@@ -244,21 +244,14 @@ async def test_arrows_enter_and_backspace_change_a_tunable() -> None:
 
 
 async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
-    feed = ScriptedFeed(live_messages(EVENTS))
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(140, 40)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        table = app.screen.query_one("#tunables", TunablesTable)
-        left = left_of(table, SLIDER)
+    async with sliders() as stage:
         for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
-            await pilot.click(table, offset=(left + cell, 2 + row))
-            await drawn(pilot)
-        await until(pilot, lambda: len(feed.orders) == 4)
-        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
-        assert values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
-        assert not app.screen.query("#answer"), "nothing is asked"
-        await pilot.click(table, offset=(3, 3))
-        await drawn(pilot)
-        assert table.selected == "kv_caching.warm_gate"
-        assert len(feed.orders) == 4, "beside the bar it chooses a row"
+            await stage.pilot.click(stage.table, offset=(stage.left + cell, 2 + row))
+            await drawn(stage.pilot)
+        await until(stage.pilot, lambda: len(stage.values) == 4)
+        assert stage.values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
+        assert not stage.pilot.app.screen.query("#answer"), "nothing is asked"
+        await stage.pilot.click(stage.table, offset=(3, 3))
+        await drawn(stage.pilot)
+        assert stage.table.selected == "kv_caching.warm_gate"
+        assert len(stage.values) == 4, "beside the bar it chooses a row"
