@@ -60,10 +60,9 @@ async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bo
     ],
 )
 async def test_a_replay_tells_no_key_that_only_refuses(
-    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path
 ) -> None:
     """Those of a what-if, which are its own, it does; a live console tells all of them."""
-    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
     session = await recorded(tmp_path / "run.db", run_events())
     replay = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
     live = ConsoleApp(ScriptedFeed(live_messages(run_events())), animate=False)
