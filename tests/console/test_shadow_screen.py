@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scenario import NODE, RUN, T0_NS
 from shadow_stage import console_on, messages, open_shadow, opened, record, served_events, settled
-from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, toasts, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -106,7 +106,7 @@ async def test_a_value_that_is_refused_leaves_the_policy_and_the_shadow_alone(pa
         await open_shadow(pilot)
         app.screen.query_one("#shadow-tunables").focus()
         await pilot.press("right", "O", "y")
-        await until(pilot, lambda: any("not now" in note.message for note in app._notifications))
+        await until(pilot, lambda: "not now" in toasts(app))
         await drawn(pilot)
         assert [name for _, name, _ in feed.orders] == ["tune"]
         await pilot.press("x")
@@ -201,7 +201,7 @@ async def test_a_policy_that_evicts_nothing_has_no_shadow(path: Path) -> None:
         await drawn(pilot)
         await pilot.press("down", "down", "S")
         await drawn(pilot)
-        assert any("operator does not decide" in note.message for note in app._notifications)
+        assert "operator does not decide" in toasts(app)
 
 
 async def test_without_a_recording_at_hand_it_says_so() -> None:
