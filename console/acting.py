@@ -71,6 +71,10 @@ def give(
     to mean them. `entry`: the daemon they are for, by default the one looked at now, whichever is looked at once there
     is an answer. `called`, `lost`: see `question_of`. `after` is told whether all were carried out."""
     told = entry or app.entry
+    if refuses(app, orders[0].words) or told is None:
+        if after is not None:
+            after(False)
+        return
 
     def begin() -> None:
         app.run_worker(_send_all(app, told, orders, after), group="orders")
@@ -81,10 +85,8 @@ def give(
         elif after is not None:
             after(False)
 
-    question = None
-    if told is not None and not _why_none(app):
-        node = told.node if len(app.fleet.nodes) > 1 else ""
-        question = question_of(orders, told.run, called=called, lost=lost, node=node)
+    node = told.node if len(app.fleet.nodes) > 1 else ""
+    question = question_of(orders, told.run, called=called, lost=lost, node=node)
     if question is None:
         begin()
     else:
@@ -92,7 +94,7 @@ def give(
 
 
 async def _send_all(
-    app: ConsoleApp, entry: NodeState | None, orders: Sequence[Order], after: Callable[[bool], None] | None
+    app: ConsoleApp, entry: NodeState, orders: Sequence[Order], after: Callable[[bool], None] | None
 ) -> None:
     done = True
     for place, ordered in enumerate(orders):
@@ -103,11 +105,8 @@ async def _send_all(
         after(done)
 
 
-async def _send(app: ConsoleApp, entry: NodeState | None, ordered: Order) -> Reply:
+async def _send(app: ConsoleApp, entry: NodeState, ordered: Order) -> Reply:
     """Give an order to a daemon, with its reason."""
-    why_none = _why_none(app)
-    if why_none or entry is None:
-        return Reply(id="", state="refused", detail=why_none)
     why = why_of(ordered, app.reason, entry, app.fleet.now_ns(entry))
     return await app.feed.command(entry.node, ordered.name, ordered.arguments, why)
 

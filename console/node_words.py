@@ -68,9 +68,9 @@ def _named(agent: str, mark: AgentMark, run: RunState, longest: int, *, counted:
     return Content.assemble((f" {mark.letter} ", f"bold #10141a on {mark.colour}"), f" {clip(agent, longest)}{held}")
 
 
-def in_lines(entries: list[Content], width: int) -> list[Content]:
-    """As many entries on each line as there is room for, whole, and one at least."""
-    return [Content("  ").join(line) for line in grouped(entries, width)]
+def in_lines(entries: list[Content], width: int, gap: str = "  ") -> list[Content]:
+    """As many entries on each line as there is room for, whole, and one at least. `gap`: two cells between them."""
+    return [Content(gap).join(line) for line in grouped(entries, width)]
 
 
 def grouped(entries: list[Content], width: int) -> list[list[Content]]:

@@ -97,18 +97,6 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
-def packed(lines: list[str], width: int) -> list[str]:
-    """The same in fewer lines: each behind the one before, where both fit."""
-    found: list[str] = []
-    for line in lines:
-        both = f"{found[-1]}; {line}" if found else ""
-        if found and len(both) <= width:
-            found[-1] = both
-        else:
-            found.append(line)
-    return found
-
-
 def rounded(value: float) -> str:
     """Four digits, and large ones in thousands: 0.05, 4096, 262.1k, 1G."""
     value = float(f"{value:.4g}")

@@ -22,14 +22,14 @@ from ..event_log import LogLine, newest
 from ..export import as_csv
 from ..fleet_state import NodeState
 from ..host_tier import host_words
-from ..node_words import SIGNS, last_decision, legend, node_lines
+from ..node_words import SIGNS, in_lines, last_decision, legend, node_lines
 from ..victim_order import NODE_TITLES, VICTIM_HEAD, Queue, node_rows, turn_words, victim_line
 from ..widgets.filter_bar import FilterBar
 from ..widgets.map_view import SHADES, MapView
 from ..widgets.panel import CursorPanel, Panel
 from ..widgets.same_title import Frame
 from ..widgets.tree_view import HEAD, Standing, TreeView
-from ..words import clip, count, packed, parts, plain, time_of_day, tokens
+from ..words import clip, count, parts, plain, time_of_day, tokens
 from .base import ActingScreen
 from .filtering import FilteringScreen, filter_key
 
@@ -241,9 +241,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
             lines.append(f"score {score.key:.3g}: {parts(score.parts) or 'no parts'}")
         elif (decided := last_decision(view, entry.log)) is not None:
             lines.append(f"last of its kind to go scored {decided.score:.3g}: {parts(decided.parts)}")
+        told = [Content(line) for line in lines]
         if self.has_class("-narrow"):
-            lines = packed(lines, panel.content_size.width)
-        panel.update(Content("\n".join(lines)))
+            told = in_lines(told, panel.content_size.width, "; ")
+        panel.update(Content("\n").join(told))
 
     def _show_victims(self, entry: NodeState) -> None:
         panel = self.query_one("#victims", Static)

@@ -24,8 +24,13 @@ SCALED_BY = 60
 
 def head_of(width: int) -> str:
     """What stands in the columns of a list of so many cells."""
-    room = max(4, width - len(HEAD) - HURT_WIDTH)
+    room = _bar_width(width)
     return f"{HEAD}{clip('where the time went', room):<{room}} pushed out by"
+
+
+def _bar_width(width: int) -> int:
+    """Cells of the waterfall in a list of so many."""
+    return max(4, width - len(HEAD) - HURT_WIDTH)
 
 
 def line_of(view: RequestView) -> LogLine:
@@ -78,8 +83,7 @@ class RequestList(LogView):
             f"{clip(view.agent or '-', 16):<16} {short(view.prompt_tokens):>6} {hit:>5} "
             f"{seconds(total_s(view, self._now_ns)):>7}  "
         )
-        room = max(4, width - len(HEAD) - HURT_WIDTH)
-        bar = cells(stages(view, self._now_ns), room, self._longest_s)
+        bar = cells(stages(view, self._now_ns), _bar_width(width), self._longest_s)
         segments = [Segment(f"{time_of_day(view.arrived_ns or view.matched_ns):<10}  ", faint), Segment(facts, plain)]
         segments += [Segment(text, Style(color=colour, bgcolor=ground)) for text, colour in bar]
         segments.append(Segment(f" {clip(self._remark(view), HURT_WIDTH)}", faint))

@@ -70,14 +70,15 @@ class StatusLine(Panel):
         first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))
         if tail and len(words) + 2 < width:
             first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
-        second = (
-            f"{start_words()}, or replay a recording" * fleet.connected
-            if entry is None
-            else self._how(fleet, entry, width - len(replay) - 2 if replay else width)
-        )
-        if replay:
-            second = Content.assemble((replay, "$accent bold"), "  ", clip(second, max(0, width - len(replay) - 2)))
-        self.update(Content.assemble(first, "\n", second if isinstance(second, Content) else clip(second, width)))
+        head = Content.assemble((replay, "$accent bold"), "  ") if replay else Content()
+        room = max(0, width - len(head))
+        self.update(Content.assemble(first, "\n", head, clip(self._second(fleet, entry, room), room)))
+
+    def _second(self, fleet: FleetState, entry: NodeState | None, width: int) -> str:
+        """How the daemon does; without one what to do."""
+        if entry is not None:
+            return self._how(fleet, entry, width)
+        return f"{start_words()}, or replay a recording" if fleet.connected else ""
 
     def _who(self, entry: NodeState, *, replayed: bool, read_only: bool, why: str) -> str:
         run = entry.run

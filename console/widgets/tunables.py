@@ -107,7 +107,8 @@ class TunablesTable(SyncTable):
         self._sliders = {slider.key: slider for slider in sliders}
         if self._dragged and self._dragged not in self._sliders:
             self._let_go()
-        self.sync([(one.key, one.cells(self._held if one.key == self._dragged else None)) for one in sliders])
+        else:
+            self._draw()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Take hold of a bar. Where one is held still, its release was not reported, or this is another button."""
@@ -181,9 +182,13 @@ class TunablesTable(SyncTable):
         cell = event.x - self.gutter.left + self.scroll_offset.x - before - self.cell_padding
         tunable = self._sliders[self._dragged].tunable
         self._held = value_at(tunable, cell / (BAR_WIDTH - 1)) if self._is_inside(event) else None
-        self.show(list(self._sliders.values()))
+        self._draw()
 
     def _let_go(self) -> None:
         self._dragged, self._held = "", None
         self.release_mouse()
-        self.show(list(self._sliders.values()))
+        self._draw()
+
+    def _draw(self) -> None:
+        rows = self._sliders.items()
+        self.sync([(key, one.cells(self._held if key == self._dragged else None)) for key, one in rows])

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed_messages import Connection, FeedMessage, NodePolicies, NodeStatus
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import PoliciesTable, Status, TunableInfo
 from radixdeck.demos.streams import StreamSpec, generate_stream
 from radixdeck.policies import events as ev
@@ -75,11 +76,31 @@ def console_on(path: Path) -> ConsoleApp:
     return ConsoleApp(ScriptedFeed(messages(path)), animate=False, clock=lambda: 5.0)
 
 
-async def opened(pilot: Pilot[None], key: str) -> None:
-    """What a key opens over the policies, when it has read all there is."""
+async def opened(pilot: Pilot[None], key: str, focused: str = "#policies") -> None:
+    """What a key opens over the policies with one of their tables focused, when it has read all there is."""
     await pilot.press("4")
     await drawn(pilot)
+    pilot.app.screen.query_one(focused).focus()
     await pilot.press(key)
+    await settled(pilot)
+
+
+async def on_policy(pilot: Pilot[None], name: str) -> None:
+    """The policies, with the cursor on one of them."""
+    await pilot.press("4")
+    await drawn(pilot)
+    table = pilot.app.screen.query_one("#policies", SyncTable)
+    table.focus()
+    await pilot.press("home")
+    while table.selected != name:
+        assert table.cursor_row < table.row_count - 1
+        await pilot.press("down")
+
+
+async def open_shadow(pilot: Pilot[None], name: str = "kv_caching") -> None:
+    """A policy beside the one that is on, when it has read all there is."""
+    await on_policy(pilot, name)
+    await pilot.press("S")
     await settled(pilot)
 
 

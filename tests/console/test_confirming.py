@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from scenario import NODE, folded, run_events
-from shadow_stage import messages, record, settled
+from shadow_stage import messages, on_policy, open_shadow, record
 from staging import ScriptedFeed, drawn, in_words, live_messages, policies, until
-from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, Order, Target, order
 from radixdeck.console.confirming import EVICTED, FLUSHED, GUARDS, QUARANTINED, question_of
 from radixdeck.console.dialogs import Confirm
 from radixdeck.console.feed_messages import NodePolicies
-from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies.residency import Rulings, RunState
 
@@ -78,15 +76,6 @@ def test_several_at_once_are_asked_about_together_and_so_is_what_ends_with_one()
     assert (one.asked, one.consequence) == ("go over?", "It ends.")
 
 
-async def on_policy(pilot: Pilot[None], name: str) -> None:
-    await pilot.press("4")
-    await drawn(pilot)
-    table = pilot.app.screen.query_one("#policies", SyncTable)
-    while table.selected != name:
-        assert table.cursor_row < table.row_count - 1
-        await pilot.press("down")
-
-
 async def test_a_guard_is_switched_off_only_if_somebody_means_it_and_another_policy_at_once() -> None:
     guard = PolicyInfo(name="safety", doc="What agents may do.", slot="", enabled=True)
     table = replace(policies(), policies=[*policies().policies, guard])
@@ -113,9 +102,7 @@ async def test_a_shadow_is_switched_to_only_if_somebody_means_it(path: Path) -> 
     feed = ScriptedFeed(messages(path))
     app = ConsoleApp(feed, animate=False)
     async with app.run_test(size=(160, 45)) as pilot:
-        await on_policy(pilot, "kv_caching")
-        await pilot.press("S")
-        await settled(pilot)
+        await open_shadow(pilot)
         app.screen.query_one("#shadow-tunables").focus()
         await pilot.press("right", "O")
         await until(pilot, lambda: isinstance(app.screen, Confirm))

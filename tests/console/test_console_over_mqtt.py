@@ -9,7 +9,7 @@ import msgspec
 from background import beside
 from brokers import Relay
 from scenario import NODE, RUN, folded, run_events
-from staging import drawn, policies, screen_text, status, until
+from staging import drawn, policies, screen_text, status, toasts, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import live_feed
@@ -64,7 +64,7 @@ async def test_join_follow_order_lose_and_come_back(broker: BrokerAddress) -> No
             await pilot.press("3")
             await until(pilot, lambda: "6 of 6 agents" in screen_text(app))
             await pilot.press("w")
-            await until(pilot, lambda: any("done, 412 tok" in note.message for note in app._notifications))
+            await until(pilot, lambda: "done, 412 tok" in toasts(app))
             assert [command.name for command in daemon.commands] == ["warm"]
 
             relay.cut()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenario import run_events
-from staging import SMALL, console, drawn
+from staging import SMALL, console, drawn, toasts
 
 from radixdeck.console.export import as_csv, write_new
 
@@ -97,7 +97,7 @@ async def test_where_nothing_is_selected_nothing_is_copied() -> None:
         await pilot.press("0", "y")
         await drawn(pilot)
         assert pilot.app.clipboard == ""
-        assert any("nothing is selected" in note.message for note in pilot.app._notifications)
+        assert "nothing is selected" in toasts(pilot.app)
 
 
 async def test_a_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ async def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path, monkey
         await drawn(pilot)
         await pilot.press("X")
         await drawn(pilot)
-        assert any("not written" in note.message for note in pilot.app._notifications)
+        assert "not written" in toasts(pilot.app)
 
 
 def test_no_file_is_replaced(tmp_path: Path) -> None:

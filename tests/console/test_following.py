@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from shadow_stage import console_on, opened, record, settled
-from staging import ScriptedFeed, drawn, live_messages, until
+from staging import ScriptedFeed, drawn, live_messages, toasts, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -57,7 +57,7 @@ async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path
         assert anew is not dead
         assert not anew.trouble
         assert anew.view is not None
-        assert any("started anew" in note.message for note in app._notifications)
+        assert "started anew" in toasts(app)
         await pilot.press("S")
         await drawn(pilot)
         assert followed(app) is anew, "one that runs is left alone"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from scenario import T0_NS, run_events
-from staging import SMALL, ScriptedFeed, batch, console, drawn, live_messages
+from staging import SMALL, ScriptedFeed, batch, console, drawn, live_messages, toasts
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed_messages import FeedMessage
@@ -126,7 +126,7 @@ async def test_orders_about_a_node_of_the_host_tier_are_not_given() -> None:
         await pilot.press("2", "end", "p")
         await drawn(pilot)
         assert feed.orders == []
-        assert "lies in host memory only" in " ".join(notice.message for notice in pilot.app._notifications)
+        assert "lies in host memory only" in toasts(pilot.app)
 
 
 async def test_arrows_go_over_the_line_between_the_tiers() -> None:

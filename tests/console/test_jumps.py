@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, folded, run_events
-from staging import drawn, recorded, until
+from staging import drawn, recorded, toasts, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.bookmarks import Bookmarks
@@ -92,7 +92,7 @@ async def test_the_keys(tmp_path: Path) -> None:
         await pilot.press("J", "full_stop")
         await until(pilot, lambda: bool(feed.notice))
         await drawn(pilot)
-        assert any("no operator action after this" in note.message for note in app._notifications)
+        assert "no operator action after this" in toasts(app)
         await pilot.press("J", "J", "comma" if RISES[0] < SWITCHED else "full_stop")
         await until(pilot, lambda: feed.position_ns == session.arrived_ns(RISES[0]))
     assert ReplayFeed(session).bookmarks.times == [session.arrived_ns(RISES[0])]

@@ -73,3 +73,11 @@ def test_an_entry_stays_on_one_line() -> None:
         entries[2].plain,
     ]
     assert in_lines([], 12) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [(["ab", "cd", "efgh", "i"], ["ab; cd", "efgh", "i"]), ([], []), (["much too long"], ["much too long"])],
+)
+def test_short_lines_share_one_and_none_is_lost(lines: list[str], shown: list[str]) -> None:
+    assert [line.plain for line in in_lines([Content(line) for line in lines], 6, "; ")] == shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from scenario import NODE, run_events
-from staging import LARGE, SMALL, ScriptedFeed, batch, drawn, live_messages, policies, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, batch, drawn, live_messages, policies, screen_text, toasts, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -243,7 +243,7 @@ async def test_the_screen_undoes_what_another_console_did() -> None:
         await pilot.press("down")
         assert "evict tester: evict tester cannot be undone" in await drawn(pilot)
         await pilot.press("u")
-        await until(pilot, lambda: any("cannot be undone" in note.message for note in app._notifications))
+        await until(pilot, lambda: "cannot be undone" in toasts(app))
         await pilot.press("down", "enter")
         await until(pilot, lambda: len(feed.orders) == 2)
         await pilot.press("down", "enter")
@@ -296,5 +296,5 @@ async def test_read_only_lists_and_refuses(done: list[ev.AnyEvent]) -> None:
         await open_orders(pilot)
         app.screen.query_one("#orders", SyncTable).move_cursor(row=0)
         await pilot.press("enter")
-        await until(pilot, lambda: any("read-only" in note.message for note in app._notifications))
+        await until(pilot, lambda: "read-only" in toasts(app))
         assert feed.orders == []

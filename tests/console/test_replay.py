@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from scenario import NODE, T0_NS, folded, run_events
-from staging import drawn, recorded, screen_text, until
+from staging import drawn, recorded, screen_text, toasts, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import SPEEDS, ReplayFeed
@@ -231,7 +231,7 @@ async def test_orders_are_refused_in_a_replay(session: Session) -> None:
         await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq == len(EVENTS))
         await drawn(pilot)
         await pilot.press("e")
-        await until(pilot, lambda: any("what happened cannot be changed" in n.message for n in app._notifications))
+        await until(pilot, lambda: "what happened cannot be changed" in toasts(app))
 
 
 async def test_policies_of_a_replay_come_from_its_events(session: Session) -> None:

@@ -10,7 +10,7 @@ from staging import ScriptedFeed, drawn, live_messages, screen_text, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.keymap import checked
-from radixdeck.console.settings import Settings, SettingsError, load
+from radixdeck.console.settings import Settings, SettingsError, load, settings_path
 
 
 def file_of(folder: Path, text: str) -> Path:
@@ -25,7 +25,9 @@ def test_everything_can_be_told(tmp_path: Path) -> None:
 
 
 def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radixdeck.console.settings.settings_path", lambda: tmp_path / "nothing.toml")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert tmp_path in settings_path().parents
     assert load() == Settings()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, RUN, T0_NS
-from shadow_stage import console_on, messages, opened, record, served_events, settled
-from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, until
+from shadow_stage import console_on, messages, open_shadow, opened, record, served_events, settled
+from staging import LARGE, SMALL, ScriptedFeed, drawn, in_words, live_messages, toasts, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -30,17 +30,6 @@ Compare = Callable[..., bool]
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("shadow") / "run.db")
-
-
-async def open_shadow(pilot: Pilot[None]) -> None:
-    """kv_caching, which is not on, beside lru."""
-    await pilot.press("4")
-    await drawn(pilot)
-    while (table := pilot.app.screen.query_one("#policies", SyncTable)).selected != "kv_caching":
-        assert table.cursor_row < table.row_count - 1
-        await pilot.press("down")
-    await pilot.press("S")
-    await settled(pilot)
 
 
 async def open_curve(pilot: Pilot[None]) -> None:
@@ -83,11 +72,7 @@ async def test_other_values_begin_it_anew_and_are_set_with_the_switch(path: Path
     feed = ScriptedFeed(messages(path))
     app = ConsoleApp(feed, animate=False)
     async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        app.screen.query_one("#tunables").focus()
-        await pilot.press("S")
-        await settled(pilot)
+        await opened(pilot, "S", "#tunables")
         shadow, _ = app.shadows.of(app.fleet.nodes[NODE])
         app.screen.query_one("#shadow-tunables").focus()
         name = app.screen.query_one("#shadow-tunables", SyncTable).selected
@@ -121,7 +106,7 @@ async def test_a_value_that_is_refused_leaves_the_policy_and_the_shadow_alone(pa
         await open_shadow(pilot)
         app.screen.query_one("#shadow-tunables").focus()
         await pilot.press("right", "O", "y")
-        await until(pilot, lambda: any("not now" in note.message for note in app._notifications))
+        await until(pilot, lambda: "not now" in toasts(app))
         await drawn(pilot)
         assert [name for _, name, _ in feed.orders] == ["tune"]
         await pilot.press("x")
@@ -216,7 +201,7 @@ async def test_a_policy_that_evicts_nothing_has_no_shadow(path: Path) -> None:
         await drawn(pilot)
         await pilot.press("down", "down", "S")
         await drawn(pilot)
-        assert any("operator does not decide" in note.message for note in app._notifications)
+        assert "operator does not decide" in toasts(app)
 
 
 async def test_without_a_recording_at_hand_it_says_so() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from scenario import NODE
-from shadow_stage import messages, record, settled
+from shadow_stage import messages, open_shadow, record
 from staging import ScriptedFeed, drawn, toasts, until
 from textual.pilot import Pilot
 
@@ -16,7 +18,6 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.dialogs import Confirm
 from radixdeck.console.feed_messages import FeedMessage
 from radixdeck.console.screens.shadow import ShadowScreen
-from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import CommandName, Reply
 
 
@@ -41,29 +42,29 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("switch") / "run.db")
 
 
-async def beside(pilot: Pilot[None], name: str) -> None:
-    """Open the shadow of a policy from the policies screen."""
-    await drawn(pilot)
-    table = pilot.app.screen.query_one("#policies", SyncTable)
-    table.focus()
-    await pilot.press("home")
-    while table.selected != name:
-        assert table.cursor_row < table.row_count - 1
-        await pilot.press("down")
-    await pilot.press("S")
-    await settled(pilot)
+class Stage(NamedTuple):
+    """A console on which the shadow of kv_caching is open."""
+
+    pilot: Pilot[None]
+    app: ConsoleApp
+    feed: Slow
+
+
+@asynccontextmanager
+async def beside(path: Path, *answers: Reply) -> AsyncGenerator[Stage]:
+    feed = Slow(messages(path), *answers)
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_shadow(pilot)
+        yield Stage(pilot, app, feed)
 
 
 async def test_it_ends_the_shadow_that_it_was_about_and_no_other(path: Path) -> None:
-    feed = Slow(messages(path))
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("4")
-        await beside(pilot, "kv_caching")
+    async with beside(path) as (pilot, app, feed):
         await pilot.press("O", "y")
         await until(pilot, lambda: len(feed.orders) == 1)
         await pilot.press("escape")
-        await beside(pilot, "lru")
+        await open_shadow(pilot, "lru")
         other, _ = app.shadows.of(app.fleet.nodes[NODE])
         assert other is not None
         assert other.choice.other == "lru"
@@ -75,11 +76,7 @@ async def test_it_ends_the_shadow_that_it_was_about_and_no_other(path: Path) -> 
 
 
 async def test_while_it_is_under_way_it_is_not_ordered_again(path: Path) -> None:
-    feed = Slow(messages(path))
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("4")
-        await beside(pilot, "kv_caching")
+    async with beside(path) as (pilot, app, feed):
         await pilot.press("O", "y")
         await until(pilot, lambda: len(feed.orders) == 1)
         await pilot.press("O")
@@ -91,12 +88,9 @@ async def test_while_it_is_under_way_it_is_not_ordered_again(path: Path) -> None
 
 
 async def test_where_it_is_refused_in_the_middle_it_says_what_was_carried_out(path: Path) -> None:
-    feed = Slow(messages(path), Reply(id="1", state="done"), Reply(id="2", state="refused", detail="not now"))
-    feed.may.set()
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("4")
-        await beside(pilot, "kv_caching")
+    answers = Reply(id="1", state="done"), Reply(id="2", state="refused", detail="not now")
+    async with beside(path, *answers) as (pilot, app, feed):
+        feed.may.set()
         app.screen.query_one("#shadow-tunables").focus()
         await pilot.press("right", "O", "y")
         await until(pilot, lambda: "not now" in toasts(app))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from scenario import NODE, run_events
-from shadow_stage import console_on, record, settled
+from shadow_stage import console_on, opened, record
 from staging import ScriptedFeed, drawn, left_of, live_messages, toasts, until
 from textual import events
 from textual.pilot import Pilot
@@ -204,11 +204,7 @@ async def test_read_only_takes_hold_of_nothing_and_says_why() -> None:
 async def test_a_shadow_gets_its_own_values_by_the_mouse_and_nothing_is_ordered(path: Path) -> None:
     app = console_on(path)
     async with app.run_test(size=(160, 45)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        app.screen.query_one("#tunables").focus()
-        await pilot.press("S")
-        await settled(pilot)
+        await opened(pilot, "S", "#tunables")
         table = app.screen.query_one("#shadow-tunables", TunablesTable)
         name, left = table.selected, left_of(table, SLIDER)
         await pilot.mouse_down(table, offset=(left, 2))
@@ -248,21 +244,14 @@ async def test_arrows_enter_and_backspace_change_a_tunable() -> None:
 
 
 async def test_a_click_on_a_slider_sets_what_stands_there() -> None:
-    feed = ScriptedFeed(live_messages(EVENTS))
-    app = ConsoleApp(feed, animate=False)
-    async with app.run_test(size=(140, 40)) as pilot:
-        await pilot.press("4")
-        await drawn(pilot)
-        table = app.screen.query_one("#tunables", TunablesTable)
-        left = left_of(table, SLIDER)
+    async with sliders() as stage:
         for cell, row in ((0, 1), (6, 1), (12, 1), (12, 0)):
-            await pilot.click(table, offset=(left + cell, 2 + row))
-            await drawn(pilot)
-        await until(pilot, lambda: len(feed.orders) == 4)
-        values = [(arguments["name"], arguments["value"]) for _, _, arguments in feed.orders]
-        assert values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
-        assert not app.screen.query("#answer"), "nothing is asked"
-        await pilot.click(table, offset=(3, 3))
-        await drawn(pilot)
-        assert table.selected == "kv_caching.warm_gate"
-        assert len(feed.orders) == 4, "beside the bar it chooses a row"
+            await stage.pilot.click(stage.table, offset=(stage.left + cell, 2 + row))
+            await drawn(stage.pilot)
+        await until(stage.pilot, lambda: len(stage.values) == 4)
+        assert stage.values == [("warm_gate", 0.0), ("warm_gate", 0.5), ("warm_gate", 1.0), ("horizon", 8.0)]
+        assert not stage.pilot.app.screen.query("#answer"), "nothing is asked"
+        await stage.pilot.click(stage.table, offset=(3, 3))
+        await drawn(stage.pilot)
+        assert stage.table.selected == "kv_caching.warm_gate"
+        assert len(stage.values) == 4, "beside the bar it chooses a row"

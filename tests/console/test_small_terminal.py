@@ -13,7 +13,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
-from radixdeck.console.words import packed, rounded, start_words
+from radixdeck.console.words import rounded, start_words
 
 
 def whole_keys(app: ConsoleApp) -> list[str]:
@@ -60,10 +60,9 @@ async def test_orders_are_in_the_last_line_where_they_can_be_given(read_only: bo
     ],
 )
 async def test_a_replay_tells_no_key_that_only_refuses(
-    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: tuple[str, ...], told: set[str], untold: set[str], tmp_path: Path
 ) -> None:
     """Those of a what-if, which are its own, it does; a live console tells all of them."""
-    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
     session = await recorded(tmp_path / "run.db", run_events())
     replay = ConsoleApp(ReplayFeed(session, playing=False), animate=False)
     live = ConsoleApp(ScriptedFeed(live_messages(run_events())), animate=False)
@@ -198,9 +197,3 @@ async def test_a_shadow_that_has_modelled_nothing_yet_says_so(monkeypatch: pytes
 )  # fmt: skip
 def test_large_numbers_are_read_at_a_glance(value: float, words: str) -> None:
     assert rounded(value) == words
-
-
-def test_short_lines_share_one_and_none_is_lost() -> None:
-    assert packed(["ab", "cd", "efgh", "i"], 6) == ["ab; cd", "efgh", "i"]
-    assert packed([], 6) == []
-    assert packed(["much too long"], 6) == ["much too long"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scenario import NODE, T0_NS
 from shadow_stage import record
-from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, recorded, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, recorded, screen_text, toasts, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -265,6 +265,6 @@ async def test_a_recording_that_went_is_said_and_a_second_later_part_is_not_begu
         assert runs is not None
         monkeypatch.setattr(runs, "moment_of", gone)
         await pilot.press("f")
-        await until(pilot, lambda: any("no event" in note.message for note in app._notifications))
+        await until(pilot, lambda: "no event" in toasts(app))
         await pilot.press("H")
-        await until(pilot, lambda: any("F is on" in note.message for note in app._notifications))
+        await until(pilot, lambda: "F is on" in toasts(app))
