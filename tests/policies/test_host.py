@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
+from installed import install
 from streams import engine_stream
 
-from radixdeck.policies import registry
 from radixdeck.policies.conflicts import settle
 from radixdeck.policies.events import (
     ActionTaken,
@@ -63,10 +64,8 @@ class Brittle(BasePolicy):
 
 
 @pytest.fixture(autouse=True)
-def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "brittle", "brittle:Brittle")
-    create = registry._built_in
-    monkeypatch.setattr(registry, "_built_in", lambda target: Brittle if "brittle" in target else create(target))
+def brittle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, brittle=f"{__name__}:Brittle")
 
 
 def moody(mood: int) -> PolicyHost:
