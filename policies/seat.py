@@ -135,7 +135,7 @@ class Seat:
         """What the policy wants done, told before what all policies `predict` if it has something to say to it."""
         if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:
             self.policy.foresee(predict(now_s))
-        return self.policy.act(now_s)
+        return list(self.policy.act(now_s))  # fails here if it is none
 
     def catch_up(self) -> None:
         if isinstance(self.policy, BasePolicy):
