@@ -30,7 +30,7 @@ from .doorkeeping import (
 )
 from .events import EngineEvent, EngineStarted, PolicyFailed, PolicySwitched, ToolMemoized, TunableChanged
 from .parameters import TunableError
-from .primitives import BasePolicy, Policy
+from .primitives import BasePolicy, Policy, wants
 from .registry import PolicyError, create
 
 LONGEST_HOLD_S = 120.0
@@ -235,10 +235,10 @@ class DoorHost:
     def _who_learns(self, kind: type[EngineEvent]) -> Iterator[tuple[str, Policy]]:
         """Who is told of such events. A policy that keeps the default `observe` learns from none."""
         for name, keeper in self.on:
-            if isinstance(keeper, Policy) and type(keeper).observe is not BasePolicy.observe:
-                heeds: tuple[type[EngineEvent], ...] = getattr(keeper, "heeds", ())
-                if not heeds or kind in heeds:
-                    yield name, keeper
+            if not isinstance(keeper, Policy) or type(keeper).observe is BasePolicy.observe:
+                continue
+            if wants(keeper, "heeds", kind):
+                yield name, keeper
 
     def _let_observe(self, name: str, policy: Policy, event: EngineEvent) -> None:
         try:
@@ -295,5 +295,4 @@ class DoorHost:
 
 def _notes(keeper: Doorkeeper, kind: type[DoorFact]) -> bool:
     """Whether it is told of such facts. One that keeps the default `notice` is told of none."""
-    heeded: tuple[type[DoorFact], ...] = getattr(keeper, "notes", ())
-    return getattr(type(keeper), "notice", None) is not HEEDS_NOT and (not heeded or kind in heeded)
+    return getattr(type(keeper), "notice", None) is not HEEDS_NOT and wants(keeper, "notes", kind)

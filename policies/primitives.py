@@ -189,3 +189,10 @@ class BasePolicy:
         """Numbers that it wants shown beside its name: what it gained and lost, why it did not act. Unit in the
         name."""
         return {}
+
+
+def wants(listener: object, listed: str, kind: type) -> bool:
+    """Whether it is to be told of such facts by its list of that name: an empty one stands for all, and so does none,
+    as a policy of another make may have."""
+    kinds: tuple[type, ...] = getattr(listener, listed, ())
+    return not kinds or kind in kinds

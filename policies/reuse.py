@@ -279,10 +279,10 @@ class ReuseModel:
         tick_s = math.floor(now_s / TICK_S) * TICK_S
         if self._rates is None or tick_s != self._rates_at:
             self._fitting.asked()
-            if self.tables is not None:
+            if self._rates is None and self.tables is not None:  # more than time has passed
+                self._waiting = None
                 self.tables.widen()
-            self._waiting = self._waiting if self._rates is not None else None  # has more than time passed?
-            self.settle()
+                self.settle()
             self._rates = None if self.tables is None else self._rates_now(self.tables, tick_s)
             self._rates_at = tick_s
         return self._rates

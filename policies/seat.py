@@ -12,7 +12,7 @@ import msgspec
 from .events import EngineEvent
 from .operator import Operator
 from .parameters import Tunable
-from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject
+from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject, wants
 
 SAMPLE_EVERY = 64
 """One call in so many is timed, so that timing costs next to nothing."""
@@ -96,8 +96,7 @@ class Seat:
 
     def heeds(self, kind: type[EngineEvent]) -> bool:
         """Whether the policy does anything about such events."""
-        heeded: tuple[type[EngineEvent], ...] = getattr(self.policy, "heeds", ())
-        return not heeded or kind in heeded
+        return wants(self.policy, "heeds", kind)
 
     # ---- calls, some of them timed; what a policy raises goes to the host --------------------------------------------
 
@@ -136,7 +135,7 @@ class Seat:
         """What the policy wants done, told before what all policies `predict` if it has something to say to it."""
         if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:
             self.policy.foresee(predict(now_s))
-        return self.policy.act(now_s)
+        return list(self.policy.act(now_s))  # fails here if it is none
 
     def catch_up(self) -> None:
         if isinstance(self.policy, BasePolicy):

@@ -158,10 +158,8 @@ class Standing:
             self._columns = np.concatenate([self._columns, np.zeros((3, missing), np.int16)], axis=1)
             self.since_s = np.concatenate([self.since_s, np.zeros(missing)])
             self.p_end = np.concatenate([self.p_end, np.ones(missing, np.float32)])
-        if len(self.reach) != self._places:
-            reach, self.reach = self.reach, np.zeros((self._places, agents), np.float16)
-            if len(reach):
-                self.reach[: len(reach)] = reach
+            reach = self.reach.reshape(len(self.reach), agents)  # a void one has no agents either
+            self.reach = np.concatenate([reach, np.zeros((missing, agents), np.float16)])
 
     def _grow(self) -> None:
         old, self._places = self._places, self._places + GROWTH

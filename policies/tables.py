@@ -10,7 +10,7 @@ import numpy as np
 from .habits import Habits
 from .leaving import Leaving, Onward, Stood, bucket_of
 from .liveness import Gaps
-from .pairs import NOWHERE, back_of
+from .pairs import NOWHERE, Row, back_of
 from .passages import Moment, Passages
 from .standing import Session, Standing
 from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
@@ -142,8 +142,7 @@ class Tables:
 
     def stood(self, session: Session, noted: int = 0) -> Stood:
         """Where the session stands by the latest counts."""
-        pairs = self._transitions.pairs.rows(session.came_from, session.agent, returned=session.returned)
-        return self.leaving(session.agent), pairs, noted
+        return self.leaving(session.agent), _pairs(self._transitions, session), noted
 
     @property
     def is_new(self) -> bool:
@@ -157,15 +156,11 @@ class Tables:
             return []
         was.told = True
         unmoved = [session for name, session in standing.by_name.items() if name not in standing.behind]
-        return [(session, self._stood_at_fit(was, session)) for session in unmoved]
-
-    def _stood_at_fit(self, was: Moment, session: Session) -> Stood:
-        agent = session.agent
-        leaving = was.leaving.get(agent)
-        if leaving is None:
-            leaving = was.leaving[agent] = Leaving(agent, was.transitions)
-        pairs = was.transitions.pairs.rows(session.came_from, agent, returned=session.returned)
-        return leaving, pairs, was.ratios[bucket_of(session.turn)]
+        left = {agent: Leaving(agent, was.transitions) for agent in {session.agent for session in unmoved}}
+        return [
+            (session, (left[session.agent], _pairs(was.transitions, session), was.ratios[bucket_of(session.turn)]))
+            for session in unmoved
+        ]
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
         """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
@@ -211,6 +206,10 @@ class Tables:
 
 def _agents(wanted: Iterable[Leaving]) -> Ints:
     return np.array([leaving.agent for leaving in wanted])
+
+
+def _pairs(transitions: Transitions, session: Session) -> tuple[Row, Row]:
+    return transitions.pairs.rows(session.came_from, session.agent, returned=session.returned)
 
 
 def believed(session: Session, onward: Floats, right: float) -> Floats:

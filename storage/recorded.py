@@ -43,7 +43,7 @@ def tags(*kinds: type[Event]) -> tuple[str, ...]:
 ENGINE = tags(*get_args(EngineEvent))
 OF_NODES = (NodeAdded, NodeSplit, NodeOwned, NodeEvicted, HostNodeKept, HostNodeLeft)
 """What a model says of its own tree, and is not told of another one's."""
-FED = (*(tag for tag in ENGINE if tag not in tags(*OF_NODES)), *tags(AgentSeen))
+FED = tags(*(kind for kind in get_args(EngineEvent) if kind not in OF_NODES), AgentSeen)
 
 
 class Recorded:

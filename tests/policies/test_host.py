@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, cast
 
 import pytest
 from hypothesis import given, settings
+from installed import install
 from streams import engine_stream
 
-from radixdeck.policies import registry
 from radixdeck.policies.conflicts import settle
 from radixdeck.policies.events import (
     ActionTaken,
@@ -33,7 +34,7 @@ ANCHOR = Subject("anchor", ("coder",))
 
 class Brittle(BasePolicy):
     """Does what its tunable says: 0 all is well, 1 raises in observe, 2 in score, 3 scores not-a-number, 4 in act,
-    5 in predict."""
+    5 in predict, 6 forgets to return what it wants done."""
 
     name: ClassVar[str] = "brittle"
     doc: ClassVar[str] = "Fails on demand."
@@ -55,7 +56,8 @@ class Brittle(BasePolicy):
 
     def act(self, now_s: float) -> list[Action]:
         self._fail_if(4)
-        return [Action("warm", agent="coder")]
+        forgets = self.tunables["mood"] == 6
+        return cast("list[Action]", None) if forgets else [Action("warm", agent="coder")]
 
     def predict(self, now_s: float) -> Prediction:
         self._fail_if(5)
@@ -63,10 +65,8 @@ class Brittle(BasePolicy):
 
 
 @pytest.fixture(autouse=True)
-def brittle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "brittle", "brittle:Brittle")
-    create = registry._built_in
-    monkeypatch.setattr(registry, "_built_in", lambda target: Brittle if "brittle" in target else create(target))
+def brittle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, brittle=f"{__name__}:Brittle")
 
 
 def moody(mood: int) -> PolicyHost:
@@ -129,7 +129,9 @@ def test_tuning_is_checked_and_takes_effect_by_observing():
     assert {facts.name: facts.values for facts in host.info()}["kv_caching"]["turnover"] == 3
 
 
-@pytest.mark.parametrize(("mood", "call"), [(1, "observe"), (2, "score"), (3, "score"), (4, "act"), (5, "predict")])
+@pytest.mark.parametrize(
+    ("mood", "call"), [(1, "observe"), (2, "score"), (3, "score"), (4, "act"), (5, "predict"), (6, "act")]
+)
 def test_a_policy_that_fails_is_switched_off_once_and_lru_stands_in(mood: int, call: str):
     host = moody(mood)
     failures = poke(host)

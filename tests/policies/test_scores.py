@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from installed import install
 from traffic import Shape, run
 
-from radixdeck.policies import registry
 from radixdeck.policies.events import (
     ActionTaken,
     EngineEvent,
@@ -22,21 +23,13 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import BasePolicy, Score, Subject
 
-MADE: dict[str, Any] = {}
 SUBJECTS = [Subject("private", ("a",)), Subject("anchor", ("a",)), Subject("unowned")]
 
 
 @pytest.fixture(autouse=True)
-def others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Policies of this file by the names that they have in MADE."""
-    MADE.clear()
-    MADE.update({"wrong:Wrong": Wrong, "bare:Bare": Bare})
-    create: Any = registry._built_in  # pyright: ignore[reportPrivateUsage]
-
-    def make(target: str) -> Any:
-        return MADE.get(target) or create(target)
-
-    monkeypatch.setattr(registry, "_built_in", make)
+def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies of this file, as if they were installed."""
+    install(tmp_path, monkeypatch, wrong=f"{__name__}:Wrong", bare=f"{__name__}:Bare")
 
 
 class Comparing(PolicyHost):
@@ -76,10 +69,12 @@ class Wrong(BasePolicy):
     slot: ClassVar[str] = "eviction"
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = (PrefixMatched,)
     said: ClassVar[list[float]] = []
+    made: ClassVar[list[Wrong]] = []
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[EngineEvent] = []
+        self.made.append(self)
 
     def observe(self, event: EngineEvent) -> None:
         self.heard.append(event)
@@ -95,7 +90,6 @@ class Wrong(BasePolicy):
 def test_keys_that_are_missing_or_not_finite_fail_the_policy(
     said: list[float], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
     monkeypatch.setattr(Wrong, "said", said)
     host = PolicyHost(["wrong"])
     assert host.scores(SUBJECTS, 1.0) == [0.0, 0.0, 0.0]
@@ -110,26 +104,18 @@ def test_keys_that_are_missing_or_not_finite_fail_the_policy(
 
 
 def test_keys_too_large_to_be_added_up_are_keys_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
     monkeypatch.setattr(Wrong, "said", [1e308, 1e308, 1e308])
     assert PolicyHost(["wrong"]).scores(SUBJECTS, 1.0) == [1e308] * 3
 
 
-def test_a_policy_hears_of_what_it_heeds_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Wrong] = []
-
-    def make() -> Wrong:
-        made.append(Wrong())
-        return made[-1]
-
-    monkeypatch.setitem(registry.BUILT_IN, "wrong", "wrong:Wrong")
-    MADE["wrong:Wrong"] = make
+def test_a_policy_hears_of_what_it_heeds_only() -> None:
+    Wrong.made.clear()
     host = PolicyHost(["wrong"])
     dispatch = PrefixMatched(t_ns=1, rid="r", agent="a", session="s", prompt_tokens=1, cached_tokens=0)
     host.observe(NodeAdded(t_ns=1, node=1, parent=0, start=0, tokens=1))
     host.observe(dispatch)
     host.observe(NodeOwned(t_ns=1, node=1, agents=("a",), role="private"))
-    assert [event for policy in made for event in policy.heard] == [dispatch]
+    assert [event for policy in Wrong.made for event in policy.heard] == [dispatch]
 
 
 class Bare:
@@ -159,6 +145,5 @@ class Bare:
         return []
 
 
-def test_a_policy_without_keys_in_bulk_is_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.BUILT_IN, "bare", "bare:Bare")
+def test_a_policy_without_keys_in_bulk_is_asked_one_by_one() -> None:
     assert PolicyHost(["bare"]).scores(SUBJECTS, 1.0) == [7.0, 6.0, 7.0]
