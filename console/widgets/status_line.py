@@ -78,7 +78,11 @@ class StatusLine(Panel):
         """How the daemon does; without one what to do."""
         if entry is not None:
             return self._how(fleet, entry, width)
-        return f"{start_words()}, or replay a recording" if fleet.connected else ""
+        if not fleet.connected:
+            return ""
+        start = start_words()
+        either = f"{start}, or replay a recording"
+        return either if len(either) <= width else start
 
     def _who(self, entry: NodeState, *, replayed: bool, read_only: bool, why: str) -> str:
         run = entry.run

@@ -13,7 +13,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
-from radixdeck.console.words import rounded, start_words
+from radixdeck.console.words import rounded
 
 
 def whole_keys(app: ConsoleApp) -> list[str]:
@@ -133,11 +133,23 @@ async def test_that_of_a_replay_leaves_out_what_matters_less(size: tuple[int, in
     session.close()
 
 
-async def test_without_a_daemon_every_screen_says_what_to_do() -> None:
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("/opt/deck", "start one with: /opt/deck/bin/radixdeck serve, or replay a recording"),
+        (f"/home/{'longer/' * 3}deck", f"start one with: /home/{'longer/' * 3}deck/bin/radixdeck serve"),
+    ],
+)
+async def test_without_a_daemon_every_screen_says_what_to_do(
+    home: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command comes before what else could be done."""
+    monkeypatch.setattr("radixdeck.console.words.command_line", lambda word: f"{home}/bin/radixdeck {word}")
     async with console(SMALL, ScriptedFeed([Connection(True)])) as pilot:
         for mode in "1234567890":
             await pilot.press(mode)
-            assert f"{start_words()}, or replay a recording" in await drawn(pilot)
+            second = (await drawn(pilot)).splitlines()[2]
+            assert second.strip() == said
 
 
 async def test_all_of_a_node_is_in_sight() -> None:
