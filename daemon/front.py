@@ -193,10 +193,13 @@ class Front:
                     self._admit(who.agent)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
-                    passage.usage, begun = exchange.watch, True
+                    begun = True
                     if self._hedges is not None:
                         exchange.late = self._hedges.late(passage.asked, request)
-                    return await self._counted(request, prepared, exchange, who)
+                    try:
+                        return await self._counted(request, prepared, exchange, who)
+                    finally:
+                        passage.usage = exchange.watch
             finally:
                 self._ids.release(rid)
         except Refusal as refusal:

@@ -1,4 +1,5 @@
-"""An answer of an engine up to where it begins: the first content of a stream, else all of it."""
+"""An answer of an engine up to where it begins: the first content of a stream, else all of it. What is read of a stream
+until then is watched and cut here, once: whoever carries it to the caller goes on with the same watch and cutter."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ LOST = (aiohttp.ClientError, ConnectionError, TimeoutError)
 
 @dataclass(frozen=True)
 class Begun:
-    """`head`: what has come of a stream; `good`: it is neither an error nor sent elsewhere. The answer has to be
-    released or closed."""
+    """`head`: the whole events that have come of a stream, which `watch` has seen and `cutter` has cut; `good`: it is
+    neither an error nor sent elsewhere. The answer has to be released or closed."""
 
     answer: aiohttp.ClientResponse
+    watch: AnswerWatch
+    cutter: EventCutter
     head: bytes
     good: bool
 
@@ -31,21 +34,23 @@ async def begin(sent: Awaitable[aiohttp.ClientResponse], route: str) -> Begun:
         if answer.content_type == "text/event-stream":
             return await _stream(answer, route)
         await answer.read()
-        return Begun(answer, b"", answers(answer))
+        return Begun(answer, AnswerWatch(route), EventCutter(), b"", answers(answer))
     except BaseException:
         answer.close()
         raise
 
 
 async def _stream(answer: aiohttp.ClientResponse, route: str) -> Begun:
-    watch, cutter, head = AnswerWatch(route), EventCutter(), b""
+    watch, cutter, head, read_bytes = AnswerWatch(route), EventCutter(), b"", 0
     while data := await read_some(answer):
-        head += data
-        watch.feed(cutter.feed(data))
-        if watch.begun or watch.finish in ("error", "abort") or len(head) > MAX_HELD_BYTES:
+        if events := cutter.feed(data):
+            watch.feed(events)
+            head += events
+        read_bytes += len(data)
+        if watch.begun or watch.finish in ("error", "abort") or read_bytes > MAX_HELD_BYTES:
             break
     good = data is not None and watch.finish not in ("error", "abort")
-    return Begun(answer, head, good and answers(answer))
+    return Begun(answer, watch, cutter, head, good and answers(answer))
 
 
 def answers(answer: aiohttp.ClientResponse) -> bool:

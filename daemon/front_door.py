@@ -167,7 +167,7 @@ class Door:
 
 
 class Passage:
-    """See Door.passage. `usage`: set once somebody reads the answer's own account of its tokens."""
+    """See Door.passage. `usage`: the answer's own account of its tokens, None as long as there is none."""
 
     def __init__(
         self, door: Door, route: str, body: dict[str, Any], who: Who, rid: str, size_bytes: int, to: Reports

@@ -69,7 +69,8 @@ class Late:
 
 class Race:
     """One request on its way to `engine` and, if that takes too long, to a second one. Entering waits until an answer
-    begins, and raises what the first engine was lost by if there is none; leaving says what became of it."""
+    begins, which is the one that the exchange watches from then on, and raises what the first engine was lost by if
+    there is none; leaving says what became of it."""
 
     def __init__(self, late: Late, exchange: Exchange, send: Send, engine: str, headers: CIMultiDict[str]) -> None:
         self._hedges, self._late, self._exchange = late.hedges, late, exchange
@@ -99,6 +100,7 @@ class Race:
         finally:
             if alarm is not None:
                 alarm.cancel()
+        self._exchange.watch = self._winner.watch
         return self._winner
 
     async def __aexit__(

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .front_access import end_to_end
-from .front_begun import LOST, read_some
+from .front_begun import LOST, Begun, read_some
 from .front_errors import bad_request, engine_away, engine_lost
 from .front_exchange import Exchange
 from .front_hedge import Late, Race
@@ -102,21 +102,25 @@ class Relay:
         """The same for a request that may go to a second engine too."""
         race = Race(late, exchange, lambda to, told: self._send(request, to, told, data), engine, headers)
         async with race as begun:
-            return await self._answer(request, begun.answer, exchange, begun.head)
+            return await self._answer(request, begun.answer, exchange, begun)
 
     def _reason(self, otherwise: str) -> tuple[str, float]:
         reason, retry_in_s = self._why_down()
         return (reason or otherwise, retry_in_s) if self._upstream() is None else (otherwise, 1.0)
 
     async def _answer(
-        self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange | None, head: bytes = b""
+        self,
+        request: web.Request,
+        answer: aiohttp.ClientResponse,
+        exchange: Exchange | None,
+        begun: Begun | None = None,
     ) -> tuple[web.StreamResponse, bool]:
-        """`head`: what was read of a stream already."""
+        """`begun`: the answer, if it has been read up to where it begins."""
         headers = end_to_end(answer.headers)
         if exchange is None:
             return await self._passed(request, answer, headers), True
         if answer.content_type == "text/event-stream":
-            return await self._streamed(request, answer, headers, exchange, head)
+            return await self._streamed(request, answer, headers, exchange, begun)
         body = await answer.read()
         exchange.watch.feed(body)
         return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body), True
@@ -141,17 +145,18 @@ class Relay:
         answer: aiohttp.ClientResponse,
         headers: CIMultiDict[str],
         exchange: Exchange,
-        head: bytes,
+        begun: Begun | None,
     ) -> tuple[web.StreamResponse, bool]:
         caller = await _Caller.begin(request, answer, headers)
-        cutter = EventCutter()
-        data: bytes | None = head or await read_some(answer)
-        while data:
+        cutter = begun.cutter if begun else EventCutter()
+        if begun is not None:
+            await caller.send(begun.head)
+            exchange.sent()
+        while data := await read_some(answer):
             if events := cutter.feed(data):
                 exchange.watch.feed(events)
                 await caller.send(events)
                 exchange.sent()
-            data = await read_some(answer)
         lost = data is None
         await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
         return await caller.end(), not lost
