@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
-from radixdeck.policies.doorkeeping import Answered, Asked, Came, Entered, Heard, Left, Matched, Second
+from radixdeck.policies.doorkeeping import Answered, Asked, Came, DoorFact, Entered, Heard, Left, Matched, Second
 from radixdeck.policies.events import (
     EngineEvent,
     PolicySwitched,
@@ -30,7 +30,8 @@ from .front_waiting import WaitingRoom
 
 MAX_REMEMBERED = 4_096
 """Requests that are over, for which the engine's word on their cached tokens may still come."""
-
+LATER_S = 0.002
+"""What nobody waits for is told so much later, when the request or its answer is on its way."""
 
 DECIDES_ANEW = frozenset((PolicySwitched, TunableChanged))
 """After these, what was said of one who waits may no longer go for others."""
@@ -129,7 +130,7 @@ class Door:
 
     def answered(self, asked: Asked, after_s: float, second: Literal["", "won", "lost", "failed"]) -> None:
         """An answer has begun, as Answered says."""
-        self._host.notice(Answered(t_s=self._now_s, asked=asked, after_s=after_s, second=second))
+        self._notice_later(Answered(t_s=self._now_s, asked=asked, after_s=after_s, second=second))
 
     async def enter(self, asked: Asked, to: Reports) -> Ruling:
         """The ruling that lets the request in. Raises Refusal, or CancelledError if the caller goes away meanwhile."""
@@ -163,7 +164,11 @@ class Door:
     def _let_in(self, asked: Asked) -> None:
         self._inside[asked.rid] = asked
         self._waiting.tell_apart(asked.session)
-        self._host.notice(Entered(t_s=self._now_s, asked=asked))
+        self._notice_later(Entered(t_s=self._now_s, asked=asked))
+
+    def _notice_later(self, fact: DoorFact) -> None:
+        if self._host.notice_later(fact):
+            asyncio.get_running_loop().call_later(LATER_S, self._host.settle)
 
 
 class Passage:

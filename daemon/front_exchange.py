@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ class Reports(msgspec.Struct, frozen=True):
 
 class Exchange:
     """Reports the arrival when made, then the first token, then the end. `next_agent`: who the caller says comes next
-    in the session, '' if it does not say. `late`: when it is sent to a second engine, None if it never is."""
+    in the session, '' if it does not say. `late`: when it is sent to a second engine, None if it never is. `begun_s`:
+    when the first content of a stream was with the caller (performance counter), 0 before."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Exchange:
         self.rid = prepared.rid
         self.route = route
         self.late: Late | None = None
+        self.begun_s = 0.0
         self.batch = prepared.batch
         self.watch = AnswerWatch(route)
         self._who = who
@@ -82,7 +85,7 @@ class Exchange:
     def sent(self) -> None:
         """Bytes that `watch` has read are with the caller."""
         if self.watch.begun and self._ttft_s is None:
-            now = self._to.now_ns()
+            now, self.begun_s = self._to.now_ns(), time.perf_counter()
             self._ttft_s = (now - self._arrived_ns) / 1e9
             self._to.emit(FirstTokenSent(t_ns=now, rid=self.rid, ttft_s=self._ttft_s))
 

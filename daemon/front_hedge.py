@@ -59,12 +59,22 @@ class Hedges:
 
 @dataclass(frozen=True)
 class Late:
-    """A request that policy `by` has sent to a second engine when it has waited for `late_s`, which may be infinite."""
+    """A request that policy `by` has sent to a second engine when it has waited for `late_s`, infinite while nobody
+    knows what is late."""
 
     hedges: Hedges
     asked: Asked
     by: str
     late_s: float
+
+    @property
+    def may_come(self) -> bool:
+        """Whether it is known what is late."""
+        return not math.isinf(self.late_s)
+
+    def learn(self, after_s: float) -> None:
+        """Its answer began so long after it was sent; it was not sent twice."""
+        self.hedges.door.answered(self.asked, after_s, "")
 
 
 class Race:
@@ -86,9 +96,7 @@ class Race:
         self._fact: RequestHedged | None = None
 
     async def __aenter__(self) -> Begun:
-        alarm = None
-        if not math.isinf(self._late.late_s):
-            alarm = self._loop.call_later(self._late.late_s, self._is_late)
+        alarm = self._loop.call_later(self._late.late_s, self._is_late)
         try:
             self._winner = await self._first_to_begin()
         except BaseException as error:
@@ -98,8 +106,7 @@ class Race:
             self._report()
             raise
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            alarm.cancel()
         self._exchange.watch = self._winner.watch
         return self._winner
 

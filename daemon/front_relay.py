@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .front_access import end_to_end
-from .front_begun import LOST, Begun, read_some
+from .front_begun import LOST, Begun, answers, read_some
 from .front_errors import bad_request, engine_away, engine_lost
 from .front_exchange import Exchange
 from .front_hedge import Late, Race
@@ -70,8 +71,10 @@ class Relay:
         """
         engine = self.base()
         try:
-            if exchange is not None and exchange.late is not None:
-                return await self._raced(request, engine, headers, data, exchange, exchange.late)
+            late = exchange.late if exchange is not None else None
+            if exchange is not None and late is not None:
+                carry = self._raced if late.may_come else self._timed
+                return await carry(request, engine, headers, data, exchange, late)
             async with await self._send(request, engine, headers, data) as answer:
                 return await self._answer(request, answer, exchange)
         except aiohttp.ClientConnectorError as error:
@@ -103,6 +106,23 @@ class Relay:
         race = Race(late, exchange, lambda to, told: self._send(request, to, told, data), engine, headers)
         async with race as begun:
             return await self._answer(request, begun.answer, exchange, begun)
+
+    async def _timed(
+        self,
+        request: web.Request,
+        engine: str,
+        headers: CIMultiDict[str],
+        data: bytes | AsyncIterator[bytes] | None,
+        exchange: Exchange,
+        late: Late,
+    ) -> tuple[web.StreamResponse, bool]:
+        """The same for one of which it is not known yet what is late: how long it takes is learned."""
+        sent_s = time.perf_counter()
+        async with await self._send(request, engine, headers, data) as answer:
+            response, whole = await self._answer(request, answer, exchange)
+        if whole and answers(answer) and exchange.watch.finish not in ("error", "abort"):
+            late.learn((exchange.begun_s or time.perf_counter()) - sent_s)
+        return response, whole
 
     def _reason(self, otherwise: str) -> tuple[str, float]:
         reason, retry_in_s = self._why_down()

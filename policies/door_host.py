@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from .conflicts import rank
+from .door_facts import DoorFacts
 from .doorkeeping import (
     PASS,
     Asked,
@@ -35,8 +36,8 @@ from .registry import PolicyError, create
 
 LONGEST_HOLD_S = 120.0
 HOLD_TUNABLE = "longest_hold_s"
-PASSES, HEEDS_NOT = BaseDoorkeeper.admit, BaseDoorkeeper.notice
-"""The defaults. One that passes calls on to another object may have neither in its class."""
+PASSES = BaseDoorkeeper.admit
+"""The default. One that passes calls on to another object may not have it in its class."""
 Answer = TypeVar("Answer")
 
 
@@ -63,6 +64,7 @@ class DoorHost:
         tunables: dict[str, dict[str, float]] | None = None,
         failed: Callable[[PolicyFailed], None] = lambda fact: None,
     ) -> None:
+        self._facts = DoorFacts(lambda name, error, t_s: self._fail(name, "notice", error, t_s))
         self.on = []
         self._failed = failed
         self._broken: dict[str, str] = {}
@@ -84,7 +86,7 @@ class DoorHost:
         self._hedging = [(name, keeper) for name, keeper in on if isinstance(keeper, Hedger)]
         self._hearing = [(name, keeper) for name, keeper in on if isinstance(keeper, Hearer)]
         self._learning: dict[type[EngineEvent], list[tuple[str, Policy]]] = {}
-        self._noting: dict[type[DoorFact], list[tuple[str, Doorkeeper]]] = {}
+        self._facts.seat(on)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
@@ -101,6 +103,7 @@ class DoorHost:
     def judge(self, asked: Asked, now_s: float) -> Ruling:
         """What is done with a request now. The first that does not merely pass decides; a limit on what is written
         holds whoever set it; of priorities the first counts. Never raises."""
+        self.settle()
         if self._broken:
             return self._closed()
         decided, by, limit, limited_by, priority, order = PASS, "", None, "", None, ()
@@ -123,14 +126,15 @@ class DoorHost:
 
     def notice(self, fact: DoorFact) -> None:
         """Tell the doorkeepers that heed it what became of a request. Never raises."""
-        kind = type(fact)
-        if (noting := self._noting.get(kind)) is None:
-            noting = self._noting[kind] = [pair for pair in self.on if _notes(pair[1], kind)]
-        for name, keeper in noting:
-            try:
-                keeper.notice(fact)
-            except Exception as error:
-                self._fail(name, "notice", error, fact.t_s)
+        self._facts.tell(fact)
+
+    def notice_later(self, fact: DoorFact) -> bool:
+        """The same before the next is told, or anybody judges, or by `settle`; whether nothing waited before."""
+        return self._facts.tell_later(fact)
+
+    def settle(self) -> None:
+        """Tell what waits. Never raises."""
+        self._facts.settle()
 
     @property
     def hears(self) -> bool:
@@ -165,6 +169,7 @@ class DoorHost:
 
     def hedge(self, name: str, asked: Asked, waited_s: float, now_s: float) -> Second:
         """Whether that policy has it sent to a second engine now. Never raises."""
+        self.settle()
         hedger = dict(self._hedging).get(name)
         said = hedger and self._let_hedge(name, "hedge", partial(hedger.hedge, asked, waited_s), now_s)
         return said or Second(send=False, why=f"{name} is off")
@@ -210,6 +215,7 @@ class DoorHost:
 
     def follow(self, event: EngineEvent) -> bool:
         """Heed an event of the run; returns whether those who are held should be asked about again. Never raises."""
+        self.settle()
         match event:
             case PolicySwitched():
                 self._switch(event.policy, event.enabled)
@@ -249,6 +255,7 @@ class DoorHost:
     def obey(self, name: str, rules: str) -> None:
         """Give a policy its rules, now and whenever it is switched on. Raises RulesError if it does not take them, and
         PolicyError if there is no such policy."""
+        self.settle()
         policy = dict(self.on).get(name) or create(name)
         if not isinstance(policy, Ruled):
             raise RulesError(f"policy {name} takes no rules")
@@ -291,8 +298,3 @@ class DoorHost:
         if isinstance(keeper, Policy):
             with suppress(TunableError):
                 keeper.tunables.set(event.name, event.value)
-
-
-def _notes(keeper: Doorkeeper, kind: type[DoorFact]) -> bool:
-    """Whether it is told of such facts. One that keeps the default `notice` is told of none."""
-    return getattr(type(keeper), "notice", None) is not HEEDS_NOT and wants(keeper, "notes", kind)

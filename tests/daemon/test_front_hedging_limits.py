@@ -32,6 +32,28 @@ async def test_what_is_not_late_is_asked_once() -> None:
         assert not two.s.of(RequestHedged)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("answers", [4, 5])
+async def test_it_is_learned_what_is_late_from_answers_but_not_from_errors(answers: int, stream: bool) -> None:
+    """Of five answers, as TUNED says."""
+    asked = {**HI, "stream": stream}
+    async with staged() as two:
+        two.first.status = 500
+        for _ in range(6):
+            async with two.s.client.post(two.s.url + CHAT, json=asked) as answer:
+                assert answer.status == 500
+        two.first.status = 200
+        two.first.requests.clear()
+        for slow in (*[False] * answers, True):
+            two.first.begins = held = asyncio.Event()
+            asking = asyncio.create_task(two.s.client.post(two.s.url + CHAT, json=asked))
+            await asyncio.sleep(4 * LATE_MS / 1e3 if slow else 0)
+            held.set()
+            async with await asking as answer:
+                await answer.read()
+        assert two.asked() == (answers + 1, answers == 5)
+
+
 async def test_the_second_engine_gets_the_same_request_but_no_secrets() -> None:
     async with staged(other=keyed("theirs")) as two:
         secret = {"Authorization": "Bearer callers", "x-api-key": "callers", "Cookie": "c=1", "x-agent-id": "coder"}
