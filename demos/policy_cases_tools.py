@@ -136,6 +136,7 @@ MEMOIZATION = (
         says="where nothing is asked twice it costs nothing",
         turns=nothing_again,
         requests=64,
+        repetitions=16,  # two halves of four seconds each differ by more than the floor: four pairs prove nothing
         floors=(  # none on wrong answers: nothing is stored, so that there is one answer, and nothing to mix up
             NO_FEWER_HITS,
             Floor(measure=SESSION_MEAN.name, most=5.0),
