@@ -13,7 +13,7 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
-from . import palette
+from . import caches, palette
 from .acting import carry_out
 from .commands import ACTS
 from .feed import Feed, ReplayFeed
@@ -123,6 +123,7 @@ class ConsoleApp(App[None]):
         self.run_worker(self._read_feed(), name="feed", exclusive=True)
         if self.animated:
             self.set_interval(TICK_S, self._tick)
+            self.set_interval(caches.TRIM_EVERY_S, caches.trim_caches)
 
     async def _read_feed(self) -> None:
         """The one worker: it only posts."""

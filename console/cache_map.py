@@ -170,8 +170,9 @@ class Victim(NamedTuple):
 
 
 def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victim]:
-    """Every resident node as something that may go."""
+    """Every resident node as something that may go. Those without a score share their parts, which are none."""
     known = _by_subject(scores)
+    nothing: dict[str, float] = {}
     single = {subject.node for subject in known if subject.node != NO_NODE}
     met: dict[tuple[Role, tuple[str, ...], str, Part], SubjectScore | None] = {}
     victims: dict[int, Victim] = {}
@@ -186,7 +187,7 @@ def victims_of(run: RunState, scores: Iterable[SubjectScore]) -> dict[int, Victi
                 met[kind] = _score(known, view)
             score = met[kind]
         pinned = view.pinned if view.role == "private" else is_pinned(view, run)
-        victims[node] = Victim(view, pinned, score.key, score.parts) if score else Victim(view, pinned, None, {})
+        victims[node] = Victim(view, pinned, score.key, score.parts) if score else Victim(view, pinned, None, nothing)
     return victims
 
 

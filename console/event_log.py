@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
 from radixdeck.policies.events import AnyEvent, kind_of
 
+from .per_second import PerSecond
 from .words import printable
 
 MAX_LINES = 5_000
-MAX_SECONDS = 3_600
 MAX_GAPS = 1_000
 
 ROUTINE = frozenset(
@@ -49,7 +49,7 @@ class EventLog:
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
         self._gaps: deque[range] = deque(maxlen=MAX_GAPS)
         self._forgotten_seq = -1
-        self._per_second: OrderedDict[int, int] = OrderedDict()
+        self._per_second = PerSecond()
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -68,10 +68,7 @@ class EventLog:
         if len(self._lines) == MAX_LINES:
             self._forgotten_seq = self._lines[0].seq
         self._lines.append(LogLine(seq, event.t_ns, kind_of(event), printable(text), event))
-        second = event.t_ns // 1_000_000_000
-        self._per_second[second] = self._per_second.get(second, 0) + 1
-        while len(self._per_second) > MAX_SECONDS:
-            self._per_second.popitem(last=False)
+        self._per_second.add(event.t_ns // 1_000_000_000)
         self.version += 1
 
     def after(self, seq: int) -> list[LogLine]:

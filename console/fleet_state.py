@@ -118,7 +118,9 @@ class FleetState:
         return entry.run.t_ns + max(0, int((self._clock() - entry.folded_s) * 1e9))
 
     def _heard(self, node: str) -> NodeState:
-        entry = self.nodes.setdefault(node, NodeState(node))
+        entry = self.nodes.get(node)
+        if entry is None:
+            entry = self.nodes[node] = NodeState(node)
         entry.heard_s = self._clock()
         return entry
 

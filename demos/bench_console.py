@@ -49,8 +49,8 @@ def soak(seconds: float, per_s: int, nodes: int, folder: Path) -> tuple[dict[str
         "mb_per_hour": round(found.per_hour, 2),
         "mb_per_hour_plus_minus": round(found.plus_minus, 2) if math.isfinite(found.plus_minus) else None,
         "mb_per_hour_at_most": round(found.at_most, 2) if math.isfinite(found.plus_minus) else None,
-        "live_at_the_end": notes.live[-1] if notes.live else {},
-        "beyond_bounds": beyond(notes.live, bounds(nodes)),
+        "live_at_the_end": notes.live,
+        "beyond_bounds": beyond([notes.most_live], bounds(nodes)),
     }
     return result, rss_mb
 

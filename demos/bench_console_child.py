@@ -32,6 +32,8 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.residency import RunState, fold
 
 from .bench_console_beside import ON, SHOWN, begin
+from .bench_console_keys import Announced
+from .bench_console_notes import Numbers, Sizes
 from .bench_console_slices import Slices
 from .synthetic import AGENTS, PER_REQUEST, SyntheticRun
 
@@ -39,8 +41,6 @@ NODE, RUN = "bench", "bench-1"
 BATCH_S = 0.032
 SETTLE_S = 3.0
 RSS_EVERY_S = 1.0
-FIRST_NUMBER, NUMBERS = 0x4E00, 20_000
-"""Characters that announce keys: letters, of a script in which nothing is bound."""
 ACKNOWLEDGED = "\x1b]2;key "
 """A window title: the number of a key whose effect is on the terminal."""
 MOST_NOTES = 5_000
@@ -62,7 +62,8 @@ class Task(msgspec.Struct, frozen=True):
 class Notes(msgspec.Struct):
     """Monotonic seconds, the same clock in every process here. `cpu_s`: of this process, `beside_cpu_s`: of those that
     it started, `others_cpu_s`: of everybody else; `loop_cpu_s`, `slices_*`: of the event loop, see `Slices`;
-    `frames_cpu_s`: what each frame took of the processor; `live`: how many of each thing the state held, over time."""
+    `frames_cpu_s`: what each frame took of the processor; `live`: how many of each thing the state held at the end,
+    `most_live`: at most."""
 
     began_s: float = 0.0
     wall_s: float = 0.0
@@ -77,7 +78,8 @@ class Notes(msgspec.Struct):
     frames: int = 0
     events_s: list[float] = []
     rss_bytes: list[int] = []
-    live: list[dict[str, int]] = []
+    live: dict[str, int] = {}
+    most_live: dict[str, int] = {}
     folded: int = 0
 
 
@@ -130,8 +132,11 @@ class MeasuredConsole(ConsoleApp):
     def __init__(self, feed: SyntheticFeed, task: Task) -> None:
         super().__init__(feed)
         self.notes = Notes()
+        self._frames_s, self._frames_cpu_s, self._events_s = (Numbers(MOST_NOTES) for _ in range(3))
+        self._rss_bytes, self._live = Numbers(2 + int(task.seconds / RSS_EVERY_S)), Sizes()
         self._asked, self._synthetic = task, feed
         self._measuring = False
+        self._announced = Announced()
         self._numbers: deque[int] = deque()
         self._slices = Slices()
 
@@ -152,8 +157,8 @@ class MeasuredConsole(ConsoleApp):
         self.notes.began_s, self._measuring = time.monotonic(), True
         self._synthetic.sent.clear()
         while (passed_s := time.monotonic() - self.notes.began_s) < self._asked.seconds:
-            self.notes.rss_bytes.append(process.memory_info().rss)
-            self.notes.live.append(_sizes(self.entry))
+            self._rss_bytes.note(process.memory_info().rss)
+            self._live.note(_sizes(self.entry))
             await asyncio.sleep(min(RSS_EVERY_S, self._asked.seconds - passed_s))
         self._measuring = False
         self.notes.wall_s = time.monotonic() - self.notes.began_s
@@ -162,7 +167,14 @@ class MeasuredConsole(ConsoleApp):
         self.notes.slices_cpu_s = sorted(self._slices.longest_cpu_s, reverse=True)
         self.notes.slices_s = sorted(self._slices.longest_s, reverse=True)
         self.notes.folded = (self.entry.seq if self.entry else 0) - seq
+        self._write_down()
         self.exit()
+
+    def _write_down(self) -> None:
+        notes = self.notes
+        notes.frames_s, notes.frames_cpu_s = self._frames_s.values, self._frames_cpu_s.values
+        notes.events_s, notes.rss_bytes = self._events_s.values, [int(size) for size in self._rss_bytes.values]
+        notes.live, notes.most_live = self._live.last, self._live.most
 
     def draw(self, *, tables: bool = False) -> None:
         """One frame: until everything that this drawing asked for is on the terminal."""
@@ -175,18 +187,20 @@ class MeasuredConsole(ConsoleApp):
             return
         now_s = time.monotonic()
         self.notes.frames += 1
-        _note(self.notes.frames_s, now_s - began_s)
-        _note(self.notes.frames_cpu_s, time.process_time() - began_cpu_s)
+        self._frames_s.note(now_s - began_s)
+        self._frames_cpu_s.note(time.process_time() - began_cpu_s)
         sent = self._synthetic.sent
         while sent and sent[0][0] <= seq:
-            _note(self.notes.events_s, now_s - sent.popleft()[1])
+            self._events_s.note(now_s - sent.popleft()[1])
 
     async def on_event(self, event: events.Event) -> None:
-        """A key is announced by a character that nothing is bound to and that is its number."""
-        number = ord(event.character or "\0") - FIRST_NUMBER if isinstance(event, events.Key) else -1
-        if not 0 <= number < NUMBERS:
+        """A key is announced by characters that nothing is bound to and that are its number."""
+        digit = event.character if isinstance(event, events.Key) else None
+        if digit is None or not self._announced.is_digit(digit):
             await super().on_event(event)
-        elif number not in self._numbers:
+            return
+        number = self._announced.number(digit)
+        if number is not None and number not in self._numbers:
             self._numbers.append(number)
 
     async def run_action(
@@ -226,11 +240,6 @@ class Spent:
 def _cpu_s(process: psutil.Process) -> float:
     told = process.cpu_times()
     return told.user + told.system
-
-
-def _note(values: list[float], value: float) -> None:
-    if len(values) < MOST_NOTES:
-        values.append(value)
 
 
 def _sizes(entry: NodeState | None) -> dict[str, int]:

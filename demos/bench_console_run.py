@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import msgspec
 import psutil
 
-from .bench_console_child import ACKNOWLEDGED, FIRST_NUMBER, NUMBERS, SETTLE_S, Notes, Task
+from .bench_console_child import ACKNOWLEDGED, SETTLE_S, Notes, Task
+from .bench_console_keys import NUMBERS, announcement
 from .bench_recording import ms
 
 COLUMNS, ROWS = 200, 60
@@ -102,7 +103,7 @@ def _drive(child: subprocess.Popen[bytes], master: int, task: Task) -> Driven:
             next_s += KEY_EVERY_S
             number = len(sent_s)
             sent_s[number] = time.monotonic()
-            os.write(master, f"{chr(FIRST_NUMBER + number)}{KEY}".encode())
+            os.write(master, f"{announcement(number)}{KEY}".encode())
     return Driven(sent_s, terminal.seen_s, terminal.written)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from scenario import folded, run_events
 from staging import LARGE, console, drawn
 
-from radixdeck.console.cache_map import urgency
+from radixdeck.console.cache_map import urgency, victims_of
 from radixdeck.console.victim_order import Queue, Turn, in_order, turn_words
 from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.residency import NodeView, RunState
@@ -74,3 +76,20 @@ async def test_the_map_explains_the_turn_and_shades_by_it() -> None:
         assert "just gone" in text
         await pilot.press("v")
         assert "CCCC" in await drawn(pilot)
+
+
+def test_the_order_is_that_of_taking_the_first_of_all_leaves_again_and_again() -> None:
+    rng = Random(3)
+    for size in range(40):
+        nodes = [
+            NodeView(node=n, parent=rng.randrange(n), start=0, tokens=1, last_use_ns=rng.randrange(6), role="private",
+                     pinned=rng.random() < 0.1)
+            for n in range(1, size + 1)
+        ]  # fmt: skip
+        run = RunState(nodes={view.node: view for view in nodes})
+        left, taken = victims_of(run, ()), list[int]()
+        while left:
+            parents = {victim.view.parent for victim in left.values()}
+            taken.append(min((one for node, one in left.items() if node not in parents), key=urgency).view.node)
+            del left[taken[-1]]
+        assert [victim.view.node for victim in in_order(run, ())] == taken
