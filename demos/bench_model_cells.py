@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from radixdeck.storage.evaluate import Evaluation, Prefetch, evaluate
+from radixdeck.storage.streams import Stream
 
 from .families import variants
 from .workloads import WorkloadError
@@ -119,9 +120,11 @@ class Task:
         if not found:
             raise WorkloadError(f"family {self.family!r} has no {self.variant!r}")
         cells: list[Cell] = []
+        before: Stream | None = None
         for hints in sorted({way.hints for way in self.ways}):
             ends, following = hints
             stream = found[0].stream(self.seed, requests=self.requests, tells_ends=ends, tells_next=following)
+            stream = before = stream if before is None else stream.beside(before)
             for budget in self.budgets:
                 kv_tokens = max(1, round(budget * stream.working_set_tokens))
                 for way in self.ways:

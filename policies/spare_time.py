@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from statistics import median
 
 from .events import ActionTaken, EngineEvent, EngineLoadSampled, EngineStarted, PrefixInserted, PrefixMatched
@@ -21,6 +22,7 @@ SAMPLES = 15
 MOST_RUNNING = 512
 
 EDGES_S = [FIRST_EDGE_S * RATIO**step for step in range(BINS)]
+LOW_S = [0.0, *EDGES_S[:-1]]
 
 
 class Pauses:
@@ -41,11 +43,10 @@ class Pauses:
 
     def _longer(self, than_s: float) -> float:
         """Pauses longer than that; within a bin they are taken for evenly spread."""
-        total, low_s = 0.0, 0.0
-        for count, high_s in zip(self._counts, EDGES_S, strict=True):
-            if high_s > than_s:
-                total += count * (high_s - max(low_s, than_s)) / (high_s - low_s)
-            low_s = high_s
+        total = 0.0
+        for place in range(bisect_right(EDGES_S, than_s), BINS):
+            low_s, high_s = LOW_S[place], EDGES_S[place]
+            total += self._counts[place] * (high_s - max(low_s, than_s)) / (high_s - low_s)
         return total
 
 
@@ -88,10 +89,6 @@ class SpareTime:
     def idle_s(self, now_s: float) -> float:
         """For how long nobody asked anything; 0 while a request is under way."""
         return max(0.0, now_s - self._idle_since_s) if self._idle_since_s >= 0 else 0.0
-
-    def step_s(self, tokens: int) -> float:
-        """What a warm-up of so many missing tokens takes."""
-        return self.overhead_s + tokens * self.token_s
 
     def asked(self, now_s: float) -> None:
         """A warm-up is asked for."""
@@ -154,3 +151,20 @@ class SpareTime:
     def _timed(self, took_s: float, tokens: int) -> None:
         if tokens >= LEAST_TOKENS and took_s > 0:
             self._token_s.see(took_s / tokens)
+
+
+class Odds:
+    """At one moment, for warm-ups of any size: what they take, and whether nobody asks before they are done."""
+
+    def __init__(self, spare: SpareTime, idle_s: float) -> None:
+        self.token_s, self._overhead_s = spare.token_s, spare.overhead_s
+        self._pauses, self._idle_s = spare.pauses, idle_s
+        self._known: dict[int, tuple[float, float]] = {}
+
+    def of(self, tokens: int) -> tuple[float, float]:
+        """Seconds that so many missing tokens take, and the probability that a pause lasts for these."""
+        known = self._known.get(tokens)
+        if known is None:
+            step_s = self._overhead_s + tokens * self.token_s
+            known = self._known[tokens] = step_s, self._pauses.quiet(self._idle_s, step_s)
+        return known

@@ -27,7 +27,7 @@ from .events import (
 from .next_prompts import NextPrompts
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Prediction
-from .spare_time import SpareTime
+from .spare_time import Odds, SpareTime
 
 STEPS_TOKENS = (128, 256, 512, 1024, 2048)
 LEAST_TOKENS = 64
@@ -128,8 +128,8 @@ class Speculation(BasePolicy):
         if now_s - self._asked_s < PATIENCE_S or self._expected.dispatches < MIN_DISPATCHES or not self._spare.token_s:
             return []
         margin = self.tunables["margin"]
-        idle_s = self._spare.idle_s(now_s)
-        wagers = [wager for wanted in self._candidates() for wager in self._steps_of(*wanted, idle_s)]
+        odds = Odds(self._spare, self._spare.idle_s(now_s))
+        wagers = [wager for wanted in self._candidates() for wager in self._steps_of(*wanted, odds)]
         best = self._best = max(wagers, key=lambda wager: wager.worth_s(margin), default=None)
         if best is None or best.worth_s(margin) <= 0:
             return []
@@ -160,21 +160,19 @@ class Speculation(BasePolicy):
                     yield chance, agent, session, *wanted
 
     def _steps_of(
-        self, chance: float, agent: str, session: str, cached: int, tokens: int, idle_s: float
+        self, chance: float, agent: str, session: str, cached: int, tokens: int, odds: Odds
     ) -> Iterator[Wager]:
         """Steps of different lengths: a long one has less overhead, a short one less risk, half of it on the mean."""
-        spare, missing = self._spare, tokens - cached
-        longest_tokens = max(STEPS_TOKENS[0], self.tunables["longest_step_s"] / spare.token_s)
-        sizes = [size for size in STEPS_TOKENS if size <= longest_tokens]
-        for size in sorted({min(missing, size) for size in sizes}):
-            step_s = spare.step_s(size)
-            quiet = spare.pauses.quiet(idle_s, step_s)
-            displaced = max(0, size - max(0, self._free_tokens)) * self._prompts.regret
+        missing, token_s, tunables = tokens - cached, odds.token_s, self.tunables
+        longest_tokens = max(STEPS_TOKENS[0], tunables["longest_step_s"] / token_s)
+        useful, regret, free_tokens = self._prompts.useful.mean, self._prompts.regret, max(0, self._free_tokens)
+        for size in sorted({min(missing, size) for size in STEPS_TOKENS if size <= longest_tokens}):
+            step_s, quiet = odds.of(size)
             yield Wager(
                 agent=agent, session=session, upto=cached + size, tokens=size, chance=chance, quiet=quiet,
-                saves_s=chance * self._prompts.useful.mean * quiet * size * spare.token_s,
-                delays_s=self.tunables["delay_weight"] * (1.0 - quiet) * 0.5 * step_s,
-                displaces_s=displaced * spare.token_s,
+                saves_s=chance * useful * quiet * size * token_s,
+                delays_s=tunables["delay_weight"] * (1.0 - quiet) * 0.5 * step_s,
+                displaces_s=max(0, size - free_tokens) * regret * token_s,
             )  # fmt: skip
 
     # ---- what it tells -----------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ class Transitions:
         self.met = Share(0.5)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
+        self._predictability: float | None = None
 
     def grow(self, agents: int) -> None:
         """Make room for agents 0 ... agents - 1."""
@@ -48,7 +49,7 @@ class Transitions:
             old = self._counts.shape[1]
             larger[:, :old, :old] = self._counts
             self._counts = larger
-        self.agents = max(self.agents, agents)
+        self.agents, self._predictability = max(self.agents, agents), None
 
     def forget(self, agent: int) -> None:
         """Drop all counts of a slot that another agent takes over."""
@@ -56,6 +57,7 @@ class Transitions:
         self._counts[:, :, agent + 1] = 0
         self.pairs.forget(agent)
         self._known &= ~(1 << agent)
+        self._predictability = None
 
     def started(self, agent: int) -> None:
         """A session began with this agent."""
@@ -81,11 +83,13 @@ class Transitions:
         """A session that was taken for ended came back."""
         count = self._counts[finish, agent + 1]
         count[0] = max(0.0, count[0] - 1.0)
+        self._predictability = None
 
     def _count(self, finish: int, row: int, column: int) -> None:
         counts = self._counts[finish, row]
         counts *= DECAY
         counts[column] += 1.0
+        self._predictability = None
 
     def following(self, marginal: Floats | None = None) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
@@ -129,7 +133,13 @@ class Transitions:
 
     def predictability(self) -> float:
         """1 - H(next agent | this one) / H(next agent), from the backed-off rows, so that few counts do not look
-        certain: 0 to 1. 0 where the next agent is certain anyway: then the present one tells nothing about it."""
+        certain: 0 to 1. 0 where the next agent is certain anyway: then the present one tells nothing about it. It is
+        asked for whenever something is predicted, and counted anew only once counts have changed."""
+        if self._predictability is None:
+            self._predictability = self._counted_predictability()
+        return self._predictability
+
+    def _counted_predictability(self) -> float:
         weights = self._by_agent()[:, 1:].sum(1)
         total = float(weights.sum())
         moving = self.following()[:, 1:]

@@ -6,8 +6,10 @@ Requests keep their times whatever is cached (an open loop): every policy, LRU a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import numpy as np
 
 from radixdeck.policies.events import EngineEvent
 
@@ -65,10 +67,13 @@ class Stream:
     moments: Sequence[Moment]
     hasher: PrefixHasher
     _references: dict[int, Reference] = field(default_factory=dict[int, Reference])
+    _uses: list[Uses] = field(default_factory=list[Uses])
 
-    @cached_property
+    @property
     def uses(self) -> Uses:
-        return Uses(self.requests, 1)
+        if not self._uses:
+            self._uses.append(Uses(self.requests, 1))
+        return self._uses[0]
 
     @cached_property
     def working_set_tokens(self) -> int:
@@ -84,6 +89,13 @@ class Stream:
         """Share of prompt tokens that are anchors."""
         return sum(length(content.anchor) for content in self.contents) / max(1, self.prompt_tokens)
 
+    def beside(self, other: Stream) -> Stream:
+        """This stream, which shares with `other` what is computed of demand, if both ask the same at the same times:
+        hints make no difference to LRU nor to the best evictions. As it is if they do not."""
+        if not _same(self.requests, other.requests):
+            return self
+        return replace(self, requests=other.requests, _references=other._references, _uses=other._uses)
+
     def reference(self, kv_tokens: int) -> Reference:
         """LRU and Belady's bound, computed once per size. Raises ValueError for a size that is not above 0."""
         if kv_tokens <= 0:
@@ -91,3 +103,12 @@ class Stream:
         if kv_tokens not in self._references:
             self._references[kv_tokens] = Reference(lru_hits(self.requests, kv_tokens), self.uses.bound(kv_tokens))
         return self._references[kv_tokens]
+
+
+def _same(one: Sequence[Request], other: Sequence[Request]) -> bool:
+    return len(one) == len(other) and all(
+        (left.start, left.inserted, left.finish, left.prompt_tokens)
+        == (right.start, right.inserted, right.finish, right.prompt_tokens)
+        and np.array_equal(left.hashes, right.hashes)
+        for left, right in zip(one, other, strict=True)
+    )

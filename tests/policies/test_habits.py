@@ -204,3 +204,20 @@ def test_what_follows_an_agent_is_by_the_counts_it_was_kept_from():
     assert expected is not None
     assert (tables.after(kept).agents == expected.agents).all()
     assert not (tables.after(tables.leaving(0)).agents == expected.agents).all()
+
+
+def test_predictability_follows_what_is_counted_after_it_was_asked_for():
+    transitions = taught((0, 1, 2, 3))
+    before = transitions.predictability()
+    assert transitions.predictability() == before
+    for _ in range(40):
+        transitions.moved(ANSWER, NOWHERE, 0, 3)
+        transitions.moved(ANSWER, NOWHERE, 0, 2)
+    counted = transitions.predictability()
+    assert counted < before
+    transitions.not_ended(ANSWER, 0)
+    assert transitions.predictability() == pytest.approx(counted, abs=0.05)
+    transitions.forget(0)
+    assert transitions.predictability() != counted
+    transitions.grow(9)
+    assert transitions.predictability() == transitions.still().predictability()
