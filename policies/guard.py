@@ -17,6 +17,11 @@ LONGEST_REST = 4000
 IMPATIENCE = 0.5
 """Margin of every further chance, as a share of the one before."""
 LEAST_PATIENCE = 0.25
+YOUNG = 40
+"""Dispatches from which the policy first learns: what they cost says little of those to come, and in a cache that just
+filled up one prompt more or less is a large share of all."""
+CREDIT = 0.1
+"""Share of what was served in those that LRU may lead by beyond the margin."""
 
 
 class Guard:
@@ -28,6 +33,8 @@ class Guard:
         self.lead_tokens = 0.0
         self.resting = 0
         self.suspicion = 0.0
+        self._dispatches = 0
+        self._credit_tokens = 0.0
         self._prompt_tokens = self._prompts = 0.0
         self._rest = FIRST_REST
         self._patience = 1.0
@@ -35,7 +42,7 @@ class Guard:
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
-        self.lead_tokens = 0.0
+        self.lead_tokens = self._credit_tokens = 0.0
         self.resting, self._rest, self._patience = 0, FIRST_REST, 1.0
 
     def inserted(self, event: PrefixInserted) -> None:
@@ -58,14 +65,20 @@ class Guard:
         by_lru, served = self._shadow.asked(event)
         self._prompt_tokens = self._prompt_tokens * FADE + event.prompt_tokens
         self._prompts = self._prompts * FADE + 1.0
+        self._dispatches = min(YOUNG, self._dispatches + 1)
         if self.resting:
             self.resting -= 1
-            self.lead_tokens = 0.0
+            self.lead_tokens = self._credit_tokens = 0.0
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
-        patience = self._patience * (1.0 - self.suspicion)
-        if margin < 1.0 and self.lead_tokens > max(
-            1.0, margin * patience * WINDOW * self._prompt_tokens / self._prompts
-        ):
+        self._credit_tokens *= FADE
+        if self._dispatches < YOUNG:
+            self._credit_tokens += CREDIT * served
+        if margin < 1.0 and self.lead_tokens > self._allowed_tokens(margin):
             self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
             self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
+
+    def _allowed_tokens(self, margin: float) -> float:
+        """The lead of LRU that is put up with. Where names do not hold what they promise, less is."""
+        window_tokens = margin * self._patience * WINDOW * self._prompt_tokens / self._prompts
+        return max(1.0, (1.0 - self.suspicion) * (window_tokens + self._credit_tokens))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
-from radixdeck.policies.guard import FIRST_REST, Guard
+from radixdeck.policies.guard import FIRST_REST, YOUNG, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
@@ -63,6 +63,29 @@ def test_one_prompt_that_lru_would_have_served_is_no_reason_among_the_first_few_
     assert guard.lead_tokens == PROMPT_TOKENS
     assert guard.resting == 0
     assert served(guard, range(3, 4), cached=0).resting == FIRST_REST
+
+
+def losing_after(serving: int) -> int:
+    """How many prompts that LRU would have found it loses before the guard gives way, once so many were served."""
+    guard = served(new_guard(), range(serving), cached=PROMPT_TOKENS)
+    return next(n for n in range(1, 100) if served(guard, range(serving + n, serving + n + 1), cached=0).resting)
+
+
+def test_a_policy_that_is_young_and_serves_may_lose_a_little_more():
+    assert losing_after(serving=YOUNG // 2) == 6, "two by which it leads, the margin's two, a tenth of what was served"
+    assert losing_after(serving=0) == 4, "two that LRU would not have found either, and the margin's two"
+    old = served(new_guard(), range(20 * YOUNG), cached=PROMPT_TOKENS)
+    served(old, range(20 * YOUNG, 20 * YOUNG + 2), cached=0)
+    assert old.resting == FIRST_REST, "what it served long ago is forgotten"
+
+
+def test_no_credit_is_left_after_a_rest_nor_where_names_do_not_hold():
+    guard = served(new_guard(), range(YOUNG // 2), cached=PROMPT_TOKENS)
+    guard.suspicion = 1.0
+    assert served(guard, range(100, 102), cached=0).resting == FIRST_REST, "as soon as it leads no more"
+    served(guard, range(200, 200 + FIRST_REST), cached=PROMPT_TOKENS)
+    guard.suspicion = 0.0
+    assert served(guard, range(400, 401), cached=0).resting == 2 * FIRST_REST
 
 
 def test_it_stays_when_as_much_or_more_is_served_or_when_told_to():
