@@ -40,7 +40,6 @@ class Hours:
             self._seq += len(made)
             self.fleet.apply(NodeEvents(NODE, "r", numbered[0][0], self._seq, numbered))
             self.fleet.nodes[NODE].flashes.forget(made[-1].t_ns)
-        del made, numbered
         gc.collect()
         return sys.getallocatedblocks()
 
