@@ -4,12 +4,14 @@ it is at rest as soon as a frame passes without work."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from time import monotonic, process_time
 
 import pytest
-from stylesheets import read_once
 from textual._context import active_app
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
+from textual.css.types import CSSLocation
 
 STEP_S = 0.01
 """Longer than a frame of Textual's screens, 1/120 s, so that whoever has something to draw is seen at work."""
@@ -36,6 +38,24 @@ def _rests_soon() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _read_once() -> Iterator[None]:
-    with read_once():
+def _parsed_once() -> Iterator[None]:
+    """Textual keeps what it parsed with the app and only reads it; the same text and variables have the same rules."""
+    parse, parsed = Stylesheet._parse_rules, dict[Hashable, list[RuleSet]]()
+
+    def once(
+        sheet: Stylesheet,
+        css: str,
+        read_from: CSSLocation,
+        is_default_rules: bool = False,
+        tie_breaker: int = 0,
+        scope: str = "",
+    ) -> list[RuleSet]:
+        told = (css, read_from, is_default_rules, tie_breaker, scope)
+        key = (*told, *sheet._variables.items())
+        if key not in parsed:
+            parsed[key] = parse(sheet, *told)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", once)
         yield
