@@ -52,12 +52,12 @@ async def test_a_shadow_whose_process_died_is_started_anew_by_its_key(path: Path
         await drawn(pilot)
         assert followed(app) is dead, "it does not start by itself, again and again"
         await pilot.press("S")
+        await until(pilot, lambda: "started anew" in toasts(app))  # before that fades
         await settled(pilot)
         anew = followed(app)
         assert anew is not dead
         assert not anew.trouble
         assert anew.view is not None
-        assert "started anew" in toasts(app)
         await pilot.press("S")
         await drawn(pilot)
         assert followed(app) is anew, "one that runs is left alone"
