@@ -47,9 +47,9 @@ async def _stream(answer: aiohttp.ClientResponse, route: str) -> Begun:
             watch.feed(events)
             head += events
         read_bytes += len(data)
-        if watch.begun or watch.finish in ("error", "abort") or read_bytes > MAX_HELD_BYTES:
+        if watch.begun or watch.failed or read_bytes > MAX_HELD_BYTES:
             break
-    good = data is not None and watch.finish not in ("error", "abort")
+    good = data is not None and not watch.failed
     return Begun(answer, watch, cutter, head, good and answers(answer))
 
 

@@ -72,9 +72,10 @@ class Late:
         """Whether it is known what is late."""
         return not math.isinf(self.late_s)
 
-    def learn(self, after_s: float) -> None:
-        """Its answer began so long after it was sent; it was not sent twice."""
-        self.hedges.door.answered(self.asked, after_s, "")
+    def learn(self, exchange: Exchange, sent_s: float) -> None:
+        """It was not sent twice and has its answer: see how long that took to begin. `sent_s`: when it was sent."""
+        if not exchange.watch.failed:
+            self.hedges.door.answered(self.asked, (exchange.begun_s or time.perf_counter()) - sent_s, "")
 
 
 class Race:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -15,7 +16,7 @@ from .front_access import end_to_end
 from .front_begun import LOST, Begun, answers, read_some
 from .front_errors import bad_request, engine_away, engine_lost
 from .front_exchange import Exchange
-from .front_hedge import Late, Race
+from .front_hedge import Race
 from .front_sse import EventCutter
 
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -69,14 +70,17 @@ class Relay:
 
         Raises Refusal if the engine was away, or was lost before the answer began.
         """
-        engine = self.base()
+        engine, send = self.base(), partial(self._send, request, data)
         try:
-            late = exchange.late if exchange is not None else None
-            if exchange is not None and late is not None:
-                carry = self._raced if late.may_come else self._timed
-                return await carry(request, engine, headers, data, exchange, late)
-            async with await self._send(request, engine, headers, data) as answer:
-                return await self._answer(request, answer, exchange)
+            if exchange is not None and exchange.late is not None and exchange.late.may_come:
+                async with Race(exchange.late, exchange, send, engine, headers) as begun:
+                    return await self._answer(request, begun.answer, exchange, begun)
+            sent_s = time.perf_counter()
+            async with await send(engine, headers) as answer:
+                response, whole = await self._answer(request, answer, exchange)
+                if exchange is not None and exchange.late is not None and whole and answers(answer):
+                    exchange.late.learn(exchange, sent_s)
+                return response, whole
         except aiohttp.ClientConnectorError as error:
             raise engine_away(*self._reason("it does not accept connections")) from error
         except LOST as error:
@@ -85,44 +89,13 @@ class Relay:
             raise engine_lost(*self._reason("the connection broke")) from error
 
     async def _send(
-        self, request: web.Request, engine: str, headers: CIMultiDict[str], data: bytes | AsyncIterator[bytes] | None
+        self, request: web.Request, data: bytes | AsyncIterator[bytes] | None, engine: str, headers: CIMultiDict[str]
     ) -> aiohttp.ClientResponse:
         """The answer of an engine to the request, when its headers are there."""
         url = URL(engine + request.rel_url.raw_path_qs, encoded=True)
         return await self._session.request(
             request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NOT_ADDED
         )
-
-    async def _raced(
-        self,
-        request: web.Request,
-        engine: str,
-        headers: CIMultiDict[str],
-        data: bytes | AsyncIterator[bytes] | None,
-        exchange: Exchange,
-        late: Late,
-    ) -> tuple[web.StreamResponse, bool]:
-        """The same for a request that may go to a second engine too."""
-        race = Race(late, exchange, lambda to, told: self._send(request, to, told, data), engine, headers)
-        async with race as begun:
-            return await self._answer(request, begun.answer, exchange, begun)
-
-    async def _timed(
-        self,
-        request: web.Request,
-        engine: str,
-        headers: CIMultiDict[str],
-        data: bytes | AsyncIterator[bytes] | None,
-        exchange: Exchange,
-        late: Late,
-    ) -> tuple[web.StreamResponse, bool]:
-        """The same for one of which it is not known yet what is late: how long it takes is learned."""
-        sent_s = time.perf_counter()
-        async with await self._send(request, engine, headers, data) as answer:
-            response, whole = await self._answer(request, answer, exchange)
-        if whole and answers(answer) and exchange.watch.finish not in ("error", "abort"):
-            late.learn((exchange.begun_s or time.perf_counter()) - sent_s)
-        return response, whole
 
     def _reason(self, otherwise: str) -> tuple[str, float]:
         reason, retry_in_s = self._why_down()

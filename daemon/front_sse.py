@@ -51,6 +51,11 @@ class AnswerWatch:
     def begun(self) -> bool:
         return self.streamed > 0
 
+    @property
+    def failed(self) -> bool:
+        """Whether it says that it is an error, or was given up."""
+        return self.finish in ("error", "abort")
+
     def feed(self, data: bytes) -> None:
         """Read whole events, or a whole JSON body."""
         if not (self.output_tokens and self.streamed) and (contents := self._contents.findall(data)):
