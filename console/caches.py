@@ -19,8 +19,13 @@ _CACHE = type(lru_cache(len))
 
 def caches() -> list[Any]:
     """Those of functions and methods in whatever was imported of THEIRS."""
-    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in THEIRS]
-    return list({id(cache): cache for module in modules for cache in _of(module)}.values())
+    return _found(tuple(name for name in list(sys.modules) if name.partition(".")[0] in THEIRS))
+
+
+@lru_cache(maxsize=1)
+def _found(modules: tuple[str, ...]) -> list[Any]:
+    """Looked for only when more was imported: it takes as long as a frame may."""
+    return list({id(cache): cache for name in modules for cache in _of(sys.modules[name])}.values())
 
 
 def trim_caches() -> None:
