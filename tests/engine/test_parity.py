@@ -159,8 +159,10 @@ async def test_every_request_hits_as_with_sglangs_own_cache(stock: Supervised, o
     assert PolicyFailed not in kinds
     assert EventsDropped not in kinds
     assert kinds[0] is EngineStarted
-    lasted_s = (ours.events[-1].t_ns - ours.events[0].t_ns) / 1e9
-    assert kinds.count(EngineLoadSampled) <= 2 * lasted_s / SAMPLE_PERIOD_S + 2, "one a period, and one as work ends"
+    sampled_ns = [event.t_ns for event in ours.events if isinstance(event, EngineLoadSampled)]
+    assert len(sampled_ns) > 2
+    closest_ns = min(third - first for first, third in zip(sampled_ns, sampled_ns[2:], strict=False))
+    assert closest_ns > 0.9e9 * SAMPLE_PERIOD_S, "one a period, and one as work ends"
     matched = dispatches(ours.events)
     assert [event.cached_tokens for event in matched[: SEQUENTIAL.requests]] == ours.cached[: SEQUENTIAL.requests]
     assert sorted(event.cached_tokens for event in matched) == sorted(ours.cached)
