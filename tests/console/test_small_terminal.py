@@ -137,7 +137,7 @@ async def test_that_of_a_replay_leaves_out_what_matters_less(size: tuple[int, in
     ("home", "said"),
     [
         ("/opt/deck", "start one with: /opt/deck/bin/radixdeck serve, or replay a recording"),
-        (f"/home/{'longer/' * 3}deck", f"start one with: /home/{'longer/' * 3}deck/bin/radixdeck serve"),
+        (f"/opt/{'longer/' * 3}deck", f"start one with: /opt/{'longer/' * 3}deck/bin/radixdeck serve"),
     ],
 )
 async def test_without_a_daemon_every_screen_says_what_to_do(
