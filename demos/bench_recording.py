@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from radixdeck.console.collector import calm_collector
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import FeedMessage, NodeKeyframe
 from radixdeck.console.fleet_state import FleetState
@@ -54,6 +58,18 @@ async def write_recording(path: Path, events: int, nodes: int, said: Callable[[i
             said(seq)
         batch = next(batches)
     await recorder.close()
+
+
+def read_recording(path: Path) -> dict[str, Any]:
+    """`open_and_seek` in a process as the console is when it opens one: everything imported, its garbage collector set
+    as there, and nothing left of whoever wrote the recording."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as reader:
+        return reader.submit(_read, path).result()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    calm_collector()
+    return asyncio.run(open_and_seek(path))
 
 
 async def open_and_seek(path: Path) -> dict[str, Any]:

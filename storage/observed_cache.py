@@ -102,6 +102,11 @@ class ObservedCache(ModelCache):
         ]
         super().take(needs)
 
+    def release(self, number: int) -> None:
+        """What goes then goes because too much was taken, and for nobody."""
+        self.observer.ask_needs = list
+        super().release(number)
+
     def _insert(self, running: Running, phase: Phase, length: int) -> None:
         self.observer.inserting = self.asked[running.number].who
         super()._insert(running, phase, length)

@@ -16,7 +16,7 @@ from radixdeck.demos.bench_console_child import ACKNOWLEDGED, SyntheticFeed, Tas
 from radixdeck.demos.bench_console_picture import draw
 from radixdeck.demos.bench_console_run import Driven, Terminal, measure, waits
 from radixdeck.demos.bench_console_slices import Slices
-from radixdeck.demos.bench_recording import open_and_seek, write_recording
+from radixdeck.demos.bench_recording import read_recording, write_recording
 from radixdeck.demos.soak import beyond, growth
 from radixdeck.demos.synthetic import NODE_TOKENS, PER_REQUEST, SyntheticRun
 from radixdeck.policies.residency import RunState, fold, resident_tokens
@@ -74,10 +74,10 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
 def test_the_worst_screen_decides() -> None:
     good = {**{name: floor / 2 for name, floor in FLOORS.items()}, "keys_lost": 0, "others_percent": 3.0}
     bad = {**good, "frame_p95_ms": 51.0, "others_percent": 50.0}
-    found = verdict({"residency": good, "events": bad, "recording": {"open_s": 1.9, "seek_p95_ms": 101.0}})
+    found = verdict({"residency": good, "events": bad, "recording": {"open_s": 1.9, "seek_max_ms": 101.0}})
     assert found == {
         "cpu_percent": True, "frame_p95_ms": False, "key_p95_ms": True, "event_p95_ms": True, "open_s": True,
-        "seek_p95_ms": False, "no_key_lost": True,
+        "seek_max_ms": False, "no_key_lost": True,
     }  # fmt: skip
     assert not verdict({"residency": {**good, "keys_lost": 1}})["no_key_lost"]
     assert load_words({"residency": good}) == "others took up to 3 % of the machine while a screen was measured"
@@ -90,7 +90,7 @@ def test_the_worst_screen_decides() -> None:
 async def test_a_recording_is_made_opened_and_sought(tmp_path: Path) -> None:
     path = tmp_path / "long.db"
     await write_recording(path, 3_000, 40)
-    found = await open_and_seek(path)
+    found = await asyncio.to_thread(read_recording, path)
     assert found["events"] >= 3_000
     assert 0 < found["seek_p50_ms"] <= found["seek_p95_ms"] <= found["seek_max_ms"]
 

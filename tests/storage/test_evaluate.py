@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radixdeck.demos.families import variants
 from radixdeck.demos.stream_spec import Call, StreamSpec
 from radixdeck.demos.stream_tell import BEGIN_NS, tell
 from radixdeck.demos.streams import generate_stream
@@ -254,6 +255,17 @@ def test_spare_time_is_also_that_in_which_others_decode(scripted: type[Scripted]
         scripted.asks = [(3.5, Action("warm", agent="x"))]
         hits[when] = evaluate(stream, "scripted", 29, prefetch=Prefetch(when=when)).cached_tokens
     assert hits == {"idle": 0, "spare": 10}
+
+
+def test_a_cache_that_is_over_full_lets_go_for_nobody() -> None:
+    """A warm-up is called off while others hold more than there is room for: what goes then, goes for no batch."""
+    stream = next(iter(variants("pipeline", None))).stream(11, requests=80)
+    found = evaluate(
+        stream, "kv_caching", round(0.25 * stream.working_set_tokens), prefetch=Prefetch(when="spare"),
+        beside={"speculation": {"delay_weight": 0.0, "longest_step_s": 10.0}},
+    )  # fmt: skip
+    assert found.warmed.preempted > 0
+    assert found.failures == ()
 
 
 def test_tokens_that_were_evicted_before_their_use_are_not_used():
