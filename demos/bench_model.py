@@ -20,6 +20,7 @@ from radixdeck.policies.registry import PolicyError
 
 from .bench_model_cells import BUDGETS, MOST_JOBS, Cell, Task, run_tasks
 from .bench_model_judge import Row, judge, passed
+from .bench_model_kept import Kept
 from .bench_model_picture import draw_gaps
 from .bench_model_text import results, summaries, text
 from .bench_model_ways import OURS, ablated, ablations, baselines, ours, quick, ways_on
@@ -34,8 +35,8 @@ SHOWN = ("protect_shared", "kvflow", "cachescout_sessions", OURS)
 """The ways in the picture."""
 QUICK_SEEDS = 1
 """A quick run takes so many of the seeds, unless it is told which."""
-PARTS_SEEDS = 1
-"""Ablations run on so many of the seeds."""
+PREFETCH_SEEDS = PARTS_SEEDS = 1
+"""What asks for warm-ups, which takes most of the time, and ablations run on so many of the seeds."""
 HINTED_AND_WARMED = 4
 """The first of our ways stand beside them: with nothing, with ends told, with the next agent too, with warm-up."""
 
@@ -64,21 +65,26 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
         for variant in quick(family, members) if settings.quick else members:
             seeds = settings.seeds if variant.seeded else settings.seeds[:1]
             ways = tuple(ways_on(family, quick=settings.quick))
-            made = [Task(family, variant.name, seed, settings.requests, ways, settings.traces) for seed in seeds]
+            alone = tuple(way for way in ways if way.prefetch is None)
+            made = [
+                Task(family, variant.name, seed, settings.requests, ways if number < PREFETCH_SEEDS else alone,
+                     settings.traces)
+                for number, seed in enumerate(seeds)
+            ]  # fmt: skip
             compared += made
             if not settings.quick and ablated(family, variant):
                 parts += [replace(task, ways=without) for task in made[:PARTS_SEEDS]]
     return compared, parts
 
 
-def run(settings: Settings, progress: Progress) -> tuple[list[Cell], list[Cell]]:
-    """Cells of the comparison and of the ablations. Raises WorkloadError, PolicyError or TunableError."""
+def run(settings: Settings, progress: Progress, kept: Kept | None = None) -> tuple[list[Cell], list[Cell]]:
+    """Cells of the comparison and of the ablations. Raises WorkloadError, PolicyError, TunableError or OSError."""
     compared, parts = tasks(settings)
     progress.say(f"{len(compared)} streams, {len(compared[0].ways) if compared else 0} ways, sizes {BUDGETS}")
-    cells = run_tasks(compared, settings.jobs, progress.say)
+    cells = run_tasks(compared, settings.jobs, progress.say, kept)
     if parts:
         progress.say(f"parts of {OURS}: {len(parts)} streams, {len(parts[0].ways)} ways")
-    return cells, run_tasks(parts, settings.jobs, progress.say)
+    return cells, run_tasks(parts, settings.jobs, progress.say, kept)
 
 
 def write(settings: Settings, cells: Sequence[Cell], parts: Sequence[Cell], rows: Sequence[Row], folder: Path) -> Path:
@@ -108,7 +114,8 @@ def _positive(text: str) -> int:
     return value
 
 
-def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None]:
+def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None, Path | None]:
+    """What to run, where records go, and the file that streams are kept in; None: not wanted."""
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_model", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a subset, in minutes")
@@ -120,6 +127,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None]:
     parser.add_argument("--jobs", type=_positive, default=default.jobs, help=f"processes, at most {MOST_JOBS}")
     parser.add_argument("--traces", type=Path, default=BESIDE_CHECKOUT, help="folder with mooncake/ and who_and_when/")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep finished streams here, and go on from it")
     parser.add_argument("--no-record", action="store_true", help="only print")
     told = parser.parse_args(arguments)
     named = TUNING_SEEDS if told.tuning else default.seeds
@@ -128,19 +136,20 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None]:
         seeds=seeds, requests=told.requests, quick=told.quick, only=tuple(told.only), jobs=told.jobs,
         traces=told.traces,
     )  # fmt: skip
-    return settings, None if told.no_record else told.out
+    return settings, None if told.no_record else told.out, told.keep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    settings, out = parse(arguments)
+    settings, out, keep = parse(arguments)
     progress = Progress()
     try:
-        cells, parts = run(settings, progress)
-    except (WorkloadError, PolicyError, TunableError) as error:
+        cells, parts = run(settings, progress, Kept(keep) if keep is not None else None)
+    except (WorkloadError, PolicyError, TunableError, OSError) as error:
         progress.say(f"bench: {error}")
         return 2
     except KeyboardInterrupt:
-        progress.say("bench: stopped, nothing recorded")
+        kept = "" if keep is None else f"; what is through is in {keep}, the same command goes on from there"
+        progress.say(f"bench: stopped, nothing recorded{kept}")
         return 130
     rows = judge(cells, [way.label for way in baselines(quick=False)], settings.only)
     if out is not None:

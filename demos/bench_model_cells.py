@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -147,28 +148,43 @@ class Task:
         )  # fmt: skip
 
 
-def run_tasks(tasks: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[Cell]:
-    """Cells of all tasks, in the tasks' order, by at most two processes; says now and then how far it is."""
-    begun_s = said_s = time.monotonic()
-    done: dict[int, list[Cell]] = {}
-    for number, cells in _each(tasks, min(jobs, MOST_JOBS)):
+class Keeps(Protocol):
+    """Remembers what came of tasks, from one run to the next."""
+
+    def cells(self, task: Task) -> list[Cell] | None: ...
+
+    def keep(self, task: Task, cells: list[Cell]) -> None: ...
+
+
+def run_tasks(tasks: Sequence[Task], jobs: int, say: Callable[[str], None], kept: Keeps | None = None) -> list[Cell]:
+    """Cells of all tasks, in the tasks' order, by at most two processes; says now and then how far it is. Those that
+    `kept` remembers are not run."""
+    known = ((number, kept.cells(task)) for number, task in enumerate(tasks)) if kept is not None else ()
+    done = {number: cells for number, cells in known if cells is not None}
+    before, begun_s = len(done), time.monotonic()
+    if before:
+        say(f"  {before} of {len(tasks)} streams were run before")
+    said_s = begun_s
+    for number, cells in _each({n: task for n, task in enumerate(tasks) if n not in done}, min(jobs, MOST_JOBS)):
         done[number] = cells
+        if kept is not None:
+            kept.keep(tasks[number], cells)
         now_s = time.monotonic()
         if now_s - said_s > 10 or len(done) == len(tasks):
             said_s = now_s
-            left_s = (now_s - begun_s) / len(done) * (len(tasks) - len(done))
+            left_s = (now_s - begun_s) / (len(done) - before) * (len(tasks) - len(done))
             say(f"  {len(done)} of {len(tasks)} streams, about {left_s:.0f} s left ({tasks[number].variant})")
     return [cell for number in range(len(tasks)) for cell in done[number]]
 
 
-def _each(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, list[Cell]]]:
+def _each(tasks: Mapping[int, Task], jobs: int) -> Iterator[tuple[int, list[Cell]]]:
     if jobs <= 1:
-        yield from ((number, task.cells()) for number, task in enumerate(tasks))
+        yield from ((number, task.cells()) for number, task in tasks.items())
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(task.cells): number for number, task in enumerate(tasks)}
+        waiting = {pool.submit(task.cells): number for number, task in tasks.items()}
         try:
             for future in as_completed(waiting):
                 yield waiting[future], future.result()

@@ -16,15 +16,15 @@ def outlook(model: ReuseModel, now_s: float) -> Prediction:
         return Prediction()
     value = np.minimum(rates.by_session / (rates.by_session + rates.beta_per_s), CERTAIN)
     fresh = model.turnover.sessions_per_s * tables.start
-    survival = 1.0 - np.prod(1.0 - value, axis=0) * np.exp(-fresh / rates.beta_per_s)
+    likely: list[float] = (1.0 - np.prod(1.0 - value, axis=0) * np.exp(-fresh / rates.beta_per_s)).tolist()
     slots = [(agent, slot) for agent, slot in model.agents.items() if slot < len(rates.by_agent)]
     next_agent: dict[str, dict[str, float]] = {}
     for name, session in model.standing.by_name.items():
-        row = rates.alive[session.place] * model.next_agents(session)
-        next_agent[name] = {agent: float(row[slot]) for agent, slot in slots}
+        row = (rates.alive[session.place] * model.next_agents(session)).tolist()
+        next_agent[name] = {agent: row[slot] for agent, slot in slots}
     return Prediction(
         next_agent=next_agent,
-        survival={agent: float(survival[slot]) for agent, slot in slots},
+        survival={agent: likely[slot] for agent, slot in slots},
         predictability=model.transitions.predictability(),
         dispatches=model.dispatches,
     )

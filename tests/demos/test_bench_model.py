@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from radixdeck.demos import bench_model
+from radixdeck.demos import bench_model, bench_model_kept
 from radixdeck.demos.bench_model import HINTED_AND_WARMED, Settings, main, parse, tasks
 from radixdeck.demos.bench_model_cells import BUDGETS, Cell, Task, run_tasks
 from radixdeck.demos.bench_model_judge import Row, gap_of, judge, mean_gap, passed, summarise
+from radixdeck.demos.bench_model_kept import Kept
 from radixdeck.demos.bench_model_text import results, text
 from radixdeck.demos.bench_model_ways import (
     AGENTS,
@@ -180,6 +181,7 @@ def test_a_quick_run_is_a_part_of_the_whole() -> None:
     assert {(task.family, task.variant) for task in quick} < {(task.family, task.variant) for task in whole}
     assert {task.family for task in quick} == {task.family for task in whole} == set(FAMILIES)
     assert {task.seed for task in whole} == set(REPORT_SEEDS)
+    assert {task.seed for task in whole if any(way.prefetch for way in task.ways)} == {REPORT_SEEDS[0]}
     assert {task.variant.split(", ")[-1] for task in parts} == {"12 agents"}
     beside = [way.label for way in parts[0].ways[:HINTED_AND_WARMED]]
     assert beside == [OURS, ENDS, NEXT, ANCHORS]
@@ -207,6 +209,26 @@ def test_two_processes_find_what_one_finds() -> None:
         msgspec.structs.replace(seen, took_s=0) for seen in two
     ]
     assert said[-1].startswith("  2 of 2 streams")
+
+
+def test_a_run_goes_on_from_what_is_kept_and_a_broken_line_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = ["abc"]
+    monkeypatch.setattr(bench_model_kept, "machine", lambda: {"commit": commit[0]})
+    ways = baselines(quick=True)[:1]
+    made = [Task("pipeline", FAMILIES["pipeline"][n].name, 5, 40, tuple(ways), None, budgets=(0.5,)) for n in range(2)]
+    file, said = tmp_path / "kept", list[str]()
+    first = run_tasks(made[:1], 1, said.append, Kept(file))
+    file.write_bytes(file.read_bytes() + b'{"key": "half a li')
+    whole = run_tasks(made, 1, said.append, Kept(file))
+    assert whole[: len(first)] == first  # with the time that it took then
+    assert said[1].startswith("  1 of 2 streams were run before")
+    assert run_tasks(made, 1, said.append, Kept(file)) == whole
+    for other in ("abd", "abc+", ""):
+        commit[0] = other
+        Kept(file).keep(made[0], first)
+        assert Kept(file).cells(made[0]) == (first if other == "abd" else None)
 
 
 def test_a_task_of_something_unknown_is_refused() -> None:
@@ -241,10 +263,16 @@ def test_garbage_on_the_command_line_is_named(tmp_path: Path, capsys: pytest.Cap
         assert wrong[0] in capsys.readouterr().err
 
 
-def test_a_run_that_is_stopped_records_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stopped_records_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop(*_: Any) -> list[Cell]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bench_model, "run_tasks", stop)
-    assert main(["--quick", "--out", str(tmp_path / "out")]) == 130
+    keep = tmp_path / "kept"
+    assert main(["--quick", "--out", str(tmp_path / "out"), "--keep", str(keep)]) == 130
     assert not (tmp_path / "out").exists()
+    assert f"what is through is in {keep}" in capsys.readouterr().err
+    assert main(["--quick", "--keep", str(tmp_path / "no" / "folder")]) == 2
+    assert "No such file" in capsys.readouterr().err
