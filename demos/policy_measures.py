@@ -70,6 +70,10 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     def kept(self, changed: float) -> bool:
         return (self.least is None or changed >= self.least) and (self.most is None or changed <= self.most)
 
+    def margin(self, changed: float) -> float:
+        """By how much it is kept: how far the nearer bound is away."""
+        return min(abs(changed - bound) for bound in (self.least, self.most) if bound is not None)
+
     def words(self, unit: str) -> str:
         """Such as 'at least +20 %'."""
         in_unit = "%" if self.change == "percent" else unit

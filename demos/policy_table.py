@@ -1,8 +1,9 @@
 """`python -m radixdeck.demos.policy_table`: what each policy is worth, from its newest records, as a table in Markdown.
 
-A row is a case, with every number that it is judged by. It is shown by the newest record of it as it is now: one that
-was run with other tunables or fewer requests is not taken. Printed, or written into a file between two comment markers,
-the first of which names the records.
+A row is a case, with every number that it is judged by; `--brief`: with the first of them and those whose floors it misses. It is shown by the newest
+record of it as it is now: one that was run with other tunables or fewer requests is not taken. A floor that is kept by
+less than the standard error of the mean is said to be. Printed, or written into a file between two comment markers, the
+first of which names the records.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from .policy_verdict import Told, judge, shown
 from .readme_table import MarkerError
 from .report import HISTORY, RESULTS
 
-BEGIN, END = "<!-- policies of {} -->", "<!-- end of policies -->"
-_BLOCK = re.compile(r"<!-- policies of (.*?) -->\n(.*?)\n?<!-- end of policies -->", re.S)
+BEGIN, BEGIN_BRIEF, END = "<!-- policies of {} -->", "<!-- policies in brief of {} -->", "<!-- end of policies -->"
 
 
 def newest(folder: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def _shown(records: Sequence[Path]) -> dict[tuple[str, str], tuple[Path, Told]]:
     return found
 
 
-def render(records: Sequence[Path]) -> str:
+def render(records: Sequence[Path], *, brief: bool = False) -> str:
     """The table. Raises RecordError or OSError."""
     lines = ["| policy | case | off → on: change (floor) | floors |", f"|{4 * '---|'}"]
     shown_of = _shown(records)
@@ -58,16 +58,25 @@ def render(records: Sequence[Path]) -> str:
         label = f"`{policy}`"
         for case in CASES[policy]:
             if (found := shown_of.get((policy, case.name))) is not None:
-                lines.append(_row(label, found[1]))
+                lines.append(_row(label, found[1], brief))
                 label = ""
     return "\n".join(lines)
 
 
-def _row(policy: str, told: Told) -> str:
+def _row(policy: str, told: Told, brief: bool) -> str:
+    judged = [measure for measure in told.units if told.floor(measure)]
+    shown_of = [*judged[:1], *filter(told.missed, judged[1:])] if brief else list(told.units)
+    numbers = "<br>".join(_number(told, measure, told.units[measure]) for measure in shown_of)
+    return f"| {policy} | {told.case}, n={len(told.pairs)} | {numbers} | {_kept(told, judged)} |"
+
+
+def _kept(told: Told, judged: Sequence[str]) -> str:
+    """The verdict in a word, and of how many floors it is doubtful."""
     verdict = judge(told)
-    kept = "**doubtful**" if verdict.faults else "**missed**" if verdict.missed else "kept" if told.floors else ""
-    numbers = "<br>".join(_number(told, measure, unit) for measure, unit in told.units.items())
-    return f"| {policy} | {told.case}, n={len(told.pairs)} | {numbers} | {kept} |"
+    if verdict.faults or verdict.missed:
+        return "**doubtful**" if verdict.faults else f"**missed**: {len(verdict.missed)} of {len(judged)}"
+    near = sum(map(told.within_error, judged))
+    return (f"kept, {near} of {len(judged)} within error" if near else "kept") if judged else ""
 
 
 def _number(told: Told, measure: str, unit: str) -> str:
@@ -75,7 +84,8 @@ def _number(told: Told, measure: str, unit: str) -> str:
     off, on = (_short(told.mean(measure, on=on)) for on in (False, True))
     floor = told.floor(measure)
     words = f"{measure} {off} → {on}{'' if measure.endswith(unit) else f' {unit}'}: {shown(told, measure)}"
-    words += f" ({floor.words(unit)})" if floor else ""
+    near = "; within error" if told.within_error(measure) else ""
+    words += f" ({floor.words(unit)}{near})" if floor else ""
     return f"**{words}**" if told.missed(measure) else words
 
 
@@ -83,36 +93,47 @@ def _short(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def replaced(text: str, records: Sequence[Path]) -> str:
+def replaced(text: str, records: Sequence[Path], *, brief: bool = False) -> str:
     """The file with the table of `records`. Raises MarkerError, RecordError or OSError."""
-    if not _BLOCK.search(text):
-        raise MarkerError(f"no {BEGIN.format('RECORD.json')!r} with {END!r} after it")
-    block = f"{BEGIN.format(' '.join(path.name for path in records))}\n{render(records)}\n{END}"
-    return _BLOCK.sub(lambda _: block, text, count=1)
+    start, end = _block(text, brief).span()
+    begin = (BEGIN_BRIEF if brief else BEGIN).format(" ".join(path.name for path in records))
+    return f"{text[:start]}{begin}\n{render(records, brief=brief)}\n{END}{text[end:]}"
 
 
-def named_in(text: str) -> list[str]:
+def named_in(text: str, *, brief: bool = False) -> list[str]:
     """Names of the records that a file's table is of. Raises MarkerError."""
-    if not (found := _BLOCK.search(text)):
-        raise MarkerError(f"no {BEGIN.format('RECORD.json')!r} with {END!r} after it")
-    return found[1].split()
+    return _block(text, brief)[1].split()
+
+
+def _block(text: str, brief: bool) -> re.Match[str]:
+    begin = BEGIN_BRIEF if brief else BEGIN
+    found = re.search(rf"{begin.format('(.*?)')}\n(.*?)\n?{END}", text, re.S)
+    if found is None:
+        raise MarkerError(f"no {begin.format('RECORD.json')!r} with {END!r} after it")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, write it, or look whether it is up to date. Exit codes: 0 done, 1 it is not, 2 could not."""
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.policy_table", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of records [demos/results]")
+    parser.add_argument(
+        "--brief",
+        action="store_true",
+        help="of each case only the first number that it is judged by, and what it misses",
+    )
     parser.add_argument("--into", type=Path, help="write it into this file, between the markers")
     parser.add_argument("--check", action="store_true", help="only compare it with the records that the file names")
     told = parser.parse_args(arguments)
     try:
         if told.into is None:
-            print(render(newest(told.results)))
+            print(render(newest(told.results), brief=told.brief))
             return 0
         before = told.into.read_text(encoding="utf-8")
         if told.check:
-            return 0 if before == replaced(before, [told.results / name for name in named_in(before)]) else 1
-        told.into.write_text(replaced(before, newest(told.results)), encoding="utf-8")
+            records = [told.results / name for name in named_in(before, brief=told.brief)]
+            return 0 if before == replaced(before, records, brief=told.brief) else 1
+        told.into.write_text(replaced(before, newest(told.results), brief=told.brief), encoding="utf-8")
     except (MarkerError, RecordError, OSError) as error:
         print(f"policy_table: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -45,6 +46,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its floor was not reached, on the mean over the repetitions."""
         floor = self.floor(measure)
         return floor is not None and not floor.kept(self.change(measure)[0])
+
+    def within_error(self, measure: str) -> bool:
+        """Whether its floor is kept by less than the standard error of the mean: another run may well miss it."""
+        floor, (by, spread, _) = self.floor(measure), self.change(measure)
+        if floor is None or not floor.kept(by) or len(self.pairs) < 2:
+            return False
+        return floor.margin(by) < spread / math.sqrt(len(self.pairs))
 
     @property
     def door(self) -> str:

@@ -36,10 +36,26 @@ def test_each_policy_is_shown_by_its_newest_record(tmp_path: Path, capsys: pytes
     )
     assert lines[2] == f"| `calm` | some, n=1 | {hits}<br>{faster} | kept |"
     missed = "**hit rate 10 → 12 points: +2.0 points (at least +10 points)**"
-    assert lines[3] == f"| `zeal` | some, n=1 | {missed}<br>{faster} | **missed** |"
+    assert lines[3] == f"| `zeal` | some, n=1 | {missed}<br>{faster} | **missed**: 1 of 2 |"
+    brief = render([other, new], brief=True).splitlines()
+    assert brief[2:] == [
+        f"| `calm` | some, n=1 | {hits} | kept |",
+        f"| `zeal` | some, n=1 | {missed} | **missed**: 1 of 2 |",
+    ]
     assert main(["--results", str(tmp_path)]) == 0
     assert capsys.readouterr().out == render([other, new]) + "\n"
     assert render([old]) != render([new])
+
+
+def test_a_floor_that_is_kept_by_less_than_its_error_is_said_to_be(tmp_path: Path) -> None:
+    for number, (further, kept, floor) in enumerate((
+        (18, "kept, 1 of 2 within error", "at least +10 points; within error"),
+        (22, "kept", "at least +10 points"),
+    )):  # fmt: skip
+        pairs = told((half(10, 1.0), half(24, 1.5)), (half(10, 1.0), half(further, 1.5)))
+        path = write("calm", {"seeds": [1, 2]}, [CASE], [pairs], tmp_path / str(number))
+        row = render([path]).splitlines()[2]
+        assert row.endswith(f"({floor})<br>requests/s 1 → 1.5: +50.0 % ±0.0 (at least +20 %) | {kept} |"), row
 
 
 def test_it_is_written_between_the_markers_and_can_be_checked(tmp_path: Path) -> None:
