@@ -1,9 +1,9 @@
 """`python -m radixdeck.demos.policy_table`: what each policy is worth, from its newest records, as a table in Markdown.
 
-A row is a case, with every number that it is judged by; `--brief`: with the first of them and those whose floors it misses. It is shown by the newest
-record of it as it is now: one that was run with other tunables or fewer requests is not taken. A floor that is kept by
-less than the standard error of the mean is said to be. Printed, or written into a file between two comment markers, the
-first of which names the records.
+A row is a case, with every number that it is judged by; `--brief`: with the first of them and those whose floors it
+misses. It is shown by the newest record of it as it is now: one that was run with other tunables or fewer requests is
+not taken. A floor kept by less than the standard error of the mean is said to be. Printed, or written into a file
+between two comment markers, the first of which names the records.
 """
 
 from __future__ import annotations
