@@ -185,6 +185,10 @@ class Shadow:
             for _ in beside.work():
                 pass
             self._seq = seq
+            if isinstance(event, EngineStarted) and seq > self._begin_seq and beside.failed:
+                # The new engine owes nothing to what broke.
+                self._begin(session, target)
+                return True
         return self._seq < target
 
 

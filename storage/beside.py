@@ -53,6 +53,11 @@ class Beside:
         self._prompt = self._cached = self._entered = 0
         self._flush: Fed | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether a side broke, so that the two cannot be compared any more."""
+        return any(side.failed for side in self.sides)
+
     def know(self, event: AnyEvent) -> None:
         """An event of before the moment it begins at: only its prompt matters."""
         self.line.know(event)

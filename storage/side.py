@@ -9,7 +9,6 @@ from typing import NamedTuple
 from radixdeck.policies.events import (
     ActionTaken,
     EngineEvent,
-    EngineStarted,
     Part,
     PolicyFailed,
     PolicySwitched,
@@ -58,7 +57,8 @@ class NextVictim(NamedTuple):
 
 
 class SideView(NamedTuple):
-    """Tokens unless named otherwise. `recent_*`: of the last requests; `failed`: what its policy raised, or ''."""
+    """Tokens unless named otherwise. `recent_*`: of the last requests; `failed`: what its policy or model raised, if
+    any; what is counted after that is wrong, so there are no rates."""
 
     policy: str
     requests: int
@@ -75,11 +75,12 @@ class SideView(NamedTuple):
 
     @property
     def hit_rate(self) -> float | None:
-        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens and not self.failed else None
 
     @property
     def recent_hit_rate(self) -> float | None:
-        return self.recent_cached_tokens / self.recent_prompt_tokens if self.recent_prompt_tokens else None
+        known = self.recent_prompt_tokens and not self.failed
+        return self.recent_cached_tokens / self.recent_prompt_tokens if known else None
 
 
 class SideHost(PolicyHost):
@@ -99,7 +100,8 @@ class SideHost(PolicyHost):
 
 
 class Side:
-    """Fed what comes out of a DelayLine; warm-ups count for nothing. `inserted_tokens`: since it began."""
+    """Fed what comes out of a DelayLine; warm-ups count for nothing. `inserted_tokens`: since it began; `failed`: see
+    SideView, and for good: the sums stay wrong whatever comes."""
 
     def __init__(self, spec: SideSpec, kv_tokens: int, line: DelayLine, chunk_tokens: int = CHUNK_TOKENS) -> None:
         """Raises PolicyError or TunableError."""
@@ -108,7 +110,7 @@ class Side:
         refused = line.with_warm if spec.warms else line.lookups
         self._engine = ModelEngine(self._host, spec.policy, kv_tokens, self._told, chunk_tokens, refused)
         self._state = RunState()
-        self._failed = ""
+        self.failed = ""
         self._recent: deque[tuple[int, int]] = deque()
         self._prompt = self._cached = self._requests = 0
         self._recent_prompt = self._recent_cached = 0
@@ -163,7 +165,7 @@ class Side:
             hurt_tokens=totals.hurt_tokens - hurt_tokens,
             used_tokens=self._engine.used_tokens,
             victims=self._victims(victims),
-            failed=self._failed,
+            failed=self.failed,
         )
 
     def _match(self, fed: Fed, event: PrefixMatched) -> None:
@@ -191,9 +193,7 @@ class Side:
     def _told(self, event: EngineEvent) -> None:
         if isinstance(event, PolicyFailed):
             whose = "the modelled cache" if event.policy == THIS_LAYER else event.policy
-            self._failed = self._failed or f"{whose}: {event.call}: {event.error}"
-        elif isinstance(event, EngineStarted):
-            self._failed = ""
+            self.failed = self.failed or f"{whose}: {event.call}: {event.error}"
         fold(self._state, event)
 
     def _victims(self, number: int) -> list[NextVictim]:

@@ -25,11 +25,12 @@ from ..fleet_state import NodeState
 from ..holders import holder
 from ..policy_table import policy_table
 from ..shadow_run import Choice
+from ..shadow_words import UNKNOWN, failure, gain_of, gained, rate
 from ..shadow_worker import Followed
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
 from ..widgets.tunables import Slider, TunablesTable
-from ..words import brief, clip, count, parts, short
+from ..words import brief, clip, parts, short
 from .base import back_key
 from .following import FollowingScreen
 
@@ -128,7 +129,8 @@ class ShadowScreen(FollowingScreen):
         if orders:
             self._switching = True
             shadow, _ = self.deck.shadows.of(self.entry)
-            give(self.deck, orders, called=f"switch the live engine over to {self._called}", lost=ENDS,
+            lost = "\n".join(words for words in (self._warning(), ENDS) if words)
+            give(self.deck, orders, called=f"switch the live engine over to {self._called}", lost=lost,
                  after=lambda done: self._switched_over(shadow, done))  # fmt: skip
         else:
             self.notify(f"{self._other} is on already, with these values", severity="warning", timeout=4)
@@ -142,13 +144,12 @@ class ShadowScreen(FollowingScreen):
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""
         view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
-        if view is None:
-            return ""
-        on, other = view.sides
-        return (
-            f"shadow over {count(other.requests, 'request')}: {_rate(other.hit_rate)} against {_rate(on.hit_rate)} "
-            f"of {on.policy}"
-        )
+        return gained(view) if view is not None else ""
+
+    def _warning(self) -> str:
+        """What speaks against a switch for the sake of what the shadow shows."""
+        view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
+        return failure(view) if view is not None else ""
 
     @property
     def _called(self) -> str:
@@ -191,12 +192,13 @@ class ShadowScreen(FollowingScreen):
 
     def _rows(self, view: BesideView) -> list[tuple[str, list[Cell]]]:
         on, other = view.sides
-        gain = (other.hit_rate or 0.0) - (on.hit_rate or 0.0)
-        really: list[Cell] = [f"  {REALLY}", _rate(view.served_rate), "", "", "", "", "what the engine served of these"]
+        gain = gain_of(view)
+        really: list[Cell] = [f"  {REALLY}", rate(view.served_rate), "", "", "", "", "what the engine served of these"]
+        points = "" if gain is None else f"{100 * gain:+.1f} points"
         return [
             (REALLY, really),
-            ("on", _side_row(on, f"{on.policy} (on)", "", gain <= 0)),
-            ("other", _side_row(other, self._called, f"{100 * gain:+.1f} points", gain >= 0)),
+            ("on", _side_row(on, f"{on.policy} (on)", "", gain is not None and gain <= 0)),
+            ("other", _side_row(other, self._called, points, gain is not None and gain >= 0)),
         ]
 
     def _show_victims(self, side: SideView | None, where: str, title: str) -> None:
@@ -216,9 +218,9 @@ def both(shadow: Followed | None) -> BesideView | None:
 
 def _side_row(side: SideView, name: str, note: str, best: bool) -> list[Cell]:
     counts = [f"{side.evictions:,}", f"{side.evictions_that_hurt:,}", short(side.hurt_tokens)]
-    mark = "*" if best and side.hit_rate is not None else " "
-    told = f"FAILED: {side.failed}" if side.failed else note
-    return [f"{mark} {name}", _rate(side.hit_rate), _rate(side.recent_hit_rate), *counts, told]
+    if side.failed:
+        counts, note = [UNKNOWN] * len(counts), f"FAILED: {side.failed}"
+    return [f"{'*' if best else ' '} {name}", rate(side.hit_rate), rate(side.recent_hit_rate), *counts, note]
 
 
 def victim_line(victim: NextVictim, width: int) -> str:
@@ -232,7 +234,3 @@ def victim_line(victim: NextVictim, width: int) -> str:
 def holder_of_slot(entry: NodeState) -> str:
     """The eviction policy that is on, '' if that is not known."""
     return next((p.name for p in policy_table(entry).policies if p.slot == EVICTION and p.enabled), "")
-
-
-def _rate(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate:.1%}"
