@@ -63,6 +63,7 @@ class Shadow:
         self._beside: Beside | None = None
         self._block: list[Numbered] = []
         self._seq = self._begin_seq = self._known_seq = self._first_seq = -1
+        self._size = (0, 0)
         self._ahead = 0
         self._patience = MOST_BEHIND
         self._viewed_s = 0.0
@@ -137,6 +138,7 @@ class Shadow:
         beside = on_beside(session.info.config, state.policies)
         told = (self._with_tunables(spec, session, state.tunables) for spec in self.choice.specs)
         specs = [spec._replace(beside=beside) for spec in told]
+        self._size = (state.capacity_tokens, state.page_size)
         self._beside = Beside(specs, state.capacity_tokens, cold=long or started is None)
         if long or started is None:
             # The models must know the engine's page size, though not what it held.
@@ -185,11 +187,14 @@ class Shadow:
             for _ in beside.work():
                 pass
             self._seq = seq
-            if isinstance(event, EngineStarted) and seq > self._begin_seq and beside.failed:
-                # The new engine owes nothing to what broke.
+            if isinstance(event, EngineStarted) and seq > self._begin_seq and self._ends_with(event, beside):
                 self._begin(session, target)
                 return True
         return self._seq < target
+
+    def _ends_with(self, event: EngineStarted, beside: Beside) -> bool:
+        """Whether an engine starts to which the models do not fit: they are of another size, or broke with the last."""
+        return beside.failed or (event.capacity_tokens, event.page_size) != self._size
 
 
 def _start(session: Session, started: int | None, state: RunState) -> AnyEvent:
