@@ -20,6 +20,9 @@ from radixdeck.storage.recorded import tags
 from radixdeck.storage.session import Numbered, Session, open_session
 from radixdeck.storage.side import SideSpec
 
+from .shadow_words import gaps
+from .words import count
+
 SLICE_S = 0.05
 BLOCK = 100
 MOST_EVENTS = 200_000
@@ -76,6 +79,7 @@ class Shadow:
         if self.view is None:
             return "beginning"
         left = f"; skipped {self.skipped:,} events: the stream is faster than it can follow" if self.skipped else ""
+        left += f"; counted {count(self.view.requests, 'request')}, {lost}" if (lost := gaps(self.view)) else ""
         if self._known_seq < self._begin_seq - 1:
             share = (self._known_seq - self._first_seq) / max(1, self._begin_seq - self._first_seq)
             return f"reading earlier prompts, {share:.0%}{left}"

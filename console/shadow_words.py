@@ -28,6 +28,22 @@ def failure(view: BesideView) -> str:
     return f"{', and '.join(broken)}. It shows nothing." if broken else ""
 
 
+def gaps(view: BesideView) -> str:
+    """'244 left out, 1 not heard to end: 1,900 events missing'; '' if it counted all there was."""
+    told = [f"{view.left_out:,} left out"] if view.left_out else []
+    told += [f"{view.given_up:,} not heard to end"] if view.given_up else []
+    missing = f"{count(view.dropped, 'event')} missing" if view.dropped else "events missing" if view.left_out else ""
+    return ": ".join(part for part in (", ".join(told), missing) if part)
+
+
+def doubt(view: BesideView) -> str:
+    """What speaks against a switch for the sake of what it shows; '' if nothing does."""
+    if broken := failure(view):
+        return broken
+    lost = gaps(view)
+    return f"The shadow counted {count(view.requests, 'request')}, {lost}." if lost else ""
+
+
 def gained(view: BesideView) -> str:
     """As the reason of a switch; '' before anything is counted."""
     if broken := failure(view):
@@ -36,4 +52,5 @@ def gained(view: BesideView) -> str:
         return ""
     on, other = view.sides
     over = count(other.requests, "request")
-    return f"shadow over {over}: {rate(other.hit_rate)} against {rate(on.hit_rate)} of {on.policy}"
+    told = f"shadow over {over}: {rate(other.hit_rate)} against {rate(on.hit_rate)} of {on.policy}"
+    return f"{told}; {lost}" if (lost := gaps(view)) else told

@@ -10,6 +10,7 @@ from radixdeck.policies.events import (
     CacheFlushed,
     EngineEvent,
     EngineStarted,
+    EventsDropped,
     NodeAdded,
     PrefixInserted,
     PrefixMatched,
@@ -22,16 +23,21 @@ from .side import Side, SideSpec, SideView
 
 class BesideView(NamedTuple):
     """`fed_seq`: the last event that the models have taken; `warm`: how far the modelled caches have filled, 1 once all
-    in them came from the stream; `served_*`: what the engine really served of the requests that the sides counted."""
+    in them came from the stream; `requests`: that the sides counted; `served_*`: what the engine really served of them.
+
+    What the counts are not of: requests `given_up`, that were not heard to end in time, those `left_out`, whose prompt
+    cannot be rebuilt, and whatever was in the `dropped` events, that are known to be missing."""
 
     sides: tuple[SideView, ...]
     curve: Curve | None
     fed_seq: int
     warm: float
+    requests: int
     served_prompt_tokens: int
     served_cached_tokens: int
     given_up: int
     left_out: int
+    dropped: int
 
     @property
     def served_rate(self) -> float | None:
@@ -50,7 +56,8 @@ class Beside:
         self._kv_tokens = kv_tokens
         self._cold = cold
         self._fed_seq = -1
-        self._prompt = self._cached = self._entered = 0
+        self._requests = self._prompt = self._cached = self._entered = 0
+        self._dropped = 0
         self._flush: Fed | None = None
 
     @property
@@ -64,6 +71,8 @@ class Beside:
 
     def take(self, seq: int, event: AnyEvent) -> None:
         """The next event."""
+        if isinstance(event, EventsDropped):
+            self._dropped += event.count
         self.line.take(seq, event)
 
     def work(self) -> Iterator[int]:
@@ -80,10 +89,12 @@ class Beside:
             curve=self._ratio.curve(),
             fed_seq=self._fed_seq,
             warm=min(1.0, self._entered / self._kv_tokens) if self._cold else 1.0,
+            requests=self._requests,
             served_prompt_tokens=self._prompt,
             served_cached_tokens=self._cached,
             given_up=self.line.given_up,
             left_out=self.line.left_out,
+            dropped=self._dropped,
         )
 
     def _settled(self, fed: Fed) -> Iterator[Fed]:
@@ -124,10 +135,11 @@ class Beside:
         self._ratio.asked(event.rid, request.hashes, request.prompt_tokens, event.cached_tokens, counts=not event.warm)
         if event.warm:
             return
+        self._requests += 1
         self._prompt += event.prompt_tokens
         self._cached += event.cached_tokens
         if self._cold and self._entered >= self._kv_tokens:
             self._cold = False
-            self._prompt = self._cached = 0
+            self._requests = self._prompt = self._cached = 0
             for side in self.sides:
                 side.count_from_here()

@@ -25,7 +25,7 @@ from ..fleet_state import NodeState
 from ..holders import holder
 from ..policy_table import policy_table
 from ..shadow_run import Choice
-from ..shadow_words import UNKNOWN, failure, gain_of, gained, rate
+from ..shadow_words import UNKNOWN, doubt, gain_of, gained, rate
 from ..shadow_worker import Followed
 from ..widgets.panel import Panel
 from ..widgets.table import Cell, Column, SyncTable
@@ -149,7 +149,7 @@ class ShadowScreen(FollowingScreen):
     def _warning(self) -> str:
         """What speaks against a switch for the sake of what the shadow shows."""
         view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
-        return failure(view) if view is not None else ""
+        return doubt(view) if view is not None else ""
 
     @property
     def _called(self) -> str:
