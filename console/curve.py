@@ -10,11 +10,12 @@ from .charts import LEVELS, SCALE_WIDTH
 from .words import clip, count, tokens
 
 MARK = "◆"
+NOT_KNOWN = "is not known yet"
 
 
 def draw(curve: Curve, width: int, height: int) -> Content:
-    """Columns from a quarter to four times the memory, 0 to 100 %, with what is really served as a mark above the
-    memory that there is; the last line names the sizes."""
+    """Columns from a quarter to four times the memory, 0 to 100 %, dots where it is not known yet, with what is really
+    served as a mark above the memory that there is; the last line names the sizes."""
     rows, columns = max(2, height - 1), max(5, width - SCALE_WIDTH)
     rates = [curve.at(SIZES[0] * (SIZES[-1] / SIZES[0]) ** (place / (columns - 1))) for place in range(columns)]
     marked = (min(rows - 1, int(curve.live * rows)), (columns - 1) // 2)
@@ -36,22 +37,27 @@ def draw(curve: Curve, width: int, height: int) -> Content:
 def words(curve: Curve) -> str:
     """'With 2x the KV memory the hit rate would be 62 %, with half of it 21 %.'"""
     now = curve.at(1.0)
-    told = [f"{name} the hit rate would be {_rate(curve, times, now)}" for name, times in (
+    told = [f"{name} the hit rate {_rate(curve, times, now)}" for name, times in (
         ("With 2x the KV memory", 2.0), ("with 4x", 4.0), ("with half of it", 0.5))]  # fmt: skip
+    here = f"what plain LRU would serve {NOT_KNOWN}" if now is None else f"plain LRU would serve {now:.1%}"
     sample = f", of which one block in {curve.every} is followed" if curve.every > 1 else ""
     return (
-        f"{told[0]}, {told[1]}, {told[2]}. At the memory there is ({tokens(curve.kv_tokens)}) plain LRU "
-        f"would serve {now:.1%}; really {curve.live:.1%} is served ({MARK}). The curve is LRU's, of the last "
+        f"{told[0]}, {told[1]}, {told[2]}. At the memory there is ({tokens(curve.kv_tokens)}) {here}; "
+        f"really {curve.live:.1%} is served ({MARK}). The curve is LRU's, of the last "
         f"{count(curve.requests, 'request')}{sample}; another policy has another one."
     )
 
 
-def _rate(curve: Curve, times: float, now: float) -> str:
+def _rate(curve: Curve, times: float, now: float | None) -> str:
     rate = curve.at(times)
-    return f"{rate:.1%} ({100 * (rate - now):+.1f} points)"
+    if rate is None:
+        return NOT_KNOWN
+    return f"would be {rate:.1%}" if now is None else f"would be {rate:.1%} ({100 * (rate - now):+.1f} points)"
 
 
-def _block(rate: float, row: int, rows: int) -> str:
+def _block(rate: float | None, row: int, rows: int) -> str:
+    if rate is None:
+        return " " if row else "·"
     eighths = round(rate * rows * 8) - row * 8
     return LEVELS[max(0, min(8, eighths))]
 

@@ -46,17 +46,18 @@ class BesideView(NamedTuple):
 
 class Beside:
     """Events go in by `take`; the sides are fed as soon as requests are whole. `cold`: the stream is joined in mid-run,
-    so that rates count only from when the modelled caches hold nothing but what came since."""
+    so that rates count only from when the modelled caches hold nothing but what came since, and those of the curve only
+    from when a cache of their size does."""
 
     def __init__(self, specs: Sequence[SideSpec], kv_tokens: int, *, cold: bool) -> None:
         """Raises PolicyError or TunableError."""
         self.line = DelayLine()
         self.sides = [Side(spec, kv_tokens, self.line) for spec in specs]
-        self._ratio = MissRatio(kv_tokens)
+        self._ratio = MissRatio(kv_tokens, cold=cold)
         self._kv_tokens = kv_tokens
         self._cold = cold
         self._fed_seq = -1
-        self._requests = self._prompt = self._cached = self._entered = 0
+        self._requests = self._prompt = self._cached = 0
         self._dropped = 0
         self._flush: Fed | None = None
 
@@ -88,7 +89,7 @@ class Beside:
             sides=tuple(side.view(victims) for side in self.sides),
             curve=self._ratio.curve(),
             fed_seq=self._fed_seq,
-            warm=min(1.0, self._entered / self._kv_tokens) if self._cold else 1.0,
+            warm=min(1.0, self._ratio.entered_tokens / self._kv_tokens) if self._cold else 1.0,
             requests=self._requests,
             served_prompt_tokens=self._prompt,
             served_cached_tokens=self._cached,
@@ -131,14 +132,13 @@ class Beside:
         request = fed.request
         if request is None:
             return
-        self._entered += max(0, event.prompt_tokens - event.cached_tokens)
         self._ratio.asked(event.rid, request.hashes, request.prompt_tokens, event.cached_tokens, counts=not event.warm)
         if event.warm:
             return
         self._requests += 1
         self._prompt += event.prompt_tokens
         self._cached += event.cached_tokens
-        if self._cold and self._entered >= self._kv_tokens:
+        if self._cold and self._ratio.entered_tokens >= self._kv_tokens:
             self._cold = False
             self._requests = self._prompt = self._cached = 0
             for side in self.sides:

@@ -25,14 +25,16 @@ SIZES = tuple(2.0 ** (place / 4) for place in range(-8, 9))
 """A quarter to four times the memory there is."""
 WINDOW = 1_000
 """Requests that the curve is of."""
+ENOUGH = 50
+"""Requests that must come once a size is known, before a curve that began in mid-run reaches to it and is of them."""
 _GOLDEN = np.uint32(0x9E3779B1)
 
 Counts = npt.NDArray[np.int64]
 
 
 class Curve(NamedTuple):
-    """`rates[n]`: hit rate of plain LRU in `SIZES[n]` times `kv_tokens`; `live`: what was really served, of the same
-    requests. `every`: one block in so many was followed."""
+    """`rates[n]`: hit rate of plain LRU in `SIZES[n]` times `kv_tokens`, of as many sizes as are known; `live`: what
+    was really served of the same requests. `every`: one block in so many was followed."""
 
     kv_tokens: int
     requests: int
@@ -40,9 +42,11 @@ class Curve(NamedTuple):
     live: float
     every: int
 
-    def at(self, times: float) -> float:
-        """The rate at one of SIZES, or between two."""
-        return float(np.interp(math.log2(times), [math.log2(size) for size in SIZES], self.rates))
+    def at(self, times: float) -> float | None:
+        """The rate at one of SIZES, or between two; None above those that are known."""
+        known = [math.log2(size) for size in SIZES[: len(self.rates)]]
+        place = math.log2(times)
+        return float(np.interp(place, known, self.rates)) if place < known[-1] + 1e-9 else None
 
 
 class _Running(NamedTuple):
@@ -52,11 +56,26 @@ class _Running(NamedTuple):
     places: list[int]
 
 
-class MissRatio:
-    """The LRU stack as the time of each followed block's last use: blocks by hash, times by place."""
+class _Counted(NamedTuple):
+    """A request. `known`: how many sizes were when it came; `sums`: 1, its prompt, what was served of it, and what each
+    size would have served, in tokens."""
 
-    def __init__(self, kv_tokens: int) -> None:
+    known: int
+    sums: Counts
+
+
+class MissRatio:
+    """The LRU stack as the time of each followed block's last use: blocks by hash, times by place.
+
+    `cold`: the stream is joined in mid-run. What a cache would still hold of before, the stack misses; so a size is
+    known only once as much was computed as it holds, and what came before that does not count for it.
+    `entered_tokens`: what was computed so far.
+    """
+
+    def __init__(self, kv_tokens: int, *, cold: bool = False) -> None:
         self.kv_tokens = kv_tokens
+        self.entered_tokens = 0
+        self._cold = cold
         blocks = int(kv_tokens * SIZES[-1]) // BLOCK_TOKENS
         self.every = max(1, -(-blocks // MOST_BLOCKS))
         self._limits = np.array([kv_tokens * size / (BLOCK_TOKENS * self.every) for size in SIZES])
@@ -71,9 +90,9 @@ class MissRatio:
         self._clock = 0
         self._running: dict[str, _Running] = {}
         self._computing: set[int] = set()
-        self._seen: deque[tuple[int, int, Counts]] = deque()
-        self._prompt = self._live = 0
-        self._found: Counts = np.zeros(len(SIZES), np.int64)
+        self._seen: deque[_Counted] = deque()
+        self._sums: Counts = np.zeros((len(SIZES) + 1, 3 + len(SIZES)), np.int64)
+        """Of the requests seen, by how many sizes were known."""
 
     def clear(self) -> None:
         """The cache is empty; what was counted stays."""
@@ -91,6 +110,7 @@ class MissRatio:
         reach = max(0, prompt_tokens - 1)
         if counts:
             self._count(prompt_tokens, cached_tokens, self._found_by_size(hashes[:reach], reach))
+        self.entered_tokens += max(0, prompt_tokens - cached_tokens)
         blocks = self._sample(hashes[:prompt_tokens])[0]
         new = [block for block in blocks if block not in self._place]
         self._touch(blocks)
@@ -113,11 +133,19 @@ class MissRatio:
             self._enter(running, tokens)
 
     def curve(self) -> Curve | None:
-        """None before the first request."""
-        if not self._prompt:
+        """As far as enough requests came once the sizes were known, all of it of the same requests. None before that,
+        and before the first request."""
+        since = np.cumsum(self._sums[::-1], axis=0)[::-1]
+        known = int((since[1:, 0] >= (ENOUGH if self._cold else 1)).sum())
+        requests, prompt, live, *found = since[known].tolist()
+        if not known or not prompt:
             return None
-        rates = tuple(float(found) / self._prompt for found in self._found)
-        return Curve(self.kv_tokens, len(self._seen), rates, self._live / self._prompt, self.every)
+        rates = tuple(tokens / prompt for tokens in found[:known])
+        return Curve(self.kv_tokens, requests, rates, live / prompt, self.every)
+
+    def _sizes_known(self) -> int:
+        filled = self.entered_tokens / self.kv_tokens
+        return sum(size <= filled for size in SIZES) if self._cold else len(SIZES)
 
     def _sample(self, hashes: Hashes) -> tuple[list[int], Counts]:
         """The followed blocks from the root on, and the depths at which they end."""
@@ -212,12 +240,9 @@ class MissRatio:
             self._leave(place)
 
     def _count(self, prompt: int, live: int, found: Counts) -> None:
-        self._seen.append((prompt, live, found))
-        self._prompt += prompt
-        self._live += live
-        self._found += found
+        one = _Counted(self._sizes_known(), np.array([1, prompt, live, *found], np.int64))
+        self._seen.append(one)
+        self._sums[one.known] += one.sums
         if len(self._seen) > WINDOW:
-            prompt, live, found = self._seen.popleft()
-            self._prompt -= prompt
-            self._live -= live
-            self._found -= found
+            gone = self._seen.popleft()
+            self._sums[gone.known] -= gone.sums

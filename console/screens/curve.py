@@ -29,8 +29,8 @@ class CurveScreen(FollowingScreen):
     help_text = (
         "Columns: the hit rate of plain LRU in a quarter to four times the KV memory, of the last requests, from the "
         "distances at which their prefixes come back. The mark is what is really served. Another policy has another "
-        "curve: it can be above LRU's with the same memory. escape goes back, the counting goes on; x stops "
-        "it, and a shadow with it."
+        "curve: it can be above LRU's with the same memory. Joined in mid-run, a size is known once as much was "
+        "computed as it holds. escape goes back, the counting goes on; x stops it, and a shadow with it."
     )
     BINDINGS = [
         Binding("x", "stop", "stop", tooltip="stop counting, and the shadow if one runs, and go back", id="view.stop"),
@@ -51,7 +51,7 @@ class CurveScreen(FollowingScreen):
         curve = curve_of(self.deck.shadows.of(self.entry)[0]) if self.entry is not None else None
         rows: list[list[str]] = []
         if curve is not None:
-            rows = [[f"{times:g}", str(round(times * curve.kv_tokens)), f"{curve.at(times):.4f}"] for times in SIZES]
+            rows = [[f"{times:g}", str(round(times * curve.kv_tokens)), _exact(curve.at(times))] for times in SIZES]
         return "csv", as_csv(["times_the_memory", "kv_tokens", "hit_rate"], rows)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
@@ -67,12 +67,16 @@ class CurveScreen(FollowingScreen):
         chart.border_title = "hit rate over KV memory, plain LRU"
         curve = curve_of(shadow)
         if curve is None:
-            self.query_one("#curve-words", Static).update("no request counted yet")
+            self.query_one("#curve-words", Static).update("not enough requests counted yet")
             return
         self.query_one("#curve-words", Static).update(words(curve))
         width, height = chart.content_size
         if width > 20 and height > 3:
             chart.update(draw(curve, width, height))
+
+
+def _exact(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.4f}"
 
 
 def curve_of(shadow: Followed | None) -> Curve | None:

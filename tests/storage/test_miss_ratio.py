@@ -9,7 +9,7 @@ from radixdeck.demos.streams import StreamSpec, generate_stream
 from radixdeck.policies import events as ev
 from radixdeck.storage.beside import Beside
 from radixdeck.storage.evaluate import evaluate
-from radixdeck.storage.miss_ratio import BLOCK_TOKENS, MOST_BLOCKS, SIZES, WINDOW, MissRatio
+from radixdeck.storage.miss_ratio import BLOCK_TOKENS, ENOUGH, MOST_BLOCKS, SIZES, WINDOW, Counts, Curve, MissRatio
 from radixdeck.storage.trie import Hashes
 
 TOLERANCE = {0.5: 0.045, 1.0: 0.025, 2.0: 0.015, 4.0: 0.005}
@@ -42,6 +42,11 @@ def prompt(number: int, tokens: int) -> Hashes:
     return (np.arange(tokens) + 1_000_000 * (number + 1)).astype(np.uint32)
 
 
+def found_by_size(ratio: MissRatio) -> Counts:
+    """Tokens that each size of cache would have served so far."""
+    return ratio._sums[:, 3:].sum(axis=0)
+
+
 def serve(ratio: MissRatio, rid: str, hashes: Hashes) -> None:
     ratio.asked(rid, hashes, len(hashes), 0)
     ratio.entered(rid, len(hashes))
@@ -64,12 +69,12 @@ def test_what_a_running_request_holds_is_found_at_any_size_and_leaves_less_room(
     serve(ratio, "old", prompt(0, 321))
     ratio.asked("runs", prompt(1, 321), 321, 0)
     ratio.entered("runs", 321)
-    before = ratio._found.copy()
+    before = found_by_size(ratio)
     ratio.asked("same", prompt(1, 321), 321, 0)
-    assert ((ratio._found - before) >= 304).all()
-    before = ratio._found.copy()
+    assert ((found_by_size(ratio) - before) >= 304).all()
+    before = found_by_size(ratio)
     ratio.asked("again", prompt(0, 321), 321, 0)
-    found = dict(zip(SIZES, (ratio._found - before).tolist(), strict=True))
+    found = dict(zip(SIZES, (found_by_size(ratio) - before).tolist(), strict=True))
     assert found[0.5] == 0
     assert found[2.0] >= 304
 
@@ -78,7 +83,7 @@ def test_a_prompt_that_is_still_computed_is_not_found() -> None:
     ratio = MissRatio(10_000)
     ratio.asked("first", prompt(0, 321), 321, 0)
     ratio.asked("second", prompt(0, 321), 321, 0)
-    assert ratio._found.sum() == 0
+    assert found_by_size(ratio).sum() == 0
 
 
 def test_of_a_large_cache_a_sample_is_followed_and_tells_the_same() -> None:
@@ -106,7 +111,7 @@ def test_memory_is_bounded_and_the_window_moves() -> None:
     curve = ratio.curve()
     assert curve is not None
     assert curve.requests == WINDOW
-    assert ratio._prompt == 160 * WINDOW
+    assert ratio._sums[:, 1].sum() == 160 * WINDOW
     assert max(curve.rates) == 0.0
 
 
@@ -116,4 +121,55 @@ def test_before_the_first_request_there_is_no_curve_and_a_flush_forgets() -> Non
     serve(ratio, "r1", prompt(0, 161))
     ratio.clear()
     serve(ratio, "r2", prompt(0, 161))
-    assert ratio._found.sum() == 0
+    assert found_by_size(ratio).sum() == 0
+
+
+def test_joined_in_mid_run_a_size_counts_from_when_as_much_was_computed_as_it_holds() -> None:
+    """Two prompts of 321 tokens in turn, said to be computed whole each time. The first two are found nowhere, which is
+    none of the memory's fault: at 800 tokens the first three do not count, at 3,200 the first ten do not."""
+    ratio = MissRatio(800, cold=True)
+    reached: dict[float, int] = {}
+    for number in range(12 + ENOUGH):
+        serve(ratio, f"r{number}", prompt(number % 2, 321))
+        curve = ratio.curve()
+        known = {times for times in (0.25, 1.0, 4.0) if curve is not None and curve.at(times) is not None}
+        reached = {times: number + 1 for times in known} | reached
+        if curve is not None and 1.0 in known:
+            assert curve.at(1.0) == pytest.approx(320 / 321)
+    assert reached == {0.25: 1 + ENOUGH, 1.0: 3 + ENOUGH, 4.0: 10 + ENOUGH}
+
+
+def test_joined_in_mid_run_it_is_the_curve_of_the_same_requests_from_the_start_on() -> None:
+    """At half of the memory and above; of a smaller cache a few prompts are more than all."""
+    stream = generate_stream(StreamSpec(seed=3, requests=300))
+    kv_tokens = stream.working_set_tokens // 2
+    events: list[ev.AnyEvent] = []
+    evaluate(stream, "lru", kv_tokens, take=events.append)
+    joined = len(events) // 4
+    whole, late = Beside([], kv_tokens, cold=False), Beside([], kv_tokens, cold=True)
+    for event in events[:joined]:
+        late.know(event)
+    compared = 0
+    for seq, event in enumerate(events):
+        for beside in (whole, late)[: 1 + (seq >= joined)]:
+            beside.take(seq, event)
+            for _ in beside.work():
+                pass
+        curve = late.view(0).curve
+        if curve is None or seq % 25:
+            continue
+        same = curve_of_last(whole, curve.requests)
+        for times in (0.5, 1.0, 2.0, 4.0):
+            rate = curve.at(times)
+            if rate is not None:
+                assert rate == pytest.approx(same.at(times), abs=0.02), (seq, times)
+                compared += 1
+    assert compared > 30
+    assert late.view(0).curve is not None
+    assert late.view(0).warm == 1.0
+
+
+def curve_of_last(beside: Beside, requests: int) -> Curve:
+    """The curve, if only the last so many requests had been counted."""
+    _, prompt, live, *found = sum(one.sums for one in list(beside._ratio._seen)[-requests:]).tolist()
+    return Curve(1, requests, tuple(tokens / prompt for tokens in found), live / prompt, 1)
