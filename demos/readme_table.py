@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from .bench_record import NAMES, RecordError, read
+from .named import NAMED
 from .report import HISTORY, RESULTS, Record, milliseconds, points
 from .versus import SIDES, Comparison, judge
 
@@ -108,11 +109,14 @@ def replaced(text: str, record: Path) -> str:
 
 
 def newest(folder: Path) -> Path:
-    """The last full benchmark of the history. Raises RecordError if there is none, OSError if there is no history."""
+    """The last full benchmark of the history, of all named workloads. Raises RecordError if there is none, OSError if
+    there is no history."""
     for line in reversed((folder / HISTORY).read_bytes().splitlines()):
         told: dict[str, Any] = msgspec.json.decode(line)
-        if told["kind"] == "bench" and not told["settings"].get("quick") and "workloads" in told["results"]:
-            return folder / told["file"]
+        if told["kind"] == "bench" and not told["settings"].get("quick"):
+            measured = {one["name"] for one in told["results"].get("workloads", ())}
+            if measured.issuperset(NAMED):
+                return folder / told["file"]
     raise RecordError(f"{folder / HISTORY}: no full benchmark of the named workloads")
 
 

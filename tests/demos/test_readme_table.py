@@ -9,7 +9,8 @@ from comparison_runs import EQUAL, GOOD, comparison
 
 from radixdeck.demos import readme_table
 from radixdeck.demos.arms import Arms
-from radixdeck.demos.bench_record import RecordError, write
+from radixdeck.demos.bench_record import RecordError, read, write
+from radixdeck.demos.named import NAMED
 from radixdeck.demos.readme_table import README, main, named_in, newest, render, replaced
 from radixdeck.demos.report import RESULTS
 
@@ -53,6 +54,20 @@ def test_several_runs_show_their_spread(tmp_path: Path) -> None:
     assert "+30.0 points ±0.0 | -25.0 % ±0.0 |" in text
 
 
+@pytest.fixture
+def gaia_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no other workload had a name."""
+    monkeypatch.setattr(readme_table, "NAMED", {"gaia": NAMED["gaia"]})
+
+
+def test_a_record_of_some_workloads_is_not_a_full_one(tmp_path: Path) -> None:
+    record(tmp_path)
+    with pytest.raises(RecordError, match="no full benchmark"):
+        newest(tmp_path)
+    assert {one.name for one in read(newest(RESULTS))} == set(NAMED)
+
+
+@pytest.mark.usefixtures("gaia_alone")
 def test_the_newest_full_record_is_taken(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="history"):
         newest(tmp_path)
@@ -65,6 +80,7 @@ def test_the_newest_full_record_is_taken(tmp_path: Path) -> None:
     assert newest(tmp_path) == second
 
 
+@pytest.mark.usefixtures("gaia_alone")
 def test_a_readme_without_markers_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
