@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from ..clock import ANCHOR_NS, ENV_ANCHOR
 from .protocol import BACKEND, ENV_LINK, ENV_SETUP, EngineSetup
 
 CPU_KV_TOKENS = 32_768
@@ -98,12 +99,13 @@ def command(spec: EngineSpec, model_path: str, port: int) -> list[str]:
 
 
 def environment(spec: EngineSpec, setup: EngineSetup, link: str) -> dict[str, str]:
-    """The engine's environment: this process's, the link for our plug-in, and what a quiet machine needs."""
+    """The engine's environment: this process's, link and clock for our plug-in, and what a quiet machine needs."""
     env = dict(os.environ)
-    for name in (ENV_LINK, ENV_SETUP):
+    for name in (ENV_LINK, ENV_SETUP, ENV_ANCHOR):
         env.pop(name, None)
     if spec.cache == "radixdeck":
         env[ENV_LINK] = link
+        env[ENV_ANCHOR] = str(ANCHOR_NS)
         env[ENV_SETUP] = msgspec.json.encode(setup).decode()
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONSAFEPATH"] = "1"  # what lies in the working directory must not shadow a package

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from radixdeck.daemon.clock import ENV_ANCHOR
 from radixdeck.daemon.engine import args
 from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.engine.protocol import ENV_LINK, ENV_SETUP, EngineSetup
@@ -56,9 +57,10 @@ def test_address_follows_the_users_arguments(given: tuple[str, ...], expected: t
 
 def test_the_baseline_has_no_plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_LINK, "ipc:///left/over")
+    monkeypatch.setenv(ENV_ANCHOR, "1")
     stock = EngineSpec(device="cpu", cache="sglang")
     assert "--radix-cache-backend" not in args.command(stock, "m", 1)
-    assert not {ENV_LINK, ENV_SETUP} & args.environment(stock, EngineSetup(), "ipc:///x").keys()
+    assert not {ENV_LINK, ENV_SETUP, ENV_ANCHOR} & args.environment(stock, EngineSetup(), "ipc:///x").keys()
 
 
 def test_environment_carries_link_and_setup(monkeypatch: pytest.MonkeyPatch) -> None:
