@@ -4,6 +4,8 @@ of rolling hashes, or the raw prompt. Any JSON object is accepted; what has an u
 from __future__ import annotations
 
 import hashlib
+import sys
+from array import array
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Literal, cast
@@ -20,6 +22,7 @@ COMPLETIONS_ROUTE = "/v1/completions"
 GENERATE_ROUTE = "/generate"
 
 _CODE_POINTS = 0x110000
+_NATIVE_UTF_32 = f"utf-32-{'le' if sys.byteorder == 'little' else 'be'}"
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -108,10 +111,18 @@ def _raw_prompt(prompt: Any) -> Prompt:
         prompt = cast("list[Any]", prompt)[0]
     if isinstance(prompt, str):
         return Prompt(raw=prompt, kind="text") if prompt else Prompt()
-    if isinstance(prompt, list) and prompt and all(type(i) is int for i in cast("list[Any]", prompt)):
-        ids = cast("list[int]", prompt)
-        return Prompt(raw="".join([chr(i % _CODE_POINTS) for i in ids]), kind="ids")
+    if isinstance(prompt, list) and set(map(type, cast("list[Any]", prompt))) == {int}:
+        return Prompt(raw=_as_characters(cast("list[int]", prompt)), kind="ids")
     return Prompt()
+
+
+def _as_characters(ids: list[int]) -> str:
+    """One character per token id. In one go, since a prompt of 100,000 ids would hold up all other streams; an id that
+    is no code point, as no tokenizer has, goes round."""
+    try:
+        return array("I", ids).tobytes().decode(_NATIVE_UTF_32, "surrogatepass")
+    except (OverflowError, UnicodeDecodeError):
+        return "".join([chr(i % _CODE_POINTS) for i in ids])
 
 
 def _responses_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:

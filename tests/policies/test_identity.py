@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import pytest
@@ -32,6 +33,24 @@ def chat(system: str, *turns: str, **more: Any) -> dict[str, Any]:
         "messages": [{"role": "system", "content": system}, *messages] if system else messages,
         **more,
     }
+
+
+@given(st.lists(st.one_of(st.integers(-3, 0x110003), st.sampled_from([0xFEFF, 0xFFFE0000, 0xD800, 0xDFFF, 1 << 40]))))
+def test_token_ids_are_read_one_character_each(told: list[int]) -> None:
+    prompt = read_prompt(GENERATE_ROUTE, {"input_ids": told})
+    assert (prompt.raw, prompt.kind) == ("".join([chr(i % 0x110000) for i in told]), "ids" if told else "")
+
+
+@pytest.mark.parametrize("told", [[1, True], [1, 2.0], [1, "2"], [1, None], [True]])
+def test_what_is_no_list_of_token_ids_is_no_prompt(told: list[Any]) -> None:
+    assert read_prompt(GENERATE_ROUTE, {"input_ids": told}).kind == ""
+
+
+def test_token_ids_are_not_gone_through_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list(range(150_000))
+    expected = "".join(map(chr, told))
+    monkeypatch.setattr(builtins, "chr", None)
+    assert read_prompt(GENERATE_ROUTE, {"input_ids": told}).raw == expected
 
 
 def ask(ids: Identities, body: dict[str, Any], now_s: float = 0.0, route: str = CHAT, **headers: str) -> Who:
