@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import msgspec
 
-from radixdeck.policies.events import NO_NODE
+from radixdeck.policies.events import NO_NODE, Part, Role
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
-from radixdeck.policies.residency import NodeView, RunState
+from radixdeck.policies.residency import RunState
 from radixdeck.policies.seat import PolicyFacts
 from radixdeck.policies.subjects import subject_of
 
@@ -18,15 +16,16 @@ from .wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 MAX_SCORES = 500
 
 
-def policies_table(host: PolicyHost, state: RunState, now_s: float) -> PoliciesTable:
-    """What `host` says at `now_s` (seconds, event clock) about the nodes resident in `state`."""
+def policies_table(host: PolicyHost, state: RunState, now_s: float, *, scored: bool = True) -> PoliciesTable:
+    """What `host` says at `now_s` (seconds, event clock) about the nodes resident in `state`. `scored`: with scores,
+    the dear part of it."""
     prediction = host.predict(now_s)
     return PoliciesTable(
         policies=[_with_rulings(policy_info(facts), state) for facts in host.info()],
         predictability=prediction.predictability,
         dispatches=prediction.dispatches,
         survival=prediction.survival,
-        scores=[_score(host, subject, now_s) for subject in _subjects(state)],
+        scores=[_score(host, subject, now_s) for subject in _subjects(state)] if scored else [],
     )
 
 
@@ -56,12 +55,18 @@ def policy_info(facts: PolicyFacts) -> PolicyInfo:
 
 
 def _subjects(state: RunState) -> list[Subject]:
-    """The queues that the resident nodes wait in, as the engine forms them; at most MAX_SCORES."""
-    return list(islice(dict.fromkeys(map(_subject, state.nodes.values())), MAX_SCORES))
-
-
-def _subject(view: NodeView) -> Subject:
-    return subject_of(view.role, view.agents, view.session, view.node if view.pinned else NO_NODE, view.part)
+    """The queues that the resident nodes wait in, as the engine forms them; the first MAX_SCORES of them. One for each
+    node would take 20 ms of 10,000 nodes, in which nobody is served."""
+    seen: set[tuple[Role, tuple[str, ...], str, int, Part]] = set()
+    subjects: dict[Subject, None] = {}
+    for view in state.nodes.values():
+        told = view.role, view.agents, view.session, view.node if view.pinned else NO_NODE, view.part
+        if told not in seen:
+            seen.add(told)
+            subjects[subject_of(*told)] = None
+            if len(subjects) == MAX_SCORES:
+                break
+    return list(subjects)
 
 
 def _score(host: PolicyHost, subject: Subject, now_s: float) -> SubjectScore:

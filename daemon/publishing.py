@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.residency import RunState
 from radixdeck.storage.recorder import Recorder
 
 from .clock import now_ns
@@ -41,11 +40,14 @@ class Publisher:
         self._watched_until = 0.0
 
     def watch(self, *, resync: bool) -> None:
-        """Somebody looks on: keyframes for the next 15 s, the first at once if they are new or lost the thread."""
+        """Somebody looks on: keyframes and scores for the next 15 s, the first at once if they are new or lost the
+        thread."""
         new = not self._watched
         self._watched_until = time.monotonic() + WATCH_S
         if resync or new:
             self._send_keyframe()
+        if new:
+            self.send_policies()
 
     @property
     def _watched(self) -> bool:
@@ -62,10 +64,9 @@ class Publisher:
     async def _tables(self) -> None:
         while True:
             await asyncio.sleep(TABLE_PERIOD_S)
-            now = now_ns()
             self.send_agents()
-            self._mqtt.publish("policies", _policies(self._host(), self._journal.state, now), retain=True)
-            metrics = self._journal.window.metrics(now, self._journal.state, self._recorder)
+            self.send_policies()
+            metrics = self._journal.window.metrics(now_ns(), self._journal.state, self._recorder)
             self._mqtt.publish("metrics", msgspec.json.encode(metrics))
 
     async def _keyframes(self) -> None:
@@ -88,6 +89,11 @@ class Publisher:
         """Publish the table of agents as it is now."""
         self._mqtt.publish("agents", _agents(self._journal, self._leads), retain=True)
 
+    def send_policies(self) -> None:
+        """Publish the table of policies as it is now, with scores only while somebody looks on."""
+        table = policies_table(self._host(), self._journal.state, now_ns() / 1e9, scored=self._watched)
+        self._mqtt.publish("policies", msgspec.json.encode(table), retain=True)
+
     def lead_no_more(self) -> None:
         """At the end of the run: others follow nothing that was said in it."""
         self._leads = frozenset[str]()
@@ -103,7 +109,3 @@ def _agents(journal: Journal, leads: frozenset[str]) -> bytes:
     table = sorted(journal.state.agents.values(), key=lambda stats: -stats.dispatches)
     off = sorted(name for name in leads if not journal.state.ordered.get(name, True))
     return msgspec.json.encode(AgentsTable(run=journal.run, seq=journal.seq, agents=table, off=off))
-
-
-def _policies(host: PolicyHost, state: RunState, t_ns: int) -> bytes:
-    return msgspec.json.encode(policies_table(host, state, t_ns / 1e9))

@@ -91,7 +91,8 @@ class SubjectScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True):
-    """Policies and tunables, what they predict, and `scores` of what is resident now (a few hundred at most)."""
+    """Policies and tunables, what they predict, and `scores` of what is resident now (a few hundred at most; none
+    while nobody watches)."""
 
     v: int = VERSION
     policies: list[PolicyInfo] = []
