@@ -23,7 +23,6 @@ UNWATCHED_PERIOD_S = 0.25
 """Between two batches of events: while a console looks on, and otherwise."""
 TABLE_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 5.0
-RECORDED_KEYFRAME_PERIOD_S = 10.0
 WATCH_S = 15.0
 
 
@@ -76,7 +75,7 @@ class Publisher:
             now = time.monotonic()
             if self._watched:
                 self._send_keyframe()
-            if now - recorded_at >= RECORDED_KEYFRAME_PERIOD_S and self._journal.seq != recorded_seq:
+            if now - recorded_at >= self._recorder.keyframe_period_s and self._journal.seq != recorded_seq:
                 self._journal.record_keyframe()
                 recorded_at, recorded_seq = now, self._journal.seq
 

@@ -32,6 +32,13 @@ BATCH = 5_000
 KEYFRAME_EVENTS = 2_000
 """A keyframe is wanted after so many events. A seek folds no more than these; a full cache of 2,000 nodes is some 80 kB
 in the file, a fifth of what the events themselves take."""
+KEYFRAME_BYTES_PER_EVENT = 1_000
+"""A state that is larger than this for each of those events is asked for more rarely: encoding one of 150,000 nodes
+(28 MB) takes 80 ms, in which nobody is served, and reading it takes a seek as long as folding as many events does."""
+KEYFRAME_PERIOD_S = 10.0
+"""Where fewer events come, a keyframe is wanted so often, for readers that go from one to the next."""
+KEYFRAME_BYTES_PER_S = 400_000
+"""And more rarely for a state that is larger than this for each of those seconds."""
 
 BAD_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """What SQLite raises about a value; every other sqlite3.Error is about the file."""
@@ -58,6 +65,7 @@ class Recorder:
         self._gap: tuple[int, int, int] | None = None
         self._last_seq: int | None = None
         self._since_keyframe = 0
+        self._state_bytes = 0
         self._at_ns = 0
         self._stopped = False
         self._closed = False
@@ -74,7 +82,12 @@ class Recorder:
     @property
     def wants_keyframe(self) -> bool:
         """Whether so much was recorded since the last keyframe that seeking would become slow."""
-        return self._since_keyframe >= KEYFRAME_EVENTS
+        return self._since_keyframe >= max(KEYFRAME_EVENTS, self._state_bytes // KEYFRAME_BYTES_PER_EVENT)
+
+    @property
+    def keyframe_period_s(self) -> float:
+        """How far apart keyframes are wanted while there are few events, seconds: with the size of the state."""
+        return max(KEYFRAME_PERIOD_S, self._state_bytes / KEYFRAME_BYTES_PER_S)
 
     def record(self, seq: int, event: AnyEvent) -> None:
         """Take one event. `seq` must rise from call to call; an event out of order is dropped and counted."""
@@ -103,6 +116,7 @@ class Recorder:
         except (TypeError, ValueError) as error:
             self.failed = f"keyframe after event {seq} left out: {error}"
             return
+        self._state_bytes = len(body)
         with self._guard:
             self._mark_gap()
             self._queue.append(Frame(seq, self._at_ns or state.t_ns, body))
