@@ -22,6 +22,7 @@ from .replica_urls import ReplicaError, read_replicas, without_key
 from .rules_files import checked_rules
 
 CONFIG_NAME = "radixdeck.toml"
+LEAST_RECORDING_BYTES = 16 << 20
 _SECRET = re.compile(r"^--.*(api-key|password|secret|auth-token)")
 
 
@@ -51,6 +52,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     home: str = ""
     # Delete the oldest recordings when together they are larger than this.
     keep_bytes: int = 20 << 30
+    # A recording that is larger goes on in another file, with which the oldest are looked at again; at least 16 MiB.
+    max_recording_bytes: int = 4 << 30
     # Keep the text of each agent's system messages and tools in the recording, for the console's page of the agent. It
     # is never on the broker. Off: only its first words are known, by which an agent without a name is called.
     record_anchors: bool = False
@@ -120,6 +123,10 @@ def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
         raise ConfigError(f"{where}: engine.replicas: {error}") from error
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
+    if config.max_recording_bytes < LEAST_RECORDING_BYTES:
+        raise ConfigError(
+            f"{where}: max_recording_bytes: {config.max_recording_bytes} is less than {LEAST_RECORDING_BYTES:,}"
+        )
     return msgspec.structs.replace(config, node=node)
 
 

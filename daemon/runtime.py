@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,7 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
 from radixdeck.policies.residency import RunState
-from radixdeck.storage.files import run_path
 from radixdeck.storage.listing import prune
-from radixdeck.storage.recorder import Recorder, RunInfo
 
 from .acting import act_when_idle
 from .actions import Actions
@@ -45,19 +43,21 @@ from .broker import open_broker
 from .carry_over import facts_for_new_engine
 from .clock import now_ns
 from .commands import Commands
-from .config import DaemonConfig, engine_key, public
-from .discovery import announce, withdraw
+from .config import DaemonConfig, engine_key
+from .discovery import DiscoveryError, announce, withdraw
 from .engine.args import priorities
 from .engine.launch import Engine, EngineStatus
 from .engine.protocol import EngineSetup, Hello, Observe, Snapshot
 from .flush import flush
 from .front import Front
 from .front_door import Door
+from .going import going
 from .journal import Journal
 from .link import EngineLink
 from .mqtt import MqttLink
 from .paths import Paths, home_of
 from .publishing import Publisher
+from .recording import begin_recording, make_room
 from .replicas import Replicas
 from .rules_files import RulesFiles
 from .setup import after
@@ -77,12 +77,7 @@ class Daemon:
         self.version = importlib.metadata.version("radixdeck")
         self.started_ns = now_ns()
         run = f"{config.node}-{uuid.uuid4().hex[:8]}"
-        self.recording: Path = run_path(paths.runs, config.node, self.started_ns)
-        info = RunInfo(
-            run=run, node=config.node, started_ns=self.started_ns, version=self.version, config=public(config),
-            model=config.engine.model or "made on the spot", prompts_stored=config.record_anchors,
-        )  # fmt: skip
-        self.recorder = Recorder(self.recording, info)
+        self.recorder = begin_recording(config, paths.runs, run, self.started_ns, self.version, self._recording_goes_on)
         self.journal = Journal(run, self.recorder)
         self.setup = EngineSetup(policies=list(config.policy.enabled), tunables=config.policy.tunables)
         self.host = self._new_host()
@@ -124,6 +119,11 @@ class Daemon:
     def state(self) -> RunState:
         """The folded truth of this run; read it, do not change it."""
         return self.journal.state
+
+    @property
+    def recording(self) -> Path:
+        """The file that the run is in now."""
+        return self.recorder.path
 
     async def command(self, name: str, arguments: dict[str, Any] | None = None, why: str = "") -> Reply:
         """Give an order from inside this process, through the same checks as one from the bus."""
@@ -223,6 +223,13 @@ class Daemon:
             retain=True,
         )  # fmt: skip
 
+    def _recording_goes_on(self, path: Path) -> None:
+        log.info("the recording goes on in another file", path=str(path))
+        self._publish_status()
+        with suppress(OSError, DiscoveryError):
+            announce(self.paths.state, self._discovery())
+        self._making_room = asyncio.create_task(make_room(self.paths.runs, self.config.keep_bytes))
+
     # ---- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -253,6 +260,8 @@ class Daemon:
         withdraw(self.paths.state, self.config.node, os.getpid())
         await self.front.stop()
         await self.engine.stop()
+        self.publisher.lead_no_more()
+        self.journal.record_keyframe()
 
 
 @asynccontextmanager
@@ -268,7 +277,7 @@ async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
         daemon = Daemon(config, paths, broker)
         stack.push_async_callback(_finish_recording, daemon)
         await daemon.start()
-        await stack.enter_async_context(_running(daemon))
+        await stack.enter_async_context(going(daemon.loops(), daemon.stop))
         yield daemon
 
 
@@ -277,23 +286,3 @@ async def _finish_recording(daemon: Daemon) -> None:
     if daemon.journal.seq == 0:
         # Nothing ever happened: a daemon that could not start leaves no empty run behind.
         daemon.recording.unlink(missing_ok=True)
-
-
-@asynccontextmanager
-async def _running(daemon: Daemon) -> AsyncGenerator[None]:
-    """The daemon's loops beside the block. If a loop breaks, the block is cancelled and the loop's error comes out."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(loop(), name=name) for name, loop in daemon.loops().items()]
-            try:
-                yield
-            finally:
-                await daemon.stop()
-                daemon.publisher.lead_no_more()
-                daemon.journal.record_keyframe()
-                for task in tasks:
-                    task.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise

@@ -9,6 +9,7 @@ CREATE = """CREATE TABLE anchor_texts (agent TEXT NOT NULL, fingerprint TEXT NOT
     tokens INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (agent, fingerprint)) STRICT"""
 INSERT = "INSERT OR REPLACE INTO anchor_texts (agent, fingerprint, at_ns, tokens, text) VALUES (?, ?, ?, ?, ?)"
 SELECT = "SELECT * FROM anchor_texts WHERE agent = ? ORDER BY at_ns DESC, rowid DESC"
+SELECT_ALL = "SELECT * FROM anchor_texts ORDER BY rowid"
 MOST_CHARACTERS = 1 << 20
 """Of one text; what is longer is cut, and says so."""
 

@@ -1,7 +1,8 @@
 """Takes events in memory, without ever blocking or raising, and writes them to the file in the background.
 
 What cannot be kept (the buffer is full, the file is at its size limit, an event that cannot be encoded) is counted, and
-where it is missing the recording holds an EventsDropped event with the first missing number.
+where it is missing the recording holds an EventsDropped event with the first missing number. A run that `goes_on` has
+another file instead when one is full, with the state so far as its first row.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,25 +22,21 @@ from radixdeck.policies.events import AnyEvent, EventsDropped
 from radixdeck.policies.residency import RunState
 
 from .anchor_text import AnchorText
+from .errors import StorageError
 from .files import RunInfo, size_bytes
+from .next_file import Alone, NextFile, Queued, begin_next
+from .spacing import Spacing
 from .writer import Fact, Frame, Item, Writer
 
 FLUSH_S = 0.25
 RETRY_S = 2.0
+NEXT_FILE_RETRY_S = 30.0
+HARD_LIMIT = 2
+"""Where no other file can be begun, one grows to so many times its limit before recording stops."""
 LAST_NS = (1 << 63) - 1
 """The largest time SQLite can hold; a later one is taken for nonsense, so that it cannot end all seeking."""
 MAX_BACKLOG = 50_000
 BATCH = 5_000
-KEYFRAME_EVENTS = 2_000
-"""A keyframe is wanted after so many events. A seek folds no more than these; a full cache of 2,000 nodes is some 80 kB
-in the file, a fifth of what the events themselves take."""
-KEYFRAME_BYTES_PER_EVENT = 1_000
-"""A state that is larger than this for each of those events is asked for more rarely: encoding one of 150,000 nodes
-(28 MB) takes 80 ms, in which nobody is served, and reading it takes a seek as long as folding as many events does."""
-KEYFRAME_PERIOD_S = 10.0
-"""Where fewer events come, a keyframe is wanted so often, for readers that go from one to the next."""
-KEYFRAME_BYTES_PER_S = 400_000
-"""And more rarely for a state that is larger than this for each of those seconds."""
 
 BAD_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """What SQLite raises about a value; every other sqlite3.Error is about the file."""
@@ -52,20 +50,27 @@ class Recorder:
     `dropped`: events that did not and will not reach the file; `failed`: why recording stands still, in words, or ''.
     """
 
-    def __init__(self, path: Path, info: RunInfo, *, max_bytes: int = 4 << 30) -> None:
-        """Begins the file. Raises RecordingError if that cannot be done."""
+    def __init__(
+        self, path: Path, info: RunInfo, *, max_bytes: int = 4 << 30, goes_on: Callable[[Path], None] | None = None
+    ) -> None:
+        """Begins the file. `goes_on`: told of each further file, on the event loop. Raises RecordingError."""
         self.path = path
         self.info = info
         self.max_bytes = max_bytes
+        self._goes_on = goes_on
+        self._alone = Alone()
+        self._full = self._turning = False
+        self._next_file: list[NextFile] = []
+        self._next_file_at_s = 0.0
+        self._why_none = ""
         self.dropped = 0
         self.failed = ""
         self._writer = Writer(path, info)
-        self._queue: deque[Item] = deque()
-        self._pieces: deque[list[Item]] = deque()
+        self._queue: deque[Queued] = deque()
+        self._pieces: deque[list[Queued]] = deque()
         self._gap: tuple[int, int, int] | None = None
         self._last_seq: int | None = None
-        self._since_keyframe = 0
-        self._state_bytes = 0
+        self._spacing = Spacing()
         self._at_ns = 0
         self._stopped = False
         self._closed = False
@@ -81,13 +86,13 @@ class Recorder:
 
     @property
     def wants_keyframe(self) -> bool:
-        """Whether so much was recorded since the last keyframe that seeking would become slow."""
-        return self._since_keyframe >= max(KEYFRAME_EVENTS, self._state_bytes // KEYFRAME_BYTES_PER_EVENT)
+        """Whether so much was recorded since the last keyframe that seeking would become slow, or a file is full."""
+        return self._spacing.over or (self._full and not self.failed)
 
     @property
     def keyframe_period_s(self) -> float:
-        """How far apart keyframes are wanted while there are few events, seconds: with the size of the state."""
-        return max(KEYFRAME_PERIOD_S, self._state_bytes / KEYFRAME_BYTES_PER_S)
+        """How far apart keyframes are wanted while there are few events, seconds."""
+        return self._spacing.period_s
 
     def record(self, seq: int, event: AnyEvent) -> None:
         """Take one event. `seq` must rise from call to call; an event out of order is dropped and counted."""
@@ -96,19 +101,21 @@ class Recorder:
                 self.dropped += 1
                 return
             self._last_seq = seq
-            self._since_keyframe += 1
+            self._spacing.events += 1
             if self._at_ns < event.t_ns <= LAST_NS:
                 self._at_ns = event.t_ns
             if self._stopped or self._closed or len(self._queue) >= MAX_BACKLOG:
                 self._lose(seq, self._at_ns, 1)
             else:
+                self._queue += self._next_file
+                self._next_file = []
                 self._mark_gap()
                 self._queue.append(Fact(seq, self._at_ns, event))
 
     def keyframe(self, seq: int, state: RunState) -> None:
         """Take the whole state after event `seq`. It is encoded before this returns, so the caller may go on folding.
         While recording stands still keyframes are left out: the events say it all."""
-        self._since_keyframe = 0
+        self._spacing.events = 0
         if self.failed or self._closed or len(self._queue) >= MAX_BACKLOG:
             return
         try:
@@ -116,10 +123,13 @@ class Recorder:
         except (TypeError, ValueError) as error:
             self.failed = f"keyframe after event {seq} left out: {error}"
             return
-        self._state_bytes = len(body)
+        self._spacing.state_bytes = len(body)
         with self._guard:
             self._mark_gap()
-            self._queue.append(Frame(seq, self._at_ns or state.t_ns, body))
+            self._queue.append(frame := Frame(seq, self._at_ns or state.t_ns, body))
+            if self._full:
+                # With the next event: a run that ends here needs no file without any.
+                self._full, self._turning, self._next_file = False, True, [NextFile(frame)]
 
     def keep(self, told: AnchorText) -> None:
         """Take the text of an anchor, if this recording was begun as one that holds text. It is told once, so it waits
@@ -134,11 +144,14 @@ class Recorder:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), FLUSH_S)
             if self.backlog and time.monotonic() >= self._retry_at_s:
-                await asyncio.to_thread(self._flush)
+                await self.flush()
 
     async def flush(self) -> None:
         """Write what has been taken so far, now."""
+        before = self.path
         await asyncio.to_thread(self._flush)
+        if self._goes_on and self.path != before:
+            self._goes_on(self.path)
 
     async def close(self) -> None:
         """Write everything, note the end of the run and close the file. Never raises; `failed` says what went wrong.
@@ -157,7 +170,7 @@ class Recorder:
                 self._stop(self.failed)
             with self._guard:
                 self._mark_gap()
-                last = list(self._queue)
+                last = _items(self._queue)
                 self._queue.clear()
             try:
                 self._writer.write(last)
@@ -184,23 +197,52 @@ class Recorder:
     def _no_room(self) -> str:
         if not self.path.exists():
             return f"{self.path} was deleted; recording stopped"
-        if size_bytes(self.path) >= self.max_bytes:
-            return f"{self.path} reached its limit of {self.max_bytes:,} bytes; recording stopped"
-        return ""
+        size = size_bytes(self.path)
+        if size < self.max_bytes:
+            return ""
+        if self._goes_on and size < HARD_LIMIT * self.max_bytes:
+            with self._guard:
+                self._full = not self._turning and time.monotonic() >= self._next_file_at_s
+            return ""
+        return f"{self.path} reached its limit of {self.max_bytes:,} bytes{self._why_none}; recording stopped"
 
     def _take(self) -> bool:
         """Whether there is a piece to write: what an earlier call left over, else the oldest of the queue."""
+        if self._pieces:
+            return True
         with self._guard:
-            if not self._pieces and self._queue:
-                self._pieces.append([self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))])
-            return bool(self._pieces)
+            piece = [self._queue.popleft()] if self._queue else []
+            while piece and self._queue and len(piece) < BATCH:
+                if isinstance(piece[0], NextFile) or isinstance(self._queue[0], NextFile):
+                    break
+                piece.append(self._queue.popleft())
+            self._pieces += [piece] if piece else []
+        if self._goes_on:
+            piece[:] = map(self._alone.told, piece)
+        return bool(piece)
+
+    def _begin_next(self, item: NextFile) -> None:
+        """Go on in another file; in the present one, for a while, if there can be no other."""
+        try:
+            self._writer = begin_next(self._writer, self.info, item)
+        except (StorageError, sqlite3.Error) as error:
+            self._why_none = f", and no other file could be begun: {error}"
+            self._next_file_at_s = time.monotonic() + NEXT_FILE_RETRY_S
+        else:
+            self.path, self._why_none = self._writer.path, ""
+            self._alone.begin()
+        self._turning = False
 
     def _write_piece(self) -> None:
         """Write the first piece, or halve it if a value in it cannot be stored, until only that one is left out.
         Raises sqlite3.Error if the file itself fails; the piece stays where it is then."""
         piece = self._pieces[0]
+        if isinstance(piece[0], NextFile):
+            self._begin_next(piece[0])
+            self._pieces.popleft()
+            return
         try:
-            self._writer.write(piece)
+            self._writer.write(_items(piece))
         except BAD_VALUE as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, BAD_ROW):
                 raise
@@ -212,7 +254,7 @@ class Recorder:
             self._pieces.popleft()
             self.failed = ""
 
-    def _stand_in(self, item: Item) -> list[Item]:
+    def _stand_in(self, item: Queued) -> list[Queued]:
         """What is stored in place of an item that cannot be."""
         if not isinstance(item, Fact) or isinstance(item.event, EventsDropped):
             return []
@@ -250,3 +292,7 @@ class Recorder:
             seq, at_ns, count = self._gap
             self._queue.append(Fact(seq, at_ns, EventsDropped(t_ns=at_ns, count=count)))
             self._gap = None
+
+
+def _items(queued: Iterable[Queued]) -> list[Item]:
+    return [item for item in queued if not isinstance(item, NextFile)]

@@ -91,6 +91,12 @@ class Writer:
         finally:
             self._db.close()
 
+    def discard(self) -> None:
+        """Close and delete it, as if it had never been begun."""
+        self._db.close()
+        for part in parts_of(self.path):
+            part.unlink(missing_ok=True)
+
     def _leave_wal(self) -> None:
         """A reader that has the file open keeps it in WAL mode; the recording is as whole either way."""
         self._db.conn.execute("PRAGMA busy_timeout = 0")

@@ -31,6 +31,7 @@ def test_secrets_are_not_for_showing(password: str) -> None:
         ("[policy.tunables.kv_caching]\ncolour = 7", "colour"),
         ("[policy.tunables.nonsense]\nliveness = 0.5", "nonsense"),
         ("keep_bytes = -1", "keep_bytes"),
+        ("max_recording_bytes = 1000", "max_recording_bytes: 1000 is less than 16,777,216"),
         ("[enigne]", "enigne"),
         ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),
     ],
