@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from .mqtt_commands import CommandDesk
+from .mqtt_namesake import Namesakes
 from .wire import ROOT, BrokerAddress, Command, Reply, Status, topic
 from .wire_client import GOODBYE_S, new_client, new_identifier, stay_connected
 from .wire_mailbox import Mailbox
@@ -60,7 +61,8 @@ class MqttLink:
         self._broker = f"{address.host}:{address.port}"
         self._why_lost: str = ""
         self._node = node
-        self._command_topic = topic(node, "command")
+        self._command_topic, self._status_topic = topic(node, "command"), topic(node, "status")
+        self._namesakes = Namesakes(node)
         self._identifier = new_identifier(node)
         self._retained: dict[str, _Outgoing] = {}
         self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
@@ -130,7 +132,9 @@ class MqttLink:
 
     async def _session(self, client: aiomqtt.Client) -> None:
         await client.subscribe(self._command_topic, qos=1)
-        if self._on_others is not None:
+        if self._on_others is None:
+            await client.subscribe(self._status_topic)
+        else:
             for told in TOLD_BY_ALL:
                 await client.subscribe(told)
             # It comes back behind all that the broker keeps. What is empty is no table: nobody else heeds it.
@@ -152,6 +156,10 @@ class MqttLink:
         if str(message.topic) == self._command_topic:
             self._desk.receive(message.payload, retained=message.retain)
             return
+        if str(message.topic) == self._status_topic:
+            if self._namesakes.heard(message.payload, retained=message.retain):
+                self._put(self._status())
+            return
         node, _, leaf = str(message.topic).removeprefix(f"{ROOT}/").partition("/")
         if self._on_others is None:
             return
@@ -164,9 +172,11 @@ class MqttLink:
 
     def _hello(self) -> list[_Outgoing]:
         """All retained state, status last: who sees the node online finds the rest in place."""
-        online = _Outgoing("status", msgspec.json.encode(Status(node=self._node, online=True, state="starting")), True)
-        retained = {"status": online} | self._retained
-        return [item for leaf, item in retained.items() if leaf != "status"] + [retained["status"]]
+        return [item for leaf, item in self._retained.items() if leaf != "status"] + [self._status()]
+
+    def _status(self) -> _Outgoing:
+        online = Status(node=self._node, online=True, state="starting")
+        return self._retained.get("status") or _Outgoing("status", msgspec.json.encode(online), retain=True)
 
     async def _publish_all(self, client: aiomqtt.Client) -> None:
         if self._on_others is not None:  # this node's own table is not to take the place of one that is not read yet
@@ -183,7 +193,8 @@ class MqttLink:
                 raise
 
     async def _send(self, client: aiomqtt.Client, item: _Outgoing) -> None:
-        await client.publish(topic(self._node, item.leaf), item.payload, qos=item.qos, retain=item.retain)
+        payload = self._namesakes.said(item.payload) if item.leaf == "status" else item.payload
+        await client.publish(topic(self._node, item.leaf), payload, qos=item.qos, retain=item.retain)
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         try:
