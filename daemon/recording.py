@@ -14,6 +14,8 @@ from radixdeck.storage.recorder import Recorder
 
 from .config import DaemonConfig, public
 
+LOOK_S = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,3 +38,17 @@ async def make_room(folder: Path, keep_bytes: int) -> None:
             log.info("an old recording was deleted", path=str(path))
     except OSError as error:
         log.warning("old recordings could not be deleted", why=str(error))
+
+
+async def tell_failures(recorder: Recorder, changed: Callable[[], None]) -> None:
+    """Log when recording stands still and when it goes on, and call `changed` each time."""
+    told = ""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if recorder.failed != told:
+            told = recorder.failed
+            if told:
+                log.error("recording stands still", why=told)
+            else:
+                log.info("recording goes on")
+            changed()

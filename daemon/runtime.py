@@ -57,7 +57,7 @@ from .link import EngineLink
 from .mqtt import MqttLink
 from .paths import Paths, home_of
 from .publishing import Publisher
-from .recording import begin_recording, make_room
+from .recording import begin_recording, make_room, tell_failures
 from .replicas import Replicas
 from .rules_files import RulesFiles
 from .setup import after
@@ -211,6 +211,7 @@ class Daemon:
     def _publish_status(self) -> None:
         status = self.engine.status
         detail = status.detail + ("" if self.link.connected or status.state != "ready" else UNSEEN)
+        detail = "; ".join(filter(None, (detail, self.recorder.failed)))
         self.mqtt.publish(
             "status",
             msgspec.json.encode(
@@ -253,6 +254,7 @@ class Daemon:
         return {
             "recorder": self.recorder.run, "link": self.link.run, "engine": self.engine.run, "mqtt": self.mqtt.run,
             "act": self._act, "rules": self.rules.run, "replicas": self.replicas.run, **self.publisher.loops(),
+            "recording": lambda: tell_failures(self.recorder, self._publish_status),
         }  # fmt: skip
 
     async def stop(self) -> None:

@@ -67,3 +67,22 @@ async def test_old_recordings_that_cannot_be_deleted_end_nothing(
 
     monkeypatch.setattr("radixdeck.daemon.recording.prune", refuse)
     await make_room(tmp_path, 0)
+
+
+async def test_a_recording_that_stands_still_is_said_in_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = EngineSpec(model=str(tmp_path / "no-model"), device="cpu")
+    told = DaemonConfig(node="long", port=0, broker="amqtt", home=str(tmp_path), engine=spec)
+    async with (
+        open_daemon(told) as daemon,
+        asyncio.timeout(20),
+        open_raw(daemon.broker, f"{ROOT}/long/status") as raw,
+    ):
+        monkeypatch.setattr(daemon.recorder, "_flush", lambda: None)
+        said: list[str] = []
+        for why in ("the disk is full", ""):
+            daemon.recorder.failed = why
+            while not said or ("the disk is full" in said[-1]) != bool(why):
+                said.append(msgspec.json.decode((await raw.next()).payload, type=Status).detail)
+        assert any("no-model; the disk is full" in detail for detail in said)
