@@ -19,9 +19,11 @@ from .events import (
     PolicySwitched,
     TunableChanged,
 )
-from .fold_tree import clear_tree, stats_of
+from .fold_tree import clear_tree, see_again, stats_of
 from .operator import SPENT, Operator
 from .run_state import AgentStats, RunState
+from .sight import NAME as THIS_LAYER
+from .sight import blinds
 
 LONGEST_S = 1e6
 HALF_LIVES = -math.log2(SPENT)
@@ -30,6 +32,7 @@ HALF_LIVES = -math.log2(SPENT)
 
 def _started(state: RunState, event: EngineStarted) -> None:
     clear_tree(state)
+    see_again(state)
     state.engine_up, state.engine_detail = True, ""
     state.model, state.device = event.model, event.device
     state.capacity_tokens, state.page_size = event.capacity_tokens, event.page_size
@@ -70,7 +73,10 @@ def _switched(state: RunState, event: PolicySwitched) -> None:
 
 
 def _failed(state: RunState, event: PolicyFailed) -> None:
-    state.policies[event.policy] = False
+    if blinds(event):
+        state.blind, state.blind_ns = f"{event.call}: {event.error}", event.t_ns
+    elif event.policy != THIS_LAYER:
+        state.policies[event.policy] = False
 
 
 def _tuned(state: RunState, event: TunableChanged) -> None:

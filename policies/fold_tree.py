@@ -71,6 +71,11 @@ def clear_tree(state: RunState) -> None:
         stats.resident_tokens = stats.anchor_resident_tokens = 0
 
 
+def see_again(state: RunState) -> None:
+    """The engine's observer is sound: it is a new one, or a flush mended it."""
+    state.blind, state.blind_ns = "", 0
+
+
 def touch_path(state: RunState, node: int, t_ns: int, hits: int) -> None:
     """Mark the node and its ancestors as used. A path must climb towards the root, or it is odd and left there."""
     view = state.nodes.get(node)
@@ -216,6 +221,7 @@ def _left_host(state: RunState, event: HostNodeLeft) -> None:
 
 def _flushed(state: RunState, event: CacheFlushed) -> None:
     clear_tree(state)
+    see_again(state)
 
 
 def _measured(state: RunState, event: AnchorMeasured) -> None:

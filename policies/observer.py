@@ -26,14 +26,12 @@ from .harmless import harmless
 from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
 from .primitives import Score, Subject
+from .sight import NAME, blinds, said
 from .tellings import added, evicted, kept, whose
 from .trimming import kept_tokens
 from .victims import Choice, VictimIndex
 
 log = logging.getLogger(__name__)
-
-NAME = "radixdeck"
-"""The policy named in PolicyFailed when it is this layer that failed, rather than one of its policies."""
 
 
 class Stream(Protocol):
@@ -62,8 +60,8 @@ class Observer:
     def __init__(self, stream: Stream, *, acts: bool = True) -> None:
         self.stream = stream
         self.acts = acts
-        self.broken = False
-        self.started = False
+        self.broken = self.started = False
+        self._broke_by: PolicyFailed | None = None
         self.step = 1
         self.ownership = Ownership()
         self.index = VictimIndex(self.ownership.subject)
@@ -72,8 +70,7 @@ class Observer:
         self.forced: deque[int] | None = None
         self.ask_needs: Callable[[], list[Need]] = list
         self._needs: list[Need] | None = None
-        self._shortfall = 0
-        self._freed = 0
+        self._shortfall = self._freed = 0
         self._choice: Choice | None = None
         self._now_s = 0.0
         self._early: dict[int, Any] = {}
@@ -81,9 +78,10 @@ class Observer:
     def report_failure(self, call: str, error: Exception) -> None:
         """Say that something of ours raised. Never raises."""
         log.error("radixdeck: %s failed, SGLang's own order is used", call, exc_info=error)
-        text = f"{type(error).__name__}: {error}"
         try:
-            self.stream.emit(PolicyFailed(t_ns=self.stream.now_ns(), policy=NAME, call=call, error=text))
+            fact = PolicyFailed(t_ns=self.stream.now_ns(), policy=NAME, call=call, error=said(error))
+            self._broke_by = fact if blinds(fact) else self._broke_by
+            self.stream.emit(fact)
         except Exception:
             log.exception("radixdeck: the failure could not be reported")
 
@@ -274,6 +272,8 @@ class Observer:
         the number of tokens on the device."""
         now = self.stream.now_ns()
         self.stream.emit(CacheFlushed(t_ns=now))
+        if self.broken and self._broke_by is not None:  # readers take it that after a flush all is told
+            self.stream.emit(msgspec.structs.replace(self._broke_by, t_ns=now))
         tokens = 0
         on_host: list[Owned] = []
         waiting = list(root.children.values())

@@ -205,6 +205,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     `policies`: which are on; `ordered`: whether the last order about one was to switch it on, which outlives a failure.
     `host`: nodes whose KV lies in host memory only, the latest of them, how many nodes lie there beyond these, with how
     many tokens, and how many fit there; 0 without a host tier.
+    `blind`: the call in which the engine's observer broke, and the error; '' while it sees. Since `blind_ns` SGLang's
+    own order is used, and of nodes, evictions and harm nothing is told (see sight.py).
     """
 
     t_ns: int = 0
@@ -234,4 +236,6 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     host_beyond: int = 0
     host_beyond_tokens: int = 0
     host_capacity_tokens: int = 0
+    blind: str = ""
+    blind_ns: int = 0
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -169,3 +169,26 @@ def test_the_tree_told_anew_has_the_device_first(stage: Stage) -> None:
     assert stage.kinds == [CacheFlushed, NodeAdded, HostNodeKept]
     assert PolicyFailed not in stage.kinds
     assert not stage.observer.broken
+
+
+def test_a_broken_observer_says_so_again_where_the_tree_is_told_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers take a flush for a sound one. What failed since by itself is not why it is broken."""
+    monkeypatch.setattr(stage.observer.index, "move", lambda _: 1 / 0)
+    stage.observer.reclassify(1)
+    assert stage.observer.broken
+    stage.observer.report_failure("obey", ValueError("no such agent"))
+    stage.stream.events.clear()
+    stage.observer.snapshot(stage.root)
+    flush, failure = stage.stream.events[:2]
+    assert isinstance(flush, CacheFlushed)
+    assert isinstance(failure, PolicyFailed)
+    assert (failure.policy, failure.call, failure.error) == (
+        "radixdeck", "reclassify", "ZeroDivisionError: division by zero",
+    )  # fmt: skip
+    assert failure.t_ns == flush.t_ns
+    stage.observer.flushed()
+    stage.stream.events.clear()
+    stage.observer.snapshot(stage.root)
+    assert PolicyFailed not in stage.kinds
