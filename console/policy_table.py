@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from radixdeck.daemon.policies_table import policy_info
+from radixdeck.daemon.policies_table import as_seen, policy_info
 from radixdeck.daemon.wire import PoliciesTable, PolicyInfo
 from radixdeck.policies.host import PolicyError, PolicyHost, TunableError
 from radixdeck.policies.residency import RunState
@@ -17,7 +17,8 @@ def policy_table(entry: NodeState) -> PoliciesTable:
     the run are known from its events before the daemon's next table."""
     if entry.table is None:
         return _from_run(entry.run)
-    return replace(entry.table, policies=[_as_tuned(policy, entry.run) for policy in entry.table.policies])
+    tuned = [_as_tuned(policy, entry.run) for policy in entry.table.policies]
+    return replace(entry.table, policies=as_seen(tuned, entry.run))
 
 
 def _as_tuned(policy: PolicyInfo, run: RunState) -> PolicyInfo:
@@ -32,7 +33,7 @@ def _from_run(run: RunState) -> PoliciesTable:
         facts = PolicyHost(on, run.tunables).info()
     except (PolicyError, TunableError) as error:
         return PoliciesTable(policies=[_named_only(name, name in on, str(error)) for name in run.policies])
-    return PoliciesTable(policies=[policy_info(fact) for fact in facts])
+    return PoliciesTable(policies=as_seen([policy_info(fact) for fact in facts], run))
 
 
 def _named_only(name: str, enabled: bool, why: str) -> PolicyInfo:

@@ -8,6 +8,8 @@ from typing import Any
 from radixdeck.policies import events as e
 from radixdeck.policies.fold_door import HEDGES
 from radixdeck.policies.residency import RunState
+from radixdeck.policies.sight import NAME as THIS_LAYER
+from radixdeck.policies.sight import blinds, why_blind
 
 from .holders import holder
 from .words import brief_id, count, parts, ratio, seconds, signed, tokens
@@ -238,6 +240,11 @@ def _action_taken(event: e.ActionTaken, run: RunState) -> str:
 
 
 def _policy_failed(event: e.PolicyFailed, run: RunState) -> str:
+    if blinds(event):
+        told = "SGLang's own order is used and nothing of its tree is told"
+        return f"{why_blind(event.call)}, {told}: {event.error}"
+    if event.policy == THIS_LAYER:
+        return f"radixdeck failed in {event.call}, this once: {event.error}"
     return f"policy {event.policy} failed in {event.call} and is off, plain LRU instead: {event.error}"
 
 

@@ -23,7 +23,8 @@ USUAL_SHARE = 0.25
 
 
 class Trouble(NamedTuple):
-    """An agent whose recent requests find less in the cache, or wait longer, than they usually did."""
+    """An agent whose recent requests find less in the cache, or wait longer, than they usually did. `seen`: whether an
+    eviction that hurt it now would be told."""
 
     agent: str
     ttft_s: float
@@ -31,6 +32,7 @@ class Trouble(NamedTuple):
     hit: float
     usual_hit: float
     hurt: int
+    seen: bool = True
 
     @property
     def worse(self) -> float:
@@ -75,11 +77,14 @@ def total(moments: Iterable[Moment]) -> Moment:
 
 def trouble(run: RunState, now_ns: int) -> list[Trouble]:
     """Agents that are worse off than usual, the one that waits longest for what it usually had first."""
-    found = (_trouble(agent, moments, now_ns) for agent, moments in run.trends.items() if agent not in NO_AGENTS)
+    seen = not run.blind
+    found = (
+        _trouble(agent, moments, now_ns, seen=seen) for agent, moments in run.trends.items() if agent not in NO_AGENTS
+    )
     return sorted((one for one in found if one is not None), key=lambda one: (-one.worse, one.agent))
 
 
-def _trouble(agent: str, moments: Sequence[Moment], now_ns: int) -> Trouble | None:
+def _trouble(agent: str, moments: Sequence[Moment], now_ns: int, *, seen: bool) -> Trouble | None:
     since_s = now_ns // 1_000_000_000 - RECENT_S
     recent = total(moment for moment in moments if moment.t_s + moment.span_s > since_s)
     before = [moment for moment in moments if moment.t_s + moment.span_s <= since_s]
@@ -92,7 +97,7 @@ def _trouble(agent: str, moments: Sequence[Moment], now_ns: int) -> Trouble | No
     waits = ttft_s is not None and usual_ttft_s > 0 and ttft_s > max(usual_ttft_s * times, usual_ttft_s + WORSE_S)
     if not waits and hit >= usual_hit - WORSE_POINTS:
         return None
-    return Trouble(agent, ttft_s or 0.0, usual_ttft_s, hit, usual_hit, recent.hurt)
+    return Trouble(agent, ttft_s or 0.0, usual_ttft_s, hit, usual_hit, recent.hurt, seen)
 
 
 def _quarter(values: list[float]) -> float:
@@ -105,7 +110,8 @@ def trouble_words(one: Trouble, blame: str = "") -> str:
     """'planner waits 410 ms for its first token, usually 60 ms; 8 % cached, usually 92 %; mostly because of coder'."""
     waits = f"waits {seconds(one.ttft_s)} for its first token, usually {seconds(one.usual_ttft_s)}; "
     found = f"{ratio(one.hit, 1)} cached, usually {ratio(one.usual_hit, 1)}"
-    because = f"; mostly because of {blame}" if blame and one.hurt else "" if one.hurt else "; no eviction hurt it"
+    unblamed = "; no eviction hurt it" if one.seen else "; whether evictions hurt it is not seen"
+    because = f"; mostly because of {blame}" if blame and one.hurt else "" if one.hurt else unblamed
     return f"{one.agent} {waits if one.ttft_s and one.usual_ttft_s else ''}{found}{because}"
 
 

@@ -20,6 +20,7 @@ from radixdeck.policies.declared import declared_end, declared_next_agent, decla
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
+from radixdeck.policies.sight import why_blind
 
 from .anchors import AnchorBook
 from .engine.protocol import Identity
@@ -45,7 +46,7 @@ class Front:
     until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
     agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty; `engine_key`: the API key that
     the engine asks for, sent with the front's own calls only; `wants_paths`: whether `warm` of sessions is wanted;
-    `replicas`: second engines, for late requests."""
+    `replicas`: second engines, for late requests; `blind`: as in RunState."""
 
     def __init__(
         self,
@@ -66,11 +67,12 @@ class Front:
         door: Door | None = None,
         wants_paths: Callable[[], bool] = lambda: True,
         replicas: Replicas | None = None,
+        blind: Callable[[], str] = str,
     ) -> None:
         self.in_flight = 0
         self._door = door or open_door(now_ns)
         self._host, self._port = host, port
-        self._upstream, self._why_down = upstream, why_down
+        self._upstream, self._why_down, self._blind = upstream, why_down, blind
         self._to = Reports(emit, hint, now_ns)
         self._quarantined = quarantined
         self._identities = identities
@@ -260,7 +262,7 @@ class Front:
         path = request.path
         if path == "/radixdeck/health":
             up = self._upstream() is not None
-            detail, retry_in_s = ("", 0.0) if up else self._why_down()
+            detail, retry_in_s = (why_blind(self._blind()), 0.0) if up else self._why_down()
             engine = {"engine": "ready" if up else "away", "detail": detail, "retry_in_s": retry_in_s}
             return web.json_response({"status": "ok", **engine, "in_flight": self.in_flight})
         if request.method == "POST" and path.startswith(_SESSIONS) and path.endswith("/end"):

@@ -49,6 +49,7 @@ class Window:
             recorder_backlog=recorder.backlog,
             recorder_dropped=recorder.dropped,
             recorder_failed=recorder.failed,
+            blind=state.blind,
         )
 
     def _forget(self, before_ns: int) -> None:

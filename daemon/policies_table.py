@@ -9,10 +9,12 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import RunState
 from radixdeck.policies.seat import PolicyFacts
+from radixdeck.policies.sight import why_blind
 from radixdeck.policies.subjects import subject_of
 
 from .wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 
+EVICTION = "eviction"
 MAX_SCORES = 500
 
 
@@ -20,13 +22,26 @@ def policies_table(host: PolicyHost, state: RunState, now_s: float, *, scored: b
     """What `host` says at `now_s` (seconds, event clock) about the nodes resident in `state`. `scored`: with scores,
     the dear part of it."""
     prediction = host.predict(now_s)
+    listed = [_with_rulings(policy_info(facts), state) for facts in host.info()]
     return PoliciesTable(
-        policies=[_with_rulings(policy_info(facts), state) for facts in host.info()],
+        policies=as_seen(listed, state),
         predictability=prediction.predictability,
         dispatches=prediction.dispatches,
         survival=prediction.survival,
         scores=[_score(host, subject, now_s) for subject in _subjects(state)] if scored else [],
     )
+
+
+def as_seen(policies: list[PolicyInfo], state: RunState) -> list[PolicyInfo]:
+    """While the engine's observer is broken nobody is asked what to evict, whoever holds that slot."""
+    if not state.blind:
+        return policies
+    why = why_blind(state.blind)
+    held = (policy.enabled and policy.slot == EVICTION for policy in policies)
+    return [
+        msgspec.structs.replace(policy, failed=policy.failed or why) if holds else policy
+        for policy, holds in zip(policies, held, strict=True)
+    ]
 
 
 def _with_rulings(info: PolicyInfo, state: RunState) -> PolicyInfo:

@@ -135,7 +135,8 @@ class Keyframe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Once a second. Rates are over the last 10 s; `hit_rate`: cached / prompt tokens, 0 to 1."""
+    """Once a second. Rates are over the last 10 s; `hit_rate`: cached / prompt tokens, 0 to 1. `blind`: why nothing of
+    the engine's tree is told, as in RunState; '' while it is."""
 
     v: int = VERSION
     t_ns: int
@@ -151,6 +152,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     recorder_backlog: int = 0
     recorder_dropped: int = 0
     recorder_failed: str = ""
+    blind: str = ""
 
 
 CommandName = Literal[

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from radixdeck.policies.residency import AgentStats, RunState
 
 from ..agent_facts import facts, identity_lines, name_of, sessions_of
+from ..blindness import unseen_since
 from ..causes import chain
 from ..charts import SCALE_WIDTH, axis, chart
 from ..commands import Target
@@ -92,8 +93,8 @@ class AgentScreen(ActingScreen):
         found = [one for one in trouble(entry.run, now_ns) if one.agent == self._agent]
         words = trouble_words(found[0]) if found else f"{name_of(stats)} is not worse off than usual"
         verdict = self.query_one("#agent-verdict", Static)
-        verdict.update(words)
-        verdict.set_class(not found, "-calm")
+        verdict.update(words + (f"; cache {unseen_since(entry.run)}" if entry.run.blind else ""))
+        verdict.set_class(not found and not entry.run.blind, "-calm")
         self._show_charts(entry.run, now_ns)
         self._show_side(entry, stats, now_ns)
 

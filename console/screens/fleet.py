@@ -17,6 +17,7 @@ from textual.widgets import DataTable, Static
 from radixdeck.policies.residency import Totals
 
 from ..agent_facts import name_of
+from ..blindness import blind_words, unseen_since
 from ..cache_map import held_tokens
 from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
@@ -90,6 +91,8 @@ def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
     if not replayed and (not entry.online or state != "ready"):
         known = entry.status.detail if entry.status else ""
         return Line(entry, now, known or ENGINE_WORDS[state if entry.online else "offline"], math.inf)
+    if entry.run.blind:
+        return Line(entry, now, f"cache {unseen_since(entry.run)}", math.inf)
     found = trouble(entry.run, now_ns)
     if not found:
         return Line(entry, now, "", 0.0)
@@ -224,16 +227,19 @@ class FleetScreen(FilteringScreen, SortingScreen):
         self.deck.open_daemon(selected_key(event))
 
     def _show_verdict(self, entry: NodeState) -> None:
-        """Who is worse off than usual, if anybody is, and where to read on."""
+        """That nothing is seen; who is worse off than usual, if anybody is, and where to read on."""
         found = trouble(entry.run, self.deck.fleet.now_ns(entry))
         panel = self.query_one("#fleet-verdict", Static)
-        panel.display = bool(found)
+        blind = blind_words(entry.run)
+        lines = [f"! {blind}"] if blind else []
         if found:
             worst = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             key = self.key("screen.harm", "7")
             told = trouble_words(worst, recent_blame(entry.run, worst.agent))
-            panel.update(f"! {told}{more}; {key} shows who did what")
+            lines.append(f"! {told}{more}; {key} shows who did what")
+        panel.display = bool(lines)
+        panel.update("\n".join(lines))
 
     def _show_facts(self, entry: NodeState) -> None:
         panel = self.query_one("#run-facts", Static)
@@ -243,7 +249,8 @@ class FleetScreen(FilteringScreen, SortingScreen):
         series = [0.0 if value is None else max(0.02, value) for value in
                   hit_series(entry.run, now_ns, min(60, width), SERIES_BUCKET_S)]  # fmt: skip
         rows = [("hit rate", f"{ratio(run_hit_rate(entry.run) or 0.0, 1)} since the run began"),
-                *totals_words(entry.run.totals, entry.unknown_events)]  # fmt: skip
+                *totals_words(entry.run.totals, entry.unknown_events),
+                ("evictions", unseen_since(entry.run))]  # fmt: skip
         if entry.status is not None:
             rows += [("endpoint", entry.status.endpoint), ("recording", entry.status.recording)]
         lines = [Content.assemble((f"{name:<10}", "$text-muted"), value) for name, value in rows if value]

@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Static
 
 from radixdeck.policies.residency import Hurt, RunState
 
+from ..blindness import blind_words, unseen_since
 from ..causes import chain
 from ..commands import Target
 from ..fleet_state import NodeState
@@ -102,11 +103,12 @@ def hurt_cells(hurt: Hurt, run: RunState) -> list[Cell]:
 
 
 def verdict(run: RunState, now_ns: int) -> str:
-    """Who is worse off than usual, in a line each; else that nobody is."""
+    """That nothing is seen; who is worse off than usual, in a line each; else that nobody is."""
     found = trouble(run, now_ns)
     worded = [trouble_words(one, recent_blame(run, one.agent)) for one in found[:TROUBLES]]
     worded += [f"{len(found) - TROUBLES} more agents are worse off than usual"] if len(found) > TROUBLES else []
-    return "\n".join(worded) or "nobody is worse off than usual"
+    worded = worded or ["nobody is worse off than usual"]
+    return "\n".join([*filter(None, [blind_words(run)]), *worded])
 
 
 def telling(pair: Pair) -> Hurt:
@@ -148,12 +150,12 @@ class HarmScreen(ActingScreen):
         run, totals = entry.run, entry.run.totals
         words = self.query_one("#verdict", Static)
         words.update(verdict(run, self.deck.fleet.now_ns(entry)))
-        words.set_class(not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
+        words.set_class(not run.blind and not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
         found = pairs(run)
         upper = self.query_one("#pairs", SyncTable)
         upper.border_title = (
             f"{totals.evictions_that_hurt:,} of {totals.evictions:,} evictions hurt, "
-            f"{tokens(totals.hurt_tokens)} computed again"
+            f"{tokens(totals.hurt_tokens)} computed again{f'; {unseen_since(run)}' if run.blind else ''}"
         )
         upper.sync([(pair.key, pair_cells(pair, entry.marks)) for pair in found])
         self._show_hurts(entry, found)

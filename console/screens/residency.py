@@ -15,6 +15,7 @@ from textual.widgets import Static
 from radixdeck.policies.events import NO_NODE, PrefixMatched
 from radixdeck.policies.residency import NodeView, RunState
 
+from ..blindness import unseen_since
 from ..cache_map import score_of
 from ..cache_tree import FOLDS
 from ..commands import NoTarget, Target
@@ -39,6 +40,11 @@ LAYOUT_S = 0.25
 between."""
 SIDES = 3
 """Panels beside the map, between which a key turns where there is no room for all."""
+
+
+def _unseen(run: RunState) -> str:
+    """In front of a title: what is below it is old."""
+    return f"{unseen_since(run)}: " if run.blind else ""
 
 
 def _is_warm(line: LogLine) -> bool:
@@ -131,7 +137,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         view.show(entry.run, self._shades(entry) if self._shade else None, flashes)
         cell = f"a cell is {view.tokens_per_cell:.3g} tok{SHADES[self._shade]}"
         signs = "".join(f"; {SIGNS[sign].strip()}" for sign in view.signs)
-        self.query_one("#map-side").border_title = f"KV pool, {tokens(entry.run.capacity_tokens)}; {cell}{signs}"
+        self.query_one(
+            "#map-side"
+        ).border_title = f"{_unseen(entry.run)}KV pool, {tokens(entry.run.capacity_tokens)}; {cell}{signs}"
 
     def _show_tree(self, entry: NodeState) -> None:
         tree = self.query_one(TreeView)
@@ -144,7 +152,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         run = entry.run
         nodes = count(len(run.nodes) + len(run.host), "node")
         beyond = f", {run.host_beyond:,} more in host memory not listed" if run.host_beyond else ""
-        self.query_one("#map-side").border_title = f"radix tree, {nodes}{beyond}{found}{folded}"
+        self.query_one("#map-side").border_title = f"{_unseen(entry.run)}radix tree, {nodes}{beyond}{found}{folded}"
 
     def action_tree(self) -> None:
         """The other of map and tree, with the cursor on the same node."""
@@ -251,7 +259,7 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         room = max(1, panel.content_size.height - 1)
         found = self._queue.next(room)
         scored = any(victim.key is not None for victim in found)
-        panel.border_title = f"next to go, by {'score' if scored else 'oldest use'}"
+        panel.border_title = f"{_unseen(entry.run)}next to go, by {'score' if scored else 'oldest use'}"
         now_ns = self.deck.fleet.now_ns(entry)
         width = panel.content_size.width
         lines = [victim_line(victim, now_ns, scored=scored, width=width) for victim in found]

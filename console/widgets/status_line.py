@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from ..blindness import unseen_since
 from ..cache_map import held_tokens
 from ..fleet_state import FleetState, NodeState
 from ..rates import rates, run_hit_rate
@@ -49,7 +50,10 @@ def engine_words(entry: NodeState, *, replayed: bool) -> str:
 
 
 def policy_words(entry: NodeState) -> str:
-    """The policies that are on, without the operator, who always is."""
+    """The policies that are on, without the operator, who always is. While the engine's observer is broken none of them
+    is asked what to evict."""
+    if entry.run.blind:
+        return "SGLang's own order"
     on = [name for name, enabled in entry.run.policies.items() if enabled and name != "operator"]
     return ", ".join(on) or "lru"
 
@@ -91,6 +95,7 @@ class StatusLine(Panel):
         facts = [
             f"why: {clip(why, 24)}" if why else "",
             engine_words(entry, replayed=replayed),
+            f"cache {unseen_since(run)}" if run.blind else "",
             f"policy {policy_words(entry)}",
             model.rstrip("/").rpartition("/")[2],
             f"run {run_id}" if run_id else "",

@@ -166,7 +166,14 @@ async def test_models_and_health_of_the_daemon() -> None:
     async with stack() as s, client_of(s) as client:
         assert [model.id async for model in await client.models.list()] == ["m"]
         async with s.client.get(s.url + "/radixdeck/health") as answer:
-            assert (await answer.json())["engine"] == "ready"
+            said = await answer.json()
+            assert (said["engine"], said["detail"]) == ("ready", "")
+    async with (
+        stack(blind=lambda: "left: KeyError: 7") as s,
+        s.client.get(s.url + "/radixdeck/health") as answer,
+    ):
+        said = await answer.json()
+        assert (said["engine"], said["detail"]) == ("ready", "radixdeck's observer broke in left: KeyError: 7")
 
 
 async def test_compressed_and_chunked_bodies_are_read() -> None:
