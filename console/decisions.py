@@ -18,10 +18,12 @@ from .event_log import LogLine
 from .holders import briefly
 from .past import Past
 from .rulings import came_of
-from .words import brief_id, count, parts, seconds, short, tokens
+from .words import brief_id, count, parts, seconds, short, time_of_day, tokens
 
 MOST = 300
 """Decisions that are told one by one."""
+FORGOTTEN = "not known any more"
+"""What came of an eviction from before the losses that a run keeps."""
 KINDS = frozenset({"action_taken", "node_added", "node_evicted", "node_split", "policy_switched", "prefix_matched"})
 """Kinds of events that tell of decisions and of what came of them."""
 
@@ -40,20 +42,22 @@ class Decision(NamedTuple):
 
 class Lately(NamedTuple):
     """`other`: how many of the `evictions` LRU would have done otherwise; `found_tokens`: of nodes that were kept there
-    and used before they were up again; `missed_tokens`: of what went there and was computed again."""
+    and used before they were up again; `missed_tokens`: of what went there and was computed again. `since_ns`: all four
+    are of evictions after this moment, for of those before it some losses are forgotten; 0 if none is."""
 
     decisions: list[Decision]
     evictions: int = 0
     other: int = 0
     found_tokens: int = 0
     missed_tokens: int = 0
+    since_ns: int = 0
 
 
 def decided(
     policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: Iterable[LogLine], most: int = MOST
 ) -> Lately:
-    """Its last `most` decisions, newest first, and the sums over all that the log holds. `slot_mates`: the policies of
-    its slot, itself among them."""
+    """Its last `most` decisions, newest first, and the sums over all in the log whose losses are known. `slot_mates`:
+    the policies of its slot, itself among them."""
     lines = [line for line in log if line.kind in KINDS]
     mine: list[tuple[LogLine, e.NodeEvicted]] = []
     if policy.slot == EVICTION:
@@ -64,7 +68,11 @@ def decided(
     past = Past(run, lines if mine else (), other)
     judged = [_judged(*one, past) for one in mine[max(0, len(mine) - most) :]]
     listed = _newest_first(policy.name, run, lines, judged)[:most] if most else []
-    return Lately(listed, len(mine), len(other), sum(map(past.found, other)), sum(map(past.missed, other)))
+    known = [event for _, event in mine if past.knows(event)]
+    summed = [event for event in known if event.instead != e.NO_NODE]
+    found, missed = sum(map(past.found, summed)), sum(map(past.missed, summed))
+    since_ns = past.since_ns if len(known) < len(mine) else 0
+    return Lately(listed, len(known), len(summed), found, missed, since_ns)
 
 
 def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list[Decision]) -> list[Decision]:
@@ -76,8 +84,9 @@ def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list
 def lately_words(policy: PolicyInfo, lately: Lately) -> str:
     """The sum of its evictions against LRU's, '' for a policy that has evicted nothing lately."""
     if not lately.evictions:
-        return ""
-    head = f"{policy.name} evicted {count(lately.evictions, 'node')} lately"
+        return f"what {policy.name} evicted is too long ago: its losses are forgotten" if lately.since_ns else ""
+    when = f"since {time_of_day(lately.since_ns)} (older losses are forgotten)" if lately.since_ns else "lately"
+    head = f"{policy.name} evicted {count(lately.evictions, 'node')} {when}"
     if not lately.other:
         return f"{head}, each as plain LRU would have"
     return (
@@ -108,15 +117,19 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
 
 
 def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:
-    """An eviction with what came of it. Where LRU would have done the same it is worth nothing either way."""
+    """An eviction with what came of it, if that is still known. Where LRU would have done the same it is worth nothing
+    either way."""
     missed = past.missed(event)
     what = f"{briefly(event.role, event.agents, event.session)}, {tokens(event.tokens)}"
     why = f"score {event.score:.3g}: {parts(event.parts)}" if event.parts else f"idle {seconds(event.idle_s)}"
     gone = f"{short(missed)} again" if missed else "not missed"
+    gone = gone if past.knows(event) else FORGOTTEN
     if event.instead == e.NO_NODE:
         return Decision(line.t_ns, line.seq, what, f"{why}; as LRU", gone)
-    found = past.found(event)
     whose = f"{event.instead_agent}'s" if event.instead_agent else "nobody's"
+    if not past.knows(event):
+        return Decision(line.t_ns, line.seq, what, f"{why}; kept {whose} node {event.instead}", gone)
+    found = past.found(event)
     came = f"{gone}; kept {f'{short(found)} found' if found else 'not used'}"
     return Decision(line.t_ns, line.seq, what, f"{why}; kept {whose} node {event.instead}", came, found - missed)
 

@@ -11,8 +11,17 @@ from radixdeck.policies.residency import RunState
 from .event_log import LogLine
 
 
+def losses_since_ns(run: RunState) -> int:
+    """All losses through evictions after this moment are known, 0 if those of the whole run are. A run keeps its last
+    hurts only; what is forgotten was missed before the oldest that is kept, so it had gone before that."""
+    if run.totals.evictions_that_hurt <= len(run.hurts):
+        return 0
+    return run.hurts[0].t_ns if run.hurts else run.t_ns
+
+
 class Past:
-    """`evictions`: those that are asked about, each of a node other than the one LRU would have taken."""
+    """`evictions`: those that are asked about, each of a node other than the one LRU would have taken. `since_ns`: see
+    losses_since_ns."""
 
     def __init__(self, run: RunState, lines: Iterable[LogLine], evictions: Sequence[e.NodeEvicted]) -> None:
         self._run = run
@@ -29,9 +38,14 @@ class Past:
             self._up_again.setdefault(event.instead, []).append(event.t_ns)
             self._owed[event.instead, event.t_ns] = event.node
         self._read(lines)
+        self.since_ns = losses_since_ns(run)
         for hurt in run.hurts:
             key = (hurt.node, hurt.evicted_ns)
             self._again[key] = self._again.get(key, 0) + hurt.tokens
+
+    def knows(self, event: e.NodeEvicted) -> bool:
+        """Whether a loss through this eviction would still be known."""
+        return event.t_ns > self.since_ns
 
     def missed(self, event: e.NodeEvicted) -> int:
         """Tokens of an eviction that were computed again since."""

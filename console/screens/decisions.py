@@ -42,7 +42,9 @@ class DecisionsScreen(DeckScreen):
         "What this policy decided in the events this console holds, newest first: evictions with their score and what "
         "plain LRU would have taken, actions, and what it ruled at the door. again: tokens computed again since; kept: "
         "what was found since of the node that LRU would have taken. worth: the one less the other, each decision by "
-        "itself; of a warm-up, what the next request found of it. enter follows an eviction to its cause, X writes all."
+        "itself; of a warm-up, what the next request found of it. A run keeps its last 300 losses: what came of "
+        "evictions from before is not known any more, and not summed. enter follows an eviction to its cause, X writes "
+        "all."
     )
     BINDINGS = [back_key()]
 

@@ -51,7 +51,7 @@ def worse() -> list[e.AnyEvent]:
     told: list[e.AnyEvent] = []
     for number in range(36):
         t_ns, slow = T0_NS + number * 5 * S, number >= 30
-        who = {"agent": "planner", "session": f"p{number}"}
+        who: dict[str, Any] = {"agent": "planner", "session": f"p{number}"}
         told += [
             e.RequestArrived(t_ns=t_ns, rid=f"p{number}", declared=True, **who),
             e.PrefixMatched(t_ns=t_ns + 1, rid=f"p{number}", prompt_tokens=550, cached_tokens=500, **who),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+import msgspec
+import pytest
 from scenario import folded, run_events
 from staging import LARGE, SMALL, console, drawn, policies
 
@@ -15,6 +17,7 @@ from radixdeck.console.screens.chain import ChainScreen
 from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
+from radixdeck.policies import fold_ghosts
 
 OURS = PolicyInfo(name="kv_caching", doc="", slot="eviction", enabled=True)
 MATES = ("kv_caching", "lru")
@@ -197,3 +200,45 @@ def test_the_sums_are_of_all_that_is_listed() -> None:
     told = decided(policies().policies[0], MATES, folded(run_events()), log)
     assert told.other == 35
     assert sum(one.worth_tokens for one in told.decisions) == told.found_tokens - told.missed_tokens
+
+
+def test_gains_are_not_summed_beyond_the_losses_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run keeps two losses of three. b's is forgotten, although its node went after that of a, whose loss is the
+    oldest that is kept: it was missed later."""
+
+    def gone(t_s: int, node: int, agent: str, instead: int = e.NO_NODE) -> e.NodeEvicted:
+        return msgspec.structs.replace(went(t_s, node, instead), agents=(agent,))
+
+    def missed(t_s: int, agent: str) -> e.PrefixMatched:
+        return matched(t_s, e.NO_NODE, cached=0, agent=agent)
+
+    events = [
+        *(added(1, node) for node in (6, 7, 8, 9, 11, 12, 13, 14)), gone(2, 11, "a", instead=7),
+        gone(3, 12, "b", instead=8), matched(4, 8), missed(5, "b"), gone(6, 13, "c", instead=9), missed(7, "a"),
+        gone(8, 14, "d", instead=6), missed(9, "c"), matched(10, 6),
+    ]  # fmt: skip
+    whole = lately(events)
+    assert (whole.since_ns, whole.evictions, whole.other) == (0, 4, 4)
+    assert (whole.found_tokens, whole.missed_tokens) == (200, 300)
+    monkeypatch.setattr(fold_ghosts, "HURTS_KEPT", 2)
+    rest = lately(events)
+    assert (rest.since_ns, rest.evictions, rest.other, rest.found_tokens, rest.missed_tokens) == (7 * S, 1, 1, 100, 0)
+    assert [(one.worth_tokens, one.came) for one in rest.decisions] == [
+        (100, "not missed; kept 100 found"), *[(0, "not known any more")] * 3,
+    ]  # fmt: skip
+    assert lately_words(OURS, rest).startswith(
+        "kv_caching evicted 1 node since 00:00:07.0 (older losses are forgotten), 1 of them where LRU would"
+    )
+
+
+def test_sums_without_any_loss_that_is_known_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_ghosts, "HURTS_KEPT", 2)
+    off = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=False)
+    told = lately(
+        [
+            *(added(1, node) for node in (7, 8, 9, 10)), went(2, 8, instead=7), off,
+            *(went(4, node) for node in (7, 9, 10)), matched(5, e.NO_NODE, cached=0, agent="planner"),
+        ]
+    )  # fmt: skip
+    assert (told.evictions, told.since_ns) == (0, 5 * S)
+    assert lately_words(OURS, told) == "what kv_caching evicted is too long ago: its losses are forgotten"
