@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from radixdeck.policies.residency import AgentStats, RunState
 
+from .misses import hurt_words
 from .rates import median
-from .words import brief, clip, ratio, seconds, short, tokens
+from .words import brief, clip, count, ratio, seconds, short, tokens
 
 NEXT_NAMED = 2
 TOOLS_NAMED = 6
@@ -27,10 +28,11 @@ def orders_in_force(stats: AgentStats) -> str:
 def facts(stats: AgentStats, run: RunState) -> list[str]:
     """The agent in a line per kind of fact."""
     ttft_s = median(stats.ttft_recent_s)
-    hurt = f"{stats.evictions_that_hurt:,} (anchor {stats.anchor_hurt:,}), {tokens(stats.hurt_tokens)} again"
+    hurt = f"{hurt_words(stats, run)}, {tokens(stats.hurt_tokens)}"
     anchor = (
         f"{stats.anchor_resident_tokens:,} of {tokens(stats.anchor_tokens)} resident" if stats.anchor_tokens else "?"
     )
+    anchor += f", {count(stats.anchor_hurt, 'node')} hurt" if stats.anchor_hurt else ""
     lines = [
         f"asked      {stats.dispatches:,} times, {stats.running:,} running, {stats.errors:,} errors",
         f"cached     {ratio(stats.cached_tokens, stats.prompt_tokens)} of {tokens(stats.prompt_tokens)}",

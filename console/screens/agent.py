@@ -161,7 +161,7 @@ class AgentScreen(ActingScreen):
         # Where there is room for the sessions, it is said there.
         panel.border_subtitle = f"{anchor_key}: the text of its anchor" if self.has_class("-narrow") else ""
         panel.update("\n".join(facts(stats, entry.run)))
-        self.query_one("#agent-harm", Static).border_title = "evictions that hurt"
+        self.query_one("#agent-harm", Static).border_title = "evicted nodes that hurt"
         self.query_one("#agent-harm", Static).update(self._harm(entry, stats))
         ahead = self.query_one("#agent-forecast", Static)
         ahead.border_title = "will it find its anchor?"

@@ -120,7 +120,7 @@ def agent_rows(run: RunState, marks: dict[str, AgentMark], now_ns: int, *, sort:
 
 def agent_words(stats: AgentStats) -> str:
     """The selected agent in two or three sentences."""
-    hurt = f"{stats.evictions_that_hurt:,} evictions hurt ({stats.hurt_tokens:,} tok computed again)"
+    hurt = f"{stats.evictions_that_hurt:,} nodes hurt ({stats.hurt_tokens:,} tok computed again)"
     worst = sorted(stats.evicted_by.items(), key=_most)[:4]
     by = ", ".join(f"{agent or 'unknown'} {number}" for agent, number in worst)
     return (
@@ -146,7 +146,7 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     mode = "agents"
     help_text = (
         "survival: chance of a dispatch within the next three steps of a live session, from the transitions seen so "
-        "far. hurt: evictions after which the agent had to compute the same tokens again, and whose requests caused "
+        "far. hurt: evicted nodes whose tokens the agent had to compute again, and whose requests caused "
         "most of them. anchor: how much of its system prompt and tools is resident. s, S or a click on a header change "
         "what it is sorted by; enter opens the agent."
     )
@@ -193,7 +193,7 @@ class AgentsScreen(FilteringScreen, SortingScreen, ActingScreen):
     def _show_matrices(self, entry: NodeState) -> None:
         """Who pushes out whom, and who follows whom, where there is room."""
         for panel_id, title, draw in (
-            ("#harm", "evictions that hurt: row lost, column pushed out", harm),
+            ("#harm", "evicted nodes that hurt: row lost, column pushed out", harm),
             ("#transitions", "next in the same session: row, then column", transitions),
         ):
             panel = self.query_one(panel_id, Static)

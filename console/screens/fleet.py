@@ -171,7 +171,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
         "One line per daemon heard on the broker. Enter opens one: every other screen then shows it; 1 comes "
         "back here, ( and ) go to the daemon before and after. KV, hit, req/s, TTFT (half of the requests wait longer) "
         "are of now, worst off is who waits longer or finds less than usual, with ! in front, else who was hurt most "
-        "since the run began; hurt counts evictions whose tokens had to be computed again. s, S or a click on "
+        "since the run began; hurt counts evicted nodes whose tokens had to be computed again. s, S or a click on "
         "a header sort, / filters."
     )
     BINDINGS = [

@@ -20,6 +20,7 @@ from ..blindness import blind_words, unseen_since
 from ..causes import chain
 from ..commands import Target
 from ..fleet_state import NodeState
+from ..misses import miss_words, misses
 from ..theme import AgentMark
 from ..trends import recent_blame, trouble, trouble_words
 from ..widgets.panel import Panel
@@ -34,7 +35,8 @@ PAIR_COLUMNS = (
     Column("lost", 14),
     Column("its", 8),
     Column("pushed out by", 0),
-    Column("times", 6, right=True),
+    Column("misses", 6, right=True),
+    Column("nodes", 6, right=True, least=90),
     Column("tok again", 9, right=True),
     Column("last", 10, right=True),
 )
@@ -86,7 +88,8 @@ def pair_cells(pair: Pair, marks: Mapping[str, AgentMark]) -> list[Cell]:
     mark = marks.get(pair.agent)
     letter = Text(mark.letter, style=f"bold {mark.colour}") if mark else Text(" ")
     last = time_of_day(pair.hurts[-1].t_ns)
-    return [letter, pair.agent, pair.what, pair.by, f"{len(pair.hurts):,}", f"{pair.tokens:,}", last]
+    counts = [f"{misses(pair.hurts):,}", f"{len(pair.hurts):,}"]
+    return [letter, pair.agent, pair.what, pair.by, *counts, f"{pair.tokens:,}", last]
 
 
 def hurt_cells(hurt: Hurt, run: RunState) -> list[Cell]:
@@ -111,6 +114,17 @@ def verdict(run: RunState, now_ns: int) -> str:
     return "\n".join([*filter(None, [blind_words(run)]), *worded])
 
 
+def title(run: RunState) -> str:
+    """The whole run: how many nodes hurt, and in how many misses, if that is still known."""
+    totals = run.totals
+    found = misses(run.hurts) if len(run.hurts) == totals.evictions_that_hurt else 0
+    return (
+        f"{totals.evictions_that_hurt:,} of {totals.evictions:,} evicted nodes hurt, "
+        f"{tokens(totals.hurt_tokens)} computed again{f' in {found:,} misses' if found > 1 else ''}"
+        f"{f'; {unseen_since(run)}' if run.blind else ''}"
+    )
+
+
 def telling(pair: Pair) -> Hurt:
     """The one to look at first: the last of those that cost most."""
     most = max(hurt.tokens for hurt in pair.hurts)
@@ -129,7 +143,8 @@ class HarmScreen(ActingScreen):
     mode = "harm"
     help_text = (
         "An eviction hurts when its owner asks for the same tokens again and has to compute them. Above: who lost what "
-        "to whose requests, the costliest first (the last 300 are kept). Below: each of the selected line. enter "
+        "to whose requests, the costliest first: misses are requests that computed it again, nodes what had gone "
+        "(the last 300 are kept). Below: each node of the selected line. enter "
         "follows one from the miss over the eviction and the insert to the request that needed the room; a opens the "
         "agent that lost, and t p b w act on it."
     )
@@ -147,16 +162,13 @@ class HarmScreen(ActingScreen):
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
         if not tables:
             return
-        run, totals = entry.run, entry.run.totals
+        run = entry.run
         words = self.query_one("#verdict", Static)
         words.update(verdict(run, self.deck.fleet.now_ns(entry)))
         words.set_class(not run.blind and not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
         found = pairs(run)
         upper = self.query_one("#pairs", SyncTable)
-        upper.border_title = (
-            f"{totals.evictions_that_hurt:,} of {totals.evictions:,} evictions hurt, "
-            f"{tokens(totals.hurt_tokens)} computed again{f'; {unseen_since(run)}' if run.blind else ''}"
-        )
+        upper.border_title = title(run)
         upper.sync([(pair.key, pair_cells(pair, entry.marks)) for pair in found])
         self._show_hurts(entry, found)
 
@@ -191,7 +203,8 @@ class HarmScreen(ActingScreen):
         selected = self.query_one("#pairs", SyncTable).selected
         pair = next((pair for pair in found if pair.key == selected), found[0] if found else None)
         hurts = pair.hurts[::-1] if pair else []
-        table.border_title = plain(f"{pair.agent}'s {pair.what}, lost to {pair.by}") if pair else "none so far"
+        lost = f"{pair.agent}'s {pair.what}, lost to {pair.by}: {miss_words(hurts)}" if pair else "none so far"
+        table.border_title = plain(lost)
         table.sync([(hurt_key(hurt), hurt_cells(hurt, entry.run)) for hurt in hurts])
 
 

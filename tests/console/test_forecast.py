@@ -110,7 +110,7 @@ def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
 
 
 async def test_all_of_it_is_on_a_large_page_and_one_key_away_on_a_small_one() -> None:
-    texts = ("evictions that hurt", "will it find its anchor?", "tools, sessions")
+    texts = ("evicted nodes that hurt", "will it find its anchor?", "tools, sessions")
     async with console(LARGE) as pilot:
         await pilot.press("3", "enter")
         page = await drawn(pilot)

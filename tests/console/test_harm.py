@@ -7,10 +7,12 @@ from scenario import NODE, T0_NS, folded, run_events
 from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, until
 from textual.widgets import Static
 
+from radixdeck.console.agent_facts import facts
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.causes import chain, follow, hurt_of
 from radixdeck.console.event_log import EventLog
-from radixdeck.console.screens.harm import pairs
+from radixdeck.console.misses import misses
+from radixdeck.console.screens.harm import pair_cells, pairs, title
 from radixdeck.console.sentences import sentence
 from radixdeck.console.trends import recent_blame, resampled, total, trouble, trouble_words
 from radixdeck.console.widgets.log_view import LogView
@@ -82,6 +84,37 @@ def test_pairs_add_up_to_what_the_run_counted() -> None:
     assert [pair.tokens for pair in found] == sorted((pair.tokens for pair in found), reverse=True)
 
 
+def pieces() -> list[e.AnyEvent]:
+    """The incident, whose first miss also needed three small pieces that had gone before."""
+    events = incident()
+    at = next(n for n, event in enumerate(events) if isinstance(event, e.NodeEvicted))
+    small = [
+        e.NodeEvicted(t_ns=events[at].t_ns - S, node=800 + n, tokens=2, start=500 + n, agents=("planner",),
+                      role="shared", by_rid="c24", by_agent="coder")
+        for n in range(3)
+    ]  # fmt: skip
+    return [*events[:at], *small, *events[at:]]
+
+
+def test_misses_are_requests_and_nodes_are_told_beside() -> None:
+    state = folded(pieces())
+    anchor, history = pairs(state)
+    assert [str(cell) for cell in pair_cells(anchor, {})][1:7] == ["planner", "anchor", "coder", "12", "12", "6,000"]
+    assert [str(cell) for cell in pair_cells(history, {})][2:7] == ["history", "coder", "1", "3", "6"]
+    assert misses(state.hurts) == 12
+    assert title(state) == "15 of 15 evicted nodes hurt, 6,006 tok computed again in 12 misses"
+    (hurt,) = [line for line in facts(state.agents["planner"], state) if line.startswith("hurt")]
+    assert hurt == "hurt       12 misses (15 nodes), 6,006 tok"
+
+
+def test_misses_that_are_not_all_kept_are_not_counted() -> None:
+    state = folded(pieces())
+    del state.hurts[0]
+    assert title(state) == "15 of 15 evicted nodes hurt, 6,006 tok computed again"
+    (hurt,) = [line for line in facts(state.agents["planner"], state) if line.startswith("hurt")]
+    assert hurt == "hurt       15 nodes, 6,006 tok"
+
+
 def test_a_chain_leads_from_the_miss_to_the_request() -> None:
     state, log = logged(incident())
     links = chain(state.hurts[-1], state, log)
@@ -149,7 +182,7 @@ async def test_the_story_on_screen(size: tuple[int, int]) -> None:
         assert "! planner waits 450 ms for its first token" in " ".join((await drawn(pilot)).split())
         await pilot.press("7")
         text = await drawn(pilot)
-        assert "12 of 12 evictions hurt, 6,000 tok computed again" in text
+        assert "12 of 12 evicted nodes hurt, 6,000 tok computed again in 12 misses" in text
         assert "mostly because of coder" in text
         await pilot.press("enter")
         text = await drawn(pilot)
@@ -189,7 +222,7 @@ async def test_a_number_leads_back_from_what_was_opened() -> None:
         await drawn(pilot)
         assert len(pilot.app.screen_stack) == 2
         await pilot.press("7")
-        assert "evictions hurt" in await drawn(pilot)
+        assert "evicted nodes hurt" in await drawn(pilot)
         assert len(pilot.app.screen_stack) == 1
 
 

@@ -40,7 +40,7 @@ FACTS = {
     "4": ["[x]", "kv_caching", "horizon", "~ 0.4", "kv_caching evicted 40 nodes lately"],
     "5": ["of the last", "history of tester in s3 (180 tok) evicted for search[web]'s", "selected event"],
     "6": ["the last 10 minutes", "This run is live", "radixdeck replay"],
-    "7": ["36 of 52 evictions hurt", "nobody is worse off", "tester's history", "pushed out by"],
+    "7": ["36 of 52 evicted nodes hurt", "nobody is worse off", "tester's history", "pushed out by"],
     "8": ["60 of the last 61 requests", "selected request", "decode", "░"],
     "9": ["predictability R", "next in the same session", "4 sessions"],
     "0": ["what if: a cache of 1x", "not on this machine"],

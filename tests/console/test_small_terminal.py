@@ -165,7 +165,7 @@ async def test_forecast_and_sessions_of_an_agent_have_the_whole_width() -> None:
     async with console(SMALL) as pilot:
         await pilot.press("3", "enter")
         text = await drawn(pilot)
-        assert "hurt       7 (anchor 0), 1,140 tok again" in text
+        assert "hurt       7 misses (7 nodes), 1,140 tok" in text
         assert "first token 134 ms, last 30 s" in text
         await pilot.press("v")
         assert "anchor goes as number 7: after 1,685 tok more" in in_words(await drawn(pilot))
