@@ -6,6 +6,7 @@ Every action ends as one ActionTaken event in the engine stream, so policies, re
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from radixdeck.policies.events import ActionTaken, EngineEvent
@@ -17,6 +18,7 @@ from .front import Front
 from .front_errors import FrontError
 from .link import ORDER_TIMEOUT_S, EngineLink, LinkError
 
+_log = logging.getLogger("radixdeck.actions")
 ON_TREE = frozenset({"pin", "unpin", "retain", "evict", "boost"})
 
 
@@ -77,6 +79,9 @@ class Actions:
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
+        except Exception as error:  # what is warmed was written by callers: whatever it does, the daemon goes on
+            _log.exception("unexpected error while warming %r", action.agent)
+            detail = f"internal error: {type(error).__name__}"
         finally:
             self._warming = None
         self.tell(self._taken(action, by, ok=ok, result=detail, tokens=tokens))

@@ -92,9 +92,9 @@ class PathBook:
         for key in [key for key in self._asked if key[0] == session]:
             asked = self._drop(key)
             if self._sessions.get(asked.agent) == session:
-                size_bytes = len(msgspec.json.encode((asked.head, asked.shown)))
                 self._sessions.put(asked.agent, NONE)
-                self._keep((NONE, asked.agent), msgspec.structs.replace(asked, talk=[], size_bytes=size_bytes))
+                head = msgspec.structs.replace(asked, talk=[], size_bytes=_head_bytes(asked))
+                self._keep((NONE, asked.agent), head)
 
     def _keep(self, key: tuple[str, str], asked: Asked) -> None:
         if key in self._asked:
@@ -130,3 +130,11 @@ class PathBook:
             return None
         seen = self._roles.shown_to(agent, own.talk if own is not None else [], latest.agent, talk.talk)
         return msgspec.structs.replace(head, talk=seen, salt=talk.salt, tenant=talk.tenant)
+
+
+def _head_bytes(asked: Asked) -> int:
+    """Size of what is left of it without its conversation."""
+    try:
+        return len(msgspec.json.encode((asked.head, asked.shown)))
+    except RecursionError:  # it could just be read; here it is nested one deeper
+        return asked.size_bytes

@@ -80,15 +80,21 @@ class Warmer:
 
     async def _path(self, client: aiohttp.ClientSession, upstream: str, agent: str, session: str) -> Warm:
         """A conversation of the agent in a session, rendered by SGLang as the agent's own request would be."""
+        try:
+            rendered = await self._render(client, upstream, agent, session)
+        except (TimeoutError, msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise FrontError(f"what agent {agent!r} will be asked could not be rendered: {error}") from error
+        asked = rendered.asked
+        return Warm(agent, session, asked.tenant, asked.salt, self._anchors.tokens(agent), rendered.ids)
+
+    async def _render(self, client: aiohttp.ClientSession, upstream: str, agent: str, session: str) -> _Rendered:
+        """Raises RecursionError or ValueError for what callers can send and nobody can write down again."""
         asked = self._paths.likely(session, agent)
         if asked is None:
             raise FrontError(f"what agent {agent!r} will be asked in session {session!r} is not known")
         known = self._rendered.get((session, agent))
         if known is None or known.asked != asked:
             body = {**asked.shown, "messages": [*asked.head, *asked.talk]}
-            try:
-                ids = await tokenized(client, upstream, body, self._headers)
-            except (TimeoutError, msgspec.MsgspecError) as error:
-                raise FrontError(f"what agent {agent!r} will be asked could not be rendered: {error}") from error
+            ids = await tokenized(client, upstream, body, self._headers)
             known = self._rendered.put((session, agent), _Rendered(asked, array("q", ids)))
-        return Warm(agent, session, asked.tenant, asked.salt, self._anchors.tokens(agent), known.ids)
+        return known
