@@ -10,7 +10,11 @@ import msgspec
 from aiohttp import web
 
 from radixdeck.policies.declared import IdentityError, TenantMismatch
+from radixdeck.policies.doorkeeping import shortened
 from radixdeck.policies.events import RequestRefused
+
+MAX_REASON = 500
+"""So much of why a request was refused is kept and published, characters: some of it may be what a caller wrote."""
 
 T = TypeVar("T")
 
@@ -64,9 +68,8 @@ class Refusal(Exception):
 
     def fact(self, t_ns: int, agent: str) -> RequestRefused:
         """The event that says so."""
-        return RequestRefused(
-            t_ns=t_ns, rid=self.rid, agent=agent, status=self.status, reason=self.message, by=self.by
-        )  # fmt: skip
+        reason = shortened(self.message, MAX_REASON)
+        return RequestRefused(t_ns=t_ns, rid=self.rid, agent=agent, status=self.status, reason=reason, by=self.by)
 
     def event(self) -> bytes:
         """The same as a server-sent event, for a stream that has already begun."""

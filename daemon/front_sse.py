@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.events import FinishReason
 from radixdeck.policies.prompts import MESSAGES_ROUTE, RESPONSES_ROUTE
 
@@ -80,7 +81,7 @@ class AnswerWatch:
 
     def _add_tools(self, data: bytes) -> None:
         for name in _TOOL.findall(data):
-            tool = name.decode("utf-8", "replace")
+            tool = name.decode("utf-8", "replace")[:MAX_NAME]
             if tool not in self.tools and len(self.tools) < 64 and not self._responses:
                 self.tools = (*self.tools, tool)
 

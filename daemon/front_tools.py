@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from radixdeck.policies.doorkeeping import ToolUse
+from radixdeck.policies.doorkeeping import MAX_NAME, ToolUse
 from radixdeck.policies.prompts import CHAT_ROUTES, MESSAGES_ROUTE, RESPONSES_ROUTE, digest
 
 MAX_USES = 256
@@ -75,7 +75,7 @@ def _last(items: list[dict[str, Any]], field: str, value: str) -> list[dict[str,
 
 def _note(calls: dict[str, Call], call_id: Any, name: Any, arguments: Any) -> None:
     if isinstance(call_id, str) and isinstance(name, str) and name:
-        calls[call_id] = (name, arguments)
+        calls[call_id] = (name[:MAX_NAME], arguments)
 
 
 def _use(calls: Mapping[str, Call], call_id: Any, content: Any, failed: bool = False) -> Iterator[ToolUse]:

@@ -14,6 +14,9 @@ import msgspec
 
 from .events import ToolMemoized
 
+MAX_NAME = 120
+"""So much is told of a model's or tool's name, characters: callers write it, and what is told is kept and published."""
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request at the door. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
@@ -65,6 +68,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PASS = Verdict()
+
+
+def shortened(text: str, most: int) -> str:
+    """The text with no more than `most` characters and a sign of what is missing."""
+    return text if len(text) <= most else text[:most] + "..."
 
 
 class DoorFact(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from .budgets import Budgets
-from .doorkeeping import PASS, Asked, BaseDoorkeeper, DoorFact, Entered, Left, Verdict
+from .doorkeeping import MAX_NAME, PASS, Asked, BaseDoorkeeper, DoorFact, Entered, Left, Verdict, shortened
 from .primitives import BasePolicy
 from .safety_rules import Limits, Rules, read_rules
 
@@ -124,5 +124,6 @@ def _forbidden(asked: Asked, who: str, limits: Limits) -> str:
         if allowed is not None:
             for name in named:
                 if not any(fnmatchcase(name, pattern) for pattern in allowed):
-                    return f"{who} may not use {what} {name!r}; allowed: {', '.join(allowed) or 'none'}"
+                    told = shortened(name, MAX_NAME)
+                    return f"{who} may not use {what} {told!r}; allowed: {', '.join(allowed) or 'none'}"
     return ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
@@ -194,4 +195,4 @@ class Keeper:
 
     def _tell(self, call: ToolCall, what: Any, **more: Any) -> None:
         who = {"agent": call.agent, "session": call.session, "tenant": call.tenant}
-        self._emit(ToolMemoized(t_ns=now_ns(), tool=call.tool, what=what, **who, **more))
+        self._emit(ToolMemoized(t_ns=now_ns(), tool=call.tool[:MAX_NAME], what=what, **who, **more))
