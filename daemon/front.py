@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from radixdeck.policies.declared import declared_end, declared_next_agent, declared_tenant
+from radixdeck.policies.declared import declared_agent, declared_end, declared_next_agent, declared_tenant, scoped
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
 from radixdeck.policies.prompts import RESPONSES_ROUTE
@@ -25,14 +25,15 @@ from radixdeck.policies.sight import why_blind
 from .anchors import AnchorBook
 from .engine.protocol import Identity
 from .front_abort import Aborts
-from .front_access import GENERATING, Access, bearer
+from .front_access import GENERATING, Access, bearer, is_unread
 from .front_body import Prepared, RequestIds, asked_id, prepare, read_object
 from .front_door import Door, open_door
-from .front_errors import FrontError, Refusal, bad_request, named
+from .front_errors import FrontError, Refusal, bad_request, named, unreadable
 from .front_exchange import CLIENT_GONE, Exchange, Reports
 from .front_hedge import Hedges
 from .front_paths import PathBook
 from .front_relay import CallerGone, Relay, open_session
+from .front_site import listen, lower_headers, without_end_slash
 from .front_warm import Warmer
 from .replicas import Replicas
 
@@ -90,30 +91,14 @@ class Front:
 
     async def start(self) -> str:
         """Listen; returns the URL. Port 0 picks a free one. Raises FrontError if the address cannot be had."""
-        app = web.Application(client_max_size=self._max_body_bytes)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(
-            app,
-            handler_cancellation=True,
-            access_log=None,
-            logger=_muted(),
-            shutdown_timeout=2.0,
-            max_field_size=32_768,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise FrontError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
-        self._runner = runner
+        self._runner, url = await listen(self._handle, self._host, self._port, self._max_body_bytes)
         self._session = open_session()
         self._relay = Relay(self._session, self._upstream, self._why_down)
         self._aborts = Aborts(self._session)
         if self._replicas is not None:
             self._hedges = Hedges(self._door, self._replicas, self._aborts, self._to, self._own_headers)
         self._anchors.start(self._session)
-        return _url(self._host, cast("int", runner.addresses[0][1]))
+        return url
 
     async def stop(self) -> None:
         """Stop listening; requests in flight are given 2 s, then aborted in the engine too."""
@@ -149,7 +134,7 @@ class Front:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await self._routed(request)
+            return await self._routed(without_end_slash(request))
         except Refusal as refusal:
             return self._refused(refusal)
         except CallerGone:
@@ -168,16 +153,37 @@ class Front:
             raise Refusal(501, "the front carries no websockets", "not_supported_error")
         if not request.rel_url.raw_path.startswith("/"):
             raise bad_request(f"{request.method} needs a path that begins with '/'")
-        told = _lower(request)
+        told = lower_headers(request)
         tenant = named(lambda: declared_tenant(told, key_tenant))
         self._access.check(request.method, request.path, request.headers, request.remote, tenant)
         if request.path in GENERATING and request.method in ("POST", "PUT"):
             return await self._generate(request, told, key_tenant)
+        if is_unread(request.method, request.path):
+            return await self._unread(request, scoped(named(lambda: declared_agent(told, {})), tenant))
+        return await self._relayed(request)
+
+    async def _relayed(self, request: web.Request) -> web.StreamResponse:
+        """A request that the front only passes on."""
         headers = self._access.forwarded(request.headers)
         if "Content-Length" in request.headers and "Content-Encoding" not in request.headers:
             headers["Content-Length"] = request.headers["Content-Length"]
         data = request.content.iter_any() if request.body_exists else None
         return (await self._relay.carry(request, headers, data, None))[0]
+
+    async def _unread(self, request: web.Request, agent: str) -> web.StreamResponse:
+        """A request that is work for the engine, of a kind that is not understood here: of whom it is, only headers
+        tell, '' if they do not."""
+        try:
+            self._admit(agent)
+            if by := self._door.must_judge:
+                raise unreadable(request.path, by)
+        except Refusal as refusal:
+            return self._refused(refusal, agent)
+        self.in_flight += 1
+        try:
+            return await self._relayed(request)
+        finally:
+            self.in_flight -= 1
 
     async def _generate(self, request: web.Request, told: dict[str, str], key_tenant: str | None) -> web.StreamResponse:
         """`told`: the headers, their names in small letters."""
@@ -267,7 +273,7 @@ class Front:
             return web.json_response({"status": "ok", **engine, "in_flight": self.in_flight})
         if request.method == "POST" and path.startswith(_SESSIONS) and path.endswith("/end"):
             name = path.removeprefix(_SESSIONS).removesuffix("end").removesuffix("/")
-            session = named(lambda: self._identities.session_name(name, _lower(request), key_tenant))
+            session = named(lambda: self._identities.session_name(name, lower_headers(request), key_tenant))
             self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=session))
             return web.json_response({"session": session, "ended": True})
         raise Refusal(404, f"radixdeck has no {request.method} {path}", "not_found_error")
@@ -280,20 +286,3 @@ class Front:
         """Have the engine give a request up."""
         if self._session is not None and (upstream := self._upstream()) is not None:
             self._aborts.tell(upstream, rid, self._own_headers)
-
-
-def _lower(request: web.Request) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.headers.items()}
-
-
-def _url(host: str, port: int) -> str:
-    """The URL to reach a listening address at; a wildcard address is reached over loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _muted() -> logging.Logger:
-    """The HTTP server's own log: it quotes what callers send, keys included, so it goes nowhere."""
-    logger = logging.getLogger("radixdeck.front.http")
-    logger.disabled = True
-    return logger

@@ -26,6 +26,10 @@ SALTED = GENERATING - {MESSAGES_ROUTE}
 
 _OPEN = frozenset({"/health", "/health_generate", "/ready", "/ping", "/radixdeck/health"})
 _CACHELESS = frozenset({"/tokenize", "/detokenize", "/v1/tokenize", "/v1/detokenize", "/v1/messages/count_tokens"})
+_UNREAD = frozenset({"/encode", "/classify", "/vertex_generate"})
+_UNREAD_BELOW = ("/v1/", "/api/")
+"""Where SGLang has, or may get, routes that make it work on prompts: Ollama's, scores, embeddings, transcriptions."""
+_WORKLESS = frozenset({"/api/show"})
 _SERVING = _OPEN | _CACHELESS | GENERATING | {"/", "/model_info", "/get_model_info", "/encode", "/classify"}
 _SERVING_BELOW = ("/v1/", "/api/", "/radixdeck/")
 """`/api/` is Ollama's."""
@@ -46,6 +50,14 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
 """Content encodings that the HTTP server has already undone when a body is read."""
+
+
+def is_unread(method: str, path: str) -> bool:
+    """Whether it has the engine work on a prompt that the front does not understand."""
+    if method not in ("POST", "PUT") or path in GENERATING | _CACHELESS | _WORKLESS:
+        return False
+    cancels = path.startswith(f"{RESPONSES_ROUTE}/") and path.endswith("/cancel")
+    return path in _UNREAD or (path.startswith(_UNREAD_BELOW) and not cancels)
 
 
 class Access:

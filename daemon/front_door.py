@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.door_host import DoorHost, Ruling
+from radixdeck.policies.door_strict import must_judge
 from radixdeck.policies.doorkeeping import Answered, Asked, Came, DoorFact, Entered, Heard, Left, Matched, Second
 from radixdeck.policies.events import (
     EngineEvent,
@@ -63,6 +64,11 @@ class Door:
     def guarded(self) -> bool:
         """Whether anybody wants to be asked about requests."""
         return self._host.guarded
+
+    @property
+    def must_judge(self) -> str:
+        """See door_strict.must_judge."""
+        return must_judge(self._host)
 
     @property
     def held(self) -> int:

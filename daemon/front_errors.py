@@ -89,6 +89,13 @@ def engine_lost(reason: str, retry_in_s: float) -> Refusal:
     return Refusal(502, message, "engine_unavailable", retry_in_s=retry_in_s)
 
 
+def unreadable(path: str, by: str) -> Refusal:
+    """For what policy `by` would have to judge and cannot."""
+    why = f"policy {by} cannot hold its rules on {path}, which the front does not read"
+    instead = "ask on /v1/chat/completions, /v1/completions, /v1/messages, /v1/responses or /generate"
+    return Refusal(403, f"{why}: {instead}", "policy_refused", by=by)
+
+
 def named(identified: Callable[[], T]) -> T:
     """Call something that works out who asks; an IdentityError becomes a Refusal, 403 for the wrong tenant else 400."""
     try:

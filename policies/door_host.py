@@ -34,8 +34,7 @@ from .parameters import TunableError
 from .primitives import BasePolicy, Policy, wants
 from .registry import PolicyError, create
 
-LONGEST_HOLD_S = 120.0
-HOLD_TUNABLE = "longest_hold_s"
+LONGEST_HOLD_S, HOLD_TUNABLE = 120.0, "longest_hold_s"
 PASSES = BaseDoorkeeper.admit
 """The default. One that passes calls on to another object may not have it in its class."""
 Answer = TypeVar("Answer")
@@ -56,7 +55,8 @@ UNTOUCHED = Ruling()
 
 
 class DoorHost:
-    """`on`: the doorkeepers that are asked, the one with the last word first. `failed`: told when one raised."""
+    """`on`: the doorkeepers that are asked, the one with the last word first; `broken`: why those let nobody in that
+    failed; `rules`: what policies were told. `failed`: told when one raised."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class DoorHost:
         self._facts = DoorFacts(lambda name, error, t_s: self._fail(name, "notice", error, t_s))
         self.on = []
         self._failed = failed
-        self._broken: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
         self._tunables = {policy: dict(values) for policy, values in (tunables or {}).items()}
-        self._rules: dict[str, str] = {}
+        self.rules: dict[str, str] = {}
         self._engine: EngineStarted | None = None
         for name in enabled:
             self._switch(name, True)
@@ -93,7 +93,7 @@ class DoorHost:
     @property
     def guarded(self) -> bool:
         """Whether anybody wants to be asked."""
-        return bool(self.on or self._broken)
+        return bool(self.on or self.broken)
 
     @property
     def orders_sessions(self) -> bool:
@@ -104,7 +104,7 @@ class DoorHost:
         """What is done with a request now. The first that does not merely pass decides; a limit on what is written
         holds whoever set it; of priorities the first counts. Never raises."""
         self.settle()
-        if self._broken:
+        if self.broken:
             return self._closed()
         decided, by, limit, limited_by, priority, order = PASS, "", None, "", None, ()
         for name, keeper in self._judging:
@@ -117,7 +117,7 @@ class DoorHost:
             priority = verdict.priority if priority is None else priority
             if not by and verdict.kind != "pass":
                 decided, by = verdict, name
-        if self._broken:
+        if self.broken:
             return self._closed()
         if not by and limit is None and priority is None and not any(order):
             return UNTOUCHED
@@ -195,7 +195,7 @@ class DoorHost:
         return LONGEST_HOLD_S
 
     def _closed(self) -> Ruling:
-        name, error = next(iter(self._broken.items()))
+        name, error = next(iter(self.broken.items()))
         why = f"policy {name} failed and lets nobody in until it is switched on or off again ({error})"
         return Ruling(Verdict(kind="refuse", status=503, why=why, retry_in_s=10.0), name)
 
@@ -260,10 +260,10 @@ class DoorHost:
         if not isinstance(policy, Ruled):
             raise RulesError(f"policy {name} takes no rules")
         policy.obey(rules)
-        self._rules[name] = rules
+        self.rules[name] = rules
 
     def _switch(self, name: str, enabled: bool) -> None:
-        self._broken.pop(name, None)
+        self.broken.pop(name, None)
         if not enabled:
             self._put_out(name)
         elif not any(other == name for other, _ in self.on):
@@ -276,8 +276,8 @@ class DoorHost:
         for tunable, value in self._tunables.get(name, {}).items():
             with suppress(TunableError):
                 policy.tunables.set(tunable, value)
-        if name in self._rules and isinstance(policy, Ruled):
-            policy.obey(self._rules[name])
+        if name in self.rules and isinstance(policy, Ruled):
+            policy.obey(self.rules[name])
         self.on = sorted([*self.on, (name, policy)], key=lambda pair: rank(pair[0]))
         if self._engine is not None:
             self._let_observe(name, policy, self._engine)
@@ -286,7 +286,7 @@ class DoorHost:
         """A policy failed, at the door or elsewhere."""
         keeper = dict(self.on).get(name)
         if keeper is not None and keeper.fails_closed:
-            self._broken[name] = error
+            self.broken[name] = error
         self._put_out(name)
 
     def _put_out(self, name: str) -> None:
