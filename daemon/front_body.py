@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import aiohttp
@@ -170,8 +170,29 @@ def _merged(custom: Any, carried: dict[str, Any], where: str) -> dict[str, Any]:
 def is_batch(body: Mapping[str, Any]) -> bool:
     """Whether SGLang makes several requests of it, with ids of their own."""
     prompts = next((body[field] for field in ("prompt", "text", "input_ids") if body.get(field)), None)
-    listed = isinstance(prompts, list) and isinstance(cast("list[Any]", prompts)[0], str | list)
-    return listed or body.get("n") not in (None, 1)
+    if prompts is None:
+        several = _nested(body.get("input_embeds"), list, list, list)
+    else:
+        several = _nested(prompts, list, str | list)
+    return several or any(answers not in (None, 1) for answers in _answers(body))
+
+
+def _nested(value: Any, *kinds: Any) -> bool:
+    """Whether it is of the first kind, what it begins with of the second, and so on."""
+    for kind in kinds[:-1]:
+        if not value or not isinstance(value, kind):
+            return False
+        value = value[0]
+    return isinstance(value, kinds[-1])
+
+
+def _answers(body: Mapping[str, Any]) -> Iterator[Any]:
+    """How many answers it asks for to each prompt, wherever a route says so; None where it does not."""
+    yield body.get("n")
+    sampling = body.get("sampling_params")
+    for params in cast("list[Any]", sampling) if isinstance(sampling, list) else [sampling]:
+        if isinstance(params, dict):
+            yield cast("dict[str, Any]", params).get("n")
 
 
 def _entangled(rid: str, others: set[str] | tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ from front_harness import Stack, stack
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.engine.args import EngineSpec, priorities
+from radixdeck.daemon.front_body import is_batch
 from radixdeck.daemon.front_door import Door
 from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.events import (
@@ -98,6 +99,9 @@ async def test_the_session_that_was_served_least_goes_first_of_one_agents_too() 
         ("/v1/completions", {"prompt": ["hi", "ho"]}),
         ("/generate", {"text": ["hi", "ho"]}),
         ("/v1/chat/completions", {**CHAT, "n": 2}),
+        ("/generate", {"text": "hi", "sampling_params": {"n": 2}}),
+        ("/generate", {"input_ids": [1, 2], "sampling_params": [{"n": 2}]}),
+        ("/generate", {"input_embeds": [[[0.5, 0.5]], [[0.5, 0.5]]]}),
     ],
 )
 async def test_batches_do_not_close_the_door(path: str, body: dict[str, Any]) -> None:
@@ -116,6 +120,22 @@ async def test_batches_do_not_close_the_door(path: str, body: dict[str, Any]) ->
         await s.until(RequestHeld)
         s.upstream.gate.set()
         assert [(await task)[0] for task in tasks] == [200] * 6
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"prompt": [1, 2], "n": 1},
+        {"text": "hi", "n": None, "sampling_params": {"n": 1}},
+        {"input_ids": [1, 2], "sampling_params": [{}, {"n": 1}, 7]},
+        {"input_embeds": [[0.5, 0.5], [0.5, 0.5]]},
+        {"text": "hi", "input_embeds": [[[0.5]]]},
+        {"input_embeds": [[]], "sampling_params": 7},
+    ],
+)
+def test_what_is_one_prompt_and_one_answer_is_no_batch(body: dict[str, Any]) -> None:
+    assert not is_batch(body)
 
 
 @pytest.mark.parametrize(
