@@ -124,12 +124,12 @@ class Relay:
         if "Content-Length" in answer.headers:
             headers["Content-Length"] = answer.headers["Content-Length"]
         caller = await _Caller.begin(request, answer, headers)
-        while (data := await read_some(answer)) is not None:
-            if not data:
-                return await caller.end()
-            await caller.send(data)
-        if request.transport is not None:
-            request.transport.abort()  # half an answer must not look like a whole one
+        with _broken_off(request):
+            while (data := await read_some(answer)) is not None:
+                if not data:
+                    return await caller.end()
+                await caller.send(data)
+        _break_off(request)  # half an answer must not look like a whole one
         return caller.response
 
     async def _streamed(
@@ -142,17 +142,18 @@ class Relay:
     ) -> tuple[web.StreamResponse, bool]:
         caller = await _Caller.begin(request, answer, headers)
         cutter = begun.cutter if begun else EventCutter()
-        if begun is not None:
-            await caller.send(begun.head)
-            exchange.sent()
-        while data := await read_some(answer):
-            if events := cutter.feed(data):
-                exchange.watch.feed(events)
-                await caller.send(events)
+        with _broken_off(request):
+            if begun is not None:
+                await caller.send(begun.head)
                 exchange.sent()
-        lost = data is None
-        await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
-        return await caller.end(), not lost
+            while data := await read_some(answer):
+                if events := cutter.feed(data):
+                    exchange.watch.feed(events)
+                    await caller.send(events)
+                    exchange.sent()
+            lost = data is None
+            await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
+            return await caller.end(), not lost
 
 
 class _Caller:
@@ -185,3 +186,20 @@ def _noticing() -> Generator[None]:
         yield
     except ConnectionError as error:
         raise CallerGone from error
+
+
+@contextmanager
+def _broken_off(request: web.Request) -> Generator[None]:
+    """What nobody foresaw while an answer passes breaks the connection off: another answer must not stand inside it."""
+    try:
+        yield
+    except CallerGone:
+        raise
+    except Exception:
+        _break_off(request)
+        raise
+
+
+def _break_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
