@@ -48,6 +48,9 @@ _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
      "transfer-encoding", "upgrade", "host", "content-length", "expect"}
 )  # fmt: skip
+_OVERRIDES = "x-override-"
+"""How headers begin that SGLang puts over what a body says, because we have it do so. What a caller may say of that, it
+says in the body."""
 _DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
 """Content encodings that the HTTP server has already undone when a body is read."""
 
@@ -106,9 +109,9 @@ class Access:
         if self.keyed:
             kept.popall("Authorization", None)
             kept.popall("x-api-key", None)
-        kept.popall("x-override-rid", None)
-        kept.popall("x-override-priority", None)  # what a caller may say of this, it says in the body
-        if kept.get("x-smg-routing-key", "").startswith(CARRIED):
+        for name in {name for name in kept if name.lower().startswith(_OVERRIDES)}:
+            kept.popall(name, None)
+        if any(key.startswith(CARRIED) for key in kept.getall("x-smg-routing-key", ())):
             kept.popall("x-smg-routing-key")
         if headers.get("Content-Encoding", "").lower() in _DECODED:
             kept.popall("Content-Encoding", None)

@@ -133,6 +133,19 @@ def test_administration_is_local() -> None:
     assert not is_loopback("::ffff:192.0.2.1")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-override-rid", "X-Override-Priority", "x-override-bootstrap-host", "x-override-bootstrap-port",
+        "x-override-bootstrap-room", "x-override-conversation-id", "x-override-routed-dp-rank",
+        "x-override-disagg-prefill-dp-rank", "X-OVERRIDE-what-comes-next",
+    ],
+)  # fmt: skip
+def test_what_we_have_sglang_override_no_caller_does(name: str) -> None:
+    headers = CIMultiDict([(name, "7"), (name.lower(), "8"), ("X-Kept", "yes")])
+    assert dict(Access(None).forwarded(headers)) == {"X-Kept": "yes"}
+
+
 def test_headers_of_one_connection_and_forged_identities_stay_here() -> None:
     headers = CIMultiDict(
         {
@@ -148,4 +161,6 @@ def test_headers_of_one_connection_and_forged_identities_stay_here() -> None:
     )
     assert dict(Access(None).forwarded(headers)) == {"Authorization": "Bearer engine-key", "X-Kept": "yes"}
     assert dict(Access({"k": "t"}).forwarded(headers)) == {"X-Kept": "yes"}
+    forged = [("x-smg-routing-key", "mine"), ("X-Smg-Routing-Key", 'radixdeck:{"agent":"other"}')]
+    assert not Access(None).forwarded(CIMultiDict(forged))
     assert dict(Access(None).forwarded(CIMultiDict({"x-smg-routing-key": "mine"}))) == {"x-smg-routing-key": "mine"}
