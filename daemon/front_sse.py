@@ -10,11 +10,13 @@ import re
 
 from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.events import FinishReason
-from radixdeck.policies.prompts import MESSAGES_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
 _CONTENT = re.compile(
     rb'"(?:content|reasoning_content|text|partial_json|thinking|arguments|name)":\s*"[^"]', re.ASCII
 )  # fmt: skip
+_CONTENT_OR_IDS = re.compile(_CONTENT.pattern + rb'|"output_ids":\s*\[\s*\d', re.ASCII)
+"""An engine without a tokenizer answers `/generate` in token ids alone."""
 _DELTA = re.compile(rb'"delta":\s*"[^"]')
 _FINISH = re.compile(rb'"(?:finish_reason|stop_reason)":\s*(?:\{"type":\s*)?"(\w+)"')
 _STATUS = re.compile(rb'"status":\s*"(incomplete|failed|completed)"')
@@ -40,7 +42,7 @@ class AnswerWatch:
 
     def __init__(self, route: str) -> None:
         self._responses = route == RESPONSES_ROUTE
-        self._contents = _DELTA if self._responses else _CONTENT
+        self._contents = {RESPONSES_ROUTE: _DELTA, GENERATE_ROUTE: _CONTENT_OR_IDS}.get(route, _CONTENT)
         self._messages = route == MESSAGES_ROUTE
         self.streamed = 0
         self.finish: FinishReason = "unknown"

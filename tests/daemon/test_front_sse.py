@@ -78,6 +78,18 @@ def test_finish_reasons(said: str, finish: str) -> None:
     assert read("/generate", json.dumps(meta).encode()) == (True, finish, 7, 2, ())
 
 
+def test_token_ids_are_content_where_an_engine_answers_in_them() -> None:
+    watch = AnswerWatch("/generate")
+    watch.feed(event(output_ids=[], meta_info={"finish_reason": None}))
+    assert not watch.begun
+    for _ in range(3):
+        watch.feed(event(output_ids=[5, 7], meta_info={"finish_reason": None}))
+    assert watch.streamed == 3
+    watch.feed(event(text="hi", output_ids=[5, 7], meta_info={"finish_reason": None}))
+    assert watch.streamed == 4, "an event counts once"
+    assert not read(CHAT, event(output_ids=[5]))[0]
+
+
 def test_anthropic_messages() -> None:
     start = event(
         type="message_start", message={"content": [], "usage": {"input_tokens": 9, "cache_read_input_tokens": 4}}
