@@ -32,6 +32,7 @@ from .front_errors import FrontError, Refusal, bad_request, named, unreadable
 from .front_exchange import CLIENT_GONE, Exchange, Reports
 from .front_hedge import Hedges
 from .front_paths import PathBook
+from .front_patience import incoming
 from .front_relay import CallerGone, Relay, open_session
 from .front_site import listen, lower_headers, without_end_slash
 from .front_warm import Warmer
@@ -167,7 +168,7 @@ class Front:
         headers = self._access.forwarded(request.headers)
         if "Content-Length" in request.headers and "Content-Encoding" not in request.headers:
             headers["Content-Length"] = request.headers["Content-Length"]
-        data = request.content.iter_any() if request.body_exists else None
+        data = incoming(request) if request.body_exists else None
         return (await self._relay.carry(request, headers, data, None))[0]
 
     async def _unread(self, request: web.Request, agent: str) -> web.StreamResponse:

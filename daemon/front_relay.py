@@ -17,6 +17,7 @@ from .front_begun import LOST, Begun, answers, read_some
 from .front_errors import bad_request, engine_away, engine_lost
 from .front_exchange import Exchange
 from .front_hedge import Race
+from .front_patience import patience
 from .front_sse import EventCutter
 
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -157,9 +158,11 @@ class Relay:
 
 
 class _Caller:
-    """The way back to the caller. All methods raise CallerGone once it is gone."""
+    """The way back to the caller. All methods raise CallerGone once it is gone, and are cancelled if it is slow beyond
+    patience."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
         self.response = response
 
     @classmethod
@@ -167,15 +170,15 @@ class _Caller:
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         with _noticing():
             await response.prepare(request)
-        return cls(response)
+        return cls(request, response)
 
     async def send(self, data: bytes) -> None:
-        with _noticing():
-            if data:
+        if data:
+            with _noticing(), patience(self._request.transport, len(data)):
                 await self.response.write(data)
 
     async def end(self) -> web.StreamResponse:
-        with _noticing():
+        with _noticing(), patience(self._request.transport, 0):
             await self.response.write_eof()
         return self.response
 
