@@ -1,4 +1,4 @@
-"""The command line: `radixdeck serve | console | web | replay | sessions | whatif | tail | act | mcp-proxy`. Imports
+"""The command line: `radixdeck serve | console | web | replay | recordings | whatif | tail | act | mcp-proxy`. Imports
 come late."""
 
 from __future__ import annotations
@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
 from .cli_web import web
 
@@ -119,55 +119,19 @@ def console(
 
 
 app.command()(web)
+app.command()(replay)
+app.command()(recordings)
+app.command("sessions", hidden=True)(recordings)  # its former name; elsewhere a session is a conversation of agents
 app.command("mcp-proxy")(mcp_proxy)
 
 
 @app.command()
-def replay(
-    recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")],
-    settings: SettingsFile = None,
-) -> None:
-    """Open a recording in the same screens, with pause, step, speed and seek."""
-    from radixdeck.storage.errors import StorageError
-    from radixdeck.storage.session import open_session
-
-    from .app import ConsoleApp
-    from .collector import calm_collector
-    from .ending import run
-    from .feed import ReplayFeed
-    from .settings import SettingsError, load
-
-    try:
-        app = ConsoleApp(ReplayFeed(open_session(recording)), read_only=True, settings=load(settings))
-    except (StorageError, SettingsError) as error:
-        raise fail(error) from error
-    calm_collector()
-    raise typer.Exit(run(app))
-
-
-@app.command()
-def sessions(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of recordings; default: this user's.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    home: Home = "",
-) -> None:
-    """List recorded runs, newest first."""
-    from radixdeck.daemon.paths import home_of
-    from radixdeck.storage.listing import list_runs
-
-    from .listing import lines, rows
-
-    found = list_runs(folder or home_of(home).runs)
-    for line in rows(found) if json else lines(found):
-        typer.echo(line)
-
-
-@app.command()
 def whatif(
-    recording: Annotated[Path, typer.Argument(help="A recording; see `radixdeck sessions`.")],
+    recording: Recording,
     policy: Annotated[list[str] | None, typer.Option("--policy", "-p", help="Repeatable [lru and kv_caching].")] = None,
     kv_tokens: Annotated[int | None, typer.Option(help="Size of the cache in tokens [the recorded one].")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per policy.")] = False,
+    home: Home = "",
 ) -> None:
     """Run a recording's requests through another policy or cache size, without an engine."""
     from radixdeck.policies.host import PolicyError
@@ -179,7 +143,7 @@ def whatif(
 
     seen = sys.stderr.isatty()
     try:
-        with open_session(recording) as session:
+        with open_session(recording_of(recording, home)) as session:
             recorded = Recorded(session)
             outcomes = [
                 what_if(recorded, name, kv_tokens, progress=progress(sys.stderr.write if seen else str, name))

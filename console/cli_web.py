@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from .cli_options import Broker, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_recordings import MaybeRecording, recording_of
 
 
 def web(
-    recording: Annotated[Path | None, typer.Argument(help="A recording; none: the running daemons.")] = None,
+    recording: MaybeRecording = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1, 0 for a free one.")] = 8331,
     broker: Broker = "",
     node: Node = "",
@@ -30,9 +31,8 @@ def web(
     except ModuleNotFoundError as error:
         raise fail(f"{error.name} is not installed; the browser needs it: pip install 'radixdeck[web]'") from error
     told = ["--settings", str(settings.absolute())] if settings else []
-    if recording is not None:
-        _readable(recording)
-        words = ["replay", str(recording), *told]
+    if recording:
+        words = ["replay", str(_readable(recording, home)), *told]
     else:
         address_of(broker, node, home)
         given = {"--broker": broker, "--node": node, "--home": home}
@@ -44,12 +44,14 @@ def web(
         raise fail(error) from error
 
 
-def _readable(recording: Path) -> None:
-    """Fail here rather than in every tab."""
+def _readable(told: str, home: str) -> Path:
+    """The recording that is meant. Fails here rather than in every tab."""
     from radixdeck.storage.errors import StorageError
     from radixdeck.storage.session import open_session
 
     try:
-        open_session(recording).close()
+        path = recording_of(told, home).absolute()
+        open_session(path).close()
     except StorageError as error:
         raise fail(error) from error
+    return path

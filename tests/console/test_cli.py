@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -28,7 +27,7 @@ def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     said = radixdeck(tmp_path, "--help").stdout
-    for name in ("serve", "console", "web", "replay", "sessions", "tail", "act"):
+    for name in ("serve", "console", "web", "replay", "recordings", "tail", "act"):
         assert name in said
 
 
@@ -105,15 +104,6 @@ def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path, content: byte
     assert ran.returncode == 2
     assert "x.db" in ran.stderr
     assert "Traceback" not in ran.stderr
-
-
-def test_sessions_lists_bad_files_with_their_error(tmp_path: Path) -> None:
-    assert "no recordings yet" in radixdeck(tmp_path, "sessions").stdout
-    (tmp_path / "runs").mkdir(exist_ok=True)
-    (tmp_path / "runs" / "bad.db").write_bytes(b"hello")
-    assert "bad.db" in radixdeck(tmp_path, "sessions").stdout
-    row = json.loads(radixdeck(tmp_path, "sessions", "--json").stdout)
-    assert row["error"]
 
 
 def test_names_stay_text_and_numbers_are_numbers() -> None:
