@@ -3,20 +3,17 @@ come late."""
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
 import typer
 
+from .cli_headless import act, tail
 from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
 from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
 from .cli_web import web
-
-if TYPE_CHECKING:
-    from radixdeck.daemon.wire import CommandName
 
 app = typer.Typer(
     name="radixdeck",
@@ -25,9 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-NAMES = frozenset({"agent", "session", "name", "policy"})
-"""Arguments of orders that stay text, whatever they read as: an agent may be called 007."""
 
 
 def main() -> None:
@@ -119,6 +113,8 @@ def console(
 
 
 app.command()(web)
+app.command()(tail)
+app.command()(act)
 app.command()(replay)
 app.command()(recordings)
 app.command("sessions", hidden=True)(recordings)  # its former name; elsewhere a session is a conversation of agents
@@ -155,73 +151,6 @@ def whatif(
         typer.echo("\r", nl=False, err=True)
     for line in rows(outcomes) if json else lines(outcomes):
         typer.echo(line)
-
-
-@app.command()
-def tail(
-    broker: Broker = "",
-    node: Node = "",
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", "-k", help="Only events of this kind; repeatable.")
-    ] = None,
-    home: Home = "",
-) -> None:
-    """Print events as JSON lines until Ctrl-C."""
-    from .headless import UnknownKind, tail
-
-    try:
-        asyncio.run(tail(address_of(broker, node, home), node=node or None, kinds=kind or []))
-    except (UnknownKind, ValueError) as error:
-        raise fail(error) from error
-
-
-@app.command()
-def act(
-    name: Annotated[
-        str, typer.Argument(help="warm pin unpin retain evict boost quarantine release policy tune flush ...")
-    ],
-    arguments: Annotated[list[str] | None, typer.Argument(help="name=value, e.g. agent=planner amount=0.5")] = None,
-    broker: Broker = "",
-    node: Node = "",
-    why: Annotated[str, typer.Option(help="Recorded with the action.")] = "",
-    home: Home = "",
-) -> None:
-    """Give one order, print the reply as JSON. Exit code 0 done, 1 refused, 3 no daemon answered."""
-    from .headless import act
-
-    given = parse_arguments(arguments or [])
-    address = address_of(broker, node, home)
-    raise typer.Exit(asyncio.run(act(address, _known(name), given, node=node or None, why=why)))
-
-
-def _known(name: str) -> CommandName:
-    from radixdeck.daemon.wire import CommandName
-
-    if name not in get_args(CommandName):
-        raise fail(f"no order {name!r}; known: {', '.join(get_args(CommandName))}")
-    return cast("CommandName", name)
-
-
-def parse_arguments(words: list[str]) -> dict[str, Any]:
-    """`name=value` words; a value that reads as a number, true or false is one, unless it is a name."""
-    given: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals):
-            raise fail(f"{word!r}: arguments are name=value")
-        given[name] = value if name in NAMES else _value(value)
-    return given
-
-
-def _value(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _typed(told: dict[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,16 @@ from .feed_messages import ORDERS_ONLY, Connection, NodeEvents, NodeStatus
 from .feed_mqtt import MqttFeed
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
-"""Exit codes of `act`."""
+"""Exit codes of `act`; `tail` has the first and the last."""
 CONNECT_S = 10.0
 """How long the first connection may take: a broker that is silent in MQTT 5 is asked again in 3.1.1."""
 FIND_S = 3.0
 OTHERS_S = 0.2
 """How long to look for further daemons after the first: retained states arrive together."""
+LOOK_S = 0.1
+QUIET_S = 1.0
+SAY_AGAIN_S = 60.0
+"""How often `tail` looks whether anybody is there, and tells what it waits for: at first and from then on."""
 
 Render = Callable[[str, int, AnyEvent], str]
 """(node, number, event) -> one line."""
@@ -44,38 +48,82 @@ async def tail(
     *,
     node: str | None = None,
     kinds: Collection[str] = (),
+    timeout_s: float | None = None,
     render: Render = as_json,
     out: TextIO | None = None,
     notes: TextIO | None = None,
-) -> None:
+) -> int:
     """Print events from now on, one a line, until cancelled or until nobody reads any more. `kinds`: only these.
 
-    Losses (of the connection, of events) are told on `notes`. Raises UnknownKind, or ValueError for a bad node name.
+    Losses (of the connection, of events) and what is waited for are told on `notes`. Exit code: 0, or 3 when no daemon
+    was reached for `timeout_s`. Raises UnknownKind, or ValueError for a bad node name.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise UnknownKind(f"unknown event kind {', '.join(unknown)}; known: {', '.join(sorted(KINDS))}")
-    lines_to: TextIO = out or sys.stdout
-    notes_to: TextIO = notes or sys.stderr
-    expected: dict[tuple[str, str], int] = {}
+    notes_to = notes or sys.stderr
     async with MqttFeed(address, node, keyframes=False) as feed:
-        async for message in feed:
-            if isinstance(message, Connection) and not message.up:
-                print(f"no connection to the broker, trying again: {message.why}", file=notes_to, flush=True)
-            if not isinstance(message, NodeEvents):
-                continue
-            missing = message.first_seq - expected.get((message.node, message.run), message.first_seq)
-            if missing > 0:
-                print(f"{message.node}: {missing} events were lost on the way", file=notes_to, flush=True)
-            expected[message.node, message.run] = message.last_seq + 1
-            lines = [
-                render(message.node, seq, e) + "\n" for seq, e in message.events if not kinds or kind_of(e) in kinds
-            ]
-            try:
-                lines_to.write("".join(lines))
-                lines_to.flush()
-            except BrokenPipeError:
-                return
+        tasks = [
+            asyncio.create_task(_print(feed, kinds, render, out or sys.stdout, notes_to)),
+            asyncio.create_task(_wait(feed, node, timeout_s, notes_to)),
+        ]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return ended.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _print(feed: MqttFeed, kinds: Collection[str], render: Render, out: TextIO, notes: TextIO) -> int:
+    """Every event that comes, until nobody reads any more."""
+    expected: dict[tuple[str, str], int] = {}
+    async for message in feed:
+        if isinstance(message, Connection) and not message.up:
+            _say(f"no connection to the broker, trying again (Ctrl-C ends): {message.why}", notes)
+        if not isinstance(message, NodeEvents):
+            continue
+        missing = message.first_seq - expected.get((message.node, message.run), message.first_seq)
+        if missing > 0:
+            _say(f"{message.node}: {missing} events were lost on the way", notes)
+        expected[message.node, message.run] = message.last_seq + 1
+        lines = [render(message.node, seq, e) + "\n" for seq, e in message.events if not kinds or kind_of(e) in kinds]
+        try:
+            out.write("".join(lines))
+            out.flush()
+        except BrokenPipeError:
+            break
+    return DONE
+
+
+async def _wait(feed: MqttFeed, node: str | None, timeout_s: float | None, notes: TextIO) -> int:
+    """Tell what is waited for while nobody is there, and again every minute; ends when that takes `timeout_s`."""
+    now_s = asyncio.get_running_loop().time
+    reached_s, told_s, connected, yet = now_s(), now_s(), False, " yet"
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if feed.connected and any(status.online for status in feed.statuses.values()):
+            reached_s, connected, yet = now_s(), False, ""
+        elif timeout_s is not None and now_s() - reached_s >= timeout_s:
+            _say(f"{_missing(feed, node)}: waited {timeout_s:g} s", notes)
+            return NO_DAEMON
+        elif feed.connected and not connected:  # a lost connection is told at once, where it is heard of
+            connected, told_s = True, now_s() + QUIET_S - SAY_AGAIN_S
+        elif now_s() - told_s >= SAY_AGAIN_S:
+            _say(f"{_missing(feed, node)}{yet}, waiting (Ctrl-C ends)", notes)
+            told_s = now_s()
+
+
+def _missing(feed: MqttFeed, node: str | None) -> str:
+    """Who is not there, in words."""
+    if not feed.connected:
+        return f"no connection to the broker ({feed.why_lost})"
+    return f"no daemon{f' named {node!r}' if node else ''} at this broker"
+
+
+def _say(words: str, notes: TextIO) -> None:
+    print(words, file=notes, flush=True)
 
 
 async def act(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import socket
 import ssl
 import time
@@ -41,6 +42,8 @@ class BrokerError(RuntimeError):
 
 def parse_url(url: str) -> BrokerAddress:
     """The address an `mqtt://` or `mqtts://` URL means. Raises BrokerError naming what is wrong with it."""
+    if "://" not in url:
+        raise BrokerError(f"broker URL {without_login(url)!r}: no scheme{perhaps(url)}; expected {ADDRESS_FORM}")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -61,6 +64,20 @@ def parse_url(url: str) -> BrokerAddress:
         password=unquote(parts.password or ""),
         tls=tls,
     )
+
+
+def without_login(text: str) -> str:
+    """What was typed, without what may be a password: all before the last @, and what is no port behind the colon."""
+    host, _, port = text.rpartition("@")[2].partition(":")
+    return f"{host}:{port}" if port.isdecimal() else host
+
+
+def perhaps(text: str) -> str:
+    """'; did you mean mqtt://...?' where a host and a port were typed without a scheme, else nothing."""
+    shown = without_login(text)
+    if not re.fullmatch(r"localhost|[\w-]+(\.[\w-]+)*:\d+|[\w-]+(\.[\w-]+)+", shown):
+        return ""
+    return f"; did you mean mqtt://{'user:password@' if '@' in text else ''}{shown}?"
 
 
 def named_source(url: str) -> AddressSource:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from radixdeck.console import cli
+from radixdeck.console import cli_headless
 from radixdeck.console.words import command_line
 
 
@@ -95,6 +95,27 @@ def test_a_bad_broker_url_is_refused(tmp_path: Path) -> None:
     assert "scheme 'http'" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("127.0.0.1:1883", "mqtt://127.0.0.1:1883"),
+        ("box.example:1884", "mqtt://box.example:1884"),
+        ("localhost", "mqtt://localhost"),
+        ("me:secret@box:1883", "mqtt://user:password@box:1883"),
+    ],
+)
+def test_a_broker_without_a_scheme_is_answered_with_what_was_meant(tmp_path: Path, typed: str, meant: str) -> None:
+    ran = radixdeck(tmp_path, "tail", "--broker", typed)
+    assert ran.returncode == 3
+    assert f"broker URL {typed.removeprefix('me:secret@')!r}: no scheme; did you mean {meant}?" in ran.stderr
+    assert "secret" not in ran.stderr
+
+
+def test_what_is_no_host_at_all_has_no_guess(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "tail", "--broker", "what:ever")
+    assert "broker URL 'what': no scheme; expected mqtt://" in ran.stderr
+
+
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\x00 not really", b"hello"])
 def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.db"
@@ -108,7 +129,7 @@ def test_a_recording_that_is_none_is_said_in_words(tmp_path: Path, content: byte
 
 def test_names_stay_text_and_numbers_are_numbers() -> None:
     words = ["agent=007", "session=1e3", "name=true", "policy=1", "value=0.5", "node=12", "enabled=false"]
-    assert cli.parse_arguments(words) == {
+    assert cli_headless.parse_arguments(words) == {
         "agent": "007", "session": "1e3", "name": "true", "policy": "1", "value": 0.5, "node": 12, "enabled": False,
     }  # fmt: skip
 

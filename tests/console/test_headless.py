@@ -120,6 +120,50 @@ async def test_tail_ends_when_nobody_reads_any_more(broker: BrokerAddress) -> No
                 pipe.close()
 
 
+async def test_tail_says_that_it_waits_for_a_daemon_and_prints_once_there_is_one(
+    broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headless, "QUIET_S", 0.3)
+    out, notes = io.StringIO(), io.StringIO()
+    async with beside(tail(broker, out=out, notes=notes)):
+        await until(notes.getvalue, "it says what it waits for")
+        assert notes.getvalue() == "no daemon at this broker yet, waiting (Ctrl-C ends)\n"
+        async with running(broker) as link:
+            count = iter(range(1, 10**9, 2))
+            await until(lambda: happen(link, next(count)) or out.getvalue(), "events are printed")
+    assert notes.getvalue().count("\n") == 1
+
+
+async def test_tail_says_again_what_it_waits_for(broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headless, "SAY_AGAIN_S", 0.3)
+    notes = io.StringIO()
+    nobody = BrokerAddress(host="127.0.0.1", port=1)
+    async with beside(tail(broker, node="n9", notes=notes)), beside(tail(nobody, notes=notes)):
+        await until(lambda: notes.getvalue().count("no daemon named 'n9' at this broker yet, waiting") > 1, "nobody")
+        await until(lambda: notes.getvalue().count("no connection to the broker (") > 1, "no broker")
+    assert notes.getvalue().count("no connection to the broker, trying again (Ctrl-C ends): ") == 1
+
+
+async def test_tail_gives_up_after_a_timeout_without_a_daemon(broker: BrokerAddress) -> None:
+    notes = io.StringIO()
+    assert await tail(broker, timeout_s=0.5, notes=notes) == NO_DAEMON
+    assert notes.getvalue().endswith("no daemon at this broker: waited 0.5 s\n")
+    assert await tail(BrokerAddress(host="127.0.0.1", port=1), timeout_s=0.5, notes=notes) == NO_DAEMON
+    assert notes.getvalue().endswith(": waited 0.5 s\n")
+    assert "no connection to the broker (" in notes.getvalue()
+
+
+async def test_a_daemon_that_is_there_is_not_timed_out(broker: BrokerAddress) -> None:
+    notes = io.StringIO()
+    async with running(broker):
+        task = asyncio.create_task(tail(broker, timeout_s=3.0, notes=notes))  # and is when it has gone
+        await asyncio.sleep(3.5)
+        assert not task.done()
+        assert notes.getvalue() == ""
+    assert await task == NO_DAEMON
+    assert notes.getvalue().endswith("no daemon at this broker: waited 3 s\n")
+
+
 async def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UnknownKind, match=r"unknown event kind evicted; known: .*node_evicted"):
         await tail(BrokerAddress(host="127.0.0.1", port=1), kinds=["evicted"])
