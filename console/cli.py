@@ -49,19 +49,26 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port of the front, 0 for a free one [8330].")] = None,
     node: Node = "",
     broker: Annotated[str | None, typer.Option(help="auto | mosquitto | amqtt | mqtt://... [auto]")] = None,
-    policy: Annotated[list[str] | None, typer.Option(help="Policies to start with [kv_caching].")] = None,
-    kv_tokens: Annotated[int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides].")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="Policy to start with; repeatable [kv_caching].")] = None,
+    kv_tokens: Annotated[
+        int | None, typer.Option(help="Size of the KV cache in tokens [SGLang decides; on a CPU 32768].")
+    ] = None,
     replica: Annotated[
         list[str] | None, typer.Option(help="URL of another server with the same model, for policy hedging.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda [auto]")] = None,
     home: Home = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and start nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the engine's command, and on stderr the daemon's own settings; start nothing."
+        ),
+    ] = False,
 ) -> None:
     """Start the engine and the daemon around it. Arguments after `--` go to SGLang's server unchanged."""
     from radixdeck.daemon.config import ConfigError, load_config
     from radixdeck.daemon.engine.args import command
-    from radixdeck.daemon.main import print_line, serve
+    from radixdeck.daemon.main import own_settings, print_line, serve
 
     told: dict[str, Any] = {
         "host": host, "port": port, "node": node or None, "broker": broker, "home": home or None,
@@ -76,6 +83,7 @@ def serve(
     except ConfigError as error:
         raise fail(error) from error
     if dry_run:
+        typer.echo("\n".join(own_settings(settings)), err=True)
         typer.echo(shlex.join(command(settings.engine, settings.engine.model or "MODEL", settings.engine.port)))
         return
     raise typer.Exit(serve(settings, print_line))

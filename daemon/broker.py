@@ -12,14 +12,24 @@ import structlog
 
 from .broker_mosquitto import MosquittoBroker, find_mosquitto
 from .wire import BrokerAddress
-from .wire_client import BrokerError, check, parse_url
+from .wire_client import BrokerError, check, parse_url, perhaps, without_login
 
 if TYPE_CHECKING:
     from .broker_amqtt import AmqttBroker
 
+OWN = ("auto", "mosquitto", "amqtt")
 SETTINGS = "auto, mosquitto, amqtt, or mqtt://[user:password@]host[:port] (mqtts:// for TLS)"
 
 _log: Any = structlog.get_logger(__name__)
+
+
+def check_setting(setting: str) -> BrokerAddress | None:
+    """The broker that a setting names, None for one of our own. Raises BrokerError in words; connects to nobody."""
+    if setting in OWN:
+        return None
+    if "://" not in setting:
+        raise BrokerError(f"broker {without_login(setting)!r} is not known{perhaps(setting)}; expected {SETTINGS}")
+    return parse_url(setting)
 
 
 @asynccontextmanager
@@ -29,10 +39,9 @@ async def open_broker(setting: str, *, state_dir: Path) -> AsyncGenerator[Broker
     auto: mosquitto as a child process if it is installed, else amqtt in this event loop. Raises BrokerError in words:
     not found, cannot connect, a bad URL.
     """
-    if setting not in ("auto", "mosquitto", "amqtt"):
-        if "://" not in setting:
-            raise BrokerError(f"broker {setting!r} is not known; expected {SETTINGS}")
-        yield await check(parse_url(setting))
+    address = check_setting(setting)
+    if address is not None:
+        yield await check(address)
         return
     async with await _start_own(setting, state_dir) as broker:
         yield broker.address
@@ -56,4 +65,4 @@ async def _start_own(setting: str, state_dir: Path) -> MosquittoBroker | AmqttBr
     return await AmqttBroker.start(username, password)
 
 
-__all__ = ["BrokerError", "open_broker"]
+__all__ = ["BrokerError", "check_setting", "open_broker"]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -17,6 +18,7 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 
+from .broker import BrokerError, check_setting
 from .engine.args import EngineSpec
 from .replica_urls import ReplicaError, read_replicas, without_key
 from .rules_files import checked_rules
@@ -26,8 +28,20 @@ LEAST_RECORDING_BYTES = 16 << 20
 _SECRET = re.compile(r"^--.*(api-key|password|secret|auth-token)")
 
 
+TYPED = {
+    "host": "--host", "port": "--port", "node": "--node", "broker": "--broker", "home": "--home",
+    "engine.model": "MODEL", "engine.kv_tokens": "--kv-tokens", "engine.device": "--device",
+    "engine.replicas": "--replica", "policy.enabled": "--policy",
+}  # fmt: skip
+"""Keys that the command line has too, and what they are called there."""
+
+Place = Callable[[str], str]
+"""Where a key was set: its file and name, or the option that was typed."""
+
+
 class ConfigError(ValueError):
-    """The configuration cannot be used. The message names the file and the key, and says what is allowed."""
+    """The configuration cannot be used. The message names the file and the key, or what was typed, and says what is
+    allowed."""
 
 
 class PolicySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,11 +98,40 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> D
             raise ConfigError(f"{where}: cannot be read: {error.strerror or error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    above = overrides or {}
+
+    def place(key: str) -> str:
+        return TYPED[key] if key in TYPED and _at(above, key) is not None else f"{where}: {key}"
+
+    merged = _laid_over(told, above)
     try:
-        config = msgspec.convert(_laid_over(told, overrides or {}), DaemonConfig)
+        config = msgspec.convert(merged, DaemonConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    return _checked(config, where)
+        raise ConfigError(_in_words(error, merged, where, place)) from error
+    return _checked(config, where, place)
+
+
+def _at(told: dict[str, Any], key: str) -> Any:
+    """What was told by the name of `key`, such as engine.device; None if nothing was."""
+    found: Any = told
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - TOML is untyped until converted
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _in_words(error: msgspec.ValidationError, told: dict[str, Any], where: str, place: Place) -> str:
+    why, _, key = str(error).removesuffix("`").partition(" - at `$.")
+    if why.startswith("Invalid enum value"):
+        return f"{place(key)}: {_at(told, key)!r} is none of {', '.join(_choices(key))}"
+    return f"{place(key)}: {why}" if key in TYPED and place(key) == TYPED[key] else f"{where}: {error}"
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The values that a key may have, from its type."""
+    kind: Any = DaemonConfig
+    for part in key.split("."):
+        kind = get_type_hints(kind)[part]
+    return get_args(kind)
 
 
 def _laid_over(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -99,28 +142,27 @@ def _laid_over(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
+def _checked(config: DaemonConfig, where: str, place: Place) -> DaemonConfig:
     if not 0 <= config.port <= 65535:
-        raise ConfigError(f"{where}: port: {config.port} is not between 0 and 65535")
+        raise ConfigError(f"{place('port')}: {config.port} is not between 0 and 65535")
     node = config.node or default_node()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", node):
-        raise ConfigError(f"{where}: node: {node!r}: letters, digits, '_', '.' and '-' only, at most 64")
+        raise ConfigError(f"{place('node')}: {node!r}: letters, digits, '_', '.' and '-' only, at most 64")
+    try:
+        check_setting(config.broker)
+    except BrokerError as error:
+        raise ConfigError(f"{place('broker')}: {str(error).removeprefix('broker ')}") from error
     if config.api_keys and engine_key(config):
         raise ConfigError(
             f"{where}: api_keys and SGLang's --api-key exclude each other: callers' keys end at the front"
         )
-    try:
-        PolicyHost(config.policy.enabled, config.policy.tunables)
-    except (PolicyError, TunableError) as error:
-        raise ConfigError(f"{where}: policy: {error}") from error
-    try:
-        checked_rules(config.policy.rules)
-    except RulesError as error:
-        raise ConfigError(f"{where}: policy: {error}") from error
+    if config.engine.kv_tokens is not None and config.engine.kv_tokens < 1:
+        raise ConfigError(f"{place('engine.kv_tokens')}: {config.engine.kv_tokens} is not a number of tokens above 0")
+    _check_policies(config.policy, where, place)
     try:
         read_replicas(config.engine.replicas)
     except ReplicaError as error:
-        raise ConfigError(f"{where}: engine.replicas: {error}") from error
+        raise ConfigError(f"{place('engine.replicas')}: {error}") from error
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
     if config.max_recording_bytes < LEAST_RECORDING_BYTES:
@@ -128,6 +170,20 @@ def _checked(config: DaemonConfig, where: str) -> DaemonConfig:
             f"{where}: max_recording_bytes: {config.max_recording_bytes} is less than {LEAST_RECORDING_BYTES:,}"
         )
     return msgspec.structs.replace(config, node=node)
+
+
+def _check_policies(policy: PolicySection, where: str, place: Place) -> None:
+    try:
+        PolicyHost(policy.enabled, {})
+    except PolicyError as error:
+        enabled = place("policy.enabled")
+        joined = enabled == "--policy" and any("," in name for name in policy.enabled)
+        raise ConfigError(f"{enabled}: {error}{' (repeat --policy)' if joined else ''}") from error
+    try:
+        PolicyHost(policy.enabled, policy.tunables)
+        checked_rules(policy.rules)
+    except (PolicyError, TunableError, RulesError) as error:
+        raise ConfigError(f"{where}: policy: {error}") from error
 
 
 def engine_key(config: DaemonConfig) -> str | None:

@@ -13,7 +13,7 @@ import structlog
 from radixdeck.storage.errors import StorageError
 
 from .broker import BrokerError
-from .config import ConfigError, DaemonConfig
+from .config import ConfigError, DaemonConfig, public
 from .discovery import DiscoveryError
 from .front_errors import FrontError
 from .link import LinkError
@@ -35,6 +35,17 @@ def serve(config: DaemonConfig, say: Say) -> int:
         return 2
     except KeyboardInterrupt:
         return 0
+
+
+def own_settings(config: DaemonConfig) -> list[str]:
+    """What the daemon itself would run with, a line each, without passwords."""
+    shown = public(config)
+    said = {
+        "node": config.node, "host": config.host, "port": str(config.port or "a free one"), "broker": shown["broker"],
+        "policies": ", ".join(config.policy.enabled) or "none", "replicas": ", ".join(shown["engine"]["replicas"]),
+        "home": str(home_of(config.home).home),
+    }  # fmt: skip
+    return [f"{name:9} {value}" for name, value in said.items() if value]
 
 
 def log_to_file(config: DaemonConfig) -> None:

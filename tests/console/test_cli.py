@@ -11,6 +11,7 @@ import pytest
 
 from radixdeck.console import cli_headless
 from radixdeck.console.words import command_line
+from radixdeck.daemon.engine.args import CPU_KV_TOKENS
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -65,7 +66,7 @@ def test_second_engines_may_be_typed(tmp_path: Path) -> None:
     two = ("--replica", "http://127.0.0.1:9000", "--replica", "http://:secret@other:9000/v1")
     assert radixdeck(tmp_path, "serve", "--dry-run", *two).returncode == 0
     ran = radixdeck(tmp_path, "serve", "--dry-run", "--replica", "user:secret@other")
-    assert (ran.returncode, "engine.replicas: 'other' is no URL" in ran.stderr) == (2, True)
+    assert (ran.returncode, "--replica: 'other' is no URL" in ran.stderr) == (2, True)
     assert "secret" not in ran.stderr
 
 
@@ -73,6 +74,47 @@ def test_typed_values_win_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "radixdeck.toml").write_text("[engine]\nkv_tokens = 5000\ndevice = 'cpu'\n")
     assert "5000" in radixdeck(tmp_path, "serve", "--dry-run").stdout
     assert "7000" in radixdeck(tmp_path, "serve", "--dry-run", "--kv-tokens", "7000").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--broker", "foo"], "--broker: 'foo' is not known; expected auto, mosquitto, amqtt, or mqtt://"),
+        (["--broker", "me:secret@10.0.0.1"], "--broker: '10.0.0.1' is not known; did you mean mqtt://user:password@10"),
+        (["--broker", "http://host"], "--broker: URL 'http://host': scheme 'http' is not known"),
+        (["--kv-tokens", "-5"], "--kv-tokens: -5 is not a number of tokens above 0"),
+        (["--kv-tokens", "0"], "--kv-tokens: 0 is not"),
+        (["--device", "tpu"], "--device: 'tpu' is none of auto, cpu, cuda\n"),
+        (["--policy", "kv_caching,safety"], "--policy: no policy named 'kv_caching,safety'; known: "),
+        (["--policy", "kv_caching,safety"], "(repeat --policy)\n"),
+        (["--port", "99999"], "--port: 99999 is not between 0 and 65535"),
+        (["--node", "a/b"], "--node: 'a/b'"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_the_option_that_was_typed(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    ran = radixdeck(tmp_path, "serve", "--dry-run", *words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert said in ran.stderr
+    assert "secret" not in ran.stderr
+
+
+def test_a_dry_run_shows_the_daemons_own_settings_beside_the_command(tmp_path: Path) -> None:
+    told = ("--port", "0", "--policy", "lru", "--policy", "safety", "--broker", "mqtt://me:secret@box", "--node", "n1")
+    ran = radixdeck(tmp_path, "serve", "--dry-run", *told)
+    assert ran.returncode == 0
+    shown = dict(line.split(None, 1) for line in ran.stderr.splitlines())
+    assert shown == {
+        "node": "n1", "host": "127.0.0.1", "port": "a free one", "broker": "mqtt://box", "policies": "lru, safety",
+        "home": str(tmp_path),
+    }  # fmt: skip
+    assert ran.stdout.count("\n") == 1  # the command, to be run as it stands
+
+
+def test_the_size_of_the_cache_on_a_cpu_is_in_the_help(tmp_path: Path) -> None:
+    said = " ".join(radixdeck(tmp_path, "serve", "--help").stdout.split())
+    assert f"[SGLang decides; on a CPU {CPU_KV_TOKENS}]" in said
 
 
 def test_no_daemon_is_said_in_words(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def test_secrets_are_not_for_showing(password: str) -> None:
         ("[policy.tunables.nonsense]\nliveness = 0.5", "nonsense"),
         ("keep_bytes = -1", "keep_bytes"),
         ("max_recording_bytes = 1000", "max_recording_bytes: 1000 is less than 16,777,216"),
+        ("broker = 'foo'", "c.toml: broker: 'foo' is not known"),
+        ("broker = 'mqtt://host/topic'", "nothing may follow the port"),
+        ("[engine]\nkv_tokens = 0", "c.toml: engine.kv_tokens: 0 is not a number of tokens above 0"),
+        ("[engine]\ndevice = 'tpu'", "c.toml: engine.device: 'tpu' is none of auto, cpu, cuda"),
+        ("[engine]\ncache = 'none'", "c.toml: engine.cache: 'none' is none of radixdeck, sglang"),
         ("[enigne]", "enigne"),
         ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),
     ],
@@ -42,6 +47,17 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str) 
     with pytest.raises(ConfigError, match=r"c\.toml") as refused:
         load_config(path)
     assert words in str(refused.value)
+
+
+def test_what_was_typed_is_told_from_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[engine]\ndevice = 'cpu'\n[policy.tunables.nonsense]\nliveness = 0.5")
+    with pytest.raises(ConfigError, match=r"^--device: 'tpu' is none of auto, cpu, cuda$"):
+        load_config(path, {"engine": {"device": "tpu"}})
+    with pytest.raises(ConfigError, match=r"^--policy: no policy named 'x'"):
+        load_config(path, {"policy": {"enabled": ["x"]}})
+    with pytest.raises(ConfigError, match=r"c\.toml: policy: no policy named 'nonsense'"):
+        load_config(path, {"policy": {"enabled": ["lru"]}})
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
