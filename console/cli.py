@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_headless import act, tail
+from .cli_headless import OrdersBelow, act, tail
 from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
 from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
@@ -122,7 +122,7 @@ def console(
 
 app.command()(web)
 app.command()(tail)
-app.command()(act)
+app.command(cls=OrdersBelow)(act)
 app.command()(replay)
 app.command()(recordings)
 app.command("sessions", hidden=True)(recordings)  # its former name; elsewhere a session is a conversation of agents

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
+from typer.core import TyperCommand
 
 from .cli_options import Broker, Home, Node, address_of, fail
 
@@ -37,22 +38,38 @@ def tail(
         raise fail(error) from error
 
 
+class OrdersBelow(TyperCommand):
+    """A command whose help ends with the table of orders, which is looked up only then."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from radixdeck.daemon.orders import ORDERS, synopsis
+
+        with formatter.section("Orders"):
+            formatter.write_dl([(synopsis(name), known.does) for name, known in ORDERS.items()], col_max=36)
+
+
+def _orders(incomplete: str) -> list[str]:
+    """For tab completion."""
+    from radixdeck.daemon.wire import CommandName
+
+    return [name for name in get_args(CommandName) if name.startswith(incomplete)]
+
+
 def act(
-    name: Annotated[
-        str, typer.Argument(help="warm pin unpin retain evict boost quarantine release policy tune flush ...")
-    ],
+    name: Annotated[str, typer.Argument(metavar="ORDER", help="One of those below.", autocompletion=_orders)],
     arguments: Annotated[list[str] | None, typer.Argument(help="name=value, e.g. agent=planner amount=0.5")] = None,
     broker: Broker = "",
     node: Node = "",
-    why: Annotated[str, typer.Option(help="Recorded with the action.")] = "",
+    why: Annotated[str, typer.Option(help="Recorded with the order.")] = "",
     home: Home = "",
 ) -> None:
-    """Give one order, print the reply as JSON. Exit code 0 done, 1 refused, 3 no daemon answered."""
+    """Give one order, print the reply as JSON. Exit code 0 done, 1 refused or not answered in time, 3 no daemon
+    reached."""
     from .headless import act
 
+    order = _known(name)
     given = parse_arguments(arguments or [])
-    address = address_of(broker, node, home)
-    raise typer.Exit(asyncio.run(act(address, _known(name), given, node=node or None, why=why)))
+    raise typer.Exit(asyncio.run(act(address_of(broker, node, home), order, given, node=node or None, why=why)))
 
 
 def _known(name: str) -> CommandName:

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Collection
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import msgspec
 
-from radixdeck.daemon.wire import BrokerAddress, CommandName, Reply
+from radixdeck.daemon.wire import BrokerAddress, CommandName
 from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import KINDS, AnyEvent, encode, kind_of
 
@@ -31,6 +31,14 @@ SAY_AGAIN_S = 60.0
 
 Render = Callable[[str, int, AnyEvent], str]
 """(node, number, event) -> one line."""
+
+
+class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
+    """What is printed in place of a reply when there was nobody to give the order to. No daemon says so."""
+
+    id: str = ""
+    state: Literal["unreachable"] = "unreachable"
+    detail: str
 
 
 class UnknownKind(ValueError):
@@ -137,7 +145,8 @@ async def act(
     timeout_s: float = 10.0,
     out: TextIO | None = None,
 ) -> int:
-    """Give one order and print the reply as a line of JSON. Exit code: 0 done, 1 refused, 3 no daemon to give it to.
+    """Give one order and print the reply as a line of JSON. Exit code: 0 done, 1 refused or not
+    answered in time, 3 no daemon to give it to.
 
     Without `node` there must be exactly one daemon online at this broker.
     """
@@ -145,7 +154,7 @@ async def act(
     async with MqttFeed(address, node, keyframes=False, leaves=ORDERS_ONLY) as feed:
         found, problem = await _find_node(feed, node)
         if not found:
-            print(msgspec.json.encode(Reply(id="", state="refused", detail=problem)).decode(), file=out, flush=True)
+            print(msgspec.json.encode(Unreachable(detail=problem)).decode(), file=out, flush=True)
             return NO_DAEMON
         reply = await feed.command(found, name, arguments, why, by=by, timeout_s=timeout_s)
     print(msgspec.json.encode(reply).decode(), file=out, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -19,60 +19,10 @@ from .actions import Actions, expires_ns
 from .clock import now_ns
 from .engine.protocol import Order, SwitchPolicy, Tune
 from .link import EngineLink, LinkError
+from .orders import Boost, NoArguments, OfAgent, OfAgentOrNode, OfPolicy, OfSession, OfTunable, Retain, Watch
 from .wire import Command, Reply
 
 Outcome = tuple[bool, str, int]
-
-
-_Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
-
-
-class _Arguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the argument sets; an unknown argument is refused by name."""
-
-
-class _None(_Arguments, frozen=True):
-    pass
-
-
-class _Watch(_Arguments, frozen=True):
-    resync: bool = False
-
-
-class _Agent(_Arguments, frozen=True):
-    agent: str
-
-
-class _AgentOrNode(_Arguments, frozen=True):
-    agent: str = ""
-    node: int = -1
-
-
-class _Retain(_Arguments, frozen=True):
-    agent: str
-    tokens: Annotated[float, msgspec.Meta(ge=-1, le=1e9)] = 0.0
-    half_life_s: _Seconds = 600.0
-
-
-class _Boost(_Arguments, frozen=True):
-    agent: str
-    amount: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
-    ttl_s: _Seconds = 600.0
-
-
-class _Policy(_Arguments, frozen=True):
-    name: str
-    enabled: bool
-
-
-class _Tune(_Arguments, frozen=True):
-    policy: str
-    name: str
-    value: float
-
-
-class _Session(_Arguments, frozen=True):
-    session: str
 
 
 class CommandRefused(Exception):
@@ -116,16 +66,16 @@ class Commands:
     async def _carry_out(self, command: Command) -> Outcome:
         match command.name:
             case "watch":
-                self._watch(_read(command, _Watch).resync)
+                self._watch(_read(command, Watch).resync)
                 return True, "watching", 0
             case "policy":
-                return await self._switch(command, _read(command, _Policy))
+                return await self._switch(command, _read(command, OfPolicy))
             case "tune":
-                return await self._tune(command, _read(command, _Tune))
+                return await self._tune(command, _read(command, OfTunable))
             case "end_session":
-                return self._end_session(_read(command, _Session))
+                return self._end_session(_read(command, OfSession))
             case "flush":
-                _read(command, _None)
+                _read(command, NoArguments)
                 await self._flush()
                 return True, "cache emptied", 0
             case _:
@@ -134,18 +84,18 @@ class Commands:
     def _action(self, command: Command) -> Action:
         match command.name:
             case "retain":
-                told = _read(command, _Retain)
+                told = _read(command, Retain)
                 action = Action("retain", told.agent, amount=told.tokens, ttl_s=told.half_life_s, why=command.why)
             case "boost":
-                told = _read(command, _Boost)
+                told = _read(command, Boost)
                 action = Action("boost", told.agent, amount=told.amount, ttl_s=told.ttl_s, why=command.why)
             case "pin" | "unpin" | "evict":
-                told = _read(command, _AgentOrNode)
+                told = _read(command, OfAgentOrNode)
                 if (told.agent == "") == (told.node < 0):
                     raise CommandRefused(f"{command.name}: give either agent or node")
                 action = Action(command.name, told.agent, node=told.node, why=command.why)
             case "warm" | "quarantine" | "release":
-                action = Action(command.name, _read(command, _Agent).agent, why=command.why)
+                action = Action(command.name, _read(command, OfAgent).agent, why=command.why)
             case _:
                 raise CommandRefused(f"{command.name}: not an action")
         self._check_known(action)
@@ -158,12 +108,12 @@ class Commands:
         if action.node >= 0 and action.node not in state.nodes:
             raise CommandRefused(f"node {action.node} is not resident")
 
-    async def _switch(self, command: Command, told: _Policy) -> Outcome:
+    async def _switch(self, command: Command, told: OfPolicy) -> Outcome:
         self._host().check_switch(told.name, told.enabled)
         order = SwitchPolicy(self._link.new_id(), told.name, told.enabled, command.by, command.why, expires_ns())
         return await self._ordered(order, f"{told.name} {'on' if told.enabled else 'off'}")
 
-    async def _tune(self, command: Command, told: _Tune) -> Outcome:
+    async def _tune(self, command: Command, told: OfTunable) -> Outcome:
         self._host().check_tune(told.policy, told.name, told.value)
         order = Tune(self._link.new_id(), told.policy, told.name, told.value, command.by, command.why, expires_ns())
         return await self._ordered(order, f"{told.policy}.{told.name} = {told.value:g}")
@@ -172,7 +122,7 @@ class Commands:
         answer = await self._link.order(order)
         return answer.ok, answer.detail or done, 0
 
-    def _end_session(self, told: _Session) -> Outcome:
+    def _end_session(self, told: OfSession) -> Outcome:
         if told.session not in self._state().session_agent:
             raise CommandRefused(f"no live session {told.session!r} in this run")
         self._actions.tell(SessionEnded(t_ns=now_ns(), session=told.session, reason="operator"))

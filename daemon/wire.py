@@ -163,19 +163,8 @@ CommandName = Literal[
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One order. `id`: unique; the same id again gets the same answer and is not carried out twice. `client`: where
-    the reply goes. `expires_ns`: UTC nanoseconds after which it is refused, 0 for never. `arguments` by name:
-
-        watch {resync?}                       keyframes for 15 s (repeat); resync: one at once
-        warm {agent}                          prefill the agent's anchor
-        pin, unpin {agent | node}             never evict while anything else can go
-        retain {agent, tokens?, half_life_s?} a decaying bias, within a token budget
-        evict {agent | node}                  drop what is not in use
-        boost {agent, amount, ttl_s?}         add to the score
-        quarantine, release {agent}           refuse the agent's requests
-        policy {name, enabled}                switch a policy
-        tune {policy, name, value}            change a tunable
-        end_session {session}                 a session is over
-        flush {}                              empty the cache
+    the reply goes. `expires_ns`: UTC nanoseconds after which it is refused, 0 for never. `arguments` by name: those of
+    the order in `orders.ORDERS`.
     """
 
     v: int = VERSION

@@ -12,6 +12,7 @@ import pytest
 from radixdeck.console import cli_headless
 from radixdeck.console.words import command_line
 from radixdeck.daemon.engine.args import CPU_KV_TOKENS
+from radixdeck.daemon.orders import ORDERS, synopsis
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -24,6 +25,15 @@ def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "radixdeck.console.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home, env=environment(home),
                           check=False)  # fmt: skip
+
+
+def completed(home: Path, typed: str) -> list[str]:
+    """What bash offers when tab is hit."""
+    program = "from radixdeck.console.cli import app; app(prog_name='radixdeck')"
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_RADIXDECK_COMPLETE": "complete_bash"}
+    ran = subprocess.run([sys.executable, "-c", program], env={**environment(home), **asked}, capture_output=True,
+                         text=True, timeout=60, check=False)  # fmt: skip
+    return ran.stdout.split()
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
@@ -129,6 +139,34 @@ def test_a_bad_order_is_refused(tmp_path: Path, words: tuple[str, ...], named: s
     ran = radixdeck(tmp_path, "act", "--broker", "mqtt://127.0.0.1:1", *words)
     assert ran.returncode == 2
     assert named in ran.stderr
+
+
+def test_the_name_of_an_order_is_looked_at_before_a_daemon_is_looked_for(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "act", "foo")
+    assert ran.returncode == 2
+    assert "no order 'foo'; known: watch, warm, pin" in ran.stderr
+
+
+def test_the_help_of_act_has_every_order_with_its_arguments(tmp_path: Path) -> None:
+    said = " ".join(radixdeck(tmp_path, "act", "--help").stdout.split())
+    for name, known in ORDERS.items():
+        assert f"{synopsis(name)} {known.does}" in said
+    assert "Recorded with the order." in said
+
+
+def test_help_loads_neither_the_console_nor_the_engine(tmp_path: Path) -> None:
+    program = (
+        "import atexit, sys; from radixdeck.console.cli import main;"
+        "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)); main()"
+    )
+    for words in (["--help"], ["act", "--help"], ["replay", "--help"]):
+        ran = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True,
+                             env=environment(tmp_path), check=True)  # fmt: skip
+        assert {"textual", "sglang", "torch", "aiomqtt", "aiohttp"} & set(ran.stderr.split()) == set()
+
+
+def test_orders_are_completed_with_tab(tmp_path: Path) -> None:
+    assert completed(tmp_path, "radixdeck act qu") == ["quarantine"]
 
 
 def test_a_bad_broker_url_is_refused(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ async def test_act_says_when_there_is_nobody_or_more_than_one(
     async with running(broker, "a"), running(broker, "b"):
         assert await act(broker, "flush", {}, out=out) == NO_DAEMON
         assert await act(broker, "flush", {}, node="c", out=out) == NO_DAEMON
-    details = [msgspec.json.decode(line)["detail"] for line in out.getvalue().splitlines()]
+    printed = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
+    assert {one["state"] for one in printed} == {"unreachable"}
+    details = [one["detail"] for one in printed]
     assert details[0] == "no daemon is online at this broker"
     assert details[1].startswith("no connection to the broker: ")
     assert details[2] == "2 daemons are online: a, b; choose one with --node"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from test_cli import environment, radixdeck
+from test_cli import completed, radixdeck
 
 from radixdeck.policies import events as ev
 from radixdeck.storage.files import RunInfo
@@ -111,10 +109,8 @@ def test_what_cannot_be_read_is_listed_with_its_path_once(home: Path) -> None:
     assert rows[1]["path"] == str(home / "runs" / f"{NEWER}.db")
 
 
-def test_names_are_completed_with_tab(home: Path) -> None:
-    typed = f"radixdeck replay --home {home} "
-    asked = {"_TYPER_COMPLETE_ARGS": typed, "COMP_WORDS": typed, "COMP_CWORD": "4"}
-    program = "import sys; sys.argv[0] = 'radixdeck'; from radixdeck.console.cli import app; app(prog_name='radixdeck')"
-    env = {**environment(home), **asked, "_RADIXDECK_COMPLETE": "complete_bash", "RADIXDECK_HOME": "/nowhere"}
-    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
-    assert ran.stdout.split() == ["latest", "20240101-bad", NEWER, OLDER]
+def test_names_are_completed_with_tab(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert completed(home, "radixdeck replay ") == ["latest", "20240101-bad", NEWER, OLDER]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert completed(elsewhere, f"radixdeck whatif --home {home} l") == ["latest"]
+    assert completed(elsewhere, f"radixdeck whatif --home {home} {OLDER[:-6]}") == [OLDER]
