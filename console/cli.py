@@ -1,5 +1,5 @@
-"""The command line: `radixdeck serve | console | web | replay | recordings | whatif | tail | act | mcp-proxy`. Imports
-come late."""
+"""The command line: `radixdeck serve | console | web | tail | status | act | replay | recordings | mcp-proxy | whatif`.
+Imports come late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_headless import OrdersBelow, act, tail
+from .cli_headless import OrdersBelow, act, status, tail
 from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
 from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
@@ -22,6 +22,30 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
+
+    try:
+        engine = f"SGLang {version('sglang')}"
+    except PackageNotFoundError:
+        engine = "no SGLang"
+    typer.echo(f"radixdeck {version('radixdeck')}, {engine}, Python {python_version()}")
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Of this, SGLang and Python."),
+    ] = False,
+) -> None:
+    """What comes before a command."""
 
 
 def main() -> None:
@@ -122,6 +146,7 @@ def console(
 
 app.command()(web)
 app.command()(tail)
+app.command()(status)
 app.command(cls=OrdersBelow)(act)
 app.command()(replay)
 app.command()(recordings)

@@ -1,4 +1,4 @@
-"""`radixdeck tail` and `act`: what goes over the broker, without a screen."""
+"""`radixdeck tail`, `status` and `act`: what goes over the broker, without a screen."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ def tail(
     try:
         raise typer.Exit(asyncio.run(following))
     except (UnknownKind, ValueError) as error:
+        raise fail(error) from error
+
+
+def status(
+    broker: Broker = "",
+    node: Node = "",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per daemon.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for daemons that say nothing.")] = 3.0,
+    home: Home = "",
+) -> None:
+    """Show once how every daemon of the broker stands. Exit code 0 all serve, 1 one does not, 3 none reached."""
+    from .headless import status
+
+    asked = status(address_of(broker, node, home), node=node or None, json=json, timeout_s=timeout)
+    try:
+        raise typer.Exit(asyncio.run(asked))
+    except ValueError as error:
         raise fail(error) from error
 
 

@@ -1,4 +1,5 @@
-"""The console without a screen, for scripts and pipes: follow the events, or give one order and print its answer."""
+"""The console without a screen, for scripts and pipes: follow the events, look once how
+every daemon stands, or give one order and print its answer."""
 
 from __future__ import annotations
 
@@ -13,12 +14,16 @@ import msgspec
 from radixdeck.daemon.wire import BrokerAddress, CommandName
 from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import KINDS, AnyEvent, encode, kind_of
+from radixdeck.policies.residency import RunState
 
-from .feed_messages import ORDERS_ONLY, Connection, NodeEvents, NodeStatus
+from .feed_messages import ORDERS_ONLY, Connection, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
+from .standing import lines, rows, standings
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 """Exit codes of `act`; `tail` has the first and the last."""
+NOT_SERVING = 1
+"""Exit code of `status` where a daemon is known that does not serve; its others are those of `tail`."""
 CONNECT_S = 10.0
 """How long the first connection may take: a broker that is silent in MQTT 5 is asked again in 3.1.1."""
 FIND_S = 3.0
@@ -159,6 +164,51 @@ async def act(
         reply = await feed.command(found, name, arguments, why, by=by, timeout_s=timeout_s)
     print(msgspec.json.encode(reply).decode(), file=out, flush=True)
     return DONE if reply.state == "done" else REFUSED
+
+
+async def status(
+    address: BrokerAddress | AddressSource,
+    *,
+    node: str | None = None,
+    json: bool = False,
+    timeout_s: float = FIND_S,
+    out: TextIO | None = None,
+    notes: TextIO | None = None,
+) -> int:
+    """Print how every daemon stands, as a table or as JSON lines. Exit code: 0 all serve, 1 one does not, 3 none is
+    online. `timeout_s`: how long to wait for what is missing, once the broker is reached.
+
+    Raises ValueError for a bad node name.
+    """
+    async with MqttFeed(address, node) as feed:
+        runs = await _hear(feed, timeout_s)
+        found = standings(feed.statuses, feed.policies, feed.metrics, runs)
+        reached = any(status.online for status in feed.statuses.values())
+        if not reached:
+            _say(_missing(feed, node), notes or sys.stderr)
+    for line in rows(found) if json else lines(found) if found else ():
+        print(line, file=out or sys.stdout, flush=True)
+    if not reached:
+        return NO_DAEMON
+    return DONE if all(one.serving for one in found) else NOT_SERVING
+
+
+async def _hear(feed: MqttFeed, timeout_s: float) -> dict[str, RunState]:
+    """Listen until every daemon that is online has said how it is, or for `timeout_s`; the runs' states, by node."""
+    runs: dict[str, RunState] = {}
+    now_s = asyncio.get_running_loop().time
+    ends_s = now_s() + CONNECT_S
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(ends_s) as limit:
+            async for message in feed:
+                if isinstance(message, Connection):
+                    ends_s = now_s() + timeout_s
+                elif isinstance(message, NodeKeyframe):
+                    runs[message.node] = message.keyframe.state
+                online = {name for name, status in feed.statuses.items() if status.online}
+                complete = online and online <= runs.keys() & feed.metrics.keys() & feed.policies.keys()
+                limit.reschedule(min(ends_s, now_s() + OTHERS_S) if complete else ends_s)
+    return runs
 
 
 async def _find_node(feed: MqttFeed, node: str | None) -> tuple[str, str]:

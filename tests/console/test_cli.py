@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,13 @@ def completed(home: Path, typed: str) -> list[str]:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     said = radixdeck(tmp_path, "--help").stdout
-    for name in ("serve", "console", "web", "replay", "recordings", "tail", "act"):
+    for name in ("serve", "console", "web", "replay", "recordings", "tail", "status", "act"):
         assert name in said
+
+
+def test_versions_are_told(tmp_path: Path) -> None:
+    said = radixdeck(tmp_path, "--version").stdout
+    assert re.fullmatch(r"radixdeck \S+, (SGLang \S+|no SGLang), Python 3\.\d+\.\S+\n", said), said
 
 
 def test_what_follows_the_dashes_is_sglangs_even_without_a_model(tmp_path: Path) -> None:
@@ -128,7 +134,7 @@ def test_the_size_of_the_cache_on_a_cpu_is_in_the_help(tmp_path: Path) -> None:
 
 
 def test_no_daemon_is_said_in_words(tmp_path: Path) -> None:
-    for words in (("act", "evict", "agent=x"), ("tail",), ("console",)):
+    for words in (("act", "evict", "agent=x"), ("tail",), ("status",), ("console",)):
         ran = radixdeck(tmp_path, *words)
         assert ran.returncode == 3, ran
         assert "no daemon runs here" in ran.stderr
