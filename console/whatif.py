@@ -9,6 +9,8 @@ import msgspec
 
 from radixdeck.storage.whatif import AgentOutcome, Outcome
 
+from .whatif_remarks import of_recording, of_run
+
 QUIET_S = 2.0
 """Nobody wants to read of progress before that."""
 
@@ -39,7 +41,9 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
     yield _line("best possible", first.bound_tokens, first)
     yield ""
     yield from _agents(outcomes)
-    yield from _remarks(outcomes)
+    yield from of_recording(first)
+    for outcome in outcomes:
+        yield from of_run(outcome.policy, outcome)
 
 
 def _line(name: str, tokens: int, outcome: Outcome) -> str:
@@ -59,20 +63,6 @@ def _agents(outcomes: list[Outcome]) -> Iterator[str]:
 
 def _cell(agent: AgentOutcome) -> str:
     return f"  {_share(agent.cached_tokens, agent.prompt_tokens):18.1%}  {agent.evictions_that_hurt:5,}"
-
-
-def _remarks(outcomes: list[Outcome]) -> Iterator[str]:
-    """What a reader must know to trust the numbers."""
-    first = outcomes[0]
-    if first.incomplete:
-        yield f"left out: {first.incomplete:,} requests that the recording does not hold whole"
-    if first.dropped_events:
-        yield f"{first.dropped_events:,} events are missing in the recording"
-    for outcome in outcomes:
-        if outcome.warm_ups:
-            yield f"{outcome.policy}: with {outcome.warm_ups:,} warm-ups as recorded, so it may pass the best possible"
-        for failure in outcome.failures:
-            yield f"{outcome.policy}: failed and gave way to LRU: {failure}"
 
 
 def _share(part: int, whole: int) -> float:

@@ -68,7 +68,7 @@ class Runner:
         """Raises Gone."""
         try:
             recorded = self._read()
-            return Report(1.0, found=ran(recorded, self._outcome(recorded, case)))
+            return Report(1.0, found=ran(recorded, self._outcome(recorded, case), case.words))
         except (StorageError, PolicyError, TunableError) as error:
             return Report(failed=str(error))
 

@@ -13,6 +13,8 @@ from radixdeck.policies.events import Role
 from radixdeck.storage.recorded import Recorded
 from radixdeck.storage.whatif import Gone, Outcome
 
+from .whatif_remarks import of_recording, of_run
+
 Column = npt.NDArray[np.int64]
 Thing = TypeVar("Thing")
 
@@ -42,7 +44,9 @@ class Codes(Generic[Thing]):
 class Ran(msgspec.Struct, frozen=True):
     """A run that is through: sums, and int64 columns as bytes. By request (warm-ups left out): `seqs` (the number of
     its lookup, rising), `prompts`, `recorded` and `cached` tokens, `agents` (places in `agent_names`) and `rids`. By
-    eviction for want of room: `gone_*`, with places in `holders` for whose it was. Tokens unless named otherwise."""
+    eviction for want of room: `gone_*`, with places in `holders` for whose it was. Tokens unless named otherwise.
+
+    `remarks`: what a reader must know, in lines; `failed`: the policy raised, and LRU's order was used from there."""
 
     capacity_tokens: int
     prompt_tokens: int
@@ -51,6 +55,9 @@ class Ran(msgspec.Struct, frozen=True):
     evictions_that_hurt: int
     hurt_tokens: int
     took_s: float
+    warm_ups: int
+    failed: bool
+    remarks: list[str]
     seqs: bytes
     rids: list[str]
     agents: bytes
@@ -73,8 +80,8 @@ def column(told: bytes) -> Column:
     return np.frombuffer(told, np.int64)
 
 
-def ran(recorded: Recorded, outcome: Outcome) -> Ran:
-    """The columns of a what-if."""
+def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
+    """The columns of a what-if. `name`: what remarks call it."""
     requests = [request for _, request in sorted(recorded.requests.items()) if not request.warm]
     agents, holders = Codes[str](), Codes[Holder]()
     return Ran(
@@ -85,6 +92,9 @@ def ran(recorded: Recorded, outcome: Outcome) -> Ran:
         evictions_that_hurt=outcome.evictions_that_hurt,
         hurt_tokens=outcome.hurt_tokens,
         took_s=outcome.took_s,
+        warm_ups=outcome.warm_ups,
+        failed=bool(outcome.failures),
+        remarks=[*of_run(name, outcome), *of_recording(outcome)],
         seqs=packed(request.start for request in requests),
         rids=[request.rid for request in requests],
         agents=packed(agents.of(request.agent) for request in requests),

@@ -91,9 +91,9 @@ class WhatIfs:
         if told.found is None:
             self.failed[case] = told.failed
         else:
-            self._keep(case, told.found)
+            self.keep(case, told.found)
 
-    def _keep(self, case: Case, found: Ran) -> None:
+    def keep(self, case: Case, found: Ran) -> None:
         """A run later than others may have read more of a recording that grows."""
         self.outcomes[case], self.capacity_tokens = found, found.capacity_tokens
         self.requests = requests = Requests(found)

@@ -25,7 +25,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
     TunableChanged,
 )
-from radixdeck.policies.host import FALLBACK, PolicyHost
+from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyHost
 from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
@@ -150,6 +150,7 @@ class _Run:
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
         host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
+        self._took_part = {ordering, OPERATOR, *recorded.beside()}
         if change is not None:
             check(change, host)
         self._host = host
@@ -221,14 +222,22 @@ class _Run:
 
     def _told(self, event: EngineEvent) -> None:
         if isinstance(event, PolicyFailed):
-            said = f"{event.policy}: {event.call}: {event.error}"
-            self._failures.append(said)
-            self._broken = said if event.policy == THIS_LAYER else self._broken
+            self._failed(event)
+        elif isinstance(event, PolicySwitched) and event.enabled:
+            self._took_part.add(event.policy)
         elif isinstance(event, NodeEvicted) and event.cause == "allocation" and len(self._gone) < MOST_GONE:
             held = (event.start, event.tokens, event.role, event.agents, event.session)
             self._gone.append(Gone(self._seq, *held))
         fold(self._state, event)
         self._take(event)
+
+    def _failed(self, event: PolicyFailed) -> None:
+        """One that only learned, while it was off, had no part in the numbers."""
+        said = f"{event.policy}: {event.call}: {event.error}"
+        if event.policy == THIS_LAYER:
+            self._broken = said
+        elif event.policy in self._took_part:
+            self._failures.append(said)
 
     def outcome(self, begun_s: float) -> Outcome:
         if self._broken:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.text import Text
 from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -15,12 +14,13 @@ from radixdeck.storage.whatif_change import EVICTION
 from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
-from ..whatif_case import AS_MODELLED, AS_RECORDED, MODELLED, Case
+from ..whatif_case import AS_RECORDED, MODELLED, Case
+from ..whatif_rows import Look, key_of_row, rows
 from ..whatif_runs import WhatIfs
 from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
-from ..widgets.table import Cell, Column, SyncTable, selected_key
-from ..words import bar, clip, ratio, seconds, short, spark, tokens
+from ..widgets.table import Column, SyncTable, selected_key
+from ..words import bar, clip, printable, ratio, short, spark, tokens
 from .base import DeckScreen
 
 COLUMNS = (
@@ -36,7 +36,6 @@ COLUMNS = (
     Column("", 0),
 )
 TIMES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
-BEST = "best possible"
 LIVE = "needs a replay: `radixdeck replay` (screen 6 prints the command)"
 
 
@@ -100,7 +99,8 @@ class WhatIfScreen(DeckScreen):
             self.query_one("#whatif-words", Static).update(why)
             self.query_one("#whatif-agents", Static).border_title = "nothing to run here"
             return
-        table.sync(self._rows(runs, self._cases(entry)))
+        look = Look(self._base, self._after_seq, self.key("view.run", "⏎"))
+        table.sync(rows(runs, self._cases(entry), look))
         self._show_words(runs, self._selected(entry))
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
@@ -214,48 +214,6 @@ class WhatIfScreen(DeckScreen):
             return f"what if from event {self._moment:,} on: {size}; up to then as it was"
         return f"what if: {size}" + (", counted from this moment on" if self._from_here else "")
 
-    def _rows(self, runs: WhatIfs, cases: list[Case]) -> list[tuple[str, list[Cell]]]:
-        rows = [(AS_RECORDED, self._recorded_row(runs))]
-        rows += [(key_of_row(case), self._row(runs, case)) for case in cases]
-        bounds = [runs.outcomes[case] for case in cases if case in runs.outcomes]
-        if bounds and not self._from_here and self._moment < 0:
-            best = bounds[0]
-            rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
-            rows.append((BEST, [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", ""]))
-        return rows
-
-    def _recorded_row(self, runs: WhatIfs) -> list[Cell]:
-        rate = runs.hit_rate(None, self._after_seq)
-        saved = sum(cached for _, cached in runs.by_agent(None, self._after_seq).values())
-        shown = "-" if rate is None else f"{100 * rate:.1f} %"
-        mark = ">" if self._base is None else " "
-        size = short(runs.capacity_tokens) if runs.capacity_tokens else "1x"
-        return [mark, AS_RECORDED, size, shown, "", f"{saved:,}", "", "", "", ""]
-
-    def _row(self, runs: WhatIfs, case: Case) -> list[Cell]:
-        mark = Text(">" if self._base == case else " ", style="bold")
-        size = short(runs.capacity_tokens * case.times) if runs.capacity_tokens else f"{case.times:g}x"
-        outcome = runs.outcomes.get(case)
-        rate = runs.hit_rate(case, self._after_seq) if outcome else None
-        if outcome is None or rate is None:
-            return [mark, case.words, size, "-", "", "", "", "", "", self._state(runs, case)]
-        base = self._base if self._base in runs.outcomes else None
-        than = runs.hit_rate(base, self._after_seq) or 0.0
-        saved = sum(cached for _, cached in runs.by_agent(case, self._after_seq).values())
-        counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
-        return [
-            mark, case.words, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
-            self._state(runs, case),
-        ]  # fmt: skip
-
-    def _state(self, runs: WhatIfs, case: Case) -> str:
-        if runs.running == case:
-            return f"{100 * runs.progress:3.0f} % {bar(runs.progress, 10)}"
-        if case in runs.failed:
-            return f"! {runs.failed[case]}"
-        outcome = runs.outcomes.get(case)
-        return f"in {seconds(outcome.took_s)}" if outcome else f"{self.key('view.run', '⏎')} runs"
-
     def _show_words(self, runs: WhatIfs, case: Case | None) -> None:
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""
         words, agents = self.query_one("#whatif-words", Static), self.query_one("#whatif-agents", Static)
@@ -267,7 +225,8 @@ class WhatIfScreen(DeckScreen):
             words.update("run a row to see where it first differs from the one marked >")
             agents.update("")
             return
-        words.update(difference_words(runs, base, case, self._after_seq))
+        remarks = [printable(remark) for remark in runs.outcomes[case].remarks]
+        words.update("\n".join([difference_words(runs, base, case, self._after_seq), *remarks]))
         width = max(10, agents.content_size.width - 24)
         lines = [
             f"{clip(name, 20):<22}{spark(runs.hit_series(one, self._after_seq, width), top=1.0)}"
@@ -276,10 +235,6 @@ class WhatIfScreen(DeckScreen):
         before, after = runs.by_agent(base, self._after_seq), runs.by_agent(case, self._after_seq)
         lines += [agent_line(name, *before[name], after[name][1]) for name in before]
         agents.update("\n".join(lines))
-
-
-def key_of_row(case: Case) -> str:
-    return case.policy or AS_MODELLED
 
 
 def agent_line(agent: str, prompt: int, before: int, after: int) -> str:

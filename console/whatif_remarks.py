@@ -1,0 +1,23 @@
+"""What a reader must know to trust the numbers of a what-if, in words: of the recording, and of one run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from radixdeck.storage.whatif import Outcome
+
+
+def of_recording(outcome: Outcome) -> Iterator[str]:
+    """The same for every what-if of it."""
+    if outcome.incomplete:
+        yield f"left out: {outcome.incomplete:,} requests that the recording does not hold whole"
+    if outcome.dropped_events:
+        yield f"{outcome.dropped_events:,} events are missing in the recording"
+
+
+def of_run(name: str, outcome: Outcome) -> Iterator[str]:
+    """`name`: what the run is called where the words are read."""
+    if outcome.warm_ups:
+        yield f"{name}: with {outcome.warm_ups:,} warm-ups as recorded, so it may pass the best possible"
+    for failure in outcome.failures:
+        yield f"{name}: failed and gave way to LRU: {failure}"

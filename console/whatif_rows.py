@@ -1,0 +1,82 @@
+"""The table of the what-if screen: what happened, one row per case, and the best possible. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.text import Text
+
+from .whatif_case import AS_MODELLED, AS_RECORDED, Case
+from .whatif_runs import WhatIfs
+from .widgets.table import Cell
+from .words import bar, seconds, short
+
+BEST = "best possible"
+
+
+class Look(NamedTuple):
+    """How the runs are looked at: compared with `base` (None: what really happened), counted after event `after_seq`.
+    `key`: what runs a row."""
+
+    base: Case | None
+    after_seq: int
+    key: str
+
+
+def rows(runs: WhatIfs, cases: list[Case], look: Look) -> list[tuple[str, list[Cell]]]:
+    """By key. The best possible is known of whole runs only."""
+    found = [(AS_RECORDED, _recorded_row(runs, look))]
+    found += [(key_of_row(case), _row(runs, case, look)) for case in cases]
+    if look.after_seq < 0 and any(case in runs.outcomes for case in cases):
+        found.append((BEST, _best_row(runs, cases)))
+    return found
+
+
+def key_of_row(case: Case) -> str:
+    return case.policy or AS_MODELLED
+
+
+def _recorded_row(runs: WhatIfs, look: Look) -> list[Cell]:
+    rate = runs.hit_rate(None, look.after_seq)
+    saved = sum(cached for _, cached in runs.by_agent(None, look.after_seq).values())
+    shown = "-" if rate is None else f"{100 * rate:.1f} %"
+    mark = ">" if look.base is None else " "
+    size = short(runs.capacity_tokens) if runs.capacity_tokens else "1x"
+    return [mark, AS_RECORDED, size, shown, "", f"{saved:,}", "", "", "", ""]
+
+
+def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
+    mark = Text(">" if look.base == case else " ", style="bold")
+    size = short(runs.capacity_tokens * case.times) if runs.capacity_tokens else f"{case.times:g}x"
+    outcome = runs.outcomes.get(case)
+    rate = runs.hit_rate(case, look.after_seq) if outcome else None
+    if outcome is None or rate is None:
+        return [mark, case.words, size, "-", "", "", "", "", "", _state(runs, case, look)]
+    base = look.base if look.base in runs.outcomes else None
+    than = runs.hit_rate(base, look.after_seq) or 0.0
+    saved = sum(cached for _, cached in runs.by_agent(case, look.after_seq).values())
+    counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
+    return [
+        mark, case.words, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
+        _state(runs, case, look),
+    ]  # fmt: skip
+
+
+def _best_row(runs: WhatIfs, cases: list[Case]) -> list[Cell]:
+    """Some case has run. Warm-ups are prefetch, which the bound does not know."""
+    ran = [runs.outcomes[case] for case in cases if case in runs.outcomes]
+    best = ran[0]
+    rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
+    caveat = "but for warm-ups" if any(one.warm_ups for one in ran) else ""
+    return [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", caveat]
+
+
+def _state(runs: WhatIfs, case: Case, look: Look) -> str:
+    if runs.running == case:
+        return f"{100 * runs.progress:3.0f} % {bar(runs.progress, 10)}"
+    if case in runs.failed:
+        return f"! {runs.failed[case]}"
+    outcome = runs.outcomes.get(case)
+    if outcome is None:
+        return f"{look.key} runs"
+    return "! failed, LRU from there" if outcome.failed else f"in {seconds(outcome.took_s)}"

@@ -1,0 +1,89 @@
+"""The table of what-ifs: what a row says of a run that went wrong, or that saw less than another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from scenario import NODE
+from shadow_stage import console_on, record
+from staging import LARGE, drawn, in_words, until
+
+from radixdeck.console.whatif_case import Case
+from radixdeck.console.whatif_child import Runner
+from radixdeck.console.whatif_columns import Ran
+from radixdeck.console.whatif_rows import BEST, Look, rows
+from radixdeck.console.whatif_runs import WhatIfs
+from radixdeck.console.widgets.table import SyncTable
+from radixdeck.policies.events import EngineEvent
+from radixdeck.policies.kv_caching import KvCaching
+
+OURS, LRU = Case("kv_caching"), Case("lru")
+WHOLE = Look(None, -1, "enter")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("rows") / "run.db")
+
+
+def ran(path: Path, case: Case) -> Ran:
+    """Run here, not in a process of its own."""
+    found = Runner(path, lambda _share: None).run(case)
+    assert found.found is not None, found.failed
+    return found.found
+
+
+def table(runs: WhatIfs, cases: list[Case], look: Look = WHOLE) -> dict[str, list[str]]:
+    return {key: [str(cell) for cell in cells] for key, cells in rows(runs, cases, look)}
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kv_caching raises in the middle of a run."""
+    whole, heard = KvCaching.observe, 0
+
+    def observe(self: KvCaching, event: EngineEvent) -> None:
+        nonlocal heard
+        heard += 1
+        if heard > 100:
+            raise KeyError("boom")
+        whole(self, event)
+
+    monkeypatch.setattr(KvCaching, "observe", observe)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_policy_that_failed_is_not_shown_as_its_own_result(served: Path) -> None:
+    runs = WhatIfs(served)
+    runs.keep(OURS, ran(served, OURS))
+    runs.keep(LRU, ran(served, LRU))
+    shown = table(runs, [OURS, LRU])
+    assert shown["kv_caching"][-1] == "! failed, LRU from there"
+    assert shown["lru"][-1].startswith("in ")
+
+
+@pytest.mark.usefixtures("broken")
+async def test_the_words_say_why_it_failed(served: Path) -> None:
+    app = console_on(served)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+        await pilot.press("0")
+        await drawn(pilot)
+        runs, _ = app.whatifs(app.fleet.nodes[NODE])
+        assert runs is not None
+        runs.keep(OURS, ran(served, OURS))
+        cases = app.screen.query_one("#cases", SyncTable)
+        cases.move_cursor(row=[key for key, _ in cases._rows].index("kv_caching"))
+        text = in_words(await drawn(pilot))
+        assert "! failed, LRU from there" in text
+        assert "kv_caching: failed and gave way to LRU: kv_caching: observe: KeyError: 'boom'" in text
+
+
+def test_warm_ups_are_said_of_the_best(served: Path) -> None:
+    runs = WhatIfs(served)
+    runs.keep(LRU, ran(served, LRU))
+    assert table(runs, [LRU])[BEST][-1] == ""
+    runs.keep(OURS, msgspec.structs.replace(ran(served, OURS), warm_ups=3))
+    assert table(runs, [LRU, OURS])[BEST][-1] == "but for warm-ups"
