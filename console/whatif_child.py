@@ -57,12 +57,11 @@ class Teller:
 
 
 class Runner:
-    """Runs cases of one recording, which is read anew only if it has grown."""
+    """Runs cases of one recording as it was when the first of them was asked for, so that they can be compared."""
 
     def __init__(self, path: Path, teller: Teller) -> None:
         self._path, self._teller = path, teller
         self._recorded: Recorded | None = None
-        self._last_seq = -1
 
     def run(self, case: Case) -> Report:
         """Raises Gone."""
@@ -74,10 +73,8 @@ class Runner:
 
     def _read(self) -> Recorded:
         """Raises StorageError."""
-        session = self._recorded.session if self._recorded is not None else open_session(self._path)
-        session.refresh()
-        if self._recorded is None or session.last_seq != self._last_seq:
-            self._recorded, self._last_seq = Recorded(session), session.last_seq
+        if self._recorded is None:
+            self._recorded = Recorded(open_session(self._path))
         return self._recorded
 
     def _outcome(self, recorded: Recorded, case: Case) -> Outcome:

@@ -16,6 +16,7 @@ from radixdeck.storage.whatif import Gone, Outcome
 from .whatif_remarks import of_recording, of_run
 
 Column = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Thing = TypeVar("Thing")
 
 
@@ -46,9 +47,12 @@ class Ran(msgspec.Struct, frozen=True):
     its lookup, rising), `prompts`, `recorded` and `cached` tokens, `agents` (places in `agent_names`) and `rids`. By
     eviction for want of room: `gone_*`, with places in `holders` for whose it was. Tokens unless named otherwise.
 
-    `remarks`: what a reader must know, in lines; `failed`: the policy raised, and LRU's order was used from there."""
+    `last_seq`: the last event that the run saw; `remarks`: what a reader must know, in lines; `failed`: the policy
+    raised, and LRU's order was used from there.
+    """
 
     capacity_tokens: int
+    last_seq: int
     prompt_tokens: int
     bound_tokens: int
     evictions: int
@@ -86,6 +90,7 @@ def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
     agents, holders = Codes[str](), Codes[Holder]()
     return Ran(
         capacity_tokens=recorded.capacity_tokens,
+        last_seq=recorded.last_seq,
         prompt_tokens=outcome.prompt_tokens,
         bound_tokens=outcome.bound_tokens,
         evictions=outcome.evictions,
@@ -110,6 +115,13 @@ def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
     )
 
 
+class Served(NamedTuple):
+    """What a run served, by the requests known now: `cached` tokens, 0 of those that it had not `seen` yet."""
+
+    cached: Column
+    seen: Mask
+
+
 class Requests:
     """The requests of a recording, as the last run read them."""
 
@@ -122,13 +134,12 @@ class Requests:
         """The place of the first request after event `after_seq`."""
         return int(np.searchsorted(self.seqs, after_seq, side="right"))
 
-    def aligned(self, told: Ran) -> Column:
-        """Cached tokens of a run by the requests known now: 0 of those that it did not see yet."""
-        seen, cached = column(told.seqs), column(told.cached)
-        if len(seen) == len(self.seqs):
-            return cached
-        places = np.minimum(np.searchsorted(seen, self.seqs), len(seen) - 1)
-        return np.where(seen[places] == self.seqs, cached[places], 0)
+    def aligned(self, told: Ran) -> Served:
+        """A run of the same recording, which may have been shorter then."""
+        seqs, cached = column(told.seqs), column(told.cached)
+        places = np.minimum(np.searchsorted(seqs, self.seqs), len(seqs) - 1)
+        seen = seqs[places] == self.seqs
+        return Served(np.where(seen, cached[places], 0), seen)
 
 
 class Evictions:

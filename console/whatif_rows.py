@@ -53,11 +53,11 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
     if outcome is None or rate is None:
         return [mark, case.words, size, "-", "", "", "", "", "", _state(runs, case, look)]
     base = look.base if look.base in runs.outcomes else None
-    than = runs.hit_rate(base, look.after_seq) or 0.0
+    points = runs.points(base, case, look.after_seq)
     saved = sum(cached for _, cached in runs.by_agent(case, look.after_seq).values())
     counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
     return [
-        mark, case.words, size, f"{100 * rate:.1f} %", f"{100 * (rate - than):+.1f}", f"{saved:,}", *counts,
+        mark, case.words, size, f"{100 * rate:.1f} %", f"{points:+.1f}", f"{saved:,}", *counts,
         _state(runs, case, look),
     ]  # fmt: skip
 
@@ -65,7 +65,7 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
 def _best_row(runs: WhatIfs, cases: list[Case]) -> list[Cell]:
     """Some case has run. Warm-ups are prefetch, which the bound does not know."""
     ran = [runs.outcomes[case] for case in cases if case in runs.outcomes]
-    best = ran[0]
+    best = max(ran, key=lambda one: one.last_seq)
     rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
     caveat = "but for warm-ups" if any(one.warm_ups for one in ran) else ""
     return [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", caveat]
@@ -79,4 +79,8 @@ def _state(runs: WhatIfs, case: Case, look: Look) -> str:
     outcome = runs.outcomes.get(case)
     if outcome is None:
         return f"{look.key} runs"
-    return "! failed, LRU from there" if outcome.failed else f"in {seconds(outcome.took_s)}"
+    if outcome.failed:
+        return "! failed, LRU from there"
+    if missed := runs.missed(case):
+        return f"! {missed:,} requests came since: {look.key} runs it anew"
+    return f"in {seconds(outcome.took_s)}"

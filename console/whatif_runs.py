@@ -16,7 +16,7 @@ from radixdeck.storage.whatif import Gone
 from .aside import Aside, AsideError
 from .whatif_case import Case
 from .whatif_child import MODULE, Report, WhatIfTask
-from .whatif_columns import Codes, Column, Evictions, Holder, Ran, Requests
+from .whatif_columns import Codes, Column, Evictions, Holder, Ran, Requests, Served
 
 
 class Facts(NamedTuple):
@@ -58,7 +58,7 @@ class WhatIfs:
         self.progress = 0.0
         self.requests: Requests | None = None
         self.capacity_tokens = 0
-        self._served: dict[Case, Column] = {}
+        self._served: dict[Case, Served] = {}
         self._evictions: dict[Case, Evictions] = {}
         self._holders = Codes[Holder]()
 
@@ -96,49 +96,75 @@ class WhatIfs:
     def keep(self, case: Case, found: Ran) -> None:
         """A run later than others may have read more of a recording that grows."""
         self.outcomes[case], self.capacity_tokens = found, found.capacity_tokens
-        self.requests = requests = Requests(found)
+        self.requests = requests = Requests(max(self.outcomes.values(), key=lambda told: told.last_seq))
         self._served = {known: requests.aligned(told) for known, told in self.outcomes.items()}
         self._evictions[case] = Evictions(found, self._holders)
 
     def served(self, case: Case | None) -> Column:
         """Cached tokens by request: of a case that has run, None for as recorded."""
         if case is not None:
-            return self._served[case]
+            return self._served[case].cached
         return np.zeros(0, np.int64) if self.requests is None else self.requests.recorded
 
-    def hit_rate(self, case: Case | None, after_seq: int = -1) -> float | None:
-        """Cached share of all prompt tokens of the requests after event `after_seq`; None without any."""
+    def missed(self, case: Case) -> int:
+        """Requests that came after a case was run."""
+        return int(np.count_nonzero(~self._served[case].seen)) if case in self._served else 0
+
+    def wants(self, case: Case) -> bool:
+        """Whether it has not run, or not over all that is known."""
+        return case not in self.outcomes or self.missed(case) > 0
+
+    def hit_rate(self, case: Case | None, after_seq: int = -1, beside: Case | None = None) -> float | None:
+        """Cached share of all prompt tokens of the requests after event `after_seq` that the case saw, and the one
+        `beside` it too; None without any."""
         if self.requests is None:
             return None
-        later = self.requests.later(after_seq)
-        prompt = int(self.requests.prompts[later:].sum())
-        return int(self.served(case)[later:].sum()) / prompt if prompt else None
+        both = self._seen(after_seq, case, beside)
+        prompt = int(self.requests.prompts[both].sum())
+        return int(self.served(case)[both].sum()) / prompt if prompt else None
+
+    def points(self, base: Case | None, case: Case, after_seq: int = -1) -> float:
+        """Hit rate of a case less that of another, over the requests that both saw; 0 without any."""
+        rate, than = self.hit_rate(case, after_seq, base), self.hit_rate(base, after_seq, case)
+        return 100 * ((rate or 0.0) - (than or 0.0))
+
+    def _seen(self, after_seq: int, *cases: Case | None) -> Column:
+        """Places of the requests after event `after_seq` that all of these saw; what really happened is all seen."""
+        if self.requests is None:
+            return np.zeros(0, np.int64)
+        seen = self.requests.seqs > after_seq
+        for case in cases:
+            seen &= True if case is None else self._served[case].seen
+        return np.flatnonzero(seen)
 
     def first_difference(self, one: Case | None, other: Case | None, after_seq: int = -1) -> Difference | None:
-        """The first request after event `after_seq` that two runs served differently."""
+        """The first request after event `after_seq` that two runs served differently, of those that both saw."""
         requests = self.requests
         if requests is None:
             return None
-        first, second, later = self.served(one), self.served(other), requests.later(after_seq)
-        differs = first[later:] != second[later:]
+        first, second, both = self.served(one), self.served(other), self._seen(after_seq, one, other)
+        differs = first[both] != second[both]
         if not differs.any():
             return None
-        place = later + int(differs.argmax())
+        place = int(both[differs.argmax()])
         agent = requests.agent_names[int(requests.agents[place])]
         facts = Facts(requests.rids[place], agent, int(requests.prompts[place]), int(requests.recorded[place]))
         return Difference(int(requests.seqs[place]), facts, int(first[place]), int(second[place]))
 
     def other_victim(self, one: Case, other: Case, after_seq: int = -1) -> OtherVictim | None:
-        """Where two runs first evicted something else after event `after_seq`, None if they never did."""
+        """Where two runs first evicted something else after event `after_seq`, None if they never did, or if one of
+        them saw less: what was still running at its end took other room."""
+        if self.outcomes[one].last_seq != self.outcomes[other].last_seq:
+            return None
         found = self._evictions[one].parting(self._evictions[other], after_seq)
         return None if found is None else OtherVictim(*found)
 
-    def hit_series(self, case: Case | None, after_seq: int, places: int) -> list[float]:
-        """Hit rate of the requests after event `after_seq`, in at most so many equal parts of them."""
+    def hit_series(self, case: Case | None, after_seq: int, places: int, beside: Case | None = None) -> list[float]:
+        """Hit rate of the requests that `hit_rate` counts, in at most so many equal parts of them."""
         if self.requests is None:
             return []
-        later = self.requests.later(after_seq)
-        prompts, served = self.requests.prompts[later:], self.served(case)[later:]
+        both = self._seen(after_seq, case, beside)
+        prompts, served = self.requests.prompts[both], self.served(case)[both]
         places = min(places, len(prompts))
         edges = [len(prompts) * place // places for place in range(places)] if places else []
         if not edges:
@@ -151,15 +177,17 @@ class WhatIfs:
         with open_session(self.path) as session:
             return session.arrived_ns(seq)
 
-    def by_agent(self, case: Case | None, after_seq: int = -1) -> dict[str, tuple[int, int]]:
-        """(prompt, cached) tokens by agent, the one that asked most first."""
+    def by_agent(
+        self, case: Case | None, after_seq: int = -1, beside: Case | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """(prompt, cached) tokens by agent of the requests that `hit_rate` counts, the one that asked most first."""
         requests = self.requests
         if requests is None:
             return {}
-        later, number = requests.later(after_seq), len(requests.agent_names)
-        agents = requests.agents[later:]
+        both, number = self._seen(after_seq, case, beside), len(requests.agent_names)
+        agents = requests.agents[both]
         asked = np.bincount(agents, minlength=number)
-        prompts = np.bincount(agents, requests.prompts[later:], number)
-        cached = np.bincount(agents, self.served(case)[later:], number)
+        prompts = np.bincount(agents, requests.prompts[both], number)
+        cached = np.bincount(agents, self.served(case)[both], number)
         order = sorted((place for place in range(number) if asked[place]), key=lambda place: -prompts[place])
         return {requests.agent_names[place]: (int(prompts[place]), int(cached[place])) for place in order}

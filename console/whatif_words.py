@@ -23,6 +23,8 @@ def difference_words(runs: WhatIfs, base: Case | None, case: Case, after_seq: in
             f"(event {found.seq:,}), {tokens(found.request.prompt_tokens)}: {found.first_tokens:,} cached, under "
             f"{case.words} {found.second_tokens:,}"
         )
+    if runs.missed(case) or (base is not None and runs.missed(base)):
+        told += "\ncompared over the requests that both saw: run both anew for those that came since"
     victim = runs.other_victim(base, case, after_seq) if base is not None else None
     if base is None or victim is None:
         return told

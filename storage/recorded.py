@@ -51,12 +51,13 @@ class Recorded:
 
     `capacity_tokens`, `policy`: size of the real KV pool and its eviction policy at the start, 0 and '' if the
     recording does not say. `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it
-    does not hold whole.
+    does not hold whole. `last_seq`: the last event read; what a live recording gains later is not.
     """
 
     def __init__(self, session: Session) -> None:
         """Raises SessionError if the recording is damaged, WhatIfError if there are no requests in it."""
         self.session = session
+        self.last_seq = session.last_seq
         before = session.skipped
         self.requests: dict[int, Request] = {request.start: request for request in session.requests(warm_ups=True)}
         self.incomplete = session.skipped - before
@@ -122,5 +123,7 @@ class Recorded:
     def _events(self, kinds: tuple[str, ...]) -> Iterator[Numbered]:
         after = self.session.first_seq - 1
         while block := self.session.events(after, BLOCK, kinds):
-            yield from block
+            yield from ((seq, event) for seq, event in block if seq <= self.last_seq)
             after = block[-1][0]
+            if after >= self.last_seq:
+                return

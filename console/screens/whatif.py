@@ -119,7 +119,7 @@ class WhatIfScreen(DeckScreen):
         if self.entry is not None:
             runs, _ = self.deck.whatifs(self.entry)
             cases = self._cases(self.entry)
-            self._run(self.entry, [case for case in cases if runs and case not in runs.outcomes])
+            self._run(self.entry, [case for case in cases if runs and runs.wants(case)])
 
     def action_stop(self) -> None:
         self.deck.stop_whatifs()
@@ -173,7 +173,7 @@ class WhatIfScreen(DeckScreen):
     def _run(self, entry: NodeState, cases: list[Case]) -> None:
         """Anything from a moment on needs the run as it was to be compared with."""
         runs, _ = self.deck.whatifs(entry)
-        first = [MODELLED] if runs is not None and self._moment >= 0 and MODELLED not in runs.outcomes else []
+        first = [MODELLED] if runs is not None and self._moment >= 0 and runs.wants(MODELLED) else []
         self.deck.run_whatifs(entry, first + [case for case in cases if case not in first])
 
     def action_from_here(self) -> None:
@@ -229,10 +229,10 @@ class WhatIfScreen(DeckScreen):
         words.update("\n".join([difference_words(runs, base, case, self._after_seq), *remarks]))
         width = max(10, agents.content_size.width - 24)
         lines = [
-            f"{clip(name, 20):<22}{spark(runs.hit_series(one, self._after_seq, width), top=1.0)}"
-            for name, one in ((base.words if base else AS_RECORDED, base), (case.words, case))
+            f"{clip(name, 20):<22}{spark(runs.hit_series(one, self._after_seq, width, other), top=1.0)}"
+            for name, one, other in ((base.words if base else AS_RECORDED, base, case), (case.words, case, base))
         ]
-        before, after = runs.by_agent(base, self._after_seq), runs.by_agent(case, self._after_seq)
+        before, after = (runs.by_agent(one, self._after_seq, other) for one, other in ((base, case), (case, base)))
         lines += [agent_line(name, *before[name], after[name][1]) for name in before]
         agents.update("\n".join(lines))
 

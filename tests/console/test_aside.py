@@ -152,7 +152,7 @@ async def found_by(aside: Aside[Report], case: Case) -> Ran:
 
 
 async def test_a_recording_that_has_grown_is_read_anew(tmp_path: Path) -> None:
-    """By the same process, and runs of before count nothing for requests that they did not see."""
+    """By the next process, and runs of before have no rate of requests that they did not see."""
     path, events = tmp_path / "run.db", served_events()
     half = len(events) // 2
     recorder = Recorder(path, RunInfo(run=RUN, node=NODE, started_ns=T0_NS, version="0", model="m", config={}))
@@ -161,16 +161,19 @@ async def test_a_recording_that_has_grown_is_read_anew(tmp_path: Path) -> None:
     await recorder.flush()
     runs = WhatIfs(path)
     async with Aside(WHATIF, WhatIfTask(str(path)), Report) as aside:
-        runs._keep(Case("lru"), await found_by(aside, Case("lru")))
+        runs.keep(Case("lru"), await found_by(aside, Case("lru")))
         for seq, event in enumerate(events[half:], half + 1):
             recorder.record(seq, event)
         await recorder.flush()
-        runs._keep(Case("lru", 2.0), await found_by(aside, Case("lru", 2.0)))
+        runs.keep(Case("lfu"), await found_by(aside, Case("lfu")))
+    assert runs.missed(Case("lru")) == runs.missed(Case("lfu")) == 0, "what is run together sees the same"
+    async with Aside(WHATIF, WhatIfTask(str(path)), Report) as aside:
+        runs.keep(Case("lru", 2.0), await found_by(aside, Case("lru", 2.0)))
     await recorder.close()
     assert runs.requests is not None
     assert len(runs.requests.seqs) == len(runs.served(Case("lru"))) == 80
     late = int(runs.requests.seqs[60])
-    assert runs.hit_rate(Case("lru"), late) == 0
+    assert runs.hit_rate(Case("lru"), late) is None
     assert (runs.hit_rate(Case("lru", 2.0), late) or 0) > 0
     assert len(runs.hit_series(Case("lru", 2.0), late, 100)) == 19
     assert runs.hit_series(None, int(runs.requests.seqs[-1]), 5) == []

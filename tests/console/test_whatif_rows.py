@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import msgspec
 import pytest
 from scenario import NODE
-from shadow_stage import console_on, record
-from staging import LARGE, drawn, in_words, until
+from shadow_stage import console_on, record, served_events
+from staging import LARGE, drawn, in_words, recorded, until
 
 from radixdeck.console.whatif_case import Case
 from radixdeck.console.whatif_child import Runner
 from radixdeck.console.whatif_columns import Ran
 from radixdeck.console.whatif_rows import BEST, Look, rows
 from radixdeck.console.whatif_runs import WhatIfs
+from radixdeck.console.whatif_words import difference_words
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.kv_caching import KvCaching
@@ -37,6 +39,60 @@ def ran(path: Path, case: Case) -> Ran:
 
 def table(runs: WhatIfs, cases: list[Case], look: Look = WHOLE) -> dict[str, list[str]]:
     return {key: [str(cell) for cell in cells] for key, cells in rows(runs, cases, look)}
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run when half of it was recorded."""
+    events = served_events()
+    return record(tmp_path_factory.mktemp("rows") / "earlier.db", events[: len(events) // 2])
+
+
+def test_a_row_that_saw_less_keeps_its_rate_and_is_compared_over_what_both_saw(served: Path, earlier: Path) -> None:
+    runs = WhatIfs(served)
+    runs.keep(LRU, ran(earlier, LRU))
+    alone = table(runs, [LRU, OURS])["lru"][3]
+    runs.keep(OURS, ran(served, OURS))
+    both = table(runs, [LRU, OURS], Look(OURS, -1, "enter"))
+    assert both["lru"][3] == alone
+    assert runs.missed(LRU) > 10
+    assert f"{runs.missed(LRU)} requests came since: enter runs it anew" in both["lru"][-1]
+    whole = WhatIfs(earlier)
+    for case in (LRU, OURS):
+        whole.keep(case, ran(earlier, case))
+    assert runs.points(OURS, LRU) == pytest.approx(whole.points(OURS, LRU))
+    assert "compared over the requests that both saw" in difference_words(runs, OURS, LRU)
+    assert runs.other_victim(OURS, LRU) is None
+    assert runs.wants(LRU)
+    assert not runs.wants(OURS)
+
+
+def test_the_best_possible_is_that_of_the_longest_recording(served: Path, earlier: Path) -> None:
+    runs, alone = WhatIfs(served), WhatIfs(served)
+    runs.keep(LRU, ran(earlier, LRU))
+    for known in (runs, alone):
+        known.keep(OURS, ran(served, OURS))
+    assert table(runs, [LRU, OURS])[BEST] == table(alone, [OURS])[BEST]
+
+
+async def test_what_is_run_together_sees_the_same_requests(tmp_path: Path) -> None:
+    events = served_events()
+    path = tmp_path / "grows.db"
+    runner = Runner(path, lambda _share: None)
+    session = await recorded(path, list(events[: len(events) // 2]))
+    first = runner.run(LRU).found
+    session.close()
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(
+            "INSERT INTO events (seq, at_ns, kind, body) "
+            "SELECT seq + 100000, at_ns, kind, body FROM events WHERE kind = 'prefix_matched'"
+        )
+    connection.close()
+    second = runner.run(OURS).found
+    assert first is not None
+    assert second is not None
+    assert (first.last_seq, first.seqs) == (second.last_seq, second.seqs)
 
 
 @pytest.fixture
