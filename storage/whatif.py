@@ -35,7 +35,7 @@ from .demand import Request
 from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
-from .whatif_change import EVICTION, Change, Gone, check
+from .whatif_change import EVICTION, Change, Gone, check, check_policy
 
 __all__ = ["AS_IT_WAS", "AgentOutcome", "Change", "Gone", "Outcome", "Recorded", "what_if"]
 
@@ -104,11 +104,13 @@ def what_if(
     `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. `fairness`, which orders evictions beside
     the policy, is on where it was in the recording. Warm-ups of the recording are run again only under the policy that
     the recording began with; a policy is not asked for others here. `progress` is told the share done (0 to 1), `take`
-    every event of the modelled engine. Raises WhatIfError for a size that makes no sense or
-    events that cannot be followed, PolicyError for an unknown policy, TunableError for a tunable it does not have or a
-    value out of bounds, SessionError if the recording turns out to be damaged.
+    every event of the modelled engine. Raises WhatIfError for a size that makes no sense, a policy that has no part in
+    the cache or events that cannot be followed, PolicyError for an unknown policy, TunableError for a tunable it does
+    not have or a value out of bounds, SessionError if the recording turns out to be damaged.
     """
     begun_s = time.perf_counter()
+    if policy != AS_IT_WAS:
+        check_policy(policy)
     run = _Run(recorded, policy, _size(recorded, kv_tokens), take, change)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):

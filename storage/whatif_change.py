@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from radixdeck.policies.events import Role
-from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.host import OPERATOR, PolicyError, PolicyHost
+from radixdeck.policies.primitives import BasePolicy
+from radixdeck.policies.registry import create, names
 
 from .errors import WhatIfError
 
@@ -40,8 +42,34 @@ class Gone(NamedTuple):
 def check(change: Change, host: PolicyHost) -> None:
     """Raises PolicyError, TunableError or WhatIfError."""
     if change.policy:
+        check_policy(change.policy)
         host.check_switch(change.policy, True)
     for policy, name, value in change.tunables:
         host.check_tune(policy, name, value)
     if change.kv_tokens is not None and change.kv_tokens <= 0:
         raise WhatIfError(f"a cache of {change.kv_tokens} tokens: give a size above 0")
+
+
+def check_policy(name: str) -> None:
+    """Only what orders evictions shows in a what-if: another one's row would be that of LRU. Raises PolicyError for an
+    unknown one, WhatIfError for one that has no part in it."""
+    if not _orders(name):
+        able = ", ".join(known for known in names() if _shows(known))
+        raise WhatIfError(
+            f"{name} decides at the door or beside it, not in the cache: what-if cannot show it; "
+            f"policies it can: {able}"
+        )
+
+
+def _orders(name: str) -> bool:
+    """Raises PolicyError. What the operator did to the cache is part of every what-if, and no choice."""
+    policy = create(name)
+    scores = getattr(type(policy), "score", None) is not BasePolicy.score
+    return name != OPERATOR and (policy.slot == EVICTION or scores)
+
+
+def _shows(name: str) -> bool:
+    try:
+        return _orders(name)
+    except PolicyError:
+        return False

@@ -72,6 +72,7 @@ def test_json_has_one_object_per_policy(recording: Path) -> None:
     ("words", "named"),
     [
         (["-p", "lru", "-p", "best"], "no policy named 'best'"),
+        (["-p", "safety"], "safety decides at the door or beside it, not in the cache"),
         (["--kv-tokens", "-3"], "a cache of -3 tokens"),
     ],
 )

@@ -244,5 +244,7 @@ def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome]) -
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], kv_tokens=-5)
     with pytest.raises(WhatIfError, match="does not say how large"):
         asking(served(Numbering(), 0, ("x", "ab", "")))
+    with pytest.raises(WhatIfError, match=r"safety decides at the door .*: cachesage, .*, lru, .*ttl_pinning$"):
+        asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], "safety")
     with pytest.raises(PolicyError, match="no policy named 'best'"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], "best")
