@@ -13,15 +13,18 @@ from .whatif_remarks import of_recording, of_run
 
 QUIET_S = 2.0
 """Nobody wants to read of progress before that."""
+BEST = "best possible"
 
 
 def rows(outcomes: list[Outcome]) -> Iterator[str]:
-    """One JSON object per what-if; `cached_by_request` and `gone` are left out, rates (0 to 1) are added."""
+    """One JSON object per what-if; `cached_by_request` and `gone` are left out, rates (0 to 1) are added: none of what
+    was modelled where prompts do not fit."""
     for outcome in outcomes:
         row = msgspec.to_builtins(outcome)
         del row["cached_by_request"], row["gone"]
         for name in ("cached", "recorded", "bound"):
-            row[f"{name}_rate"] = _share(row[f"{name}_tokens"], outcome.prompt_tokens)
+            known = name == "recorded" or not outcome.too_long
+            row[f"{name}_rate"] = _share(row[f"{name}_tokens"], outcome.prompt_tokens) if known else None
         yield msgspec.json.encode(row).decode()
 
 
@@ -34,11 +37,15 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
     )
     yield ""
     yield f"{'':18}  {'hit rate':>8}  {'saved tokens':>12}  {'evictions':>9}  {'that hurt':>9}  {'by tokens':>11}"
-    yield _line("as recorded", first.recorded_tokens, first)
+    yield _line("as recorded", first.recorded_tokens, first.prompt_tokens)
     for outcome in outcomes:
         hurt = f"{outcome.evictions:9,}  {outcome.evictions_that_hurt:9,}  {outcome.hurt_tokens:11,}"
-        yield f"{_line(outcome.policy, outcome.cached_tokens, outcome)}  {hurt}"
-    yield _line("best possible", first.bound_tokens, first)
+        yield (
+            _nothing(outcome.policy)
+            if outcome.too_long
+            else f"{_line(outcome.policy, outcome.cached_tokens, outcome.prompt_tokens)}  {hurt}"
+        )
+    yield _nothing(BEST) if first.too_long else _line(BEST, first.bound_tokens, first.prompt_tokens)
     yield ""
     yield from _agents(outcomes)
     yield from of_recording(first)
@@ -46,8 +53,13 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
         yield from of_run(outcome.policy, outcome)
 
 
-def _line(name: str, tokens: int, outcome: Outcome) -> str:
-    return f"{name:18}  {_share(tokens, outcome.prompt_tokens):8.1%}  {tokens:12,}"
+def _line(name: str, tokens: int, prompt_tokens: int) -> str:
+    return f"{name:18}  {_share(tokens, prompt_tokens):8.1%}  {tokens:12,}"
+
+
+def _nothing(name: str) -> str:
+    """Of a cache that prompts do not fit in."""
+    return f"{name:18}  {'-':>8}"
 
 
 def _agents(outcomes: list[Outcome]) -> Iterator[str]:
@@ -55,13 +67,17 @@ def _agents(outcomes: list[Outcome]) -> Iterator[str]:
     yield f"{'agent':18}  {'requests':>8}  {'tokens':>11}  {'recorded':>8}{columns}"
     served = [{agent.agent: agent for agent in outcome.agents} for outcome in outcomes]
     for agent in outcomes[0].agents:
-        cells = "".join(_cell(by_agent[agent.agent]) for by_agent in served)
+        cells = "".join(
+            _cell(outcome, by_agent[agent.agent]) for outcome, by_agent in zip(outcomes, served, strict=True)
+        )
         recorded = _share(agent.recorded_tokens, agent.prompt_tokens)
         name = (agent.label or agent.agent or "(nobody)")[:18]
         yield f"{name:18}  {agent.requests:8,}  {agent.prompt_tokens:11,}  {recorded:8.1%}{cells}"
 
 
-def _cell(agent: AgentOutcome) -> str:
+def _cell(outcome: Outcome, agent: AgentOutcome) -> str:
+    if outcome.too_long:
+        return f"  {'-':>18}  {'-':>5}"
     return f"  {_share(agent.cached_tokens, agent.prompt_tokens):18.1%}  {agent.evictions_that_hurt:5,}"
 
 

@@ -60,6 +60,7 @@ class Ran(msgspec.Struct, frozen=True):
     hurt_tokens: int
     took_s: float
     warm_ups: int
+    too_long: int
     failed: bool
     remarks: list[str]
     seqs: bytes
@@ -98,6 +99,7 @@ def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
         hurt_tokens=outcome.hurt_tokens,
         took_s=outcome.took_s,
         warm_ups=outcome.warm_ups,
+        too_long=outcome.too_long,
         failed=bool(outcome.failures),
         remarks=[*of_run(name, outcome), *of_recording(outcome)],
         seqs=packed(request.start for request in requests),

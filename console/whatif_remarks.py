@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from radixdeck.storage.whatif import Outcome
 
+WORTH_SAYING = 0.01
+"""Of a cache: in less, a model may be over by how it counts."""
+
 
 def of_recording(outcome: Outcome) -> Iterator[str]:
     """The same for every what-if of it."""
@@ -17,6 +20,13 @@ def of_recording(outcome: Outcome) -> Iterator[str]:
 
 def of_run(name: str, outcome: Outcome) -> Iterator[str]:
     """`name`: what the run is called where the words are read."""
+    if outcome.too_long:
+        yield f"{name}: {outcome.too_long:,} prompts do not fit in it: the engine would refuse them"
+    elif outcome.over_tokens > WORTH_SAYING * outcome.kv_tokens:
+        yield (
+            f"{name}: up to {outcome.over_tokens:,} tokens more were in use than there are: "
+            "the engine would have made requests wait"
+        )
     if outcome.warm_ups:
         yield f"{name}: with {outcome.warm_ups:,} warm-ups as recorded, so it may pass the best possible"
     for failure in outcome.failures:

@@ -50,14 +50,14 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
     size = short(runs.capacity_tokens * case.times) if runs.capacity_tokens else f"{case.times:g}x"
     outcome = runs.outcomes.get(case)
     rate = runs.hit_rate(case, look.after_seq) if outcome else None
-    if outcome is None or rate is None:
+    if outcome is None or rate is None or outcome.too_long:
         return [mark, case.words, size, "-", "", "", "", "", "", _state(runs, case, look)]
     base = look.base if look.base in runs.outcomes else None
-    points = runs.points(base, case, look.after_seq)
+    points = "" if base and runs.outcomes[base].too_long else f"{runs.points(base, case, look.after_seq):+.1f}"
     saved = sum(cached for _, cached in runs.by_agent(case, look.after_seq).values())
     counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
     return [
-        mark, case.words, size, f"{100 * rate:.1f} %", f"{points:+.1f}", f"{saved:,}", *counts,
+        mark, case.words, size, f"{100 * rate:.1f} %", points, f"{saved:,}", *counts,
         _state(runs, case, look),
     ]  # fmt: skip
 
@@ -66,6 +66,8 @@ def _best_row(runs: WhatIfs, cases: list[Case]) -> list[Cell]:
     """Some case has run. Warm-ups are prefetch, which the bound does not know."""
     ran = [runs.outcomes[case] for case in cases if case in runs.outcomes]
     best = max(ran, key=lambda one: one.last_seq)
+    if best.too_long:
+        return [" ", BEST, "", "-", "", "", "", "", "", ""]
     rate = f"{100 * best.bound_tokens / max(1, best.prompt_tokens):.1f} %"
     caveat = "but for warm-ups" if any(one.warm_ups for one in ran) else ""
     return [" ", BEST, "", rate, "", f"{best.bound_tokens:,}", "", "", "", caveat]
@@ -81,6 +83,8 @@ def _state(runs: WhatIfs, case: Case, look: Look) -> str:
         return f"{look.key} runs"
     if outcome.failed:
         return "! failed, LRU from there"
+    if outcome.too_long:
+        return f"! {outcome.too_long:,} prompts do not fit"
     if missed := runs.missed(case):
         return f"! {missed:,} requests came since: {look.key} runs it anew"
     return f"in {seconds(outcome.took_s)}"

@@ -38,7 +38,7 @@ class Running:
 
 class ModelCache:
     """Requests are told apart by numbers. `taken_pages`: what the tree and running requests take of the capacity; more
-    than that if all that is left is locked: it is a model, not a pool."""
+    than that if all that is left is locked: it is a model, not a pool. `over_pages`: the most of that there was."""
 
     def __init__(
         self, watcher: Watcher, capacity_tokens: int, page_size: int = 1, chunk_tokens: int = CHUNK_TOKENS
@@ -47,6 +47,7 @@ class ModelCache:
         self.page_size = page_size
         self.capacity_pages = capacity_tokens // page_size
         self.taken_pages: int = 0
+        self.over_pages = 0
         self.running: dict[int, Running] = {}
         self._watcher = watcher
         self._joining: dict[int, Running] = {}
@@ -166,6 +167,7 @@ class ModelCache:
         for running, pages in needs:
             self.taken_pages += pages
             running.taken += pages
+        self.over_pages = max(self.over_pages, self.taken_pages - self.capacity_pages)
 
     def _make_room(self, pages: int) -> None:
         shortfall = self.taken_pages + pages - self.capacity_pages

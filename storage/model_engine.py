@@ -33,7 +33,8 @@ from .observed_cache import Asked, ObservedCache
 
 
 class ModelEngine:
-    """One engine after another if the recorded one was started again. `cached_tokens`: by the request's number."""
+    """One engine after another if the recorded one was started again. `cached_tokens`: by the request's number;
+    `kv_tokens`: size of the cache now."""
 
     def __init__(
         self,
@@ -46,10 +47,11 @@ class ModelEngine:
     ) -> None:
         self.cached_tokens: dict[int, int] = {}
         self._policy = policy
-        self._kv_tokens = kv_tokens
+        self.kv_tokens = kv_tokens
         self._chunk_tokens = chunk_tokens
         self._refused = refused or {}
         self._started = 0
+        self._over_tokens = 0
         self._stream = ModelStream(host, take)
         self._numbers: dict[str, int] = {}
         self._others: dict[str, int] = {}
@@ -62,8 +64,13 @@ class ModelEngine:
 
     def resize(self, kv_tokens: int) -> None:
         """Go on with a cache of another size; what is too much goes when room is needed next."""
-        self._kv_tokens = kv_tokens
+        self.kv_tokens = kv_tokens
         self._cache.capacity_pages = kv_tokens // self._cache.page_size
+
+    @property
+    def over_tokens(self) -> int:
+        """The most that was in use beyond the size of the cache, because running requests held all of it."""
+        return max(self._over_tokens, self._cache.over_pages * self._cache.page_size)
 
     @property
     def used_tokens(self) -> int:
@@ -187,15 +194,16 @@ class ModelEngine:
 
     def _start(self, event: EngineStarted) -> None:
         self._started += 1
+        self._over_tokens = self.over_tokens
         self._cache = self._new_cache(max(1, event.page_size))
         self._stream.emit(
-            msgspec.structs.replace(event, capacity_tokens=self._kv_tokens, policy=self._policy or event.policy)
+            msgspec.structs.replace(event, capacity_tokens=self.kv_tokens, policy=self._policy or event.policy)
         )
 
     def _new_cache(self, page_size: int) -> ObservedCache:
         self._numbers.clear()
         self._others.clear()
-        cache = ObservedCache(self._stream, self._kv_tokens, page_size, self._chunk_tokens)
+        cache = ObservedCache(self._stream, self.kv_tokens, page_size, self._chunk_tokens)
         cache.refused_at = lambda step: self._refused.get((self._started, step), [])
         return cache
 
@@ -205,7 +213,7 @@ class ModelEngine:
             event,
             used_tokens=self._cache.taken_pages * page_size,
             evictable_tokens=idle_pages * page_size,
-            capacity_tokens=self._kv_tokens,
+            capacity_tokens=self.kv_tokens,
         )
 
     def _acted(self, event: ActionTaken) -> None:

@@ -9,8 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
-
 from radixdeck.policies.events import (
     ActionTaken,
     AgentSeen,
@@ -36,6 +34,7 @@ from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
 from .whatif_change import EVICTION, Change, Gone, check, check_policy
+from .whatif_outcome import AgentOutcome, Outcome
 
 __all__ = ["AS_IT_WAS", "AgentOutcome", "Change", "Gone", "Outcome", "Recorded", "what_if"]
 
@@ -45,49 +44,6 @@ MOST_GONE = 100_000
 
 EVERY = 256
 """Events between two reports of progress."""
-
-
-class AgentOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent's requests, warm-ups left out. `recorded_tokens`: what the real engine served from its cache."""
-
-    agent: str
-    label: str = ""
-    requests: int
-    prompt_tokens: int
-    cached_tokens: int
-    recorded_tokens: int
-    evictions_that_hurt: int
-    hurt_tokens: int
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy would have done in a cache of `kv_tokens`. Tokens unless named otherwise; warm-ups left out.
-
-    `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
-    by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
-    used from there. `incomplete`: requests that the recording does not hold whole; `dropped_events`: missing in it.
-    `gone`: the first MOST_GONE evictions for want of room.
-    """
-
-    policy: str
-    kv_tokens: int
-    requests: int
-    prompt_tokens: int
-    cached_tokens: int
-    recorded_tokens: int
-    bound_tokens: int
-    warm_ups: int
-    evictions: int
-    evicted_tokens: int
-    evictions_that_hurt: int
-    hurt_tokens: int
-    agents: list[AgentOutcome]
-    cached_by_request: dict[int, int]
-    failures: list[str]
-    incomplete: int
-    dropped_events: int
-    took_s: float
-    gone: list[Gone] = []
 
 
 def what_if(
@@ -148,6 +104,7 @@ class _Run:
         self._state = RunState()
         self._failures: list[str] = []
         self._broken = ""
+        self._too_long = 0
         self._pieces: list[list[Request]] = [[]]
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
@@ -220,6 +177,7 @@ class _Run:
             return
         if not request.warm:
             self._pieces[-1].append(request)
+            self._too_long += request.prompt_tokens > self._engine.kv_tokens
         self._engine.matched(seq, event, request)
 
     def _told(self, event: EngineEvent) -> None:
@@ -266,6 +224,8 @@ class _Run:
             dropped_events=totals.dropped_events,
             took_s=time.perf_counter() - begun_s,
             gone=self._gone,
+            too_long=self._too_long,
+            over_tokens=self._engine.over_tokens,
         )
 
     def _agents(self) -> list[AgentOutcome]:

@@ -36,6 +36,7 @@ COLUMNS = (
     Column("", 0),
 )
 TIMES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+HINT = "run a row to see where it first differs from the one marked >"
 LIVE = "needs a replay: `radixdeck replay` (screen 6 prints the command)"
 
 
@@ -221,11 +222,13 @@ class WhatIfScreen(DeckScreen):
         agents.border_title = (
             f"hit rate by agent, compared with {base.words if base else AS_RECORDED}; above, over time"
         )
-        if case is None or case not in runs.outcomes or case == base:
-            words.update("run a row to see where it first differs from the one marked >")
+        ran = runs.outcomes.get(case) if case is not None else None
+        remarks = [printable(remark) for remark in ran.remarks] if ran is not None else []
+        if case is None or ran is None or case == base or ran.too_long:
+            told = [] if ran is not None and ran.too_long else [HINT]
+            words.update("\n".join([*told, *remarks]))
             agents.update("")
             return
-        remarks = [printable(remark) for remark in runs.outcomes[case].remarks]
         words.update("\n".join([difference_words(runs, base, case, self._after_seq), *remarks]))
         width = max(10, agents.content_size.width - 24)
         lines = [

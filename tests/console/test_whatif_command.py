@@ -68,6 +68,16 @@ def test_json_has_one_object_per_policy(recording: Path) -> None:
     assert [agent["requests"] for agent in row["agents"]] == [5, 5]
 
 
+def test_a_cache_that_prompts_do_not_fit_in_has_no_hit_rate(recording: Path) -> None:
+    ran = whatif(str(recording), "-p", "lru", "--kv-tokens", "40")
+    cells = {line[:18].strip(): line[18:].split() for line in ran.stdout.splitlines()}
+    assert cells["lru"] == cells["best possible"] == ["-"]
+    assert cells["the agent0"][-2:] == ["-", "-"]
+    assert "lru: 10 prompts do not fit in it: the engine would refuse them" in ran.stdout
+    (row,) = map(json.loads, whatif(str(recording), "-p", "lru", "--kv-tokens", "40", "--json").stdout.splitlines())
+    assert (row["too_long"], row["cached_rate"], row["bound_rate"]) == (10, None, None)
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -10,6 +10,7 @@ import pytest
 from scenario import NODE
 from shadow_stage import console_on, record, served_events
 from staging import LARGE, drawn, in_words, recorded, until
+from test_whatif_screen import thrashing
 
 from radixdeck.console.whatif_case import Case
 from radixdeck.console.whatif_child import Runner
@@ -143,3 +144,15 @@ def test_warm_ups_are_said_of_the_best(served: Path) -> None:
     assert table(runs, [LRU])[BEST][-1] == ""
     runs.keep(OURS, msgspec.structs.replace(ran(served, OURS), warm_ups=3))
     assert table(runs, [LRU, OURS])[BEST][-1] == "but for warm-ups"
+
+
+def test_a_cache_that_prompts_do_not_fit_in_has_no_hit_rate(tmp_path: Path) -> None:
+    path = record(tmp_path / "tiny.db", tuple(thrashing(2)))
+    runs, tiny = WhatIfs(path), Case("lru", 0.25)
+    runs.keep(LRU, ran(path, LRU))
+    runs.keep(tiny, ran(path, tiny))
+    assert table(runs, [LRU])["lru"][3].endswith("%")
+    shown = table(runs, [tiny])
+    assert shown["lru"][3:6] == ["-", "", ""]
+    assert shown["lru"][-1] == "! 6 prompts do not fit"
+    assert shown[BEST][3] == "-"

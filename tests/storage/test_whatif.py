@@ -225,6 +225,16 @@ def test_requests_larger_than_the_cache_are_served_all_the_same(asking: Callable
     asked = [("x", "abcdefgh", "ij"), ("x", "abcdefgh", "ij")]
     outcome = asking([started(), *(e for i, a in enumerate(asked) for e in served(number, i, a))], kv_tokens=3)
     assert outcome.requests == 2
+    assert outcome.too_long == 2, "and it is said that the engine would have refused them"
+
+
+def test_what_runs_at_once_and_does_not_fit_is_counted(asking: Callable[..., Outcome]) -> None:
+    number = Numbering()
+    first, second = served(number, 0, ("x", "abcdef", "")), served(number, 1, ("y", "ghijkl", ""))
+    events = [started(), first[0], second[0], *first[1:], *second[1:]]
+    tight, roomy = asking(events, kv_tokens=8), asking(events, kv_tokens=12)
+    assert (tight.too_long, tight.over_tokens) == (0, 4)
+    assert (roomy.too_long, roomy.over_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("policy", ["lru", "kv_caching"])

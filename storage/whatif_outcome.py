@@ -1,0 +1,55 @@
+"""What a what-if found."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .whatif_change import Gone
+
+
+class AgentOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent's requests, warm-ups left out. `recorded_tokens`: what the real engine served from its cache."""
+
+    agent: str
+    label: str = ""
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    recorded_tokens: int
+    evictions_that_hurt: int
+    hurt_tokens: int
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy would have done in a cache of `kv_tokens`. Tokens unless named otherwise; warm-ups left out.
+
+    `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
+    by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
+    used from there. `incomplete`: requests that the recording does not hold whole; `dropped_events`: missing in it.
+    `gone`: the first of the evictions for want of room.
+
+    `too_long`: requests whose prompt is longer than the cache, which the engine would refuse: with any, hits say
+    nothing. `over_tokens`: the most that was in use beyond what there is; the engine would have made requests wait.
+    """
+
+    policy: str
+    kv_tokens: int
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    recorded_tokens: int
+    bound_tokens: int
+    warm_ups: int
+    evictions: int
+    evicted_tokens: int
+    evictions_that_hurt: int
+    hurt_tokens: int
+    agents: list[AgentOutcome]
+    cached_by_request: dict[int, int]
+    failures: list[str]
+    incomplete: int
+    dropped_events: int
+    took_s: float
+    gone: list[Gone] = []
+    too_long: int = 0
+    over_tokens: int = 0
