@@ -32,7 +32,7 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
     """All of one recording at one size, side by side."""
     first = outcomes[0]
     yield (
-        f"{first.requests:,} requests, {first.prompt_tokens:,} prompt tokens, a cache of {first.kv_tokens:,} tokens;"
+        f"{first.requests:,} requests, {first.prompt_tokens:,} prompt tokens, a cache of {_sizes(first)} tokens;"
         " times as recorded"
     )
     yield ""
@@ -51,6 +51,12 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
     yield from of_recording(first)
     for outcome in outcomes:
         yield from of_run(outcome.policy, outcome)
+
+
+def _sizes(outcome: Outcome) -> str:
+    """An engine that was started again may have had another size."""
+    least, most = min(outcome.kv_sizes, default=outcome.kv_tokens), max(outcome.kv_sizes, default=outcome.kv_tokens)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _line(name: str, tokens: int, prompt_tokens: int) -> str:

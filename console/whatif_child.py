@@ -79,12 +79,11 @@ class Runner:
 
     def _outcome(self, recorded: Recorded, case: Case) -> Outcome:
         """Raises StorageError, PolicyError, TunableError or Gone."""
-        size = round(recorded.capacity_tokens * case.times) if recorded.capacity_tokens else None
         tunables = tuple((case.policy, name, value) for name, value in case.values)
         if case.after_seq < 0:
             change = Change(-1, "", tunables) if tunables else None
-            return what_if(recorded, case.policy, size, change=change, progress=self._teller)
-        change = Change(case.after_seq, case.policy, tunables, size)
+            return what_if(recorded, case.policy, times=case.times, change=change, progress=self._teller)
+        change = Change(case.after_seq, case.policy, tunables, times=case.times)
         return what_if(recorded, AS_IT_WAS, change=change, progress=self._teller)
 
 

@@ -47,11 +47,11 @@ class Ran(msgspec.Struct, frozen=True):
     its lookup, rising), `prompts`, `recorded` and `cached` tokens, `agents` (places in `agent_names`) and `rids`. By
     eviction for want of room: `gone_*`, with places in `holders` for whose it was. Tokens unless named otherwise.
 
-    `last_seq`: the last event that the run saw; `remarks`: what a reader must know, in lines; `failed`: the policy
-    raised, and LRU's order was used from there.
+    `sizes`: those that the real cache had, smallest first; `last_seq`: the last event that the run saw; `remarks`: what
+    a reader must know, in lines; `failed`: the policy raised, and LRU's order was used from there.
     """
 
-    capacity_tokens: int
+    sizes: list[int]
     last_seq: int
     prompt_tokens: int
     bound_tokens: int
@@ -90,7 +90,7 @@ def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
     requests = [request for _, request in sorted(recorded.requests.items()) if not request.warm]
     agents, holders = Codes[str](), Codes[Holder]()
     return Ran(
-        capacity_tokens=recorded.capacity_tokens,
+        sizes=sorted(set(recorded.sizes)),
         last_seq=recorded.last_seq,
         prompt_tokens=outcome.prompt_tokens,
         bound_tokens=outcome.bound_tokens,

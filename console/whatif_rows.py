@@ -9,7 +9,7 @@ from rich.text import Text
 from .whatif_case import AS_MODELLED, AS_RECORDED, Case
 from .whatif_runs import WhatIfs
 from .widgets.table import Cell
-from .words import bar, seconds, short
+from .words import bar, seconds, short, tokens
 
 BEST = "best possible"
 
@@ -41,13 +41,13 @@ def _recorded_row(runs: WhatIfs, look: Look) -> list[Cell]:
     saved = sum(cached for _, cached in runs.by_agent(None, look.after_seq).values())
     shown = "-" if rate is None else f"{100 * rate:.1f} %"
     mark = ">" if look.base is None else " "
-    size = short(runs.capacity_tokens) if runs.capacity_tokens else "1x"
+    size = _size(runs, 1.0)
     return [mark, AS_RECORDED, size, shown, "", f"{saved:,}", "", "", "", ""]
 
 
 def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
     mark = Text(">" if look.base == case else " ", style="bold")
-    size = short(runs.capacity_tokens * case.times) if runs.capacity_tokens else f"{case.times:g}x"
+    size = _size(runs, case.times)
     outcome = runs.outcomes.get(case)
     rate = runs.hit_rate(case, look.after_seq) if outcome else None
     if outcome is None or rate is None or outcome.too_long:
@@ -60,6 +60,19 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
         mark, case.words, size, f"{100 * rate:.1f} %", points, f"{saved:,}", *counts,
         _state(runs, case, look),
     ]  # fmt: skip
+
+
+def _size(runs: WhatIfs, times: float) -> str:
+    """In tokens, if the engine had one size all along."""
+    return short(runs.sizes[0] * times) if len(runs.sizes) == 1 else f"{times:g}x"
+
+
+def size_words(runs: WhatIfs, times: float) -> str:
+    """', 5.1k tok' or ', 300 tok to 1k tok', '' while it is not known."""
+    if not runs.sizes:
+        return ""
+    least, most = (tokens(round(size * times)) for size in (runs.sizes[0], runs.sizes[-1]))
+    return f", {least}" if least == most else f", {least} to {most}"
 
 
 def _best_row(runs: WhatIfs, cases: list[Case]) -> list[Cell]:

@@ -47,6 +47,8 @@ class OtherVictim(NamedTuple):
 class WhatIfs:
     """`outcomes` and `failed`: what became of each case. `requests`: None until the first run has read the recording.
 
+    `sizes`: those that the real cache had, smallest first, none until a run has told them.
+
     `running`, `progress`: the case under way and how far it has come, 0 to 1.
     """
 
@@ -57,7 +59,7 @@ class WhatIfs:
         self.running: Case | None = None
         self.progress = 0.0
         self.requests: Requests | None = None
-        self.capacity_tokens = 0
+        self.sizes: list[int] = []
         self._served: dict[Case, Served] = {}
         self._evictions: dict[Case, Evictions] = {}
         self._holders = Codes[Holder]()
@@ -95,7 +97,7 @@ class WhatIfs:
 
     def keep(self, case: Case, found: Ran) -> None:
         """A run later than others may have read more of a recording that grows."""
-        self.outcomes[case], self.capacity_tokens = found, found.capacity_tokens
+        self.outcomes[case], self.sizes = found, found.sizes
         self.requests = requests = Requests(max(self.outcomes.values(), key=lambda told: told.last_seq))
         self._served = {known: requests.aligned(told) for known, told in self.outcomes.items()}
         self._evictions[case] = Evictions(found, self._holders)

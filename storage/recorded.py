@@ -49,9 +49,10 @@ FED = tags(*(kind for kind in get_args(EngineEvent) if kind not in OF_NODES), Ag
 class Recorded:
     """Read once, for any number of what-ifs. `requests`: by the number of their PrefixMatched, warm-ups included.
 
-    `capacity_tokens`, `policy`: size of the real KV pool and its eviction policy at the start, 0 and '' if the
-    recording does not say. `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it
-    does not hold whole. `last_seq`: the last event read; what a live recording gains later is not.
+    `sizes`: of the real KV pool, one for each start of the engine that tells; `capacity_tokens` the last of them and
+    `first_tokens` the first, 0 if none tells. `policy`: the eviction policy at the start, '' if unknown.
+    `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it does not hold whole.
+    `last_seq`: the last event read; what a live recording gains later is not.
     """
 
     def __init__(self, session: Session) -> None:
@@ -66,7 +67,8 @@ class Recorded:
         found = list(self._events(tags(EngineStarted)))
         self._starts = [seq for seq, _ in found]
         starts = [event for _, event in found if isinstance(event, EngineStarted)]
-        self.capacity_tokens = starts[-1].capacity_tokens if starts else 0
+        self.sizes = [event.capacity_tokens for event in starts if event.capacity_tokens]
+        self.capacity_tokens, self.first_tokens = (self.sizes[-1], self.sizes[0]) if self.sizes else (0, 0)
         self.policy = starts[0].policy if starts else ""
         self._page_size = max(1, starts[-1].page_size) if starts else 1
         self.chunk_tokens = self._chunk_tokens()

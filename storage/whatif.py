@@ -28,13 +28,12 @@ from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
 
 from .always_on import BESIDE
-from .bound import belady_bound
-from .demand import Request
 from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
 from .whatif_change import EVICTION, Change, Gone, check, check_policy
 from .whatif_outcome import AgentOutcome, Outcome
+from .whatif_sizes import Piece, Size, best_tokens, check_known
 
 __all__ = ["AS_IT_WAS", "AgentOutcome", "Change", "Gone", "Outcome", "Recorded", "what_if"]
 
@@ -51,11 +50,13 @@ def what_if(
     policy: str,
     kv_tokens: int | None = None,
     *,
+    times: float = 1.0,
     change: Change | None = None,
     progress: Callable[[float], None] = lambda _share: None,
     take: Callable[[EngineEvent], None] = lambda _event: None,
 ) -> Outcome:
-    """Run a recording's requests through `policy` in a cache of `kv_tokens` (None: as large as the real one).
+    """Run a recording's requests through `policy` in a cache of `kv_tokens`, or, if that is None, `times` as large as
+    the real one, also where an engine that was started again had another size than before.
 
     `policy` may be AS_IT_WAS; `change`: what is otherwise from a moment on. `fairness`, which orders evictions beside
     the policy, is on where it was in the recording. Warm-ups of the recording are run again only under the policy that
@@ -67,22 +68,16 @@ def what_if(
     begun_s = time.perf_counter()
     if policy != AS_IT_WAS:
         check_policy(policy)
-    run = _Run(recorded, policy, _size(recorded, kv_tokens), take, change)
+    size = Size(kv_tokens, times)
+    size.check()
+    check_known(size, recorded)
+    run = _Run(recorded, policy, size, take, change)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):
         if count % EVERY == 0:
             progress((seq - session.first_seq) / (recorded.last_seq - session.first_seq + 1))
         run.feed(seq, event)
     return run.outcome(begun_s)
-
-
-def _size(recorded: Recorded, kv_tokens: int | None) -> int:
-    if kv_tokens is None and not recorded.capacity_tokens:
-        raise WhatIfError(f"{recorded.session.path} does not say how large the cache was: give a size in tokens")
-    size = recorded.capacity_tokens if kv_tokens is None else kv_tokens
-    if size <= 0:
-        raise WhatIfError(f"a cache of {size} tokens: give a size above 0")
-    return size
 
 
 class _Run:
@@ -92,20 +87,20 @@ class _Run:
         self,
         recorded: Recorded,
         policy: str,
-        kv_tokens: int,
+        size: Size,
         take: Callable[[EngineEvent], None],
         change: Change | None,
     ) -> None:
         self._recorded = recorded
         self._change, self._seq, self._held = change, -1, frozenset[str]()
         self._gone: list[Gone] = []
-        self._policy, self._kv_tokens = policy, kv_tokens
+        self._policy, self._size, self._own_tokens = policy, size, recorded.first_tokens
         self._take = take
         self._state = RunState()
         self._failures: list[str] = []
         self._broken = ""
         self._too_long = 0
-        self._pieces: list[list[Request]] = [[]]
+        self._pieces = [Piece(size.of(self._own_tokens), 1)]
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
         host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
@@ -114,7 +109,7 @@ class _Run:
             check(change, host)
         self._host = host
         refused = recorded.refused(warm_ups=self._warms)
-        self._engine = ModelEngine(host, policy, kv_tokens, self._told, recorded.chunk_tokens, refused)
+        self._engine = ModelEngine(host, policy, size.of(self._own_tokens), self._told, recorded.chunk_tokens, refused)
 
     def feed(self, seq: int, event: AnyEvent) -> None:
         """One recorded event."""
@@ -133,10 +128,19 @@ class _Run:
                 fold(self._state, event)
             case _ if isinstance(event, EngineEvent):
                 if isinstance(event, EngineStarted | CacheFlushed):
-                    self._pieces.append([])
+                    self._begin_piece(event)
                 self._engine.heard(event)
             case _:
                 pass
+
+    def _begin_piece(self, event: EngineStarted | CacheFlushed) -> None:
+        """The cache is empty; of an engine that starts again it may have another size."""
+        page_size = self._pieces[-1].page_size
+        if isinstance(event, EngineStarted):
+            self._own_tokens = event.capacity_tokens or self._own_tokens
+            page_size = max(1, event.page_size)
+            self._engine.resize(self._size.of(self._own_tokens))
+        self._pieces.append(Piece(self._engine.kv_tokens, page_size))
 
     def _is_passed_over(self, event: AnyEvent) -> bool:
         """What the model says of itself (switches, failures) is not taken from the recording, except for switches where
@@ -167,8 +171,9 @@ class _Run:
             if values[policy][name] != value:
                 self._engine.ordered(TunableChanged(t_ns=t_ns, policy=policy, name=name, value=value, by="what if"))
         self._held = frozenset(f"{policy}.{name}" for policy, name, _ in change.tunables)
-        if change.kv_tokens is not None:
-            self._engine.resize(change.kv_tokens)
+        if change.size != Size():
+            self._size = change.size
+            self._engine.resize(self._size.of(self._own_tokens))
 
     def _match(self, seq: int, event: PrefixMatched) -> None:
         request = self._recorded.requests.get(seq)
@@ -176,7 +181,7 @@ class _Run:
             self._engine.passed_over(event)
             return
         if not request.warm:
-            self._pieces[-1].append(request)
+            self._pieces[-1].requests.append(request)
             self._too_long += request.prompt_tokens > self._engine.kv_tokens
         self._engine.matched(seq, event, request)
 
@@ -203,15 +208,15 @@ class _Run:
         if self._broken:
             raise WhatIfError(f"{self._recorded.session.path}: the modelled cache could not follow it: {self._broken}")
         totals = self._state.totals
-        bounds = [belady_bound(piece, self._kv_tokens, max(1, self._state.page_size)) for piece in self._pieces]
         return Outcome(
             policy=self._policy,
-            kv_tokens=self._kv_tokens,
+            kv_tokens=self._engine.kv_tokens,
+            kv_sizes=sorted({piece.kv_tokens for piece in self._pieces if piece.requests}),
             requests=totals.requests,
             prompt_tokens=totals.prompt_tokens,
             cached_tokens=totals.cached_tokens,
-            recorded_tokens=sum(request.cached_tokens for piece in self._pieces for request in piece),
-            bound_tokens=sum(bound.hit_tokens for bound in bounds),
+            recorded_tokens=sum(request.cached_tokens for piece in self._pieces for request in piece.requests),
+            bound_tokens=best_tokens(self._pieces),
             warm_ups=totals.warmups,
             evictions=totals.evictions,
             evicted_tokens=totals.evicted_tokens,
@@ -231,7 +236,7 @@ class _Run:
     def _agents(self) -> list[AgentOutcome]:
         served: Counter[str] = Counter()
         for piece in self._pieces:
-            for request in piece:
+            for request in piece.requests:
                 served[request.agent] += request.cached_tokens
         return [
             AgentOutcome(

@@ -10,18 +10,24 @@ from radixdeck.policies.primitives import BasePolicy
 from radixdeck.policies.registry import create, names
 
 from .errors import WhatIfError
+from .whatif_sizes import Size
 
 EVICTION = "eviction"
 
 
 class Change(NamedTuple):
     """What is otherwise from the first event after `after_seq` on: policy ('': the same), tunables as (policy, name,
-    value), tokens of KV memory (None: the same)."""
+    value), and the size of the cache: so many tokens, or, if None, `times` what the engine had (1: the same)."""
 
     after_seq: int
     policy: str = ""
     tunables: tuple[tuple[str, str, float], ...] = ()
     kv_tokens: int | None = None
+    times: float = 1.0
+
+    @property
+    def size(self) -> Size:
+        return Size(self.kv_tokens, self.times)
 
 
 class Gone(NamedTuple):
@@ -46,8 +52,7 @@ def check(change: Change, host: PolicyHost) -> None:
         host.check_switch(change.policy, True)
     for policy, name, value in change.tunables:
         host.check_tune(policy, name, value)
-    if change.kv_tokens is not None and change.kv_tokens <= 0:
-        raise WhatIfError(f"a cache of {change.kv_tokens} tokens: give a size above 0")
+    change.size.check()
 
 
 def check_policy(name: str) -> None:

@@ -21,7 +21,8 @@ class AgentOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy would have done in a cache of `kv_tokens`. Tokens unless named otherwise; warm-ups left out.
+    """What a policy would have done in a cache of `kv_tokens` (at the end; `kv_sizes`: each that it had while requests
+    came, smallest first). Tokens unless named otherwise; warm-ups left out.
 
     `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
     by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
@@ -53,3 +54,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     gone: list[Gone] = []
     too_long: int = 0
     over_tokens: int = 0
+    kv_sizes: list[int] = []

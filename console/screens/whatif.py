@@ -15,12 +15,12 @@ from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..whatif_case import AS_RECORDED, MODELLED, Case
-from ..whatif_rows import Look, key_of_row, rows
+from ..whatif_rows import Look, key_of_row, rows, size_words
 from ..whatif_runs import WhatIfs
 from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
 from ..widgets.table import Column, SyncTable, selected_key
-from ..words import bar, clip, printable, ratio, short, spark, tokens
+from ..words import bar, clip, printable, ratio, short, spark
 from .base import DeckScreen
 
 COLUMNS = (
@@ -210,7 +210,7 @@ class WhatIfScreen(DeckScreen):
 
     def _title(self, runs: WhatIfs | None) -> str:
         size = f"a cache of {TIMES[self._times]:g}x the recorded size"
-        size += f", {tokens(round(runs.capacity_tokens * TIMES[self._times]))}" if runs and runs.capacity_tokens else ""
+        size += size_words(runs, TIMES[self._times]) if runs else ""
         if self._moment >= 0:
             return f"what if from event {self._moment:,} on: {size}; up to then as it was"
         return f"what if: {size}" + (", counted from this moment on" if self._from_here else "")

@@ -16,7 +16,7 @@ from radixdeck.policies.registry import PolicyError
 from radixdeck.storage.bound import belady_bound, lru_hits
 from radixdeck.storage.errors import WhatIfError
 from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import Outcome, Recorded, what_if
+from radixdeck.storage.whatif import Change, Outcome, Recorded, what_if
 
 Asked = tuple[str, str, str]
 """Agent, prompt and output, one letter per token."""
@@ -125,6 +125,23 @@ def test_an_engine_that_starts_again_starts_empty(asking: Callable[..., Outcome]
     number = Numbering()
     before, after = served(number, 0, ("x", "abcd", "")), served(number, 1, ("x", "abcd", ""))
     assert asking([started(), *before, started(), *after]).cached_tokens == 0
+
+
+@pytest.mark.parametrize("sizes", [(1000, 20), (20, 1000)])
+def test_an_engine_that_starts_again_has_its_own_size(asking: Callable[..., Outcome], sizes: tuple[int, int]) -> None:
+    """Three prompts in turn: all fit in the larger cache, and in the smaller one none is found again."""
+    number = Numbering()
+    asked = [("x", "aaaabbbb", ""), ("y", "ccccdddd", ""), ("z", "eeeeffff", "")] * 2
+    events: list[ev.AnyEvent] = []
+    for start, size in enumerate(sizes):
+        events += [started(size), *(e for i, a in enumerate(asked) for e in served(number, 10 * start + i, a))]
+    own, double, fixed = asking(events), asking(events, times=50.0), asking(events, kv_tokens=1000)
+    assert own.cached_tokens == 3 * 7
+    assert own.cached_tokens < own.bound_tokens < 6 * 7
+    assert own.kv_sizes == [20, 1000]
+    assert double.cached_tokens == fixed.cached_tokens == fixed.bound_tokens == 6 * 7
+    later = asking(events, change=Change(-1, times=0.02))
+    assert later.cached_tokens == 0
 
 
 def test_an_operators_eviction_is_carried_out(asking: Callable[..., Outcome]) -> None:
@@ -252,6 +269,8 @@ def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome]) -
         asking([started()])
     with pytest.raises(WhatIfError, match="a cache of -5 tokens"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], kv_tokens=-5)
+    with pytest.raises(WhatIfError, match="a cache 0 times as large"):
+        asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], times=0.0)
     with pytest.raises(WhatIfError, match="does not say how large"):
         asking(served(Numbering(), 0, ("x", "ab", "")))
     with pytest.raises(WhatIfError, match=r"safety decides at the door .*: cachesage, .*, lru, .*ttl_pinning$"):
