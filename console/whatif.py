@@ -84,7 +84,8 @@ def _agents(outcomes: list[Outcome]) -> Iterator[str]:
 def _cell(outcome: Outcome, agent: AgentOutcome) -> str:
     if outcome.too_long:
         return f"  {'-':>18}  {'-':>5}"
-    return f"  {_share(agent.cached_tokens, agent.prompt_tokens):18.1%}  {agent.evictions_that_hurt:5,}"
+    hurt = "-" if agent.evictions_that_hurt is None else f"{agent.evictions_that_hurt:,}"
+    return f"  {_share(agent.cached_tokens, agent.prompt_tokens):18.1%}  {hurt:>5}"
 
 
 def _share(part: int, whole: int) -> float:

@@ -6,7 +6,6 @@ Requests keep their recorded times: that callers would have waited less, or long
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from radixdeck.policies.events import (
@@ -31,6 +30,7 @@ from .always_on import BESIDE
 from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
+from .whatif_agents import by_agent
 from .whatif_change import EVICTION, Change, Gone, check, check_policy
 from .whatif_outcome import AgentOutcome, Outcome
 from .whatif_sizes import Piece, Size, best_tokens, check_known
@@ -222,7 +222,7 @@ class _Run:
             evicted_tokens=totals.evicted_tokens,
             evictions_that_hurt=totals.evictions_that_hurt,
             hurt_tokens=totals.hurt_tokens,
-            agents=self._agents(),
+            agents=by_agent(self._pieces, self._engine.cached_tokens, self._state),
             cached_by_request=self._engine.cached_tokens,
             failures=self._failures,
             incomplete=self._recorded.incomplete,
@@ -232,23 +232,3 @@ class _Run:
             too_long=self._too_long,
             over_tokens=self._engine.over_tokens,
         )
-
-    def _agents(self) -> list[AgentOutcome]:
-        served: Counter[str] = Counter()
-        for piece in self._pieces:
-            for request in piece.requests:
-                served[request.agent] += request.cached_tokens
-        return [
-            AgentOutcome(
-                agent=stats.agent,
-                label=stats.label,
-                requests=stats.dispatches,
-                prompt_tokens=stats.prompt_tokens,
-                cached_tokens=stats.cached_tokens,
-                recorded_tokens=served[stats.agent],
-                evictions_that_hurt=stats.evictions_that_hurt,
-                hurt_tokens=stats.hurt_tokens,
-            )
-            for stats in sorted(self._state.agents.values(), key=lambda stats: (-stats.prompt_tokens, stats.agent))
-            if stats.dispatches
-        ]

@@ -8,7 +8,8 @@ from .whatif_change import Gone
 
 
 class AgentOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent's requests, warm-ups left out. `recorded_tokens`: what the real engine served from its cache."""
+    """One agent's requests, warm-ups left out. `recorded_tokens`: what the real engine served from its cache. What hurt
+    is None of agents that the fold added up with others, because there were too many."""
 
     agent: str
     label: str = ""
@@ -16,8 +17,8 @@ class AgentOutcome(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     cached_tokens: int
     recorded_tokens: int
-    evictions_that_hurt: int
-    hurt_tokens: int
+    evictions_that_hurt: int | None
+    hurt_tokens: int | None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
