@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.storage.whatif import Outcome
 
 WORTH_SAYING = 0.01
@@ -16,6 +17,12 @@ def of_recording(outcome: Outcome) -> Iterator[str]:
         yield f"left out: {outcome.incomplete:,} requests that the recording does not hold whole"
     if outcome.dropped_events:
         yield f"{outcome.dropped_events:,} events are missing in the recording"
+    for failure in outcome.recorded_failures:
+        who = "radixdeck's part in it" if failure.policy == THIS_LAYER else failure.policy
+        yield (
+            f"as recorded: from event {failure.seq:,} the engine ran on its own order, for {who} failed: "
+            f"{failure.call}: {failure.error}"
+        )
 
 
 def of_run(name: str, outcome: Outcome) -> Iterator[str]:

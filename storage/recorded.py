@@ -21,9 +21,13 @@ from radixdeck.policies.events import (
     NodeEvicted,
     NodeOwned,
     NodeSplit,
+    PolicyFailed,
+    PolicySwitched,
     PrefixInserted,
     PrefixMatched,
 )
+from radixdeck.policies.host import FALLBACK, OPERATOR
+from radixdeck.policies.observer import NAME as THIS_LAYER
 
 from .always_on import on_beside
 from .demand import Lookup, Request
@@ -46,13 +50,23 @@ OF_NODES = (NodeAdded, NodeSplit, NodeOwned, NodeEvicted, HostNodeKept, HostNode
 FED = tags(*(kind for kind in get_args(EngineEvent) if kind not in OF_NODES), AgentSeen)
 
 
+class RecordedFailure(msgspec.Struct, frozen=True):
+    """At event `seq` something of the real engine's order of evictions raised: a policy, or this layer under its own
+    name. It ran on SGLang's own order (LRU) from there."""
+
+    seq: int
+    policy: str
+    call: str
+    error: str
+
+
 class Recorded:
     """Read once, for any number of what-ifs. `requests`: by the number of their PrefixMatched, warm-ups included.
 
     `sizes`: of the real KV pool, one for each start of the engine that tells; `capacity_tokens` the last of them and
     `first_tokens` the first, 0 if none tells. `policy`: the eviction policy at the start, '' if unknown.
     `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it does not hold whole.
-    `last_seq`: the last event read; what a live recording gains later is not.
+    `last_seq`: the last event read; what a live recording gains later is not. `failures`: what broke in the real run.
     """
 
     def __init__(self, session: Session) -> None:
@@ -72,6 +86,7 @@ class Recorded:
         self.policy = starts[0].policy if starts else ""
         self._page_size = max(1, starts[-1].page_size) if starts else 1
         self.chunk_tokens = self._chunk_tokens()
+        self.failures = list(self._failures())
 
     def tunables(self) -> dict[str, dict[str, float]]:
         """The policies' tunables that the real run was started with."""
@@ -98,6 +113,15 @@ class Recorded:
             for step in request.refused if warm_ups or not request.warm else ():
                 found.setdefault((bisect(self._starts, start), step), []).append(request)
         return found
+
+    def _failures(self) -> Iterator[RecordedFailure]:
+        """One that only learned, while it was off, had no part in the order."""
+        took_part = {THIS_LAYER, OPERATOR, self.policy, *FALLBACK.values(), *self.beside()}
+        for seq, event in self._events(tags(PolicySwitched, PolicyFailed)):
+            if isinstance(event, PolicySwitched) and event.enabled:
+                took_part.add(event.policy)
+            elif isinstance(event, PolicyFailed) and event.policy in took_part:
+                yield RecordedFailure(seq, event.policy, event.call, event.error)
 
     def _is_resync(self, seq: int) -> bool:
         """The engine reports its whole tree anew as a flush with nodes behind it that no request made."""

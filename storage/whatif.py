@@ -231,4 +231,5 @@ class _Run:
             gone=self._gone,
             too_long=self._too_long,
             over_tokens=self._engine.over_tokens,
+            recorded_failures=self._recorded.failures,
         )

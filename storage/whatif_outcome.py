@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .recorded import RecordedFailure
 from .whatif_change import Gone
 
 
@@ -27,8 +28,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
     by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
-    used from there. `incomplete`: requests that the recording does not hold whole; `dropped_events`: missing in it.
-    `gone`: the first of the evictions for want of room.
+    used from there. `recorded_failures`: what broke in the real run, which the model does not follow. `incomplete`:
+    requests that the recording does not hold whole; `dropped_events`: missing in it. `gone`: the first of the evictions
+    for want of room.
 
     `too_long`: requests whose prompt is longer than the cache, which the engine would refuse: with any, hits say
     nothing. `over_tokens`: the most that was in use beyond what there is; the engine would have made requests wait.
@@ -56,3 +58,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     too_long: int = 0
     over_tokens: int = 0
     kv_sizes: list[int] = []
+    recorded_failures: list[RecordedFailure] = []

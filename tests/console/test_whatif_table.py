@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from radixdeck.console.whatif import lines
+from radixdeck.storage.recorded import RecordedFailure
 from radixdeck.storage.whatif_outcome import AgentOutcome, Outcome
 
 
@@ -27,3 +30,12 @@ def test_what_hurt_agents_that_were_added_up_is_a_dash() -> None:
     cells = {line.split()[0]: line.split()[1:] for line in lines([outcome("x", known), outcome("y", unknown)]) if line}
     assert cells["a"] == ["2", "50", "20.0%", "40.0%", "1", "40.0%", "-"]
     assert cells["b"] == ["2", "50", "20.0%", "40.0%", "-", "40.0%", "7"]
+
+
+def test_what_broke_in_the_real_engine_is_said() -> None:
+    failed = RecordedFailure(1234, "radixdeck", "left", "KeyError: 7")
+    one = msgspec.structs.replace(outcome("x", [agent("a", 0)]), recorded_failures=[failed])
+    assert list(lines([one]))[-1] == (
+        "as recorded: from event 1,234 the engine ran on its own order, for radixdeck's part in it failed: left: "
+        "KeyError: 7"
+    )

@@ -237,6 +237,21 @@ def test_what_is_missing_is_left_out_and_said(asking: Callable[..., Outcome]) ->
     assert (outcome.incomplete, outcome.dropped_events, outcome.requests) == (1, 7, 1)
 
 
+def test_what_broke_in_the_real_engine_is_told(asking: Callable[..., Outcome]) -> None:
+    """Of a policy only if it had a part in the order of evictions."""
+    number = Numbering()
+    broke = [
+        ev.PolicyFailed(t_ns=20, policy=name, call="left", error=f"KeyError: '{name}'")
+        for name in ("radixdeck", "kv_caching", "lfu")
+    ]
+    switched = ev.PolicySwitched(t_ns=15, policy="kv_caching", enabled=True)
+    events = [started(), switched, *served(number, 0, ("x", "ab", "")), *broke]
+    outcome = asking(events, "")
+    told = [(failure.policy, failure.call, failure.error) for failure in outcome.recorded_failures]
+    assert told == [(name, "left", f"KeyError: '{name}'") for name in ("radixdeck", "kv_caching")]
+    assert [failure.seq for failure in outcome.recorded_failures] == [6, 7]
+
+
 def test_requests_larger_than_the_cache_are_served_all_the_same(asking: Callable[..., Outcome]) -> None:
     number = Numbering()
     asked = [("x", "abcdefgh", "ij"), ("x", "abcdefgh", "ij")]
