@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
 
 def rows(runs: WhatIfs, cases: list[Case], look: Look) -> list[tuple[str, list[Cell]]]:
-    """By key. The best possible is known of whole runs only."""
+    """By key. The best possible, and what was evicted, is known of whole runs only."""
     found = [(AS_RECORDED, _recorded_row(runs, look))]
     found += [(key_of_row(case), _row(runs, case, look)) for case in cases]
     if look.after_seq < 0 and any(case in runs.outcomes for case in cases):
@@ -55,9 +55,10 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
     base = look.base if look.base in runs.outcomes else None
     points = "" if base and runs.outcomes[base].too_long else f"{runs.points(base, case, look.after_seq):+.1f}"
     saved = sum(cached for _, cached in runs.by_agent(case, look.after_seq).values())
-    counts = [f"{outcome.evictions:,}", f"{outcome.evictions_that_hurt:,}", f"{outcome.hurt_tokens:,}"]
+    counts = [outcome.evictions, outcome.evictions_that_hurt, outcome.hurt_tokens]
+    of_all = [f"{count:,}" if look.after_seq < 0 else "" for count in counts]
     return [
-        mark, case.words, size, f"{100 * rate:.1f} %", points, f"{saved:,}", *counts,
+        mark, case.words, size, f"{100 * rate:.1f} %", points, f"{saved:,}", *of_all,
         _state(runs, case, look),
     ]  # fmt: skip
 

@@ -156,3 +156,13 @@ def test_a_cache_that_prompts_do_not_fit_in_has_no_hit_rate(tmp_path: Path) -> N
     assert shown["lru"][3:6] == ["-", "", ""]
     assert shown["lru"][-1] == "! 6 prompts do not fit"
     assert shown[BEST][3] == "-"
+
+
+def test_what_is_counted_from_a_moment_on_has_no_evictions_of_the_whole_run(served: Path) -> None:
+    runs = WhatIfs(served)
+    runs.keep(LRU, ran(served, LRU))
+    assert all(table(runs, [LRU])["lru"][6:9])
+    late = table(runs, [LRU], Look(None, 200, "enter"))
+    assert late["lru"][3].endswith("%")
+    assert late["lru"][6:9] == ["", "", ""]
+    assert BEST not in late
