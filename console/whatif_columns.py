@@ -45,7 +45,8 @@ class Codes(Generic[Thing]):
 class Ran(msgspec.Struct, frozen=True):
     """A run that is through: sums, and int64 columns as bytes. By request (warm-ups left out): `seqs` (the number of
     its lookup, rising), `prompts`, `recorded` and `cached` tokens, `agents` (places in `agent_names`) and `rids`. By
-    eviction for want of room: `gone_*`, with places in `holders` for whose it was. Tokens unless named otherwise.
+    eviction for want of room: `gone_*`, with places in `holders` for whose it was, and `gone_cut` if there were more of
+    them than are kept. Tokens unless named otherwise.
 
     `sizes`: those that the real cache had, smallest first; `last_seq`: the last event that the run saw; `remarks`: what
     a reader must know, in lines; `failed`: the policy raised, and LRU's order was used from there.
@@ -70,6 +71,7 @@ class Ran(msgspec.Struct, frozen=True):
     prompts: bytes
     recorded: bytes
     cached: bytes
+    gone_cut: bool
     gone_seqs: bytes
     gone_starts: bytes
     gone_tokens: bytes
@@ -109,6 +111,7 @@ def ran(recorded: Recorded, outcome: Outcome, name: str) -> Ran:
         prompts=packed(request.prompt_tokens for request in requests),
         recorded=packed(request.cached_tokens for request in requests),
         cached=packed(outcome.cached_by_request.get(request.start, 0) for request in requests),
+        gone_cut=outcome.gone_cut,
         gone_seqs=packed(gone.seq for gone in outcome.gone),
         gone_starts=packed(gone.start for gone in outcome.gone),
         gone_tokens=packed(gone.tokens for gone in outcome.gone),
@@ -144,11 +147,20 @@ class Requests:
         return Served(np.where(seen, cached[places], 0), seen)
 
 
+class OtherVictim(NamedTuple):
+    """The first eviction at which two runs part: what went in each, None in the one that evicted nothing more.
+    `beyond`: they are equal as far as evictions are kept, and what came then is not known."""
+
+    first: Gone | None
+    second: Gone | None
+    beyond: bool = False
+
+
 class Evictions:
     """What a run evicted for want of room, in order; whose it was by numbers that all runs share."""
 
     def __init__(self, told: Ran, holders: Codes[Holder]) -> None:
-        self._holders = holders
+        self._holders, self._cut = holders, told.gone_cut
         numbers = np.array([holders.of(holder) for holder in told.holders], np.int64)
         whose = column(told.gone_holders)
         self._columns = np.stack(
@@ -156,14 +168,16 @@ class Evictions:
              numbers[whose] if len(whose) else whose]
         )  # fmt: skip
 
-    def parting(self, other: Evictions, after_seq: int) -> tuple[Gone | None, Gone | None] | None:
+    def parting(self, other: Evictions, after_seq: int) -> OtherVictim | None:
         """The first place after event `after_seq` at which two runs evicted something else, None if they never did."""
         here, there = self._after(after_seq), other._after(after_seq)
         both = min(here.shape[1], there.shape[1])
         differs = (here[:, :both] != there[:, :both]).any(axis=0)
         place = int(differs.argmax()) if differs.any() else both
-        found = self._gone(here, place), other._gone(there, place)
-        return None if found == (None, None) else found
+        if (self._cut and place == here.shape[1]) or (other._cut and place == there.shape[1]):
+            return OtherVictim(None, None, beyond=True)
+        found = OtherVictim(self._gone(here, place), other._gone(there, place))
+        return None if found == (None, None, False) else found
 
     def _after(self, after_seq: int) -> Column:
         return self._columns[:, int(np.searchsorted(self._columns[0], after_seq, side="right")) :]

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import Gone
 
 from .aside import Aside, AsideError
 from .whatif_case import Case
 from .whatif_child import MODULE, Report, WhatIfTask
-from .whatif_columns import Codes, Column, Evictions, Holder, Ran, Requests, Served
+from .whatif_columns import Codes, Column, Evictions, Holder, OtherVictim, Ran, Requests, Served
 
 
 class Facts(NamedTuple):
@@ -35,13 +34,6 @@ class Difference(NamedTuple):
     request: Facts
     first_tokens: int
     second_tokens: int
-
-
-class OtherVictim(NamedTuple):
-    """The first eviction at which two runs part: what went in each, None in the one that evicted nothing more."""
-
-    first: Gone | None
-    second: Gone | None
 
 
 class WhatIfs:
@@ -158,8 +150,7 @@ class WhatIfs:
         them saw less: what was still running at its end took other room."""
         if self.outcomes[one].last_seq != self.outcomes[other].last_seq:
             return None
-        found = self._evictions[one].parting(self._evictions[other], after_seq)
-        return None if found is None else OtherVictim(*found)
+        return self._evictions[one].parting(self._evictions[other], after_seq)
 
     def hit_series(self, case: Case | None, after_seq: int, places: int, beside: Case | None = None) -> list[float]:
         """Hit rate of the requests that `hit_rate` counts, in at most so many equal parts of them."""

@@ -28,6 +28,8 @@ def difference_words(runs: WhatIfs, base: Case | None, case: Case, after_seq: in
     victim = runs.other_victim(base, case, after_seq) if base is not None else None
     if base is None or victim is None:
         return told
+    if victim.beyond:
+        return f"{told}\nfirst other eviction: not among those kept, which are the first of the run"
     went, instead = _went(victim.first), _went(victim.second)
     return f"{told}\nfirst other eviction: {base.words} {went}, {case.words} {instead}"
 
@@ -37,7 +39,7 @@ def first_seq(runs: WhatIfs, base: Case | None, case: Case, after_seq: int = -1)
     found = runs.first_difference(base, case, after_seq)
     victim = runs.other_victim(base, case, after_seq) if base is not None else None
     seqs = [found.seq] if found is not None else []
-    seqs += [gone.seq for gone in victim or () if gone is not None]
+    seqs += [gone.seq for gone in (victim.first, victim.second) if gone is not None] if victim is not None else []
     return min(seqs, default=None)
 
 

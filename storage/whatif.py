@@ -40,6 +40,7 @@ __all__ = ["AS_IT_WAS", "AgentOutcome", "Change", "Gone", "Outcome", "Recorded",
 AS_IT_WAS = ""
 """Instead of a policy's name: the one that the recording began with, switched as it was switched."""
 MOST_GONE = 100_000
+"""Evictions that are kept of a run."""
 
 EVERY = 256
 """Events between two reports of progress."""
@@ -94,6 +95,7 @@ class _Run:
         self._recorded = recorded
         self._change, self._seq, self._held = change, -1, frozenset[str]()
         self._gone: list[Gone] = []
+        self._gone_cut = False
         self._policy, self._size, self._own_tokens = policy, size, recorded.first_tokens
         self._take = take
         self._state = RunState()
@@ -190,11 +192,17 @@ class _Run:
             self._failed(event)
         elif isinstance(event, PolicySwitched) and event.enabled:
             self._took_part.add(event.policy)
-        elif isinstance(event, NodeEvicted) and event.cause == "allocation" and len(self._gone) < MOST_GONE:
-            held = (event.start, event.tokens, event.role, event.agents, event.session)
-            self._gone.append(Gone(self._seq, *held))
+        elif isinstance(event, NodeEvicted) and event.cause == "allocation":
+            self._went(event)
         fold(self._state, event)
         self._take(event)
+
+    def _went(self, event: NodeEvicted) -> None:
+        if len(self._gone) >= MOST_GONE:
+            self._gone_cut = True
+            return
+        held = (event.start, event.tokens, event.role, event.agents, event.session)
+        self._gone.append(Gone(self._seq, *held))
 
     def _failed(self, event: PolicyFailed) -> None:
         """One that only learned, while it was off, had no part in the numbers."""
@@ -229,6 +237,7 @@ class _Run:
             dropped_events=totals.dropped_events,
             took_s=time.perf_counter() - begun_s,
             gone=self._gone,
+            gone_cut=self._gone_cut,
             too_long=self._too_long,
             over_tokens=self._engine.over_tokens,
             recorded_failures=self._recorded.failures,

@@ -30,7 +30,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
     used from there. `recorded_failures`: what broke in the real run, which the model does not follow. `incomplete`:
     requests that the recording does not hold whole; `dropped_events`: missing in it. `gone`: the first of the evictions
-    for want of room.
+    for want of room, `gone_cut`: there were more.
 
     `too_long`: requests whose prompt is longer than the cache, which the engine would refuse: with any, hits say
     nothing. `over_tokens`: the most that was in use beyond what there is; the engine would have made requests wait.
@@ -55,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     dropped_events: int
     took_s: float
     gone: list[Gone] = []
+    gone_cut: bool = False
     too_long: int = 0
     over_tokens: int = 0
     kv_sizes: list[int] = []

@@ -14,10 +14,10 @@ from test_whatif_screen import thrashing
 
 from radixdeck.console.whatif_case import Case
 from radixdeck.console.whatif_child import Runner
-from radixdeck.console.whatif_columns import Ran
+from radixdeck.console.whatif_columns import OtherVictim, Ran
 from radixdeck.console.whatif_rows import BEST, Look, rows
 from radixdeck.console.whatif_runs import WhatIfs
-from radixdeck.console.whatif_words import difference_words
+from radixdeck.console.whatif_words import difference_words, first_seq
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.kv_caching import KvCaching
@@ -166,3 +166,22 @@ def test_what_is_counted_from_a_moment_on_has_no_evictions_of_the_whole_run(serv
     assert late["lru"][3].endswith("%")
     assert late["lru"][6:9] == ["", "", ""]
     assert BEST not in late
+
+
+def test_evictions_beyond_those_kept_are_said_to_be_and_not_taken_for_none(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = WhatIfs(served), WhatIfs(served)
+    for case in (LRU, OURS):
+        whole.keep(case, ran(served, case))
+    parted = whole.other_victim(LRU, OURS)
+    assert parted is not None
+    assert parted.first is not None
+    monkeypatch.setattr("radixdeck.storage.whatif.MOST_GONE", 3)
+    for case in (LRU, OURS):
+        cut.keep(case, ran(served, case))
+    late = parted.first.seq + 10
+    assert "first other eviction: lru evicts" in difference_words(whole, LRU, OURS, late)
+    assert cut.other_victim(LRU, OURS, late) == OtherVictim(None, None, beyond=True)
+    assert "first other eviction: not among those kept" in difference_words(cut, LRU, OURS, late)
+    assert first_seq(cut, LRU, OURS, late) is not None
