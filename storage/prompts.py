@@ -57,12 +57,12 @@ class Demand:
     """Collects the requests that were matched after event `after_seq`, from the engine stream in order.
 
     Warm-ups are not demand and are left out unless asked for, though others may refer to their prompts. A request that
-    never reached the tree is left out too; one that was never seen to finish lets go when its prompt is in. `left_out`:
-    requests that could not be rebuilt because events are missing.
+    never reached the tree is left out too; one that was never seen to finish lets go when its prompt is in.
     """
 
     def __init__(self, after_seq: int = -1, warm_ups: bool = False) -> None:
-        self.left_out = 0
+        self._not_rebuilt = 0
+        self._last_done = -1
         self._warm_ups = warm_ups
         self._after_seq = after_seq
         self._book = PromptBook()
@@ -76,6 +76,13 @@ class Demand:
         elif isinstance(event, PrefixInserted):
             self._insert(seq, event)
 
+    @property
+    def left_out(self) -> int:
+        """Requests that could not be rebuilt because events are missing. Prompts go in in the order in which they were
+        matched: one that did not, although a later request has even finished, was lost or ended before."""
+        lost = [known for known in self._open.values() if known.inserted is None and known.start < self._last_done]
+        return self._not_rebuilt + len(lost)
+
     def requests(self) -> list[Request]:
         """What was asked so far, in order of arrival."""
         pending = [known.closed() for known in self._open.values() if known.inserted is not None]
@@ -85,7 +92,7 @@ class Demand:
         hashes = self._book.matched(event)
         counts = seq > self._after_seq and (self._warm_ups or not event.warm)
         if hashes is None:
-            self.left_out += counts
+            self._not_rebuilt += counts
         elif counts:
             self._open[event.rid] = _Open(seq, event, hashes)
 
@@ -99,6 +106,7 @@ class Demand:
             known.inserted = seq
         if final is not None:
             known.hashes = final
+            self._last_done = max(self._last_done, known.start)
             self._done.append(self._open.pop(event.rid).closed())
 
 

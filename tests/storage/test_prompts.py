@@ -91,6 +91,14 @@ def test_request_without_an_end_lets_go_when_its_prompt_is_in() -> None:
     assert demand_of(events[:1]).requests() == []
 
 
+def test_requests_whose_inserts_were_lost_are_counted_and_those_under_way_are_not() -> None:
+    events = told([("abc", ""), ("abcd", ""), ("abx", ""), ("y", "")])
+    lost = [event for event in events if not (isinstance(event, ev.PrefixInserted) and event.rid in ("r1", "r3"))]
+    demand = demand_of(lost)
+    assert [request.rid for request in demand.requests()] == ["r0", "r2"]
+    assert demand.left_out == 1, "r3 may still be computed"
+
+
 async def test_from_the_file_to_the_bound(tmp_path: Path) -> None:
     events = told([("abcd", "e"), ("xy", ""), ("abcdef", ""), ("xyz", "")])
     await recorded(tmp_path / "a.db", events)
