@@ -8,6 +8,7 @@ import msgspec
 
 from radixdeck.daemon.wire import Metrics, PoliciesTable, Status
 from radixdeck.policies.residency import RunState
+from radixdeck.policies.sight import why_blind
 
 from .cache_map import held_tokens
 from .words import brief, printable, ratio, short
@@ -66,6 +67,8 @@ def _fault(status: Status, metrics: Metrics | None, failed: Sequence[str], resta
         return "says nothing of itself"
     if metrics.recorder_failed:
         return f"recording stopped: {metrics.recorder_failed}"
+    if metrics.blind:
+        return f"nothing of the cache is seen: {why_blind(metrics.blind)}"
     if failed:
         return "; ".join(failed)
     if metrics.events_dropped:

@@ -130,6 +130,9 @@ def test_the_worst_fault_is_told() -> None:
     assert standing(metrics=dropped, run=restarted).fault == "1,200 events dropped"
     broken = PoliciesTable(policies=[PolicyInfo(name="kvflow", doc="", slot="", enabled=False, failed="KeyError: 'x'")])
     assert standing_of(READY, broken, dropped, RUN).fault == "policy kvflow failed: KeyError: 'x'"
+    blind = msgspec.structs.replace(dropped, blind="left: KeyError: 7")
+    seen = standing_of(READY, broken, blind, RUN).fault
+    assert seen == "nothing of the cache is seen: radixdeck's observer broke in left: KeyError: 7"
     full = msgspec.structs.replace(dropped, recorder_failed="disk full")
     assert standing_of(READY, broken, full, RUN).fault == "recording stopped: disk full"
     starting = msgspec.structs.replace(READY, state="starting", detail="loading weights")
