@@ -45,5 +45,6 @@ class Kept:
             file.write(b"\n" + msgspec.json.encode(Line(self._key(task), cells)) + b"\n")
 
     def _key(self, task: Task) -> str:
-        told = (self._commit, task.family, task.variant, task.seed, task.requests, task.ways, task.budgets)
+        traces = str(task.traces.absolute()) if task.traces is not None else ""
+        told = (self._commit, task.family, task.variant, task.seed, task.requests, task.ways, task.budgets, traces)
         return msgspec.json.encode(told).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,8 @@ def test_a_run_goes_on_from_what_is_kept_and_a_broken_line_counts_as_none(
     assert whole[: len(first)] == first  # with the time that it took then
     assert said[1].startswith("  1 of 2 streams were run before")
     assert run_tasks(made, 1, said.append, Kept(file)) == whole
+    elsewhere = replace(made[0], traces=tmp_path)
+    assert Kept(file).cells(elsewhere) is None, "other traces have other streams"
     for other in ("abd", "abc+", ""):
         commit[0] = other
         Kept(file).keep(made[0], first)
