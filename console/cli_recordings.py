@@ -27,7 +27,7 @@ def runs_folder(home: str) -> Path:
     """Where this user's recordings are. Looking for one makes no folder."""
     from radixdeck.daemon.paths import home_of
 
-    return home_of(home).home / "runs"
+    return home_of(home).runs_if_any
 
 
 def recording_of(told: str, home: str) -> Path:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import Ruling, RunState
-from radixdeck.storage.whatif_change import EVICTION
+from radixdeck.policies.seat import EVICTION
 
 from .event_log import LogLine
 from .holders import briefly

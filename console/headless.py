@@ -1,5 +1,5 @@
-"""The console without a screen, for scripts and pipes: follow the events, look once how
-every daemon stands, or give one order and print its answer."""
+"""The console without a screen, for scripts and pipes: follow the events, look once how every daemon stands, or give
+one order and print its answer."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ async def act(
     timeout_s: float = 10.0,
     out: TextIO | None = None,
 ) -> int:
-    """Give one order and print the reply as a line of JSON. Exit code: 0 done, 1 refused or not
-    answered in time, 3 no daemon to give it to.
+    """Give one order and print the reply as a line of JSON. Exit code: 0 done, 1 refused or not answered in time, 3 no
+    daemon to give it to.
 
     Without `node` there must be exactly one daemon online at this broker.
     """

@@ -9,11 +9,11 @@ import msgspec
 
 from radixdeck.storage.whatif import AgentOutcome, Outcome
 
+from .whatif_case import AS_RECORDED, BEST
 from .whatif_remarks import of_recording, of_run
 
 QUIET_S = 2.0
 """Nobody wants to read of progress before that."""
-BEST = "best possible"
 
 
 def rows(outcomes: list[Outcome]) -> Iterator[str]:
@@ -37,7 +37,7 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
     )
     yield ""
     yield f"{'':18}  {'hit rate':>8}  {'saved tokens':>12}  {'evictions':>9}  {'that hurt':>9}  {'by tokens':>11}"
-    yield _line("as recorded", first.recorded_tokens, first.prompt_tokens)
+    yield _line(AS_RECORDED, first.recorded_tokens, first.prompt_tokens)
     for outcome in outcomes:
         hurt = f"{outcome.evictions:9,}  {outcome.evictions_that_hurt:9,}  {outcome.hurt_tokens:11,}"
         yield (

@@ -8,6 +8,7 @@ from radixdeck.storage.whatif import AS_IT_WAS
 
 AS_RECORDED = "as recorded"
 AS_MODELLED = "as modelled"
+BEST = "best possible"
 
 
 class Case(NamedTuple):

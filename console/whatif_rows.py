@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from .whatif_case import AS_MODELLED, AS_RECORDED, Case
+from .whatif_case import AS_MODELLED, AS_RECORDED, BEST, Case
 from .whatif_runs import WhatIfs
 from .widgets.table import Cell
 from .words import bar, seconds, short, tokens
-
-BEST = "best possible"
 
 
 class Look(NamedTuple):

@@ -10,6 +10,7 @@ import msgspec
 import platformdirs
 
 ENV_HOME = "RADIXDECK_HOME"
+RUNS = "runs"
 MAX_SOCKET_PATH = 100
 """Bytes; the system's limit is 107."""
 
@@ -21,7 +22,12 @@ class Paths(msgspec.Struct, frozen=True):
 
     @property
     def runs(self) -> Path:
-        return self._made("runs")
+        return self._made(RUNS)
+
+    @property
+    def runs_if_any(self) -> Path:
+        """For who only looks: not made."""
+        return self.home / RUNS
 
     @property
     def logs(self) -> Path:

@@ -8,13 +8,12 @@ from radixdeck.policies.events import NO_NODE, Part, Role
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.seat import PolicyFacts
+from radixdeck.policies.seat import EVICTION, PolicyFacts
 from radixdeck.policies.sight import why_blind
 from radixdeck.policies.subjects import subject_of
 
 from .wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 
-EVICTION = "eviction"
 MAX_SCORES = 500
 
 
@@ -37,10 +36,11 @@ def as_seen(policies: list[PolicyInfo], state: RunState) -> list[PolicyInfo]:
     if not state.blind:
         return policies
     why = why_blind(state.blind)
-    held = (policy.enabled and policy.slot == EVICTION for policy in policies)
     return [
-        msgspec.structs.replace(policy, failed=policy.failed or why) if holds else policy
-        for policy, holds in zip(policies, held, strict=True)
+        msgspec.structs.replace(policy, failed=policy.failed or why)
+        if policy.enabled and policy.slot == EVICTION
+        else policy
+        for policy in policies
     ]
 
 

@@ -98,9 +98,7 @@ def write(settings: Settings, cells: Sequence[Cell], parts: Sequence[Cell], rows
         kind="model", at=now_utc(), machine=machine(), settings=told, results=results(cells, parts), verdict=verdict
     )
     path = save(record, folder)
-    shown = [
-        way for way in ("protect_shared", "kvflow", "cachescout_sessions", OURS) if any(c.way == way for c in cells)
-    ]
+    shown = [way for way in SHOWN if any(cell.way == way for cell in cells)]
     seeds = ", ".join(map(str, settings.seeds))
     draw_gaps(
         path.with_suffix(".png"), f"Share of the gap from LRU to the best, seeds {seeds}", summaries(cells), shown

@@ -29,12 +29,12 @@ from .events import (
 from .parameters import TunableError
 from .primitives import Action, Prediction, Score, Subject
 from .registry import BUILT_IN, PolicyError, create
-from .seat import Answer, PolicyFacts, Seat, Stopwatch
+from .seat import EVICTION, Answer, PolicyFacts, Seat, Stopwatch
 
 __all__ = ["PolicyError", "PolicyFacts", "PolicyHost", "TunableError"]
 
 OPERATOR = "operator"
-FALLBACK: dict[str, str] = {"eviction": "lru"}
+FALLBACK: dict[str, str] = {EVICTION: "lru"}
 """Who holds a slot when nobody else does."""
 LRU_SCORE = Score(0.0)
 OBEYED = frozenset((PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken))

@@ -14,6 +14,8 @@ from .operator import Operator
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject, wants
 
+EVICTION = "eviction"
+"""The slot of the policies that order evictions, of which one is on."""
 SAMPLE_EVERY = 64
 """One call in so many is timed, so that timing costs next to nothing."""
 

@@ -18,8 +18,8 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyHost
-from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
+from radixdeck.policies.sight import NAME as THIS_LAYER
 
 from .always_on import BESIDE
 from .delay_line import DelayLine, Fed

@@ -23,15 +23,16 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyHost
-from radixdeck.policies.observer import NAME as THIS_LAYER
 from radixdeck.policies.residency import RunState, fold
+from radixdeck.policies.seat import EVICTION
+from radixdeck.policies.sight import NAME as THIS_LAYER
 
 from .always_on import BESIDE
 from .errors import WhatIfError
 from .model_engine import ModelEngine
 from .recorded import Recorded
 from .whatif_agents import by_agent
-from .whatif_change import EVICTION, Change, Gone, check, check_policy
+from .whatif_change import Change, Gone, check, check_policy
 from .whatif_outcome import AgentOutcome, Outcome
 from .whatif_sizes import Piece, Size, best_tokens, check_known
 

@@ -8,11 +8,10 @@ from radixdeck.policies.events import Role
 from radixdeck.policies.host import OPERATOR, PolicyError, PolicyHost
 from radixdeck.policies.primitives import BasePolicy
 from radixdeck.policies.registry import create, names
+from radixdeck.policies.seat import EVICTION
 
 from .errors import WhatIfError
 from .whatif_sizes import Size
-
-EVICTION = "eviction"
 
 
 class Change(NamedTuple):

@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Static
 
 from radixdeck.daemon.wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 from radixdeck.policies.events import NO_NODE
-from radixdeck.storage.whatif_change import EVICTION
+from radixdeck.policies.seat import EVICTION
 
 from ..acting import give, refuses
 from ..commands import Order, parse_amount

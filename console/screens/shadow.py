@@ -14,9 +14,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from radixdeck.daemon.wire import PolicyInfo, TunableInfo
+from radixdeck.policies.seat import EVICTION
 from radixdeck.storage.beside import BesideView
 from radixdeck.storage.side import RECENT, NextVictim, SideView
-from radixdeck.storage.whatif_change import EVICTION
 
 from ..acting import give
 from ..commands import Order, parse_amount
@@ -143,13 +143,16 @@ class ShadowScreen(FollowingScreen):
 
     def _gained(self) -> str:
         """What the shadow showed, as the reason of the switch."""
-        view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
-        return gained(view) if view is not None else ""
+        return gained(view) if (view := self._view) is not None else ""
 
     def _warning(self) -> str:
         """What speaks against a switch for the sake of what the shadow shows."""
-        view = both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
-        return doubt(view) if view is not None else ""
+        return doubt(view) if (view := self._view) is not None else ""
+
+    @property
+    def _view(self) -> BesideView | None:
+        """What the shadow of the daemon that is shown has found, if one runs."""
+        return both(self.deck.shadows.of(self.entry)[0]) if self.entry else None
 
     @property
     def _called(self) -> str:

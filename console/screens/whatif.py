@@ -8,8 +8,8 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from radixdeck.policies.seat import EVICTION
 from radixdeck.storage.errors import StorageError
-from radixdeck.storage.whatif_change import EVICTION
 
 from ..dialogs import Ask
 from ..fleet_state import NodeState
