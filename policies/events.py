@@ -386,13 +386,15 @@ class ToolCalled(Event, frozen=True, kw_only=True, tag="tool_called"):
 
 
 class AnswerGiven(Event, frozen=True, kw_only=True, tag="answer_given"):
-    """A response ended in a final message, an abort or an error: the other value of the finish signal."""
+    """A response ended in a final message, an abort or an error: the other value of the finish signal. `closes`: the
+    answer says by its last word that the task is over; the session is likely to end, but may go on."""
 
     rid: str
     agent: str
     session: str
     finish: FinishReason = "stop"
     step: int = 0
+    closes: bool = False
 
 
 class SessionEnded(Event, frozen=True, kw_only=True, tag="session_ended"):
