@@ -205,7 +205,8 @@ def _tool_called(event: e.ToolCalled, run: RunState) -> str:
 
 
 def _answer_given(event: e.AnswerGiven, run: RunState) -> str:
-    return f"{event.agent} gave its answer in {event.session or 'no session'} ({event.finish})"
+    over = ", which says that its task is over" if event.closes else ""
+    return f"{event.agent} gave its answer in {event.session or 'no session'} ({event.finish}){over}"
 
 
 def _session_ended(event: e.SessionEnded, run: RunState) -> str:

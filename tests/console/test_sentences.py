@@ -226,6 +226,11 @@ def test_long_ids_are_cut_so_that_sentences_stay_readable() -> None:
     assert sentence(event, EMPTY) == "coder asks in s1: request rd-d7ca5c11…"
 
 
+def test_an_answer_that_closes_its_task_is_said_to() -> None:
+    event = e.AnswerGiven(t_ns=1, rid="r1", agent="coder", session="s1", closes=True)
+    assert sentence(event, EMPTY) == "coder gave its answer in s1 (stop), which says that its task is over"
+
+
 def test_a_whole_run_reads_without_a_gap() -> None:
     events = run_events()
     state = folded(events)
