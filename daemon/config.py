@@ -15,6 +15,7 @@ import msgspec
 
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.last_words import CLOSING_WORDS, why_unusable
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 
@@ -73,6 +74,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     record_anchors: bool = False
     # API key -> tenant. With keys set, every request needs one.
     api_keys: dict[str, str] = {}
+    # An answer whose last word is one of these says that its task is over, as AutoGen's do: its session will likely
+    # not go on. At most 16, of 32 characters each, capitals count; none: answers are not looked at for that.
+    closing_words: tuple[str, ...] = CLOSING_WORDS
     engine: EngineSpec = EngineSpec()
     policy: PolicySection = PolicySection()
 
@@ -163,6 +167,8 @@ def _checked(config: DaemonConfig, where: str, place: Place) -> DaemonConfig:
         read_replicas(config.engine.replicas)
     except ReplicaError as error:
         raise ConfigError(f"{place('engine.replicas')}: {error}") from error
+    if why := why_unusable(config.closing_words):
+        raise ConfigError(f"{where}: closing_words: {why}")
     if config.keep_bytes < 0:
         raise ConfigError(f"{where}: keep_bytes: {config.keep_bytes} is negative")
     if config.max_recording_bytes < LEAST_RECORDING_BYTES:

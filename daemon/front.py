@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from radixdeck.policies.declared import declared_agent, declared_end, declared_next_agent, declared_tenant, scoped
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
 from radixdeck.policies.identity import Identities, Who
+from radixdeck.policies.last_words import CLOSING_WORDS
 from radixdeck.policies.prompts import RESPONSES_ROUTE
 from radixdeck.policies.sight import why_blind
 
@@ -48,7 +49,7 @@ class Front:
     until the next try; `emit`: takes front events; `hint`: takes facts for the engine stream; `quarantined`: why an
     agent is refused, None if it is not; `api_keys`: key -> tenant, none needed if empty; `engine_key`: the API key that
     the engine asks for, sent with the front's own calls only; `wants_paths`: whether `warm` of sessions is wanted;
-    `replicas`: second engines, for late requests; `blind`: as in RunState."""
+    `replicas`: second engines, for late requests; `blind`: as in RunState; `closing_words`: as in DaemonConfig."""
 
     def __init__(
         self,
@@ -70,13 +71,14 @@ class Front:
         wants_paths: Callable[[], bool] = lambda: True,
         replicas: Replicas | None = None,
         blind: Callable[[], str] = str,
+        closing_words: Sequence[str] = CLOSING_WORDS,
     ) -> None:
         self.in_flight = 0
         self._door = door or open_door(now_ns)
         self._host, self._port = host, port
         self._upstream, self._why_down, self._blind = upstream, why_down, blind
         self._to = Reports(emit, hint, now_ns)
-        self._quarantined = quarantined
+        self._quarantined, self._closing_words = quarantined, closing_words
         self._identities = identities
         self._anchors = anchors
         self._paths = PathBook(wanted=wants_paths)
@@ -201,7 +203,9 @@ class Front:
                 async with self._door.passage(request.path, body, who, rid, size, self._to) as passage:
                     self._admit(who.agent)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
-                    exchange = Exchange(who, prepared, request.path, size, arrived_ns, self._to, following)
+                    exchange = Exchange(
+                        who, prepared, request.path, size, arrived_ns, self._to, following, self._closing_words
+                    )
                     begun = True
                     if self._hedges is not None:
                         exchange.late = self._hedges.late(passage.asked, request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,8 +42,9 @@ class Reports(msgspec.Struct, frozen=True):
 
 class Exchange:
     """Reports the arrival when made, then the first token, then the end. `next_agent`: who the caller says comes next
-    in the session, '' if it does not say. `late`: when it is sent to a second engine, None if it never is. `begun_s`:
-    when the first content of a stream was with the caller (performance counter), 0 before."""
+    in the session, '' if it does not say; `closing_words`: as in DaemonConfig. `late`: when it is sent to a second
+    engine, None if it never is. `begun_s`: when the first content of a stream was with the caller (performance
+    counter), 0 before."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Exchange:
         arrived_ns: int,
         to: Reports,
         next_agent: str = "",
+        closing_words: Sequence[str] = (),
     ) -> None:
         self.rid = prepared.rid
         self.route = route
@@ -63,6 +65,7 @@ class Exchange:
         self.watch = AnswerWatch(route)
         self._who = who
         self._next_agent = next_agent
+        self._closing_words = closing_words
         self._arrived_ns = arrived_ns
         self._to = to
         self._ttft_s: float | None = None
@@ -114,7 +117,10 @@ class Exchange:
         if finish == "tool_calls" or (finish == "stop" and watch.tools):
             self._to.hint(ToolCalled(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, tools=watch.tools))
         else:
-            self._to.hint(AnswerGiven(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, finish=finish))
+            closes = finish == "stop" and not self.batch and watch.closes(self._closing_words)
+            self._to.hint(
+                AnswerGiven(t_ns=now, rid=self.rid, agent=who.agent, session=who.session, finish=finish, closes=closes)
+            )
         if session_over:
             self._to.hint(SessionEnded(t_ns=now, session=who.session))
         elif self._next_agent and status < 400:

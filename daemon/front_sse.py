@@ -7,10 +7,14 @@ no parser. Server-sent events are passed on whole, so that a stream that breaks 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.events import FinishReason
+from radixdeck.policies.last_words import closes
 from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
+
+from .front_tail import AnswerTail
 
 _CONTENT = re.compile(
     rb'"(?:content|reasoning_content|text|partial_json|thinking|arguments|name)":\s*"[^"]', re.ASCII
@@ -44,6 +48,7 @@ class AnswerWatch:
         self._responses = route == RESPONSES_ROUTE
         self._contents = {RESPONSES_ROUTE: _DELTA, GENERATE_ROUTE: _CONTENT_OR_IDS}.get(route, _CONTENT)
         self._messages = route == MESSAGES_ROUTE
+        self._tail = AnswerTail(route)
         self.streamed = 0
         self.finish: FinishReason = "unknown"
         self.prompt_tokens: int | None = None
@@ -59,8 +64,13 @@ class AnswerWatch:
         """Whether it says that it is an error, or was given up."""
         return self.finish in ("error", "abort")
 
+    def closes(self, words: Sequence[str]) -> bool:
+        """Whether its last word, when it is over, is one of `words`. Not if it was cut off or goes on with a tool."""
+        return self.finish == "stop" and not self.tools and bool(words) and closes(self._tail.text(), words)
+
     def feed(self, data: bytes) -> None:
         """Read whole events, or a whole JSON body."""
+        self._tail.feed(data)
         if not (self.output_tokens and self.streamed) and (contents := self._contents.findall(data)):
             self.streamed += min(len(contents), max(1, data.count(b"data:")))
         if b'_tokens"' in data:

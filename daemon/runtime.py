@@ -102,7 +102,7 @@ class Daemon:
             emit=self._on_front, hint=self._hint, quarantined=self._quarantined, identities=self.identities,
             anchors=self.anchors, now_ns=now_ns, api_keys=config.api_keys or None, engine_key=key,
             door=self.door, wants_paths=lambda: self.host.says("wants_paths"), replicas=self.replicas,
-            blind=lambda: self.state.blind,
+            blind=lambda: self.state.blind, closing_words=config.closing_words,
         )  # fmt: skip
         self.actions = Actions(self.link, self.front, self._on_fact)
         self.commands = Commands(

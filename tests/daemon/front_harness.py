@@ -38,12 +38,14 @@ class Upstream:
     `die`: it drops the connection there instead; `cut`: bytes it sends just before dropping it;
     `tells_usage`: its streams end with the token counts; `key`: the API key it insists on; `begins`: it waits for this
     before it answers at all; `model`: what it serves; `status`: what it answers with; `fails_in_stream`: its streams
-    begin with an error; `stays_open`: such a stream waits for this before it ends; `site`: where it listens."""
+    begin with an error; `stays_open`: such a stream waits for this before it ends; `site`: where it listens; `says`:
+    its answer to a chat that is not streamed."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Mapping[str, str], Any]] = []
         self.aborted: list[str] = []
         self.words = ["Hel", "lo"]
+        self.says = "Hello"
         self.gate: asyncio.Event | None = None
         self.begins: asyncio.Event | None = None
         self.reached = asyncio.Event()
@@ -125,7 +127,7 @@ class Upstream:
         if request.path == "/generate":
             meta = {"id": body.get("rid"), "finish_reason": {"type": "length", "length": 3}, **usage}
             return web.json_response({"text": "Hello", "meta_info": meta})
-        message: dict[str, Any] = {"role": "assistant", "content": None if self.tools else "Hello"}
+        message: dict[str, Any] = {"role": "assistant", "content": None if self.tools else self.says}
         if self.tools:
             message["tool_calls"] = [TOOL_CALL]
         finish = "tool_calls" if self.tools else "stop"

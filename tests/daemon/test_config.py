@@ -38,6 +38,12 @@ def test_secrets_are_not_for_showing(password: str) -> None:
         ("[engine]\ndevice = 'tpu'", "c.toml: engine.device: 'tpu' is none of auto, cpu, cuda"),
         ("[engine]\ncache = 'none'", "c.toml: engine.cache: 'none' is none of radixdeck, sglang"),
         ("[enigne]", "enigne"),
+        ("closing_words = 'TERMINATE'", "Expected `array`, got `str` - at `$.closing_words`"),
+        ("closing_words = ['DONE', 1]", "Expected `str`, got `int` - at `$.closing_words[1]`"),
+        ("closing_words = ['']", "c.toml: closing_words: '' is no word"),
+        ("closing_words = [' DONE']", "c.toml: closing_words: ' DONE' begins or ends with white space"),
+        (f"closing_words = ['{'W' * 33}']", f"closing_words: '{'W' * 33}' is longer than 32 characters"),
+        (f"closing_words = {['W'] * 17}", "closing_words: 17 words are more than 16"),
         ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),
     ],
 )
@@ -58,6 +64,17 @@ def test_what_was_typed_is_told_from_what_the_file_says(tmp_path: Path) -> None:
         load_config(path, {"policy": {"enabled": ["x"]}})
     with pytest.raises(ConfigError, match=r"c\.toml: policy: no policy named 'nonsense'"):
         load_config(path, {"policy": {"enabled": ["lru"]}})
+
+
+def test_words_that_close_an_answer_are_those_of_the_file_if_it_has_any(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for text, words in (
+        ("", ("TERMINATE",)),
+        ("closing_words = []", ()),
+        ("closing_words = ['A b', 'C']", ("A b", "C")),
+    ):
+        path.write_text(text)
+        assert load_config(path).closing_words == words
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
