@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .events import Part, PrefixInserted, PrefixMatched
 from .lengths import Lengths
+from .ownership import MIN_LEARNED_ANCHOR_TOKENS
 from .shares import Share, Shares
 from .standing import Session
 
@@ -41,6 +42,7 @@ class Histories:
     def _began(self, event: PrefixMatched, agent: int) -> float:
         """The agent's first prompt in a session: its anchor is expected and nothing behind it."""
         if not event.anchor_tokens:
+            self.anchors_kept.see(agent, float(event.base_tokens >= MIN_LEARNED_ANCHOR_TOKENS))
             return 1.0
         same = float(event.base_tokens >= 0.9 * event.anchor_tokens)
         self.anchors_kept.see(agent, same)

@@ -26,7 +26,7 @@ from .primitives import Subject
 from .subjects import EVERYBODY, subject_of
 
 MAX_AGENTS_NAMED = 32
-MAX_LIVE_SESSIONS = 256
+MAX_LIVE_SESSIONS = 1024
 MAX_KNOWN_AGENTS = 4096
 MAX_TOUCHED = 256
 LEARNING_SESSIONS = 5
@@ -222,11 +222,12 @@ class Ownership:
     def learn_anchor(self, agent: str, shared_tokens: int) -> bool:
         """A new session of the agent shares that many leading tokens with another of its sessions. The anchor is the
         lower median over the last few, unless it is known exactly. Returns whether that is news."""
-        if agent in self._exact or shared_tokens < MIN_LEARNED_ANCHOR_TOKENS:
+        if agent in self._exact:
             return False
         seen = self._shared.setdefault(agent, deque(maxlen=LEARNING_SESSIONS))
         seen.append(shared_tokens)
         tokens = sorted(seen)[(len(seen) - 1) // 2]
+        tokens = tokens if tokens >= MIN_LEARNED_ANCHOR_TOKENS else 0
         news = self.anchors.get(agent, 0) != tokens
         self.anchors[agent] = tokens
         return news

@@ -125,12 +125,13 @@ class Recent:
                 best = Base(rid, tokens) if tokens > best.tokens else best
         return best
 
-    def shared_with_other_sessions(self, prompt: Hashes, agent: str, session: str) -> int:
-        """Tokens that the prompt shares with the latest request of the same agent in another session, 0 if none."""
+    def shared_with_other_sessions(self, prompt: Hashes, agent: str, session: str) -> int | None:
+        """Tokens that the prompt shares with the latest request of the same agent in another session, None if there is
+        none."""
         for other_agent, other_session, kept in reversed(self._kept.values()):
             if other_agent == agent and other_session != session:
                 return shared_tokens(prompt, kept)
-        return 0
+        return None
 
     def keep(self, rid: str, agent: str, session: str, hashes: Hashes) -> None:
         self._kept.pop(rid, None)

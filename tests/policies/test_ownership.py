@@ -90,8 +90,12 @@ def test_an_ended_session_falls_into_its_agents_subject_and_may_come_back() -> N
 def test_an_anchor_is_learned_from_what_sessions_share_until_it_is_known_exactly() -> None:
     table = Ownership()
     assert not table.learn_anchor("a", 3)
-    assert table.learn_anchor("a", 100)
-    assert not table.learn_anchor("a", 180)
+    assert not table.learn_anchor("a", 100), "half of the sessions share nothing"
+    assert table.learn_anchor("a", 180)
+    assert table.anchors["a"] == 100
+    assert table.learn_anchor("a", 0)
+    assert table.anchors["a"] == 0
+    assert table.learn_anchor("a", 120)
     assert table.anchors["a"] == 100
     assert table.set_anchor("a", 96)
     assert not table.set_anchor("a", 96)
