@@ -23,7 +23,7 @@ from .bench_model_judge import Row, judge, passed
 from .bench_model_kept import Kept
 from .bench_model_picture import draw_gaps
 from .bench_model_text import results, summaries, text
-from .bench_model_ways import OURS, ablated, ablations, baselines, ours, quick, ways_on
+from .bench_model_ways import OURS, ablated, ablations, baselines, ours, prefetched, quick, ways_on
 from .families import families, variants
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save
@@ -36,7 +36,7 @@ SHOWN = ("protect_shared", "kvflow", "cachescout_sessions", OURS)
 QUICK_SEEDS = 1
 """A quick run takes so many of the seeds, unless it is told which."""
 PREFETCH_SEEDS = PARTS_SEEDS = 1
-"""What asks for warm-ups, which takes most of the time, and ablations run on so many of the seeds."""
+"""What asks for warm-ups, and ablations, run on so many of the seeds; both with twelve agents only."""
 HINTED_AND_WARMED = 4
 """The first of our ways stand beside them: with nothing, with ends told, with the next agent too, with warm-up."""
 
@@ -66,11 +66,11 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
             seeds = settings.seeds if variant.seeded else settings.seeds[:1]
             ways = tuple(ways_on(family, quick=settings.quick))
             alone = tuple(way for way in ways if way.prefetch is None)
+            warmed = PREFETCH_SEEDS if prefetched(family, variant) else 0
             made = [
-                Task(family, variant.name, seed, settings.requests, ways if number < PREFETCH_SEEDS else alone,
-                     settings.traces)
+                Task(family, variant.name, seed, settings.requests, ways if number < warmed else alone, settings.traces)
                 for number, seed in enumerate(seeds)
-            ]  # fmt: skip
+            ]
             compared += made
             if not settings.quick and ablated(family, variant):
                 parts += [replace(task, ways=without) for task in made[:PARTS_SEEDS]]

@@ -95,6 +95,11 @@ def ablations() -> list[Way]:
     return ways
 
 
+def prefetched(family: str, variant: Variant) -> bool:
+    """Warm-ups are asked for where callers name twelve agents: they take most of the time."""
+    return family in AGENTS and variant.agents == 12
+
+
 def ablated(family: str, variant: Variant) -> bool:
     """Ablations run on the named topologies with twelve agents."""
     return family in TOPOLOGIES and variant.agents == 12

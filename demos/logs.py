@@ -59,7 +59,9 @@ def _turns(log: _Log, session: str, max_tokens: int, context_chars: int) -> Iter
     for step in log.history:
         if said and step.speaker.lower() not in PEOPLE:
             messages = _messages(step.speaker, log.system_prompt.get(step.speaker, ""), said, context_chars)
-            yield Turn(session=session, agent=step.speaker, messages=messages, max_tokens=max_tokens)
+            yield Turn(
+                session=session, agent=step.speaker, messages=messages, max_tokens=max_tokens, answer=step.content
+            )
         said.append(step)
 
 

@@ -34,6 +34,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `think_s`: pause between that answer and this request. `agent`, `session`: '' leaves identity to be inferred.
     `last`: its session is over with it. `call`: of a tool, made before the request; its result is the last message.
+    `answer`: what was answered, if that is on record.
     """
 
     session: str
@@ -42,6 +43,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: list[dict[str, Any]] = []
     max_tokens: int = 8
     think_s: float = 0.0
+    answer: str = ""
     stream: bool = True
     last: bool = False
     call: Step | None = None

@@ -15,6 +15,7 @@ from random import Random
 
 import msgspec
 
+from radixdeck.policies.last_words import CLOSING_WORDS, closes
 from radixdeck.storage.atoms import Atom, Prompt, length
 from radixdeck.storage.streams import Stream
 
@@ -110,7 +111,8 @@ def logs_stream(
     path: Path, seed: int, *, live_sessions: float = 5.0, tells_ends: bool = False, tells_next: bool = False
 ) -> Stream:
     """The conversations of every *.json under a folder, in seeded order, arriving as a Poisson process. Agents and
-    sessions are named; every response counts as an answer, for the logs' agents call tools in prose.
+    sessions are named; every response counts as an answer, for the logs' agents call tools in
+    prose, and closes its session if it ends in TERMINATE.
 
     Raises WorkloadError naming the file and what is wrong with it, or if there are no files.
     """
@@ -146,6 +148,7 @@ def _talk(file: Path, rng: Random) -> list[Call]:
                 start_s=start_s, prefilled_s=prefilled_s, finish_s=finish_s, session=session, agent=turn.agent,
                 prompt=prompt, output=(output,), anchor_atoms=len(PREAMBLE) + 1 if has_system else 0,
                 fingerprint=prompt[len(PREAMBLE)][0] if has_system else "", last=not following, next_agent=following,
+                closes=closes(turn.answer, CLOSING_WORDS),
             )
         )  # fmt: skip
         start_s = finish_s + rng.lognormvariate(math.log(PAUSE_S), PAUSE_SIGMA)

@@ -83,7 +83,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Call:
     """One request as it is scripted. `anchor_atoms`: leading atoms of the prompt that are system prompt and tools;
     `fingerprint`: what the daemon would tell that text by, '' if there is none. `tool`: the response is a tool call;
-    `last`: the session is over with it; `next_agent`: who comes next in the session, '' if nobody does."""
+    `last`: the session is over with it; `next_agent`: who comes next in the session, '' if nobody does; `closes`: the
+    response says by its last word that the session is over."""
 
     start_s: float
     prefilled_s: float
@@ -97,6 +98,7 @@ class Call:
     tool: bool = False
     last: bool = False
     next_agent: str = ""
+    closes: bool = False
 
 
 def check(spec: StreamSpec) -> None:

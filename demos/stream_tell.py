@@ -172,7 +172,7 @@ class _Telling:
             self._anchor(t_ns, who.agent, who.anchor, exact=True, rid=who.rid)
         elif who.session and new:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
-            if self._ownership.learn_anchor(who.agent, shared):
+            if shared is not None and self._ownership.learn_anchor(who.agent, shared):
                 self._anchor(t_ns, who.agent, self._ownership.anchors[who.agent], exact=False, rid=who.rid)
 
     def _anchor(self, t_ns: int, agent: str, tokens: int, *, exact: bool, rid: str) -> None:
@@ -196,8 +196,10 @@ class _Telling:
 
     def _told(self, step: _Step) -> None:
         call, rid = self._calls[step.number], self._requests[step.number].rid
-        kind = ToolCalled if call.tool else AnswerGiven
-        self._say(kind(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session))
+        if call.tool:
+            self._say(ToolCalled(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session))
+        else:
+            self._say(AnswerGiven(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session, closes=call.closes))
         if call.next_agent and self._tells_next and call.session:
             self._say(NextAgentHinted(t_ns=step.t_ns, session=call.session, agent=call.next_agent, rid=rid))
         if call.last and self._tells_ends and call.session:

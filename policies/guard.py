@@ -23,16 +23,20 @@ filled up one prompt more or less is a large share of all."""
 CREDIT = 0.1
 """Share of what was served in those that LRU may lead by beyond the margin."""
 
+DOUBTED, TRUSTED, LEAST_TRUST = 0.6, 0.8, 0.2
+"""Where less than this of what names promise comes true, LRU need not lead by more than a share of the margin; where
+more than that does, by all of it."""
+
 
 class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
-    order still holds. The margin is one of a whole window, however few prompts there were: what a handful of them shows
-    is chance."""
+    order still holds. `names_hold`: how much of what names promise comes true, see Histories. The margin is one of a
+    whole window, however few prompts there were: what a handful of them shows is chance."""
 
     def __init__(self) -> None:
         self.lead_tokens = 0.0
         self.resting = 0
-        self.suspicion = 0.0
+        self.names_hold = 1.0
         self._dispatches = 0
         self._credit_tokens = 0.0
         self._prompt_tokens = self._prompts = 0.0
@@ -78,7 +82,10 @@ class Guard:
             self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
             self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
 
+    def _trust(self) -> float:
+        return min(1.0, max(LEAST_TRUST, (self.names_hold - DOUBTED) / (TRUSTED - DOUBTED)))
+
     def _allowed_tokens(self, margin: float) -> float:
         """The lead of LRU that is put up with. Where names do not hold what they promise, less is."""
         window_tokens = margin * self._patience * WINDOW * self._prompt_tokens / self._prompts
-        return max(1.0, (1.0 - self.suspicion) * (window_tokens + self._credit_tokens))
+        return max(1.0, self._trust() * (window_tokens + self._credit_tokens))

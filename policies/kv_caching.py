@@ -58,7 +58,7 @@ class KvCaching(BasePolicy):
         Tunable("liveness", 1.0, 0.0, 1.0, "", "Whether idle sessions are taken to be less and less likely to go on"),
         Tunable("prediction", 1.0, 0.0, 1.0, "", "Whether it matters which agent follows which"),
         Tunable("supersession", 1.0, 0.0, 1.0, "", "Whether what a newer prompt did not repeat goes first"),
-        Tunable("guard_margin", 0.01, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"),
+        Tunable("guard_margin", 0.02, 0.0, 1.0, "", "Lead in share of prompt tokens at which LRU takes over; 1: never"),
     )
 
     def __init__(self) -> None:
@@ -90,7 +90,9 @@ class KvCaching(BasePolicy):
             self._guard.matched(event, self.tunables["guard_margin"])
         elif type(event) is ToolCalled or type(event) is AnswerGiven:
             finish = TOOL if type(event) is ToolCalled else ANSWER
-            self._model.finished_with(event.session, event.agent, finish)
+            self._model.finished_with(
+                event.session, event.agent, finish, closes=type(event) is AnswerGiven and event.closes
+            )
         else:
             self._heard(event)
 
@@ -125,7 +127,7 @@ class KvCaching(BasePolicy):
         known = event.agent in model.agents
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
         model.histories.dispatched(event, session, known)
-        self._guard.suspicion = 1.0 - model.histories.names_hold.mean
+        self._guard.names_hold = model.histories.names_hold.mean
         self._outstanding[tag_of(event.rid)] = name
         if len(self._outstanding) > OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]

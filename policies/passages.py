@@ -25,9 +25,10 @@ class Moment:
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
     discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each
-    agent is to be next, if it does not matter which one follows which; `back`: see Pairs."""
+    agent is to be next, if it does not matter which one follows which; `back`: see Pairs; `own`: see team, and `step`:
+    discount of a session's step from dispatch to dispatch, on the mean, as far as there is one."""
 
-    __slots__ = ("_passage", "back", "overall", "paused", "start")
+    __slots__ = ("_passage", "back", "overall", "own", "paused", "start", "step")
 
     def __init__(self, was: Moment, habits: Habits, beta_per_s: float, predicts: bool) -> None:
         transitions = was.transitions
@@ -42,7 +43,9 @@ class Passages:
             first = self.overall = _forget_who_follows(following, by_finish)
         finishes, pause = transitions.finishes(), was.pause
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
-        self._passage = first_passage(np.exp(-beta_per_s * was.run_s)[:, None] * step).astype(np.float16)
+        step *= np.exp(-beta_per_s * was.run_s)[:, None]
+        self.own, self.step = transitions.own.mean, float(step.sum(1) @ marginal[1:] / marginal[1:].sum())
+        self._passage = first_passage(step).astype(np.float16)
         self.paused = finishes.astype(np.float16) * pause.astype(np.float16)
         self.start = self.reach(first[None])[0]
 

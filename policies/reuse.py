@@ -22,7 +22,7 @@ from .standing import Past, Session, Standing
 from .tables import Tables, believed
 from .transitions import Floats, Transitions
 from .turnover import Turnover
-from .turns import Turns, end
+from .turns import Turns
 
 MAX_AGENTS = 64
 MOST_NOTED = 6
@@ -103,12 +103,14 @@ class ReuseModel:
         session, past = self.standing.touch(name), self.standing.past(name)
         if session is not None:
             self._learn_turn(session, ended=False)
-            self._move(name, session, slot, now_s)
-        elif past is not None:
-            session = self._reopen(name, past)
-            self._move(name, session, slot, now_s)
         else:
+            if (idle := self.standing.most_idle()) is not None:
+                self._close(idle)
+            session = self._reopen(name, past) if past is not None else None
+        if session is None:
             session = self._begin(name, slot, now_s)
+        else:
+            self._move(name, session, slot, now_s)
         if self._fitting.is_due(self.dispatches):
             self._fit(now_s)
         else:
@@ -134,21 +136,19 @@ class ReuseModel:
         self.gaps.came_back(session.finish, session.agent, gap_s)
         self.standing.behind.pop(name, None)
         self._changing(session.agent)
-        self.transitions.moved(session.finish, session.came_from, session.agent, slot, returned=session.returned)
+        self.transitions.moved(
+            session.finish, session.came_from, session.agent, slot, returned=session.returned, team=session.team
+        )
         if session.hinted != NOWHERE:
             self.settle()
             self.hints_right.see(float(session.hinted == slot))
-        if session.agent != slot:
-            session.returned = session.came_from == slot
-            session.came_from = session.agent
-        session.agent, session.since_s, session.finish, session.hinted = slot, now_s, 0, NOWHERE
-        session.turn += 1
-        session.running += 1
+        session.go_on(slot, now_s)
 
     def _learn_turn(self, session: Session, *, ended: bool) -> None:
-        if self.tables is not None:
-            known = session.agent < self.tables.agents
-            leaving = self.tables.leaving(session.agent) if known else None
+        if session.closes:
+            self.turns.closings.see(float(ended))
+        elif self.tables is not None:
+            leaving = self.tables.leaving(session.agent) if session.agent < self.tables.agents else None
             self._noted.append(Passed(leaving, session.finish, session.turn, ended))
             if len(self._noted) >= MOST_NOTED:
                 self.turns.learn(self._noted, self.tables, self.standing)
@@ -166,11 +166,13 @@ class ReuseModel:
             self._stand(name, session)
         return session
 
-    def finished_with(self, name: str, agent: str, finish: int) -> None:
+    def finished_with(self, name: str, agent: str, finish: int, *, closes: bool = False) -> None:
         """How the last response of the session finished, if the session has not moved on meanwhile."""
         session = self.standing.by_name.get(name)
-        if session is not None and self.agents.get(agent) == session.agent and session.finish != finish:
-            session.finish = finish
+        if session is None or self.agents.get(agent) != session.agent:
+            return
+        if (session.finish, session.closes) != (finish, closes):
+            session.finish, session.closes = finish, closes
             self._stand(name, session)
 
     def ended(self, name: str, told: bool, now_s: float) -> None:
@@ -218,11 +220,12 @@ class ReuseModel:
     def _close_idle(self, now_s: float) -> None:
         """Take sessions for ended that have been idle far longer than sessions are."""
         limit_s = max(5.0, 2.0 * self.gaps.longest_s())
-        idle = [(name, it) for name, it in self.standing.by_name.items() if now_s - it.since_s > limit_s]
-        for name, session in idle:
-            self.standing.close(name)
-            self.untold_ends.see(1.0)
-            self._learn_end(session)
+        for name in [name for name, it in self.standing.by_name.items() if now_s - it.since_s > limit_s]:
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        self.untold_ends.see(1.0)
+        self._learn_end(self.standing.close(name))
 
     # ---- where sessions stand, written when it is asked for ----------------------------------------------------------
 
@@ -249,8 +252,9 @@ class ReuseModel:
         tables.prepare(stood[0] for _, stood in moved)
         right = self.hints_right.mean
         onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
-        for (session, stood), reach in zip(moved, tables.reach(onward), strict=True):
-            p_end = end(stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
+        for (session, stood), following, reach in zip(moved, onward, tables.reach(onward), strict=True):
+            tables.reach_own(session, following, reach)
+            p_end = self.turns.end(session, stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
             if session.hinted != NOWHERE:
                 p_end *= 1.0 - right
             standing.write(session, p_end, reach)

@@ -17,11 +17,11 @@ from .events import EngineLoadSampled, EngineStarted, PrefixInserted, PrefixMatc
 from .tags import tag_of
 
 BLOCK_TOKENS = 128
-MOST_BLOCKS = 128
+MOST_BLOCKS = 384
 REMEMBERED = 64
 """Requests whose blocks are kept, for prompts that are told as what they repeat of an earlier one: as many as the
 engine tells them by."""
-MOST_REMEMBERED_BLOCKS = 512
+MOST_REMEMBERED_BLOCKS = 768
 """New blocks that all of these brought; the oldest are forgotten earlier where prompts repeat little."""
 MAX_LINKS = 8
 _GOLDEN = 0x9E3779B1
@@ -54,7 +54,8 @@ class Path(NamedTuple):
 
 
 class Shadow:
-    """Blocks by hash in order of use, oldest first, with the insert that added them; and those of the last requests."""
+    """Blocks by hash in order of use, oldest first, with the insert that added them; those of the last requests; and
+    how many are missing of prompts that are being computed."""
 
     def __init__(self) -> None:
         self._capacity_blocks = 0
@@ -63,21 +64,23 @@ class Shadow:
         self._held: OrderedDict[int, int] = OrderedDict()
         self._paths: OrderedDict[int, Path] = OrderedDict()
         self._remembered_bytes = 0
+        self._reserved: dict[int, int] = {}
 
     def heard(self, event: EngineStarted | EngineLoadSampled) -> None:
         """How large the cache is; a new engine has an empty one."""
         if isinstance(event, EngineStarted):
-            self._held.clear()
+            self.flushed()
         blocks = max(0, event.capacity_tokens) // BLOCK_TOKENS
         every = max(1, -(-blocks // MOST_BLOCKS))
         if every != self._every:
-            self._held.clear()
+            self.flushed()
             self._paths.clear()
             self._remembered_bytes = 0
         self._every, self._capacity_blocks = every, blocks // every
 
     def flushed(self) -> None:
         self._held.clear()
+        self._reserved.clear()
 
     def asked(self, event: PrefixMatched) -> tuple[int, int]:
         """A prompt is looked up: tokens of sampled blocks that LRU would have found and that were really found, both
@@ -93,12 +96,15 @@ class Shadow:
             found += 1
         for key in reversed(keys[:found]):
             self._held.move_to_end(key)
+        self._reserve(event.rid, len(keys) - found)
         scale = BLOCK_TOKENS * self._every
         return found * scale, _within(keys, event.cached_tokens) * scale
 
     def inserted(self, event: PrefixInserted) -> None:
         """Prompt or output of a request is in the cache."""
-        path = self._paths.get(tag_of(event.rid))
+        tag = tag_of(event.rid)
+        self._reserved.pop(tag, None)
+        path = self._paths.get(tag)
         if path is None:
             return
         if event.output:
@@ -114,9 +120,17 @@ class Shadow:
                 held.move_to_end(key)
         self._make_room()
 
+    def _reserve(self, rid: str, blocks: int) -> None:
+        """The engine makes room for what is missing of a prompt before it computes that."""
+        self._reserved[tag_of(rid)] = blocks
+        if len(self._reserved) > REMEMBERED:
+            del self._reserved[next(iter(self._reserved))]
+        self._make_room()
+
     def _make_room(self) -> None:
         held = self._held
-        while len(held) > self._capacity_blocks:
+        room = self._capacity_blocks - sum(self._reserved.values())
+        while held and len(held) > room:
             _, added_by = held.popitem(last=False)
             while held and held[oldest := next(iter(held))] == added_by:
                 del held[oldest]

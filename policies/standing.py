@@ -13,7 +13,7 @@ from .leaving import Stood
 from .pairs import NOWHERE
 from .transitions import ANSWER, Floats, Ints
 
-MAX_SESSIONS = 256
+MAX_SESSIONS = 1024
 MAX_PAST = 8
 """Sessions taken for ended that are still known if they come back."""
 GROWTH = 8
@@ -22,7 +22,8 @@ GROWTH = 8
 class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
     the last other agent and whether it had come there from this one, how many dispatches it had, and the agent it was
-    said to go to next. `place`: its column."""
+    said to go to next. `place`: its column; `team`: the agents it has been at; `closes`: its last answer says that it
+    is over."""
 
     agent: int
     since_s: float
@@ -33,6 +34,18 @@ class Session(msgspec.Struct):
     turn: int = 0
     hinted: int = NOWHERE
     returned: bool = False
+    team: int = 0
+    closes: bool = False
+
+    def go_on(self, agent: int, now_s: float) -> None:
+        """It dispatches an agent."""
+        if self.agent != agent:
+            self.returned = self.came_from == agent
+            self.came_from = self.agent
+        self.agent, self.since_s, self.finish, self.hinted, self.closes = agent, now_s, ANSWER, NOWHERE, False
+        self.turn += 1
+        self.team |= 1 << agent
+        self.running += 1
 
 
 class Past(NamedTuple):
@@ -44,6 +57,7 @@ class Past(NamedTuple):
     finish: int
     turn: int
     returned: bool
+    team: int
 
 
 class Standing:
@@ -77,24 +91,32 @@ class Standing:
         return self._columns[2]
 
     def begin(self, name: str, agent: int, now_s: float) -> Session:
-        """A session joins; the one longest without a dispatch makes room."""
-        while len(self.by_name) >= MAX_SESSIONS:
-            self.drop(next(iter(self.by_name)))
+        """A session joins; whoever calls has seen to it that there is room, see most_idle."""
         if not self._free:
             self._grow()
-        session = self.by_name[name] = Session(agent, now_s, self._free.pop())
+        session = self.by_name[name] = Session(agent, now_s, self._free.pop(), team=1 << agent)
         return session
 
-    def close(self, name: str) -> None:
-        """A live session is taken for ended; its place is free."""
-        session = self.drop(name)
-        if session is None:
-            return
+    def most_idle(self) -> str | None:
+        """The session longest without a dispatch, if there is no room for another one."""
+        return next(iter(self.by_name)) if len(self.by_name) >= MAX_SESSIONS else None
+
+    def close(self, name: str) -> Session:
+        """A live session is taken for ended; its place is free. Raises KeyError if it is not live."""
+        session = self.by_name[name]
+        self.drop(name)
         self._past[name] = Past(
-            session.agent, session.since_s, session.came_from, session.finish, session.turn, session.returned
+            session.agent,
+            session.since_s,
+            session.came_from,
+            session.finish,
+            session.turn,
+            session.returned,
+            session.team,
         )
         if len(self._past) > MAX_PAST:
             del self._past[next(iter(self._past))]
+        return session
 
     def past(self, name: str) -> Past | None:
         """What is known of a session that was taken for ended; only told once."""
@@ -104,7 +126,7 @@ class Standing:
         """It was not."""
         session = self.begin(name, past.agent, past.since_s)
         session.came_from, session.finish, session.turn, session.running = past.came_from, past.finish, past.turn, 0
-        session.returned = past.returned
+        session.returned, session.team = past.returned, past.team
         return session
 
     def touch(self, name: str) -> Session | None:
@@ -134,6 +156,7 @@ class Standing:
             self.drop(name)
         self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
         for session in self.by_name.values():
+            session.team &= ~(1 << agent)
             if session.hinted == agent:
                 session.hinted = NOWHERE
 

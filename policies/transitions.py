@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .pairs import Pairs
 from .shares import Share
+from .team import without
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -31,12 +32,14 @@ GROWTH = 8
 
 class Transitions:
     """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
-    `met`: where a session went on as none had before, how often to an agent that others had met."""
+    `met`: where a session went on as none had before, how often to an agent that others had met; `own`: how often it
+    goes on to any of the agents that it had before (see `team`), rather than to where sessions go."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
         self.met = Share(0.5)
+        self.own = Share(0.2)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
         self._predictability: float | None = None
@@ -64,16 +67,32 @@ class Transitions:
         self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
-    def moved(self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False) -> None:
+    def moved(
+        self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False, team: int = 0
+    ) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
-        agent it had been at, or NOWHERE; `returned`: it had come there from `before`."""
+        agent it had been at, or NOWHERE; `returned`: it had come there from `before`; `team`: all it had been at."""
         if after != before:
             self.pairs.moved(finish, came_from, before, after, returned=returned)
-            counts = self._counts
-            if after != came_from and not counts[ANSWER, before + 1, after + 1] + counts[TOOL, before + 1, after + 1]:
-                self.met.see(float(self._known >> after & 1))
-                self._known |= 1 << after
+            if after != came_from:
+                self._elsewhere(came_from, before, after, team)
         self._count(finish, before + 1, after + 1)
+
+    def _elsewhere(self, came_from: int, before: int, after: int, team: int) -> None:
+        """A session went on to another agent than it had come from: whether others had met that one, if none had gone
+        there from here; and how far that is explained by its being one of the session's own, rather than by where
+        sessions go from here."""
+        row = self._counts[ANSWER, before + 1] + self._counts[TOOL, before + 1]
+        seen = float(row[after + 1])
+        if not seen:
+            self.met.see(float(self._known >> after & 1))
+            self._known |= 1 << after
+        others = without(team, before, came_from)
+        if others:
+            elsewhere = float(row[1:].sum() - row[before + 1]) - (float(row[came_from + 1]) if came_from >= 0 else 0.0)
+            by_row = (1.0 - self.own.mean) * (seen + 1.0 / self.agents) / (elsewhere + 1.0)
+            by_team = self.own.mean * (others >> after & 1) / others.bit_count()
+            self.own.see(by_team / (by_team + by_row))
 
     def ended(self, finish: int, agent: int) -> None:
         """A session ended after this agent's response."""
@@ -100,6 +119,7 @@ class Transitions:
         """The same as it is now, whatever is counted later."""
         still = copy(self)
         still._counts, still.pairs, still.met = self._counts.copy(), self.pairs.still(), copy(self.met)
+        still.own = copy(self.own)
         return still
 
     def counts(self) -> Floats:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from .leaving import BUCKETS, Passed, bucket_of
-from .standing import Standing
+from .shares import Share
+from .standing import Session, Standing
 from .tables import Tables
 
 DECAY = 0.99
 PRIOR_WEIGHT = 8.0
+CLOSING = 0.5
+"""How often an answer that closes a session is taken to be its last, until that was seen."""
 UNKNOWN = 0.1
 """How likely a session is taken to end after an agent that is not in the tables yet."""
 
 
 class Turns:
-    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect."""
+    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect. `closings`:
+    how often a session is over when its last answer says so, whatever its turn."""
 
     def __init__(self) -> None:
         self._ended = [0.0] * (len(BUCKETS) + 1)
         self._expected = [0.0] * (len(BUCKETS) + 1)
+        self.closings = Share(CLOSING)
 
     def passed(self, turn: int, expected: float, ended: bool) -> None:
         """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
@@ -52,8 +57,10 @@ class Turns:
     def _ratio(self, place: int) -> float:
         return (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
 
-
-def end(ratio: float, by_agent: float) -> float:
-    """Probability of ending after a turn of that `ratio`, given that by the agent alone."""
-    odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
-    return odds / (1.0 + odds)
+    def end(self, session: Session, ratio: float, by_agent: float) -> float:
+        """Probability that the session has no further turn, by the `ratio` of this one and, whatever its turn, by its
+        agent."""
+        if session.closes:
+            return self.closings.mean
+        odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
+        return odds / (1.0 + odds)

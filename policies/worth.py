@@ -68,7 +68,7 @@ class Worth:
             rate += self.anchor_rate(agent, rates)
         protected = self._protection()
         if self._is_superseded(subject):
-            rate *= STALE
+            rate *= min(STALE, 1.0 / max(1, len(self._model.standing.by_name)))
             return Score(rate, {"rate_per_s": rate, "stale": 1.0})
         return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
 

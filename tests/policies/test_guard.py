@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
-from radixdeck.policies.guard import FIRST_REST, YOUNG, Guard
+from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, YOUNG, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
@@ -65,9 +65,10 @@ def test_one_prompt_that_lru_would_have_served_is_no_reason_among_the_first_few_
     assert served(guard, range(3, 4), cached=0).resting == FIRST_REST
 
 
-def losing_after(serving: int) -> int:
+def losing_after(serving: int, names_hold: float = 1.0) -> int:
     """How many prompts that LRU would have found it loses before the guard gives way, once so many were served."""
     guard = served(new_guard(), range(serving), cached=PROMPT_TOKENS)
+    guard.names_hold = names_hold
     return next(n for n in range(1, 100) if served(guard, range(serving + n, serving + n + 1), cached=0).resting)
 
 
@@ -79,12 +80,18 @@ def test_a_policy_that_is_young_and_serves_may_lose_a_little_more():
     assert old.resting == FIRST_REST, "what it served long ago is forgotten"
 
 
-def test_no_credit_is_left_after_a_rest_nor_where_names_do_not_hold():
+def test_less_is_put_up_with_where_names_do_not_hold():
+    assert losing_after(YOUNG // 2, names_hold=TRUSTED) == losing_after(YOUNG // 2)
+    assert losing_after(YOUNG // 2, names_hold=DOUBTED) < losing_after(YOUNG // 2)
+    assert losing_after(YOUNG // 2, names_hold=0.0) == losing_after(YOUNG // 2, names_hold=DOUBTED)
+
+
+def test_no_credit_is_left_after_a_rest():
     guard = served(new_guard(), range(YOUNG // 2), cached=PROMPT_TOKENS)
-    guard.suspicion = 1.0
-    assert served(guard, range(100, 102), cached=0).resting == FIRST_REST, "as soon as it leads no more"
+    guard.names_hold = 0.0
+    served(guard, range(100, 110), cached=0)
+    assert guard.resting
     served(guard, range(200, 200 + FIRST_REST), cached=PROMPT_TOKENS)
-    guard.suspicion = 0.0
     assert served(guard, range(400, 401), cached=0).resting == 2 * FIRST_REST
 
 
@@ -189,7 +196,7 @@ def suspicion(base_tokens: int = ANCHOR_TOKENS, session: str = "s{}", agent: str
         event = matched(number, number, anchor_tokens=ANCHOR_TOKENS, base_rid="r0", base_tokens=base_tokens)
         named = msgspec.structs.replace(event, session=session.format(number), agent=agent.format(number))
         policy.observe(named)
-    return policy._guard.suspicion  # pyright: ignore[reportPrivateUsage]
+    return 1.0 - policy._guard.names_hold  # pyright: ignore[reportPrivateUsage]
 
 
 def test_names_are_believed_where_what_they_promise_comes_true():
