@@ -123,8 +123,6 @@ class Shadow:
     def _reserve(self, rid: str, blocks: int) -> None:
         """The engine makes room for what is missing of a prompt before it computes that."""
         self._reserved[tag_of(rid)] = blocks
-        if len(self._reserved) > REMEMBERED:
-            del self._reserved[next(iter(self._reserved))]
         self._make_room()
 
     def _make_room(self) -> None:
@@ -174,7 +172,9 @@ class Shadow:
             paths.move_to_end(tag)
             self._remembered_bytes += len(path.own) - len(before.own)
         while len(paths) > REMEMBERED or (self._remembered_bytes > 4 * MOST_REMEMBERED_BLOCKS and len(paths) > 1):
-            self._remembered_bytes -= len(paths.popitem(last=False)[1].own)
+            forgotten, path = paths.popitem(last=False)
+            self._remembered_bytes -= len(path.own)
+            self._reserved.pop(forgotten, None)
 
 
 def _keys(blocks: Blocks) -> Sequence[int]:

@@ -183,6 +183,8 @@ def test_a_quick_run_is_a_part_of_the_whole() -> None:
     assert {task.family for task in quick} == {task.family for task in whole} == set(FAMILIES)
     assert {task.seed for task in whole} == set(REPORT_SEEDS)
     assert {task.seed for task in whole if any(way.prefetch for way in task.ways)} == {REPORT_SEEDS[0]}
+    warmed = {(task.family, task.variant) for task in whole if any(way.prefetch for way in task.ways)}
+    assert warmed == {(name, member.name) for name in AGENTS for member in FAMILIES[name] if member.agents == 12}
     assert {task.variant.split(", ")[-1] for task in parts} == {"12 agents"}
     beside = [way.label for way in parts[0].ways[:HINTED_AND_WARMED]]
     assert beside == [OURS, ENDS, NEXT, ANCHORS]

@@ -11,7 +11,7 @@ import pytest
 from radixdeck.demos.families import LOGS, PLAIN, families, variants
 from radixdeck.demos.stream_files import SHRUNK_TOKENS, UNKNOWN, logs_stream, mooncake_stream
 from radixdeck.demos.workloads import WorkloadError
-from radixdeck.policies.events import PrefixMatched
+from radixdeck.policies.events import AnswerGiven, PrefixMatched
 from radixdeck.storage.atoms import common, length
 from radixdeck.storage.evaluate import evaluate
 from radixdeck.storage.streams import Stream
@@ -101,6 +101,19 @@ def test_a_log_becomes_the_requests_that_could_have_made_it(tmp_path: Path) -> N
     assert common(first.prompt, critic.prompt) == 1
     assert [length(content.anchor) for content in (first, second)] == [40 + 4 + 49] * 2
     assert evaluate(stream, "lru", 10_000).cached_tokens == 40 + length(first.prompt + first.output)
+
+
+def test_an_answer_of_a_log_closes_its_session_if_it_ends_in_the_word_for_it(tmp_path: Path) -> None:
+    log(
+        tmp_path,
+        "one",
+        ("human", "do it"),
+        ("Coder", "x = 1"),
+        ("Critic", "Good.\n\nTERMINATE"),
+        ("Coder", "TERMINATED"),
+    )
+    answers = [event for event, _ in logs_stream(tmp_path, 1).moments if isinstance(event, AnswerGiven)]
+    assert [(event.agent, event.closes) for event in answers] == [("Coder", False), ("Critic", True), ("Coder", False)]
 
 
 def test_the_seed_shuffles_and_times_logs(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_longest_common_prefix_among_the_recent_is_found() -> None:
     assert recent.best(prompt, "x") == Base("a", 3)
     assert recent.best(prompt, "unseen") == Base("a", 3)
     assert recent.shared_with_other_sessions(prompt, "x", "s1") == 2
-    assert recent.shared_with_other_sessions(prompt, "y", "s1") == 0
+    assert recent.shared_with_other_sessions(prompt, "y", "s1") is None
     for rid in "cde":
         recent.keep(rid, "x", "s3", sketcher.sketch([8]).hashes)
     assert recent.best(prompt, "x") == Base()

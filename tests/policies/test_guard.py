@@ -210,3 +210,28 @@ def test_names_are_not_believed_where_prompts_belie_them():
     assert suspicion(40) > 0.8, "one agent has many anchors"
     assert suspicion(session="s") > 0.8, "one session is many"
     assert suspicion(PROMPT_TOKENS - 24, agent="a{}") > 0.8, "new agents go on"
+
+
+def test_the_shadow_makes_room_for_a_prompt_before_it_is_computed():
+    shadow = Shadow()
+    shadow.heard(started(2 * PROMPT_TOKENS))
+    for number in range(2):
+        shadow.asked(matched(number, number))
+        shadow.inserted(inserted(number))
+    shadow.asked(matched(2, 2))
+    assert shadow.asked(matched(3, 0))[0] == 0, "the oldest went for the prompt that is being computed"
+    shadow.inserted(inserted(2))
+    shadow.inserted(inserted(3))
+    assert shadow.asked(matched(4, 2))[0] == PROMPT_TOKENS, "what is computed takes its room once"
+    assert shadow.asked(matched(5, 0))[0] == PROMPT_TOKENS
+
+
+def test_requests_that_were_never_computed_do_not_hold_room_for_ever():
+    shadow = Shadow()
+    shadow.heard(started(2 * PROMPT_TOKENS))
+    for number in range(2 * REMEMBERED):
+        shadow.asked(matched(number, number))
+    for number in range(1000, 1000 + REMEMBERED):
+        shadow.asked(matched(number, 1))
+        shadow.inserted(inserted(number))
+    assert shadow.asked(matched(2000, 1))[0] == PROMPT_TOKENS

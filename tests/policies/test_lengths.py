@@ -41,3 +41,15 @@ def test_the_oldest_make_room_and_places_and_agents_are_forgotten():
     assert lengths.row(ROWS, 2) is not None
     lengths.forget_place(ROWS)
     assert lengths.row(ROWS, 2) is None
+
+
+def test_sessions_beyond_256_places_are_told_apart():
+    lengths = Lengths()
+    for place in (1, 257, 1023):
+        lengths.prompted(place, 5, f"r{place}", place, lengths.row(place, 5))
+    found = {place: lengths.row(place, 5) for place in (1, 257, 1023, 0, 513)}
+    assert [lengths.prompt_tokens(row) for row in found.values() if row is not None] == [1, 257, 1023]
+    assert (found[0], found[513]) == (None, None)
+    lengths.forget_place(257)
+    assert lengths.row(257, 5) is None
+    assert lengths.row(1, 5) is not None

@@ -142,3 +142,38 @@ def test_a_session_that_was_taken_for_ended_is_known_when_it_comes_back():
     session = model.standing.by_name["away"]
     assert (session.turn, session.came_from) == (1, model.agents["b"])
     assert model.turnover.sessions_per_s <= began, "it is not a new one"
+
+
+def test_sessions_that_had_to_make_room_are_taken_for_ended():
+    def alive(come_back: bool) -> float:
+        model, now_s = ReuseModel(), 0.0
+        for number in range(2 * MAX_SESSIONS):
+            step(model, f"s{number}", "a", now_s)
+            if come_back and number >= 50:
+                step(model, f"s{number - 50}", "a", now_s)
+            now_s += 0.02
+        step(model, "last", "a", now_s)
+        rates = model.rates(now_s + 0.3)
+        assert rates is not None
+        return float(rates.alive[model.standing.by_name["last"].place])
+
+    assert alive(come_back=False) < 0.2
+    assert alive(come_back=True) > 0.8
+
+
+def test_an_answer_that_closes_is_believed_as_often_as_the_session_was_over():
+    def alive(over: bool) -> float:
+        model, now_s = ReuseModel(), 0.0
+        for number in range(40):
+            for turn in range(3):
+                now_s = step(model, f"s{number}", "a", now_s)
+                model.finished_with(f"s{number}", "a", ANSWER, closes=turn == (2 if over else 1))
+            model.ended(f"s{number}", told=False, now_s=now_s + 50.0)
+        step(model, "last", "a", now_s)
+        model.finished_with("last", "a", ANSWER, closes=True)
+        rates = model.rates(now_s + 0.3)
+        assert rates is not None
+        return float(rates.alive[model.standing.by_name["last"].place])
+
+    assert alive(over=True) < 0.15
+    assert alive(over=False) > 0.8
