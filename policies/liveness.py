@@ -4,6 +4,7 @@ request, by how the response finished and by agent, shrunk to the histogram of a
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,20 +73,35 @@ class Gaps:
         return float(CENTRES_S[min(int((shares < 0.985).sum()), BINS - 1)])
 
 
-def residual(shapes: Floats, idle_s: Floats, beta_per_s: float) -> tuple[Floats, Floats]:
-    """For sessions idle this long, with a histogram each `[session, bin]`: the probability that a gap lasts longer, and
-    E[exp(-beta rest)] of the rest of such a gap. Within a bin gaps are taken for evenly spread."""
-    from_s = np.maximum(LOW_S, idle_s[:, None])
-    left = HIGH_S - from_s
-    left /= WIDTH_S
-    np.minimum(np.maximum(left, 0.0, out=left), 1.0, out=left)
-    left *= shapes
-    survival = np.add.reduce(left, -1)
-    rest_s = from_s
-    rest_s += HIGH_S
-    rest_s *= 0.5
-    rest_s -= idle_s[:, None]
-    np.maximum(rest_s, 0.0, out=rest_s)
-    rest_s *= -beta_per_s
-    left *= np.exp(rest_s, out=rest_s)
-    return survival, np.add.reduce(left, -1) / np.maximum(survival, 1e-9)
+@lru_cache(maxsize=4)
+def _later(beta_per_s: float) -> Floats:
+    """What follows the end of a bin, from histograms: multiplied with `[session, bin]` they give, side by side, the
+    probability of a longer gap than to the end of each bin, and the discount of that from there on."""
+    longer = np.tril(np.ones((BINS, BINS)), -1)
+    discounts = np.exp(-beta_per_s * np.maximum(CENTRES_S[:, None] - HIGH_S, 0.0))
+    return np.concatenate([longer, longer * discounts], axis=1).astype(np.float32)
+
+
+class Residual:
+    """Of sessions with a histogram of gaps each, `[session, bin]`: how long they stay away yet. Within a bin gaps are
+    taken for evenly spread. What does not depend on how long they are idle is worked out once."""
+
+    __slots__ = ("_begins", "_beta_per_s", "_later", "_longer", "_shapes")
+
+    def __init__(self, shapes: Floats, beta_per_s: float) -> None:
+        self._beta_per_s = beta_per_s
+        both = shapes @ _later(beta_per_s)
+        self._shapes, self._longer, self._later = shapes.ravel(), both[:, :BINS].ravel(), both[:, BINS:].ravel()
+        self._begins = np.arange(0, len(shapes) * BINS, BINS)
+
+    def after(self, idle_s: Floats) -> tuple[Floats, Floats]:
+        """For sessions idle this long: the probability that the gap lasts longer, and E[exp(-beta rest)] of the rest of
+        such a gap."""
+        idle_s = np.minimum(idle_s, HIGH_S[-1])
+        bins = HIGH_S.searchsorted(idle_s)
+        at = self._begins + bins
+        left_s = HIGH_S[bins] - idle_s
+        here = self._shapes[at] * (left_s / WIDTH_S[bins])
+        survival = here + self._longer[at]
+        half = np.exp((-0.5 * self._beta_per_s) * left_s)
+        return survival, half * (here + half * self._later[at]) / np.maximum(survival, 1e-9)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .liveness import Gaps, residual
+from .liveness import Gaps, Residual
 from .standing import Standing
-from .transitions import Floats
+from .transitions import Floats, Ints
 
 CERTAIN = 0.98
 """Discounts above this are cut: their rate would grow without bound."""
@@ -45,21 +45,23 @@ def rates_of(alive: Floats, rest: Floats, reach: Floats, beta_per_s: float, fres
 
 @dataclass(slots=True)
 class Waiting:
-    """Of each session what stays while nothing but time passes: how long its gap may be `shapes`; `runs`, `goes_on`;
-    `over`: that it is over, untold; `run_s`: what a request of its agent takes. See `coming_back`."""
+    """Of each session what stays while nothing but time passes: how long its gap may be yet, `gaps`; `goes_on`; `over`:
+    that it is over, untold; and of those that run, whose places are `runs`, what a request of its agent takes, `run_s`.
+    See `coming_back`."""
 
-    shapes: Floats
-    runs: NDArray[np.bool_]
+    gaps: Residual
     goes_on: Floats
     over: Floats
+    runs: Ints
     run_s: Floats
 
 
-def waiting(here: Standing, gaps: Gaps, run_s: Floats, untold_ends: float) -> Waiting:
+def waiting(here: Standing, gaps: Gaps, run_s: Floats, untold_ends: float, beta_per_s: float) -> Waiting:
     """`untold_ends`: share of ends that nobody tells."""
     over = here.p_end * np.where(here.p_end < 1.0, untold_ends, 1.0)
-    shapes = gaps.shapes(here.finish, here.at)
-    return Waiting(shapes, here.running > 0, 1.0 - here.p_end, over, run_s[here.at])
+    rest = Residual(gaps.shapes(here.finish, here.at), beta_per_s)
+    runs = np.flatnonzero(here.running)
+    return Waiting(rest, 1.0 - here.p_end, over, runs, run_s[here.at[runs]])
 
 
 def coming_back(
@@ -67,10 +69,12 @@ def coming_back(
 ) -> tuple[Floats, Floats]:
     """Probability that each session is not over, and the discount until its next request if it is not."""
     idle_s = np.maximum(0.0, now_s - since_s)
-    still, rest = residual(here.shapes, idle_s, beta_per_s)
+    still, rest = here.gaps.after(idle_s)
     if not watches_ends:
         still = np.ones_like(still)
     waits = here.goes_on * still
-    alive = np.where(here.runs, here.goes_on, waits / np.maximum(waits + here.over, 1e-9))
-    to_run_s = np.maximum(here.run_s - idle_s, 0.0)
-    return alive, np.where(here.runs, np.exp(-beta_per_s * to_run_s), rest)
+    alive = waits / np.maximum(waits + here.over, 1e-9)
+    if len(runs := here.runs):
+        alive[runs] = here.goes_on[runs]
+        rest[runs] = np.exp(-beta_per_s * np.maximum(here.run_s - idle_s[runs], 0.0))
+    return alive, rest

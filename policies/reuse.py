@@ -294,6 +294,6 @@ class ReuseModel:
     def _rates_now(self, tables: Tables, now_s: float) -> Rates:
         here, beta_per_s = self.standing, tables.beta_per_s
         if self._waiting is None:
-            self._waiting = waiting(here, self.gaps, self.run_s, self.untold_ends.mean)
+            self._waiting = waiting(here, self.gaps, self.run_s, self.untold_ends.mean, beta_per_s)
         alive, rest = coming_back(self._waiting, here.since_s, beta_per_s, now_s, watches_ends=self.watches_ends)
         return rates_of(alive, rest, here.reach, beta_per_s, self.turnover.sessions_per_s * tables.start)

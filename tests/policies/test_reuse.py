@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radixdeck.policies.liveness import BINS, CENTRES_S, Gaps, bin_of, residual
+from radixdeck.policies.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, Gaps, Residual, bin_of
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
 from radixdeck.policies.standing import MAX_SESSIONS
 from radixdeck.policies.transitions import ANSWER, first_passage
@@ -43,11 +43,23 @@ def test_the_longer_a_session_is_idle_the_less_likely_it_comes_back():
     for number in range(100):
         gaps.came_back(ANSWER, 0, 0.5 + number % 10 / 5)
     shapes = gaps.shapes(np.array([0, 0, 0]), np.array([0, 0, 0]))
-    survival, rest = residual(shapes, np.array([0.0, 1.5, 50.0]), 0.1)
+    survival, rest = Residual(shapes, 0.1).after(np.array([0.0, 1.5, 50.0]))
     assert survival[0] == pytest.approx(1.0, abs=0.05)
     assert survival[0] > survival[1] > survival[2]
     assert 0.5 < rest[0] < rest[1] <= 1.0
     assert 1.0 < gaps.longest_s() < 10.0
+
+
+def test_the_rest_of_a_gap_is_that_of_the_bins_that_are_left():
+    shapes = np.random.default_rng(5).dirichlet(np.ones(BINS), 7).astype(np.float32)
+    idle_s = np.array([0.0, 0.03, HIGH_S[3], 0.9, 7.0, 40.0, 1e9])
+    survival, rest = Residual(shapes, 0.2).after(idle_s)
+    from_s = np.clip(idle_s[:, None], LOW_S, HIGH_S)
+    left = shapes * (HIGH_S - from_s) / (HIGH_S - LOW_S)
+    discounts = np.exp(-0.2 * np.maximum(0.0, 0.5 * (from_s + HIGH_S) - idle_s[:, None]))
+    assert survival == pytest.approx(left.sum(1), abs=1e-6)
+    assert rest * survival == pytest.approx((left * discounts).sum(1), abs=1e-6)
+    assert (survival[-1], rest[-1]) == (0.0, 0.0)
 
 
 def test_rates_are_finite_at_any_time_and_fade_with_idleness():
