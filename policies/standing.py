@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .leaving import Stood
 from .pairs import NOWHERE
+from .team import without
 from .transitions import ANSWER, Floats, Ints
 
 MAX_SESSIONS = 1024
@@ -154,9 +155,13 @@ class Standing:
         """A slot is taken over by another agent."""
         for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:
             self.drop(name)
-        self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
+        self._past = {
+            name: past._replace(team=without(past.team, agent))
+            for name, past in self._past.items()
+            if agent not in (past.agent, past.came_from)
+        }
         for session in self.by_name.values():
-            session.team &= ~(1 << agent)
+            session.team = without(session.team, agent)
             if session.hinted == agent:
                 session.hinted = NOWHERE
 

@@ -13,8 +13,7 @@ from .liveness import Gaps
 from .pairs import NOWHERE, Row, back_of
 from .passages import Moment, Passages
 from .standing import Session, Standing
-from .team import HARDLY as HARDLY_OWN
-from .team import among_own, reach_own, without
+from .team import SELDOM, among_own, reach_own, without
 from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
 
 MOST_KEPT = 2
@@ -173,7 +172,7 @@ class Tables:
         leaves = 1.0 - float(row[agent])
         known = 0 <= came_from < self.agents
         own, others = self._passages.own, without(session.team, agent, came_from)
-        if own < HARDLY_OWN:
+        if own < SELDOM:
             others = 0
         if leaves < HARDLY or not self._predicts or not (seen or known or others):
             return row
@@ -197,7 +196,7 @@ class Tables:
     def reach_own(self, session: Session, onward: Floats, reach: Floats) -> None:
         """See team.reach_own."""
         passages = self._passages
-        if self._predicts and passages.own >= HARDLY_OWN:
+        if self._predicts and passages.own >= SELDOM:
             reach_own(reach, passages.own, session.team, onward, passages.step)
 
     def end(self, session: Session, stood: Stood) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .transitions import Floats
 
-HARDLY = 0.05
+SELDOM = 0.05
 """Where sessions go on among their own more seldom than this, it is not worth the time."""
 
 

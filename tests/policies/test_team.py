@@ -12,6 +12,7 @@ import pytest
 
 from radixdeck.policies.pairs import NOWHERE
 from radixdeck.policies.reuse import ReuseModel
+from radixdeck.policies.standing import Standing
 from radixdeck.policies.team import among_own, members, reach_own, without
 
 
@@ -76,6 +77,19 @@ def test_where_teams_are_drawn_anew_a_session_is_expected_to_stay_among_its_own(
     model = taught(sessions=60, size=4, agents=40)
     assert model.transitions.own.mean > 0.6
     assert sum(next_of(model, ("agent1", "agent2", "agent3", "agent4"))[:3]) > 0.6
+
+
+def test_an_agent_whose_slot_another_one_takes_is_no_member_any_more():
+    standing = Standing()
+    for name in ("live", "past"):
+        session = standing.begin(name, 0, 0.0)
+        for agent in (1, 2):
+            session.go_on(agent, 1.0)
+    standing.close("past")
+    standing.forget_agent(0)
+    past = standing.past("past")
+    assert past is not None
+    assert standing.by_name["live"].team == past.team == 1 << 1 | 1 << 2
 
 
 def test_where_everybody_follows_everybody_what_is_known_of_agents_counts():
