@@ -218,6 +218,8 @@ def _next_agent_hinted(event: e.NextAgentHinted, run: RunState) -> str:
 
 
 def _anchor_measured(event: e.AnchorMeasured, run: RunState) -> str:
+    if not event.tokens:
+        return f"{event.agent} has no anchor any more: its sessions share too little"
     how = "from rendering" if event.exact else "learned from what its sessions share"
     return f"anchor of {event.agent} is {tokens(event.tokens)} ({how})"
 

@@ -414,9 +414,9 @@ class NextAgentHinted(Event, frozen=True, kw_only=True, tag="next_agent_hinted")
 
 
 class AnchorMeasured(Event, frozen=True, kw_only=True, tag="anchor_measured"):
-    """An agent's anchor length is known. `exact`: from rendering; otherwise learned from what its sessions share.
-    `rid`: the request that told of it, after its look-up and before its PrefixMatched; '' if the daemon did, at any
-    time; None in older recordings, which do not say."""
+    """An agent's anchor length is known. `exact`: from rendering; otherwise learned from what its sessions share, 0
+    tokens if they share too little any more. `rid`: the request that told of it, after its look-up and before its
+    PrefixMatched; '' if the daemon did, at any time; None in older recordings, which do not say."""
 
     agent: str
     tokens: int

@@ -135,7 +135,8 @@ def _matched(state: RunState, event: PrefixMatched) -> None:
     request.prompt_tokens, request.cached_tokens = event.prompt_tokens, event.cached_tokens
     stats = stats_of(state, event.agent)
     stats.last_seen_ns = max(stats.last_seen_ns, event.t_ns)
-    learn_anchor(state, event.agent, event.anchor_tokens)
+    if event.anchor_tokens:
+        learn_anchor(state, event.agent, event.anchor_tokens)
     if event.warm:
         _count_warm(state, stats, event)
     else:

@@ -90,9 +90,9 @@ def touch_path(state: RunState, node: int, t_ns: int, hits: int) -> None:
 
 
 def learn_anchor(state: RunState, agent: str, anchor_tokens: int) -> None:
-    """Take a new anchor length; only a changed one costs a look at every node."""
+    """Take a new anchor length, 0 if there is none any more; only a changed one costs a look at every node."""
     stats = stats_of(state, agent)
-    if anchor_tokens <= 0 or anchor_tokens == stats.anchor_tokens:
+    if anchor_tokens < 0 or anchor_tokens == stats.anchor_tokens:
         return
     stats.anchor_tokens = anchor_tokens
     owned = (view for view in state.nodes.values() if agent in view.agents)

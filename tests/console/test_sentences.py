@@ -231,6 +231,11 @@ def test_an_answer_that_closes_its_task_is_said_to() -> None:
     assert sentence(event, EMPTY) == "coder gave its answer in s1 (stop), which says that its task is over"
 
 
+def test_an_anchor_that_is_none_any_more_is_said_to_be_none() -> None:
+    event = e.AnchorMeasured(t_ns=1, agent="coder", tokens=0, exact=False)
+    assert sentence(event, EMPTY) == "coder has no anchor any more: its sessions share too little"
+
+
 def test_a_whole_run_reads_without_a_gap() -> None:
     events = run_events()
     state = folded(events)
