@@ -86,7 +86,7 @@ def test_owners_each_count_a_shared_node():
 def test_anchor_residency_follows_the_anchors_length():
     state = folded(added(1, 0, 0, 100), added(2, 1, 100, 50), AnchorMeasured(t_ns=2, agent="coder", tokens=120))
     assert state.agents["coder"].anchor_resident_tokens == 120
-    assert not folded(AnchorMeasured(t_ns=2, agent="coder", tokens=0), state=state).agents["coder"].anchor_resident_tokens
+    assert not folded(AnchorMeasured(t_ns=2, agent="coder", tokens=0), state=state).agents["coder"].anchor_tokens
     folded(AnchorMeasured(t_ns=3, agent="coder", tokens=90), state=state)
     assert state.agents["coder"].anchor_resident_tokens == 90
     folded(evicted(2, 100, 50), evicted(1, 0, 100), state=state)
