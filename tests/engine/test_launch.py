@@ -51,6 +51,6 @@ async def test_stream_is_the_same_text(stock: Supervised) -> None:
 
 
 async def test_required_tool_is_called(stock: Supervised) -> None:
-    answer = await stock.ask(tools=[TOOL], tool_choice="required", max_tokens=200)
+    answer = await stock.ask(tools=[TOOL], tool_choice="required", max_tokens=200, temperature=0)
     (call, *_) = answer.choices[0].message.tool_calls
     assert call.function.name == "weather"
