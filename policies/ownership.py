@@ -10,7 +10,7 @@ The rules, settled whenever a request touches a node:
   (one conversation that several agents with the same prompt carry on).
 - Beyond 32 agents a node's agents are written ('*',); a subject already says ('*',) beyond 8.
 - What an agent's newer prompts passed by is an `old` part, what is behind a prompt an `output` (see `parts`).
-- A session is live from its first request until it ends or 256 younger ones came; then its history falls into its
+- A session is live from its first request until it ends or 1,024 younger ones came; then its history falls into its
   agent's one subject of closed sessions, so that subjects stay bounded.
 """
 
