@@ -18,7 +18,7 @@ from .liveness import Gaps
 from .pairs import NOWHERE
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
 from .shares import Share
-from .standing import Past, Session, Standing
+from .standing import Session, Standing
 from .tables import Tables, believed
 from .transitions import Floats, Transitions
 from .turnover import Turnover
@@ -106,7 +106,8 @@ class ReuseModel:
         else:
             if (idle := self.standing.most_idle()) is not None:
                 self._close(idle)
-            session = self._reopen(name, past) if past is not None else None
+            if (session := past) is not None:
+                self._reopen(name, session)
         if session is None:
             session = self._begin(name, slot, now_s)
         else:
@@ -124,12 +125,11 @@ class ReuseModel:
         self.turnover.session_began()
         return session
 
-    def _reopen(self, name: str, past: Past) -> Session:
-        session = self.standing.reopen(name, past)
+    def _reopen(self, name: str, session: Session) -> None:
+        self.standing.reopen(name, session)
         self.histories.lengths.forget_place(session.place)
-        self._changing(past.agent)
-        self.transitions.not_ended(past.finish, past.agent)
-        return session
+        self._changing(session.agent)
+        self.transitions.not_ended(session.finish, session.agent)
 
     def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)

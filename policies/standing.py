@@ -3,8 +3,6 @@ instant are a few array operations."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -49,18 +47,6 @@ class Session(msgspec.Struct):
         self.running += 1
 
 
-class Past(NamedTuple):
-    """A session that was taken for ended, in case it comes back; as in Session."""
-
-    agent: int
-    since_s: float
-    came_from: int
-    finish: int
-    turn: int
-    returned: bool
-    team: int
-
-
 class Standing:
     """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
     `p_end[place]`: probability that there is none. A free place has p_end 1. `behind`: sessions whose columns are not
@@ -69,7 +55,7 @@ class Standing:
     def __init__(self) -> None:
         self.by_name: dict[str, Session] = {}
         self.behind: dict[str, Stood] = {}
-        self._past: dict[str, Past] = {}
+        self._past: dict[str, Session] = {}
         self._places = 0
         self._free: list[int] = []
         self._columns: Ints
@@ -93,9 +79,7 @@ class Standing:
 
     def begin(self, name: str, agent: int, now_s: float) -> Session:
         """A session joins; whoever calls has seen to it that there is room, see most_idle."""
-        if not self._free:
-            self._grow()
-        session = self.by_name[name] = Session(agent, now_s, self._free.pop(), team=1 << agent)
+        session = self.by_name[name] = Session(agent, now_s, self._free_place(), team=1 << agent)
         return session
 
     def most_idle(self) -> str | None:
@@ -106,29 +90,19 @@ class Standing:
         """A live session is taken for ended; its place is free. Raises KeyError if it is not live."""
         session = self.by_name[name]
         self.drop(name)
-        self._past[name] = Past(
-            session.agent,
-            session.since_s,
-            session.came_from,
-            session.finish,
-            session.turn,
-            session.returned,
-            session.team,
-        )
+        self._past[name] = session
         if len(self._past) > MAX_PAST:
             del self._past[next(iter(self._past))]
         return session
 
-    def past(self, name: str) -> Past | None:
+    def past(self, name: str) -> Session | None:
         """What is known of a session that was taken for ended; only told once."""
         return self._past.pop(name, None)
 
-    def reopen(self, name: str, past: Past) -> Session:
-        """It was not."""
-        session = self.begin(name, past.agent, past.since_s)
-        session.came_from, session.finish, session.turn, session.running = past.came_from, past.finish, past.turn, 0
-        session.returned, session.team = past.returned, past.team
-        return session
+    def reopen(self, name: str, past: Session) -> None:
+        """It was not; there is room for it, see most_idle."""
+        past.place, past.running, past.hinted, past.closes = self._free_place(), 0, NOWHERE, False
+        self.by_name[name] = past
 
     def touch(self, name: str) -> Session | None:
         """The session, as the one dispatched last."""
@@ -155,12 +129,8 @@ class Standing:
         """A slot is taken over by another agent."""
         for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:
             self.drop(name)
-        self._past = {
-            name: past._replace(team=without(past.team, agent))
-            for name, past in self._past.items()
-            if agent not in (past.agent, past.came_from)
-        }
-        for session in self.by_name.values():
+        self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
+        for session in (*self.by_name.values(), *self._past.values()):
             session.team = without(session.team, agent)
             if session.hinted == agent:
                 session.hinted = NOWHERE
@@ -189,6 +159,8 @@ class Standing:
             reach = self.reach.reshape(len(self.reach), agents)  # a void one has no agents either
             self.reach = np.concatenate([reach, np.zeros((missing, agents), np.float16)])
 
-    def _grow(self) -> None:
-        old, self._places = self._places, self._places + GROWTH
-        self._free += range(old + GROWTH - 1, old - 1, -1)
+    def _free_place(self) -> int:
+        if not self._free:
+            old, self._places = self._places, self._places + GROWTH
+            self._free += range(old + GROWTH - 1, old - 1, -1)
+        return self._free.pop()
