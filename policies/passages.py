@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .habits import Habits
+from .team import SELDOM
 from .transitions import Floats, Transitions, first_passage
 
 
@@ -25,8 +26,9 @@ class Moment:
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
     discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each
-    agent is to be next, if it does not matter which one follows which; `back`: see Pairs; `own`: see team, and `step`:
-    discount of a session's step from dispatch to dispatch, on the mean, as far as there is one."""
+    agent is to be next, if it does not matter which one follows which; `back`: see Pairs; `own`: see team, 0
+    where that is not worth the time, and `step`: discount of a session's step from dispatch to dispatch, on the mean,
+    as far as there is one."""
 
     __slots__ = ("_passage", "back", "overall", "own", "paused", "start", "step")
 
@@ -44,7 +46,8 @@ class Passages:
         finishes, pause = transitions.finishes(), was.pause
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
         step *= np.exp(-beta_per_s * was.run_s)[:, None]
-        self.own, self.step = transitions.own.mean, float(step.sum(1) @ marginal[1:] / marginal[1:].sum())
+        self.own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
+        self.step = float(step.sum(1) @ marginal[1:] / marginal[1:].sum())
         self._passage = first_passage(step).astype(np.float16)
         self.paused = finishes.astype(np.float16) * pause.astype(np.float16)
         self.start = self.reach(first[None])[0]

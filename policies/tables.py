@@ -13,7 +13,7 @@ from .liveness import Gaps
 from .pairs import NOWHERE, Row, back_of
 from .passages import Moment, Passages
 from .standing import Session, Standing
-from .team import SELDOM, among_own, reach_own, without
+from .team import among_own, reach_own, without
 from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
 
 MOST_KEPT = 2
@@ -171,10 +171,9 @@ class Tables:
         agent, came_from = session.agent, session.came_from
         leaves = 1.0 - float(row[agent])
         known = 0 <= came_from < self.agents
-        own, others = self._passages.own, without(session.team, agent, came_from)
-        if own < SELDOM:
-            others = 0
-        if leaves < HARDLY or not self._predicts or not (seen or known or others):
+        others = without(session.team, agent, came_from)
+        own = self._passages.own if others else 0.0
+        if leaves < HARDLY or not self._predicts or not (seen or known or own):
             return row
         row = row * (PAIR_WEIGHT / leaves)
         row[agent], count = 0.0, 0
@@ -188,7 +187,7 @@ class Tables:
             back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
             row *= leaves * (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
             row[came_from] = leaves * back
-        if others:
+        if own:
             among_own(row, own, others, came_from if known else NOWHERE)
         row[agent] = 1.0 - leaves
         return row
@@ -196,7 +195,7 @@ class Tables:
     def reach_own(self, session: Session, onward: Floats, reach: Floats) -> None:
         """See team.reach_own."""
         passages = self._passages
-        if self._predicts and passages.own >= SELDOM:
+        if passages.own:
             reach_own(reach, passages.own, session.team, onward, passages.step)
 
     def end(self, session: Session, stood: Stood) -> float:

@@ -57,9 +57,13 @@ class Worth:
         slot = self._model.agents.get(agent)
         if slot is None or slot >= len(rates.by_agent):
             return 0.0
-        sessions = max(1, len(self._model.standing.by_name))
         same = self._model.histories.anchors_kept[slot] if self._tunables["protect_shared"] else 0.0
-        return rates.by_agent[slot] * (same + (1.0 - same) / sessions)
+        return rates.by_agent[slot] * (same + (1.0 - same) / self._sessions)
+
+    @property
+    def _sessions(self) -> int:
+        """That are live, or 1."""
+        return max(1, len(self._model.standing.by_name))
 
     def _shared(self, subject: Subject, rates: Rates) -> Score:
         """Anchors and shared prefixes: used by every dispatch of their agents."""
@@ -68,7 +72,7 @@ class Worth:
             rate += self.anchor_rate(agent, rates)
         protected = self._protection()
         if self._is_superseded(subject):
-            rate *= min(STALE, 1.0 / max(1, len(self._model.standing.by_name)))
+            rate *= min(STALE, 1.0 / self._sessions)
             return Score(rate, {"rate_per_s": rate, "stale": 1.0})
         return Score(rate + protected, {"rate_per_s": rate, "protected": protected})
 
