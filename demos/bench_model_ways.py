@@ -101,8 +101,8 @@ def prefetched(family: str, variant: Variant) -> bool:
 
 
 def ablated(family: str, variant: Variant) -> bool:
-    """Ablations run on the named topologies with twelve agents."""
-    return family in TOPOLOGIES and variant.agents == 12
+    """Ablations run on those of them that are named topologies."""
+    return family in TOPOLOGIES and prefetched(family, variant)
 
 
 def quick(family: str, members: list[Variant]) -> list[Variant]:

@@ -111,8 +111,8 @@ def logs_stream(
     path: Path, seed: int, *, live_sessions: float = 5.0, tells_ends: bool = False, tells_next: bool = False
 ) -> Stream:
     """The conversations of every *.json under a folder, in seeded order, arriving as a Poisson process. Agents and
-    sessions are named; every response counts as an answer, for the logs' agents call tools in
-    prose, and closes its session if it ends in TERMINATE.
+    sessions are named; every response counts as an answer, for the logs' agents call tools in prose, and
+    closes its session if it ends in TERMINATE.
 
     Raises WorkloadError naming the file and what is wrong with it, or if there are no files.
     """

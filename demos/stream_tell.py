@@ -172,7 +172,7 @@ class _Telling:
             self._anchor(t_ns, who.agent, who.anchor, exact=True, rid=who.rid)
         elif who.session and new:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
-            if shared is not None and self._ownership.learn_anchor(who.agent, shared):
+            if self._ownership.learn_anchor(who.agent, shared):
                 self._anchor(t_ns, who.agent, self._ownership.anchors[who.agent], exact=False, rid=who.rid)
 
     def _anchor(self, t_ns: int, agent: str, tokens: int, *, exact: bool, rid: str) -> None:

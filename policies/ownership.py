@@ -219,10 +219,11 @@ class Ownership:
         self._exact.add(agent)
         return news
 
-    def learn_anchor(self, agent: str, shared_tokens: int) -> bool:
-        """A new session of the agent shares that many leading tokens with another of its sessions. The anchor is the
-        lower median over the last few, unless it is known exactly. Returns whether that is news."""
-        if agent in self._exact:
+    def learn_anchor(self, agent: str, shared_tokens: int | None) -> bool:
+        """A new session of the agent shares that many leading tokens with another of its sessions; None: there is no
+        other. The anchor is the lower median over the last few, unless it is known exactly. Returns whether that is
+        news."""
+        if shared_tokens is None or agent in self._exact:
             return False
         seen = self._shared.setdefault(agent, deque(maxlen=LEARNING_SESSIONS))
         seen.append(shared_tokens)

@@ -144,7 +144,7 @@ class RequestObserver:
             self._say_anchor(who, exact=True)
         elif who.session and new and not who.warm:
             shared = self._recent.shared_with_other_sessions(prompt, who.agent, who.session)
-            if shared is not None and self._ownership.learn_anchor(who.agent, shared):
+            if self._ownership.learn_anchor(who.agent, shared):
                 self._say_anchor(who, exact=False)
 
     def _say_anchor(self, who: Who, *, exact: bool) -> None:
