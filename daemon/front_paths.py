@@ -27,14 +27,16 @@ NONE = ""
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One chat request as far as it is rendered: `head`, the agent's own messages before the conversation; `shown`,
-    the other fields that SGLang renders."""
+    """One chat request as far as it is rendered: `head`, the agent's own messages before the conversation; `said`, how
+    many messages of that came before what the agent found out by tools since another one was asked; `shown`, the other
+    fields that SGLang renders."""
 
     agent: str
     tenant: str
     salt: str | None
     head: Messages
     talk: Messages
+    said: int
     shown: dict[str, Any]
     size_bytes: int
 
@@ -65,6 +67,7 @@ class PathBook:
         self._latest: Bounded[str, _Latest] = Bounded(MAX_SESSIONS)
         self._sessions: Bounded[str, str] = Bounded(MAX_AGENTS)  # where each agent was asked last
         self._joins: Bounded[str, bool] = Bounded(MAX_AGENTS)  # whether it went on where another had left it
+        self._tells: Bounded[str, bool] = Bounded(MAX_AGENTS)  # whether others were shown what it found out by tools
 
     def note(self, who: Who, route: str, body: Mapping[str, Any], salt: str | None, size_bytes: int) -> None:
         """A request of `who` passed, `size_bytes` long. Only chat conversations can be told apart and put together."""
@@ -79,12 +82,28 @@ class PathBook:
         shown = {field: body[field] for field in RENDERED if field in body}
         latest, before = self._talk_of(who.session)
         shared = latest.shared if latest is not None else None
+        said = len(talk)
         if before is not None and before.agent != who.agent:
-            shared = self._roles.go_on(who.agent, talk, before.agent, before.talk)
+            shared = self._goes_on(who.agent, talk, before)
             self._joins.put(who.agent, shared)
-        self._keep((who.session, who.agent), Asked(who.agent, who.tenant, salt, head, talk, shown, size_bytes))
+        elif before is not None and talk[: before.said] == before.talk[: before.said]:
+            said = before.said
+        self._keep((who.session, who.agent), Asked(who.agent, who.tenant, salt, head, talk, said, shown, size_bytes))
         self._latest.put(who.session, _Latest(who.agent, shared))
         self._sessions.put(who.agent, who.session)
+
+    def _goes_on(self, agent: str, talk: Messages, before: Asked) -> bool:
+        """Whether an agent is shown what another one was; what that one found out by tools may be its own affair."""
+        whole = self._roles.go_on(agent, talk, before.agent, before.talk)
+        if before.said == len(before.talk):
+            return whole
+        shared = whole or self._roles.go_on(agent, talk, before.agent, before.talk[: before.said])
+        if shared:
+            self._tells.put(before.agent, whole)
+        return shared
+
+    def _shown_to_others(self, asked: Asked) -> Messages:
+        return asked.talk if self._tells.get(asked.agent) else asked.talk[: asked.said]
 
     def ended(self, session: str) -> None:
         """Nobody is asked in the session any more. The heads of its agents are of use in the next one."""
@@ -93,7 +112,7 @@ class PathBook:
             asked = self._drop(key)
             if self._sessions.get(asked.agent) == session:
                 self._sessions.put(asked.agent, NONE)
-                head = msgspec.structs.replace(asked, talk=[], size_bytes=_head_bytes(asked))
+                head = msgspec.structs.replace(asked, talk=[], said=0, size_bytes=_head_bytes(asked))
                 self._keep((NONE, asked.agent), head)
 
     def _keep(self, key: tuple[str, str], asked: Asked) -> None:
@@ -118,7 +137,8 @@ class PathBook:
     def likely(self, session: str, agent: str) -> Asked | None:
         """What the agent will most likely be asked in the session, as far as it is known: its own last request there,
         or its head before the latest conversation if the agents of the session share one, which is in the cache under
-        the salt it came with. None: not known."""
+        the salt it came with; without what the last one found out by tools, unless others were shown that before. None:
+        not known."""
         own = self._asked.get((session, agent))
         latest, talk = self._talk_of(session)
         if latest is None or talk is None or latest.agent == agent:
@@ -128,8 +148,9 @@ class PathBook:
         head = own or self._asked.get((self._sessions.get(agent) or NONE, agent))
         if head is None:
             return None
-        seen = self._roles.shown_to(agent, own.talk if own is not None else [], latest.agent, talk.talk)
-        return msgspec.structs.replace(head, talk=seen, salt=talk.salt, tenant=talk.tenant)
+        mine = self._shown_to_others(own) if own is not None else []
+        seen = self._roles.shown_to(agent, mine, latest.agent, self._shown_to_others(talk))
+        return msgspec.structs.replace(head, talk=seen, said=len(seen), salt=talk.salt, tenant=talk.tenant)
 
 
 def _head_bytes(asked: Asked) -> int:

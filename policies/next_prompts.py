@@ -24,10 +24,12 @@ NO_TURN = -1
 
 class Path(msgspec.Struct):
     """The last prompt of an agent in a session, or its anchor: `prompt_tokens`, `tokens` with the output, the first
-    `cached_tokens` of which are in the cache; `warm_from` to `warm_to`: prefilled and not yet asked for. Not to be
-    prefilled in `passed_turn` of its session (any more)."""
+    `cached_tokens` of which are in the cache; `said_tokens`: those before what it found out by tools since another
+    agent was asked; `warm_from` to `warm_to`: prefilled and not yet asked for. Not to be prefilled in `passed_turn` of
+    its session (any more)."""
 
     prompt_tokens: int = 0
+    said_tokens: int = 0
     tokens: int = 0
     cached_tokens: int = 0
     warm_from: int = 0
@@ -36,10 +38,12 @@ class Path(msgspec.Struct):
 
 
 class Latest(msgspec.Struct):
-    """Where a session stands: the agent asked last, the tokens behind its anchor, the number of prompts."""
+    """Where a session stands: the agent asked last, the tokens behind its anchor, in its last prompt and in its first
+    one since another agent was asked, the number of prompts."""
 
     agent: str
     tail_tokens: int
+    said_tokens: int
     turn: int = 0
 
 
@@ -62,12 +66,13 @@ class NextPrompts:
     # ---- what is wanted ----------------------------------------------------------------------------------------------
 
     def wanted(self, session: str, agent: str) -> tuple[int, int] | None:
-        """Of the agent's next prompt in the session, as far as it is known: tokens cached, and all. None: not known."""
+        """Of the agent's next prompt in the session, as far as it is known: tokens cached, at least, and all, at most:
+        what another agent found out by tools may not be in it, and then is not prefilled. None: not known."""
         anchor, latest, path = self._anchors.get(agent), self._latest.get(session), self._paths.get((session, agent))
         if anchor is None or latest is None or (path is not None and path.passed_turn == latest.turn):
             return None
         if self._grows.mean >= SHARED and latest.agent != agent:
-            cached = anchor.cached_tokens if path is None else min(path.cached_tokens, path.prompt_tokens)
+            cached = anchor.cached_tokens if path is None else min(path.cached_tokens, path.said_tokens)
             tokens = anchor.tokens + latest.tail_tokens
         elif path is not None:
             cached, tokens = path.cached_tokens, path.tokens
@@ -103,17 +108,21 @@ class NextPrompts:
         anchor.tokens = anchor.cached_tokens = event.anchor_tokens
         path.prompt_tokens = path.tokens = path.cached_tokens = event.prompt_tokens
         self._asking.put(tag_of(event.rid), (event.session, event.agent))
-        self._moved(event)
+        if self._moved(event):
+            path.said_tokens = event.prompt_tokens
 
-    def _moved(self, event: PrefixMatched) -> None:
+    def _moved(self, event: PrefixMatched) -> bool:
+        """Whether another agent was asked before this one."""
         tail_tokens = max(0, event.prompt_tokens - event.anchor_tokens)
         latest = self._latest.get(event.session)
         if latest is None:
-            self._latest.put(event.session, Latest(event.agent, tail_tokens))
-            return
-        if latest.agent != event.agent:
-            self._grows.see(float(tail_tokens >= latest.tail_tokens))
+            self._latest.put(event.session, Latest(event.agent, tail_tokens, tail_tokens))
+            return True
+        if moved := latest.agent != event.agent:
+            self._grows.see(float(tail_tokens >= latest.said_tokens))
+            latest.said_tokens = tail_tokens
         latest.agent, latest.tail_tokens, latest.turn = event.agent, tail_tokens, latest.turn + 1
+        return moved
 
     def inserted(self, event: PrefixInserted) -> None:
         """Something was computed."""
@@ -135,7 +144,7 @@ class NextPrompts:
             path.warm_from = path.warm_from if path.warm_to > path.warm_from else from_tokens
             path.warm_to = upto
         if session:
-            path.prompt_tokens = max(path.prompt_tokens, upto)
+            path.prompt_tokens, path.said_tokens = max(path.prompt_tokens, upto), max(path.said_tokens, upto)
             anchor = self._path("", agent)
             anchor.cached_tokens = max(anchor.cached_tokens, min(upto, anchor.tokens))
 

@@ -13,7 +13,7 @@ from .trie import Hashes
 
 LEARNING = 0.1
 SHARED = 0.5
-"""From this mean share on, the agents of a session are taken to see one transcript."""
+"""From this mean share on, the agents of a session are taken to see one transcript, or what another one found out."""
 
 
 class Paths:
@@ -24,8 +24,9 @@ class Paths:
         self._stream = stream
         self._by_agent: dict[str, int] = {}
         self._by_session: dict[str, int] = {}
+        self._turns: dict[str, int] = {}
         self._own: dict[tuple[str, str], int] = {}
-        self._repeated = 0.0
+        self._repeated = self._kept = 0.0
 
     def observe(self, event: EngineEvent, number: int) -> None:
         match event:
@@ -38,18 +39,31 @@ class Paths:
 
     def _came(self, event: PrefixMatched, number: int) -> None:
         latest = self._by_session.get(event.session)
-        if latest is not None and event.session and self._stream.contents[latest].agent != event.agent:
-            self._repeated += LEARNING * (self._repeats(number, latest) - self._repeated)
+        if latest is None or self._stream.contents[latest].agent != event.agent:
+            if latest is not None and event.session:
+                self._moved(number, self._turns[event.session], latest)
+            self._turns[event.session] = number
         self._by_agent[event.agent] = number
         self._by_session[event.session] = number
         self._own[event.session, event.agent] = number
         if event.anchor_tokens:
             self.anchor_tokens[event.agent] = event.anchor_tokens
 
-    def _repeats(self, number: int, latest: int) -> float:
-        """Share of the latest tail of the session, another agent's, that a prompt repeats behind its own anchor."""
-        before, now = self._stream.contents[latest].tail, self._stream.contents[number].tail
-        return length(before[: common(before, now)]) / max(1, length(before))
+    def _moved(self, number: int, began: int, latest: int) -> None:
+        """After another agent, whose turn began and ended with these: how far it repeats what that one was asked first,
+        and what it found out by tools since."""
+        whole, said = self._tokens(latest), self._tokens(began)
+        self._repeated += LEARNING * (self._common(number, began) / max(1, said) - self._repeated)
+        if whole > said:
+            self._kept += LEARNING * (max(0, self._common(number, latest) - said) / (whole - said) - self._kept)
+
+    def _tokens(self, number: int) -> int:
+        return length(self._stream.contents[number].tail)
+
+    def _common(self, number: int, earlier: int) -> int:
+        """Tokens behind its own anchor that a prompt repeats of those behind another one's."""
+        before, now = self._stream.contents[earlier].tail, self._stream.contents[number].tail
+        return length(before[: common(before, now)])
 
     def anchor(self, agent: str) -> Hashes | None:
         """None if it is not known."""
@@ -63,5 +77,6 @@ class Paths:
         seen = self._by_agent.get(agent)
         if latest is not None and latest != own and self._repeated >= SHARED and seen is not None:
             contents = self._stream.contents
-            return self._stream.hasher.hashes(contents[seen].anchor + contents[latest].tail)
+            shown = latest if self._kept >= SHARED else self._turns[session]
+            return self._stream.hasher.hashes(contents[seen].anchor + contents[shown].tail)
         return self._stream.requests[own].hashes if own is not None else None

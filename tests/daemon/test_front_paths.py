@@ -63,6 +63,34 @@ def test_a_shared_transcript_is_put_behind_the_head_of_whoever_comes() -> None:
     assert likely(book, "s", "b") == ("You are b.", ["one", "two"]), "shared no longer"
 
 
+def test_what_an_agent_found_out_by_tools_is_left_out_unless_others_are_shown_it() -> None:
+    book = PathBook()
+    said(book, "c", "before", "something else")
+    said(book, "a", "s", "task")
+    said(book, "a", "s", "task", "a's call", "its result")
+    said(book, "a", "s", "task", "a's call", "its result", "second call", "second result")
+    said(book, "b", "s", "task", "a's answer")
+    assert likely(book, "s", "c") == ("You are c.", ["task", "a's answer"]), "one transcript, in spite of the calls"
+    said(book, "b", "s", "task", "a's answer", "b's call", "its result")
+    assert likely(book, "s", "c") == ("You are c.", ["task", "a's answer"])
+    assert likely(book, "s", "a") == ("You are a.", ["task", "a's answer"])
+    said(book, "c", "s", "task", "a's answer", "b's call", "its result", "b's answer")
+    said(book, "b", "s", "task", "a's answer", "b's call", "its result", "b's answer", "c's answer")
+    said(book, "b", "s", "task", "a's answer", "b's call", "its result", "b's answer", "c's answer", "call", "result")
+    assert likely(book, "s", "c") == (
+        "You are c.", ["task", "a's answer", "b's call", "its result", "b's answer", "c's answer", "call", "result"],
+    ), "what b found out was shown to c before"  # fmt: skip
+
+
+def test_who_says_something_else_in_the_same_turn_begins_anew() -> None:
+    book = PathBook()
+    said(book, "a", "s", "task", "first draft")
+    said(book, "a", "s", "task", "second draft", "more")
+    said(book, "b", "s", "task", "second draft", "more", "answer")
+    said(book, "b", "s", "other task")
+    assert likely(book, "s", "a") == ("You are a.", ["other task"])
+
+
 def test_a_shared_transcript_stays_under_the_salt_it_came_with() -> None:
     book = PathBook()
     said(book, "c", "before", "something else", salt="other")

@@ -49,6 +49,17 @@ def test_who_spoke_before_will_be_shown_its_words_as_its_own_once_that_is_known(
     assert likely(book, "c") == shown("c", *said)
 
 
+def test_who_called_tools_is_shown_its_words_as_its_own_all_the_same() -> None:
+    book = PathBook()
+    said = [TASK]
+    for speaker in ("a", "b", "a", "b", "c"):
+        asked(book, speaker, *said)
+        asked(book, speaker, *said, (speaker, "call"), ("", "result"))
+        said.append((speaker, f"words {len(said)}"))
+    for agent in ("a", "b"):
+        assert likely(book, agent) == shown(agent, *said[:-1])
+
+
 def test_where_everybody_is_shown_the_same_it_stays_the_same() -> None:
     book = PathBook()
     said = [TASK]

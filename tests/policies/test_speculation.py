@@ -126,16 +126,15 @@ def test_an_anchor_that_went_is_prefilled_for_whoever_is_likely_and_alone_if_nob
     assert wanted(taught(paths=0, anchors=0), gone) == []
 
 
-def test_where_agents_share_a_transcript_what_others_said_is_prefilled_behind_the_anchor():
+@pytest.mark.parametrize("found_tokens", [0, 500])
+def test_where_agents_share_a_transcript_what_others_said_is_prefilled_behind_the_anchor(found_tokens: int):
+    """It grows by 300 tokens a turn. What a tool found in between, for the second request of a turn, is shown to no
+    other agent."""
     policy = Speculation()
-    for number in range(12):
-        asks(
-            policy,
-            number,
-            ("planner", "coder")[number % 2],
-            1000 - 21 * (12 - number) + 20,
-            prompt_tokens=1000 + 300 * number,
-        )
+    for number in range(24):
+        turn, second = divmod(number, 2)
+        prompt_tokens = 1000 + 300 * turn + found_tokens * second
+        asks(policy, number, ("planner", "coder")[turn % 2], 516 + 21 * number, prompt_tokens=prompt_tokens)
     policy.foresee(Prediction(next_agent=NEXT, dispatches=100))
     (action,) = policy.act(1000.05)
     assert (action.agent, action.session) == ("planner", "s1")

@@ -227,20 +227,23 @@ def test_a_path_is_the_last_prompt_and_output_of_the_session(scripted: type[Scri
     assert (seen.cached_tokens, seen.warmed.tokens, seen.warmed.used_tokens) == (17, 17, 17)
 
 
-def test_where_agents_see_one_transcript_the_path_is_the_anchor_and_that(scripted: type[Scripted]):
-    """Nine hand-overs show that each agent repeats what the one before it saw; then x's is there before x asks."""
+@pytest.mark.parametrize("told", [False, True], ids=["to itself", "to all"])
+def test_where_agents_see_one_transcript_the_path_is_the_anchor_and_that(scripted: type[Scripted], told: bool):
+    """Hand-overs show that each agent repeats what the one before it saw; then that is there before x asks. What a tool
+    found is part of it only if others are shown it."""
     anchors: dict[str, Prompt] = {"x": ANCHOR, "y": (("system y", 10),)}
     said: Prompt = (("task", 4),)
     calls: list[Call] = []
-    for turn in range(12):
-        agent = "xy"[turn % 2]
-        calls.append(call(3.0 * turn, anchors[agent] + said, agent=agent))
-        said += ((f"said {turn}", 3),)
-    calls.append(call(40.0, ANCHOR + said))
-    scripted.asks = [(36, Action("warm", agent="x", session="s"))]
-    seen = evaluate(tell("talk", calls), "scripted", 1000, prefetch=Prefetch())
+    for turn in range(16):
+        agent, found = "xy"[turn % 2], (*said, (f"result {turn}", 9))
+        calls += [call(4.0 * turn, anchors[agent] + said, agent=agent)]
+        calls += [call(4.0 * turn + 2, anchors[agent] + found, agent=agent)]
+        said = (*(found if told else said), (f"said {turn}", 3))
+    calls.append(call(70.0, ANCHOR + said))
+    scripted.asks = [(66, Action("warm", agent="x", session="s"))]
+    seen = evaluate(tell("talk", calls), "scripted", 10_000, prefetch=Prefetch())
     assert seen.warmed.paths == 1
-    assert seen.warmed.used_tokens == seen.warmed.tokens > 0
+    assert seen.warmed.used_tokens == seen.warmed.tokens == (3 + 9 if told else 3)
 
 
 def test_spare_time_is_also_that_in_which_others_decode(scripted: type[Scripted]):
