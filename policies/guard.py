@@ -6,6 +6,8 @@ then the policy gets another chance, with less patience, and each time it is sen
 
 from __future__ import annotations
 
+import math
+
 from .events import CacheFlushed, EngineEvent, EngineLoadSampled, EngineStarted, PrefixInserted, PrefixMatched
 from .shadow import Shadow
 
@@ -31,7 +33,8 @@ more than that does, by all of it."""
 class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
     order still holds. `names_hold`: how much of what names promise comes true, see Histories. The margin is one of a
-    whole window, however few prompts there were: what a handful of them shows is chance."""
+    whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count that is
+    below the deviation of a sum of such differences, as if each prompt were as good for one side as for the other."""
 
     def __init__(self) -> None:
         self.lead_tokens = 0.0
@@ -42,6 +45,7 @@ class Guard:
         self._prompt_tokens = self._prompts = 0.0
         self._rest = FIRST_REST
         self._patience = 1.0
+        self._variance = 0.0
         self._shadow = Shadow()
 
     def begin(self) -> None:
@@ -75,6 +79,7 @@ class Guard:
             self.lead_tokens = self._credit_tokens = 0.0
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
+        self._variance = self._variance * FADE**2 + (by_lru - served) ** 2
         self._credit_tokens *= FADE
         if self._dispatches < YOUNG:
             self._credit_tokens += CREDIT * served
@@ -88,4 +93,5 @@ class Guard:
     def _allowed_tokens(self, margin: float) -> float:
         """The lead of LRU that is put up with. Where names do not hold what they promise, less is."""
         window_tokens = margin * self._patience * WINDOW * self._prompt_tokens / self._prompts
-        return max(1.0, self._trust() * (window_tokens + self._credit_tokens))
+        by_chance_tokens = math.sqrt(self._variance)
+        return max(1.0, self._trust() * max(window_tokens + self._credit_tokens, by_chance_tokens))
