@@ -47,9 +47,11 @@ were noted to be learned from before, or, once they are learned from, the ratio 
 
 
 class Passed(NamedTuple):
-    """A turn of a session that went past it, or ended there. `leaving`: None where too little is known."""
+    """A turn of a session that went past it, or ended there. `leaving`: None where too little is known; `weight`: as
+    it counts, see open_turns."""
 
     leaving: Leaving | None
     finish: int
     turn: int
     ended: bool
+    weight: float

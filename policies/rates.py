@@ -64,6 +64,11 @@ def waiting(here: Standing, gaps: Gaps, run_s: Floats, untold_ends: float, beta_
     return Waiting(rest, 1.0 - here.p_end, over, runs, run_s[here.at[runs]])
 
 
+def not_over(waits: Floats, over: Floats) -> Floats:
+    """Probability that sessions are not over of which nothing was heard: they may wait yet, or be over untold."""
+    return waits / np.maximum(waits + over, 1e-9)
+
+
 def coming_back(
     here: Waiting, since_s: NDArray[np.float64], beta_per_s: float, now_s: float, *, watches_ends: bool
 ) -> tuple[Floats, Floats]:
@@ -72,8 +77,7 @@ def coming_back(
     still, rest = here.gaps.after(idle_s)
     if not watches_ends:
         still = np.ones_like(still)
-    waits = here.goes_on * still
-    alive = waits / np.maximum(waits + here.over, 1e-9)
+    alive = not_over(here.goes_on * still, here.over)
     if len(runs := here.runs):
         alive[runs] = here.goes_on[runs]
         rest[runs] = np.exp(-beta_per_s * np.maximum(here.run_s - idle_s[runs], 0.0))

@@ -15,6 +15,7 @@ from .fitting import Fitting
 from .histories import Histories
 from .leaving import Passed
 from .liveness import Gaps
+from .open_turns import OpenTurns, begin_turn
 from .pairs import NOWHERE
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
 from .shares import Share
@@ -42,13 +43,11 @@ class ReuseModel:
         self.agents: dict[str, int] = {}
         self.standing = Standing()
         self.turnover = Turnover()
-        self.dispatches = 0
-        self.predicts = self.watches_ends = True
+        self.dispatches, self.predicts, self.watches_ends = 0, True, True
         self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
         self.histories = Histories()
         self.run_s: Floats = np.zeros(0, np.float32)
-        self.untold_ends = Share(1.0)
-        self.hints_right = Share(1.0)
+        self.untold_ends, self.hints_right = Share(1.0), Share(1.0)
         self.tables: Tables | None = None
         self._noted: list[Passed] = []
         self._fitting = Fitting()
@@ -85,10 +84,9 @@ class ReuseModel:
             self.settle()  # such sessions stand by the hint, which is forgotten now
         if self.tables is not None:
             self.tables.all_changing()
-        self.transitions.forget(slot)
-        self.gaps.forget(slot)
         self.standing.forget_agent(slot)
-        self.histories.forget(slot)
+        for learned in (self.transitions, self.gaps, self.histories):
+            learned.forget(slot)
         self.run_s[slot] = TYPICAL_RUN_S
         return slot
 
@@ -112,6 +110,7 @@ class ReuseModel:
             session = self._begin(name, slot, now_s)
         else:
             self._move(name, session, slot, now_s)
+        begin_turn(session, self.transitions, self.turns)
         if self._fitting.is_due(self.dispatches):
             self._fit(now_s)
         else:
@@ -129,7 +128,7 @@ class ReuseModel:
         self.standing.reopen(name, session)
         self.histories.lengths.forget_place(session.place)
         self._changing(session.agent)
-        self.transitions.not_ended(session.finish, session.agent)
+        self.transitions.not_ended(session.finish, session.agent, session.seen_of_agent)
 
     def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
@@ -137,8 +136,9 @@ class ReuseModel:
         self.standing.behind.pop(name, None)
         self._changing(session.agent)
         self.transitions.moved(
-            session.finish, session.came_from, session.agent, slot, returned=session.returned, team=session.team
-        )
+            session.finish, session.came_from, session.agent, slot,
+            returned=session.returned, team=session.team, since=session.seen_of_agent,
+        )  # fmt: skip
         if session.hinted != NOWHERE:
             self.settle()
             self.hints_right.see(float(session.hinted == slot))
@@ -149,7 +149,7 @@ class ReuseModel:
             self.turns.closings.see(float(ended))
         elif self.tables is not None:
             leaving = self.tables.leaving(session.agent) if session.agent < self.tables.agents else None
-            self._noted.append(Passed(leaving, session.finish, session.turn, ended))
+            self._noted.append(self.turns.note(leaving, session, ended=ended))
             if len(self._noted) >= MOST_NOTED:
                 self.turns.learn(self._noted, self.tables, self.standing)
 
@@ -173,6 +173,7 @@ class ReuseModel:
             return
         if (session.finish, session.closes) != (finish, closes):
             session.finish, session.closes = finish, closes
+            begin_turn(session, self.transitions, self.turns)
             self._stand(name, session)
 
     def ended(self, name: str, told: bool, now_s: float) -> None:
@@ -191,7 +192,7 @@ class ReuseModel:
     def _learn_end(self, session: Session) -> None:
         self._learn_turn(session, ended=True)
         self._changing(session.agent)
-        self.transitions.ended(session.finish, session.agent)
+        self.transitions.ended(session.finish, session.agent, session.seen_of_agent)
 
     def hinted(self, name: str, agent: str) -> None:
         """Somebody said which agent the session dispatches next."""
@@ -212,6 +213,8 @@ class ReuseModel:
         self._close_idle(now_s)
         if self.tables is not None:
             self.turns.learn(self._noted, self.tables, self.standing)
+            turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)
+            turns.count(self.transitions, self.turns, self.gaps, self.untold_ends.mean, now_s)
         beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
         self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts, ratios)
         self.standing.void()
@@ -254,9 +257,7 @@ class ReuseModel:
         onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
         for (session, stood), following, reach in zip(moved, onward, tables.reach(onward), strict=True):
             tables.reach_own(session, following, reach)
-            p_end = self.turns.end(session, stood[2], tables.end(session, stood)) if self.watches_ends else 0.0
-            if session.hinted != NOWHERE:
-                p_end *= 1.0 - right
+            p_end = self.turns.end(session, stood[2], tables.end(session, stood), right) if self.watches_ends else 0.0
             standing.write(session, p_end, reach)
         tables.forget()
 

@@ -118,6 +118,10 @@ class Tables:
             found |= zip(unknown, told.T.tolist(), strict=True)
         return found
 
+    def ends_of(self, agents: Iterable[int]) -> dict[int, Sequence[float]]:
+        """The same of these agents by the latest counts."""
+        return {leaving.agent: ends for leaving, ends in self.ends([Leaving(agent) for agent in agents]).items()}
+
     def _counts(self, wanted: Iterable[Leaving]) -> bytes:
         latest, agents = self._transitions, self.agents
         return b"".join([one.counts or (one.was or latest).of(one.agent, agents) for one in wanted])

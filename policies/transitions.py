@@ -2,7 +2,8 @@
 how the last response finished. Agents are small slot numbers here; the policy knows their names.
 
 What an agent's few counts leave open is filled in by what all agents do, see `habits`. Decay is per row, so an agent
-that is rarely dispatched does not lose what is known of it to the traffic of others.
+that is rarely dispatched does not lose what is known of it to the traffic of others. What was counted of a row in
+between, `since`, makes a late count fade as if it had been in time, see `open_turns`.
 """
 
 from __future__ import annotations
@@ -42,21 +43,23 @@ class Transitions:
         self.own = Share(0.2)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
+        self._seen: Ints = np.zeros((FINISHES, 1), np.int32)
+        self._more_ends: Floats = np.zeros((FINISHES, 1), np.float32)
         self._predictability: float | None = None
 
     def grow(self, agents: int) -> None:
         """Make room for agents 0 ... agents - 1."""
         if agents > self._counts.shape[1] - 1:
             size = 1 + -(-agents // GROWTH) * GROWTH
-            larger = np.zeros((FINISHES, size, size), np.float16)
-            old = self._counts.shape[1]
-            larger[:, :old, :old] = self._counts
-            self._counts = larger
+            more = size - self._counts.shape[1]
+            self._counts = np.pad(self._counts, ((0, 0), (0, more), (0, more)))
+            self._seen = np.pad(self._seen, ((0, 0), (0, more)))
+            self._more_ends = np.pad(self._more_ends, ((0, 0), (0, more)))
         self.agents, self._predictability = max(self.agents, agents), None
 
     def forget(self, agent: int) -> None:
         """Drop all counts of a slot that another agent takes over."""
-        self._counts[:, agent + 1, :] = 0
+        self._counts[:, agent + 1, :] = self._more_ends[:, agent + 1, None] = 0
         self._counts[:, :, agent + 1] = 0
         self.pairs.forget(agent)
         self._known &= ~(1 << agent)
@@ -67,8 +70,35 @@ class Transitions:
         self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
+    def seen(self, finish: int, agent: int) -> int:
+        """How often it was counted what followed the agent's responses that finished so."""
+        return int(self._seen[finish, agent + 1])
+
+    def weight(self, finish: int, agent: int, since: int | None) -> float:
+        """What a turn weighs that began when so many had been `seen`; None: now."""
+        return 1.0 if since is None else DECAY ** (self.seen(finish, agent) - since)
+
+    def open(self, turns: Floats, over: Floats) -> None:
+        """Of so many turns that nothing has followed yet, so many are likely over, `[finish, agent]`. Ends are counted
+        so that they have the share that they would have if it were known, which makes no difference to where sessions
+        go that go on."""
+        expected = AGENT_WEIGHT * float(self.marginal()[0])
+        counts = self._counts[:, 1 : self.agents + 1].astype(np.float32)
+        ended = counts[:, :, 0] + expected
+        moved = np.add.reduce(counts, -1) + AGENT_WEIGHT - ended
+        self._more_ends[:, 1 : self.agents + 1] = moved * (ended + over) / (moved + turns - over) - ended
+        self._predictability = None
+
     def moved(
-        self, finish: int, came_from: int, before: int, after: int, *, returned: bool = False, team: int = 0
+        self,
+        finish: int,
+        came_from: int,
+        before: int,
+        after: int,
+        *,
+        returned: bool = False,
+        team: int = 0,
+        since: int | None = None,
     ) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
         agent it had been at, or NOWHERE; `returned`: it had come there from `before`; `team`: all it had been at."""
@@ -76,7 +106,7 @@ class Transitions:
             self.pairs.moved(finish, came_from, before, after, returned=returned)
             if after != came_from:
                 self._elsewhere(came_from, before, after, team)
-        self._count(finish, before + 1, after + 1)
+        self._count(finish, before + 1, after + 1, self.weight(finish, before, since))
 
     def _elsewhere(self, came_from: int, before: int, after: int, team: int) -> None:
         """A session went on to another agent than it had come from: whether others had met that one, if none had gone
@@ -94,20 +124,21 @@ class Transitions:
             by_team = self.own.mean * (others >> after & 1) / others.bit_count()
             self.own.see(by_team / (by_team + by_row))
 
-    def ended(self, finish: int, agent: int) -> None:
+    def ended(self, finish: int, agent: int, since: int | None = None) -> None:
         """A session ended after this agent's response."""
-        self._count(finish, agent + 1, 0)
+        self._count(finish, agent + 1, 0, self.weight(finish, agent, since))
 
-    def not_ended(self, finish: int, agent: int) -> None:
+    def not_ended(self, finish: int, agent: int, since: int | None = None) -> None:
         """A session that was taken for ended came back."""
         count = self._counts[finish, agent + 1]
-        count[0] = max(0.0, count[0] - 1.0)
+        count[0] = max(0.0, count[0] - self.weight(finish, agent, since))
         self._predictability = None
 
-    def _count(self, finish: int, row: int, column: int) -> None:
+    def _count(self, finish: int, row: int, column: int, weight: float = 1.0) -> None:
         counts = self._counts[finish, row]
         counts *= DECAY
-        counts[column] += 1.0
+        counts[column] += weight
+        self._seen[finish, row] += 1
         self._predictability = None
 
     def following(self, marginal: Floats | None = None) -> Floats:
@@ -119,17 +150,21 @@ class Transitions:
         """The same as it is now, whatever is counted later."""
         still = copy(self)
         still._counts, still.pairs, still.met = self._counts.copy(), self.pairs.still(), copy(self.met)
-        still.own = copy(self.own)
+        still.own, still._more_ends = copy(self.own), self._more_ends.copy()
         return still
 
     def counts(self) -> Floats:
         """What is counted of each agent's responses, `[finish, from, 1 + agents]`."""
         size = self.agents + 1
-        return self._counts[:, 1:size, :size].astype(np.float32)
+        counts = self._counts[:, 1:size, :size].astype(np.float32)
+        counts[:, :, 0] = np.maximum(0.0, counts[:, :, 0] + self._more_ends[:, 1:size])
+        return counts
 
     def of(self, agent: int, agents: int) -> bytes:
         """What is counted of one agent's responses, of the first `agents` to follow."""
-        return self._counts[:, agent + 1, : agents + 1].tobytes()
+        counts = self._counts[:, agent + 1, : agents + 1].copy()
+        counts[:, 0] = np.maximum(0.0, counts[:, 0] + self._more_ends[:, agent + 1])
+        return counts.tobytes()
 
     def finishes(self) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .leaving import BUCKETS, Passed, bucket_of
+from .leaving import BUCKETS, Leaving, Passed, bucket_of
+from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session, Standing
 from .tables import Tables
@@ -22,13 +23,33 @@ class Turns:
     def __init__(self) -> None:
         self._ended = [0.0] * (len(BUCKETS) + 1)
         self._expected = [0.0] * (len(BUCKETS) + 1)
+        self._seen = [0] * (len(BUCKETS) + 1)
+        self._open_ended = self._open_expected = [0.0] * (len(BUCKETS) + 1)
         self.closings = Share(CLOSING)
 
-    def passed(self, turn: int, expected: float, ended: bool) -> None:
+    def seen(self, turn: int) -> int:
+        """How many turns of about that number were noted."""
+        return self._seen[bucket_of(turn)]
+
+    def weight(self, turn: int, since: int) -> float:
+        """What a turn weighs that began when so many had been `seen`."""
+        return DECAY ** (self.seen(turn) - since)
+
+    def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> Passed:
+        """To learn from later: a turn of the session is seen."""
+        weight = self.weight(session.turn, session.seen_of_turn)
+        self._seen[bucket_of(session.turn)] += 1
+        return Passed(leaving, session.finish, session.turn, ended, weight)
+
+    def open(self, over: list[float], expected: list[float]) -> None:
+        """Of turns that nothing has followed yet, so many are likely over, and by their agents alone, by bucket."""
+        self._open_ended, self._open_expected = over, expected
+
+    def passed(self, turn: int, expected: float, ended: bool, weight: float) -> None:
         """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
         place = bucket_of(turn)
-        self._ended[place] = self._ended[place] * DECAY + ended
-        self._expected[place] = self._expected[place] * DECAY + expected
+        self._ended[place] = self._ended[place] * DECAY + weight * ended
+        self._expected[place] = self._expected[place] * DECAY + weight * expected
 
     def learn(self, noted: list[Passed], tables: Tables, standing: Standing) -> None:
         """Count the turns that were noted, and forget the notes. Sessions that are behind keep the ratio that there was
@@ -42,8 +63,8 @@ class Turns:
                 behind[name] = leaving, pairs, self.ratio(sessions[name].turn)
                 told += 1
             if number < len(noted):
-                leaving, finish, turn, ended = noted[number]
-                self.passed(turn, UNKNOWN if leaving is None else ends[leaving][finish], ended)
+                leaving, finish, turn, ended, weight = noted[number]
+                self.passed(turn, UNKNOWN if leaving is None else ends[leaving][finish], ended, weight)
         noted.clear()
 
     def ratio(self, turn: int) -> float:
@@ -55,12 +76,16 @@ class Turns:
         return [self._ratio(place) for place in range(len(self._ended))]
 
     def _ratio(self, place: int) -> float:
-        return (self._ended[place] + PRIOR_WEIGHT * 0.1) / (self._expected[place] + PRIOR_WEIGHT * 0.1)
+        ended = self._ended[place] + self._open_ended[place]
+        expected = self._expected[place] + self._open_expected[place]
+        return (ended + PRIOR_WEIGHT * 0.1) / (expected + PRIOR_WEIGHT * 0.1)
 
-    def end(self, session: Session, ratio: float, by_agent: float) -> float:
+    def end(self, session: Session, ratio: float, by_agent: float, hints_right: float) -> float:
         """Probability that the session has no further turn, by the `ratio` of this one and, whatever its turn, by its
-        agent."""
+        agent; less if somebody said where it goes next, as far as such `hints_right` are."""
         if session.closes:
-            return self.closings.mean
-        odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
-        return odds / (1.0 + odds)
+            p_end = self.closings.mean
+        else:
+            odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
+            p_end = odds / (1.0 + odds)
+        return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)

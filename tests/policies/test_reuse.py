@@ -173,6 +173,23 @@ def test_sessions_that_had_to_make_room_are_taken_for_ended():
     assert alive(come_back=True) > 0.8
 
 
+@pytest.mark.parametrize("last_of", [2, 4, 8])
+def test_ends_are_counted_before_sessions_have_been_idle_for_long(last_of: int):
+    """One question in `last_of` is a session's last, and nobody says so; the next one comes a second after an answer.
+    After five seconds no session was idle for long enough to be taken for ended."""
+    rng, model, due = np.random.default_rng(2), ReuseModel(), list[tuple[float, str]]()
+    for number in range(120):
+        now_s, name = number / 25, f"s{number}"
+        if due and due[0][0] <= now_s:
+            name = due.pop(0)[1]
+        step(model, name, "a", now_s)
+        if rng.random() > 1 / last_of:
+            due.append((now_s + 1.0, name))
+    rates = model.rates(now_s)
+    assert rates is not None
+    assert 1 - float(rates.alive[model.standing.by_name[name].place]) == pytest.approx(1 / last_of, rel=0.5)
+
+
 def test_an_answer_that_closes_is_believed_as_often_as_the_session_was_over():
     def alive(over: bool) -> float:
         model, now_s = ReuseModel(), 0.0
