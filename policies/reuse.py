@@ -13,7 +13,6 @@ import numpy as np
 
 from .fitting import Fitting
 from .histories import Histories
-from .leaving import Passed
 from .liveness import Gaps
 from .open_turns import OpenTurns, begin_turn
 from .pairs import NOWHERE
@@ -23,11 +22,9 @@ from .standing import Session, Standing
 from .tables import Tables, believed
 from .transitions import Floats, Transitions
 from .turnover import Turnover
-from .turns import Turns
+from .turns import MOST_NOTED, Turns
 
 MAX_AGENTS = 64
-MOST_NOTED = 6
-"""Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
 TYPICAL_RUN_S = 0.3
@@ -43,13 +40,14 @@ class ReuseModel:
         self.agents: dict[str, int] = {}
         self.standing = Standing()
         self.turnover = Turnover()
-        self.dispatches, self.predicts, self.watches_ends = 0, True, True
+        self.dispatches = 0
+        self.predicts = self.watches_ends = True
         self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
         self.histories = Histories()
         self.run_s: Floats = np.zeros(0, np.float32)
-        self.untold_ends, self.hints_right = Share(1.0), Share(1.0)
+        self.untold_ends = Share(1.0)
+        self.hints_right = Share(1.0)
         self.tables: Tables | None = None
-        self._noted: list[Passed] = []
         self._fitting = Fitting()
         self._rates_at = -1.0
         self._waiting: Waiting | None = None
@@ -149,9 +147,9 @@ class ReuseModel:
             self.turns.closings.see(float(ended))
         elif self.tables is not None:
             leaving = self.tables.leaving(session.agent) if session.agent < self.tables.agents else None
-            self._noted.append(self.turns.note(leaving, session, ended=ended))
-            if len(self._noted) >= MOST_NOTED:
-                self.turns.learn(self._noted, self.tables, self.standing)
+            self.turns.note(leaving, session, ended=ended)
+            if self.turns.noted >= MOST_NOTED:
+                self.turns.learn(self.tables, self.standing)
 
     def responded(self, name: str, now_s: float) -> Session | None:
         """A response of the session is complete."""
@@ -212,7 +210,7 @@ class ReuseModel:
         self.standing.behind.clear()
         self._close_idle(now_s)
         if self.tables is not None:
-            self.turns.learn(self._noted, self.tables, self.standing)
+            self.turns.learn(self.tables, self.standing)
             turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)
             turns.count(self.transitions, self.turns, self.gaps, self.untold_ends.mean, now_s)
         beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
@@ -238,14 +236,14 @@ class ReuseModel:
         if self.tables is not None and session.agent < self.tables.agents:
             behind = self.standing.behind
             behind.pop(name, None)
-            behind[name] = self.tables.stood(session, len(self._noted))
+            behind[name] = self.tables.stood(session, self.turns.noted)
 
     def settle(self) -> None:
         """Put where sessions stand into the columns that rates are made of."""
         if (tables := self.tables) is None:
             return
         standing = self.standing
-        self.turns.learn(self._noted, tables, standing)
+        self.turns.learn(tables, standing)
         moved = [(standing.by_name[name], stood) for name, stood in standing.behind.items()]
         moved += tables.unmoved(standing)
         standing.behind.clear()

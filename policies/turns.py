@@ -12,13 +12,16 @@ DECAY = 0.99
 PRIOR_WEIGHT = 8.0
 CLOSING = 0.5
 """How often an answer that closes a session is taken to be its last, until that was seen."""
+MOST_NOTED = 6
+"""Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 UNKNOWN = 0.1
 """How likely a session is taken to end after an agent that is not in the tables yet."""
 
 
 class Turns:
-    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect. `closings`:
-    how often a session is over when its last answer says so, whatever its turn."""
+    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect, told by
+    `note` and counted by `learn`. `closings`: how often a session is over when its last answer says so, whatever its
+    turn."""
 
     def __init__(self) -> None:
         self._ended = [0.0] * (len(BUCKETS) + 1)
@@ -26,6 +29,12 @@ class Turns:
         self._seen = [0] * (len(BUCKETS) + 1)
         self._open_ended = self._open_expected = [0.0] * (len(BUCKETS) + 1)
         self.closings = Share(CLOSING)
+        self._noted: list[Passed] = []
+
+    @property
+    def noted(self) -> int:
+        """Turns that are not counted yet."""
+        return len(self._noted)
 
     def seen(self, turn: int) -> int:
         """How many turns of about that number were noted."""
@@ -35,11 +44,11 @@ class Turns:
         """What a turn weighs that began when so many had been `seen`."""
         return DECAY ** (self.seen(turn) - since)
 
-    def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> Passed:
-        """To learn from later: a turn of the session is seen."""
+    def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
+        """A session went past its turn, or ended there."""
         weight = self.weight(session.turn, session.seen_of_turn)
         self._seen[bucket_of(session.turn)] += 1
-        return Passed(leaving, session.finish, session.turn, ended, weight)
+        self._noted.append(Passed(leaving, session.finish, session.turn, ended, weight))
 
     def open(self, over: list[float], expected: list[float]) -> None:
         """Of turns that nothing has followed yet, so many are likely over, and by their agents alone, by bucket."""
@@ -51,10 +60,10 @@ class Turns:
         self._ended[place] = self._ended[place] * DECAY + weight * ended
         self._expected[place] = self._expected[place] * DECAY + weight * expected
 
-    def learn(self, noted: list[Passed], tables: Tables, standing: Standing) -> None:
-        """Count the turns that were noted, and forget the notes. Sessions that are behind keep the ratio that there was
+    def learn(self, tables: Tables, standing: Standing) -> None:
+        """Count the turns that were noted. Sessions that are behind keep the ratio that there was
         when they came to stand where they do."""
-        behind, sessions = standing.behind, standing.by_name
+        noted, behind, sessions = self._noted, standing.behind, standing.by_name
         lately = [(name, stood) for name, stood in behind.items() if not isinstance(stood[2], float)]
         ends, told = tables.ends([one.leaving for one in noted if one.leaving is not None]), 0
         for number in range(len(noted) + 1):
