@@ -50,7 +50,7 @@ class Guard:
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
-        self.lead_tokens = self._credit_tokens = 0.0
+        self.lead_tokens = self._credit_tokens = self._variance = 0.0
         self.resting, self._rest, self._patience = 0, FIRST_REST, 1.0
 
     def inserted(self, event: PrefixInserted) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
-from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, YOUNG, Guard
+from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, WINDOW, YOUNG, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
@@ -70,6 +70,29 @@ def losing_after(serving: int, names_hold: float = 1.0) -> int:
     guard = served(new_guard(), range(serving), cached=PROMPT_TOKENS)
     guard.names_hold = names_hold
     return next(n for n in range(1, 100) if served(guard, range(serving + n, serving + n + 1), cached=0).resting)
+
+
+def ups_and_downs() -> Guard:
+    """Every second prompt is found by LRU alone, the others were served and would not have been under LRU."""
+    guard = new_guard()
+    for number in range(60):
+        event = matched(number, 0) if number % 2 else matched(number, 10 + number, PROMPT_TOKENS)
+        guard.matched(event, MARGIN)
+        guard.inserted(inserted(number))
+    return guard
+
+
+def test_a_lead_as_chance_gives_it_is_put_up_with_where_prompts_differ_much():
+    guard = served(ups_and_downs(), range(60, 65), cached=0, paths=1)
+    assert guard.resting == 0
+    assert guard.lead_tokens > 2 * MARGIN * WINDOW * PROMPT_TOKENS
+    assert served(guard, range(65, 90), cached=0, paths=1).resting > 0
+
+
+def test_what_was_chance_for_another_policy_is_none_for_this_one():
+    guard = ups_and_downs()
+    guard.begin()
+    assert served(guard, range(60, 65), cached=0, paths=1).resting > 0
 
 
 def test_a_policy_that_is_young_and_serves_may_lose_a_little_more():
