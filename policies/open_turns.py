@@ -29,7 +29,8 @@ def begin_turn(session: Session, transitions: Transitions, turns: Turns) -> None
 
 
 class OpenTurns:
-    """Those of sessions that do not run, of agents that the tables know."""
+    """Those of sessions that do not run, of agents that the tables know, with how likely each is its session's last: by
+    its agent alone, and all in all."""
 
     def __init__(self, here: Standing, tables: Tables, turns: Turns, hints_right: float) -> None:
         sessions = [one for one in here.by_name.values() if not one.running and one.agent < tables.agents]
@@ -38,10 +39,12 @@ class OpenTurns:
         self._finish = np.array([session.finish for session in sessions], np.intp)
         self._at = np.array([session.agent for session in sessions], np.intp)
         self._by_agent = [ends[session.agent][session.finish] for session in sessions]
-        self._p_end = np.array([
-            turns.end(session, turns.ratio(session.turn), by_agent, hints_right)
-            for session, by_agent in zip(sessions, self._by_agent, strict=True)
-        ])  # fmt: skip
+        buckets, ratios = [bucket_of(session.turn) for session in sessions], turns.ratios()
+        told = zip(sessions, buckets, self._by_agent, strict=True)
+        self._p_end = np.array(
+            [turns.end(one, ratios[bucket], by_agent, hints_right) for one, bucket, by_agent in told]
+        )
+        self._bucket = np.array(buckets, np.intp)
         self._beta_per_s = tables.beta_per_s
 
     def count(self, transitions: Transitions, turns: Turns, gaps: Gaps, untold_ends: float, now_s: float) -> None:
@@ -53,13 +56,14 @@ class OpenTurns:
         for_agents = [np.bincount(cell, values, FINISHES * agents) for values in (weight, weight * over)]
         transitions.open(*np.array(for_agents, np.float32).reshape(2, FINISHES, agents))
         of_turn = np.array([0.0 if it.closes else turns.weight(it.turn, it.seen_of_turn) for it in sessions])
-        bucket = np.array([bucket_of(it.turn) for it in sessions], np.intp)
-        turns.open(*(np.bincount(bucket, of_turn * values, buckets).tolist() for values in (over, self._by_agent)))
+        turns.open(
+            *(np.bincount(self._bucket, of_turn * values, buckets).tolist() for values in (over, self._by_agent))
+        )
 
     def _over(self, gaps: Gaps, untold_ends: float, now_s: float) -> Floats:
         """The probability that each session is over."""
         idle_s = np.array([max(0.0, now_s - session.since_s) for session in self._sessions])
         still, _ = Residual(gaps.shapes(self._finish, self._at), self._beta_per_s).after(idle_s)
         over = 1.0 - not_over((1.0 - self._p_end) * still, untold_ends * self._p_end)
-        by_silence = 1.0 - not_over((1.0 - POSSIBLE) * still, np.full_like(still, untold_ends * POSSIBLE))
+        by_silence = 1.0 - not_over((1.0 - POSSIBLE) * still, untold_ends * POSSIBLE)
         return np.maximum(over, by_silence - POSSIBLE)

@@ -64,7 +64,7 @@ def waiting(here: Standing, gaps: Gaps, run_s: Floats, untold_ends: float, beta_
     return Waiting(rest, 1.0 - here.p_end, over, runs, run_s[here.at[runs]])
 
 
-def not_over(waits: Floats, over: Floats) -> Floats:
+def not_over(waits: Floats, over: Floats | float) -> Floats:
     """Probability that sessions are not over of which nothing was heard: they may wait yet, or be over untold."""
     return waits / np.maximum(waits + over, 1e-9)
 
