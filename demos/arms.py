@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from radixdeck.daemon.config import DaemonConfig, PolicySection
-from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.args import EngineSpec, Size
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
 
@@ -41,16 +41,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 class Arms(msgspec.Struct, frozen=True, kw_only=True):
     """What is the same in all measurements. `policy`: names of those that are on, by commas; `session_ends`:
-    callers say which request of a session is its last."""
+    callers say which request of a session is its last; `size`: of the model made on the spot, where no `model` is
+    named; `sglang_args`: further arguments of both systems' servers."""
 
     policy: str = "kv_caching"
     concurrency: int = 1
     session_ends: bool = False
     model: str = ""
+    size: Size = "demo"
+    sglang_args: tuple[str, ...] = ()
     home: str = ""
 
     def engine(self, cache: Side, kv_tokens: int) -> EngineSpec:
-        return EngineSpec(model=self.model, kv_tokens=kv_tokens, cache=cache)
+        return EngineSpec(
+            model=self.model, size=self.size, sglang_args=self.sglang_args, kv_tokens=kv_tokens, cache=cache
+        )
 
     def plan(self, case: Case, seed: int, complain: Callable[[str], None]) -> Plan:
         """The requests of one repetition. Raises WorkloadError."""

@@ -14,6 +14,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from radixdeck.daemon.engine.args import Size
+
 from .arms import Arms, Case, measure_both
 from .bench_end import to_the_end
 from .bench_record import write
@@ -102,7 +104,10 @@ class Bench:
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     arms = Arms()
-    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m radixdeck.demos.bench", description=__doc__,
+        epilog="What follows -- goes to the SGLang servers of both systems unchanged.",
+    )  # fmt: skip
     parser.add_argument("names", nargs="*", help=f"{', '.join(NAMED)} or {GENERAL} [all five named]")
     parser.add_argument("--quick", action="store_true", help="the first seed only, tight sizes only")
     parser.add_argument("--seeds", type=int, nargs="+", help=f"one repetition each [{REPORT_SEEDS}]")
@@ -118,13 +123,17 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     parser.add_argument("--policy", default=arms.policy)
     parser.add_argument("--concurrency", type=int, default=arms.concurrency)
     parser.add_argument("--model", default="", help="model id or path; none: the small one made on the spot")
+    parser.add_argument("--size", choices=get_args(Size), default=arms.size, help="of the model made on the spot")
     parser.add_argument("--home", default="", help="folder of logs and models [the user's]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    told = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    told = parser.parse_args(words[:cut])
     if unknown := [name for name in told.names if name not in (*NAMED, GENERAL)]:
         parser.error(f"no workload {unknown[0]!r}; known: {', '.join(NAMED)}, {GENERAL}")
     seeds = tuple(told.seeds) if told.seeds else REPORT_SEEDS[:1] if told.quick else REPORT_SEEDS
-    common = {name: getattr(told, name) for name in Arms.__struct_fields__}
+    common = {name: getattr(told, name) for name in Arms.__struct_fields__ if hasattr(told, name)}
+    common["sglang_args"] = tuple(words[cut + 1 :])
     return Settings(cases=_cases(told), seeds=seeds, arms=Arms(**common), quick=told.quick), told.out
 
 

@@ -43,7 +43,8 @@ def _origin(record: Path, tight: Sequence[Comparison]) -> str:
     told = msgspec.json.decode(record.read_bytes(), type=Record)
     seeds = ", ".join(str(seed) for seed in told.settings["seeds"])
     commit = str(told.machine["commit"])
-    where = f"{told.machine['processor']}, {told.machine['cores']} cores, commit `{commit.removesuffix('+')}`"
+    device = told.machine.get("gpu") or f"{told.machine['processor']}, {told.machine['cores']} cores"
+    where = f"{device}, commit `{commit.removesuffix('+')}`"
     where += " with uncommitted changes" if commit.endswith("+") else ""
     runs = max((len(one.repetitions) for one in tight), default=0)
     what = f"Means of {runs} runs (seeds {seeds}), spread behind ±" if runs > 1 else f"One run each (seed {seeds})"

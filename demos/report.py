@@ -32,6 +32,7 @@ def machine() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "processor": _processor(),
+        "gpu": _gpu(),
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
@@ -45,6 +46,16 @@ def _processor() -> str:
     except OSError:
         return platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _gpu() -> str:
+    """Name of the first GPU as its driver says it; '' without one."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.partition("\n")[0].strip()
 
 
 def _commit() -> str:

@@ -14,6 +14,9 @@ import msgspec
 from ..clock import ANCHOR_NS, ENV_ANCHOR
 from .protocol import BACKEND, ENV_LINK, ENV_SETUP, EngineSetup
 
+Size = Literal["demo", "tiny", "8b", "32b"]
+WEIGHTLESS: frozenset[Size] = frozenset(("8b", "32b"))
+"""Sizes of the model made on the spot that are only a shape: SGLang draws the weights."""
 CPU_KV_TOKENS = 32_768
 """KV pool on a CPU if nothing is said: SGLang would take most of the machine's memory."""
 _CPU_RUNNING_REQUESTS = 64  # SGLang reserves a context's worth of slots for each
@@ -24,8 +27,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     # Model id or path as SGLang takes it; empty: a small one made on the spot.
     model: str = ""
-    # Size of the model made on the spot.
-    size: Literal["demo", "tiny"] = "demo"
+    # Size of the model made on the spot: demo, tiny, or with random weights and for a GPU 8b, 32b.
+    size: Size = "demo"
     # auto takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Interpreter that has SGLang; empty: this one.
@@ -87,6 +90,8 @@ def command(spec: EngineSpec, model_path: str, port: int) -> list[str]:
         }
     if not spec.model:
         ours |= {"--served-model-name": f"radixdeck-{spec.size}", "--tool-call-parser": "qwen"}
+        if spec.size in WEIGHTLESS:
+            ours["--load-format"] = "dummy"
     if kv_tokens is not None:
         ours["--max-total-tokens"] = str(kv_tokens)
     if spec.cache == "radixdeck":

@@ -1,7 +1,8 @@
-"""A small dense model made on the spot: seeded random weights, nothing downloaded, ready in seconds.
+"""A dense model made on the spot: random weights, nothing downloaded, ready in seconds.
 
-It makes a machine without a GPU run the real engine. What it says is noise, but it depends on the prompt, ends by
-itself after some dozens of tokens, and a cached prefix is visibly faster than an uncached one.
+The small ones make a machine without a GPU run the real engine. What they say is noise, but it depends on the prompt,
+ends by itself after some dozens of tokens, and a cached prefix is visibly faster than an uncached one. The large ones
+are for measuring on a GPU: of them only the shape and the tokenizer are written, SGLang draws the weights itself.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import model_tokenizer
+from .args import WEIGHTLESS, Size
 
-Size = Literal["tiny", "demo"]
 DType = Literal["bfloat16", "float32"]
 Weights = npt.NDArray[np.float32]
 
@@ -45,9 +46,12 @@ TINY = Shape(128, 2, 4, 2, 256)
 SHAPES: dict[Size, dict[DType, Shape]] = {
     "tiny": {"bfloat16": TINY, "float32": TINY},
     "demo": {"bfloat16": Shape(512, 8, 8, 4, 1024), "float32": Shape(320, 5, 5, 1, 640)},
+    "8b": {"bfloat16": Shape(4096, 32, 32, 8, 14_336)},
+    "32b": {"bfloat16": Shape(5120, 64, 40, 8, 27_648)},
 }
-"""A CPU without matrix units gets a smaller demo model, so that a prefill takes about as long as with them. Tokens, and
-so hit rates, are the same."""
+"""8b and 32b: as Llama 3 8B (arXiv 2407.21783, table 3) and Qwen2.5 32B (arXiv 2412.15115, table 1). A CPU without
+matrix units gets a smaller demo model, so that a prefill takes about as long as with them. Tokens, and so hit rates,
+are the same for all."""
 
 
 def native_dtype() -> DType:
@@ -73,14 +77,14 @@ def make(out: Path, size: Size, dtype: DType | None = None) -> Path:
 
     each builds in a folder of its own and the first to rename it wins. Raises OSError if `out` cannot be written.
     """
-    chosen = dtype or native_dtype()
+    chosen = "bfloat16" if size in WEIGHTLESS else dtype or native_dtype()
     final = out / folder_name(size, chosen)
     if final.is_dir():
         return final
     out.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=out))
     try:
-        _write(building, SHAPES[size][chosen], chosen)
+        _write(building, SHAPES[size][chosen], chosen, weights=size not in WEIGHTLESS)
         building.chmod(0o755)
         os.rename(building, final)
     except OSError:
@@ -91,12 +95,13 @@ def make(out: Path, size: Size, dtype: DType | None = None) -> Path:
     return final
 
 
-def _write(folder: Path, shape: Shape, dtype: DType) -> None:
+def _write(folder: Path, shape: Shape, dtype: DType, *, weights: bool) -> None:
     tokenizer = model_tokenizer.train()
     end = tokenizer.token_to_id(model_tokenizer.END)
     model_tokenizer.write(folder, tokenizer)
-    silent = model_tokenizer.unspeakable(tokenizer)
-    _write_safetensors(folder / "model.safetensors", _weights(shape, end, silent), dtype)
+    if weights:
+        silent = model_tokenizer.unspeakable(tokenizer)
+        _write_safetensors(folder / "model.safetensors", _weights(shape, end, silent), dtype)
     (folder / "config.json").write_text(json.dumps(_config(shape, dtype, end), indent=1), encoding="utf-8")
     generation = {"eos_token_id": end, "pad_token_id": end}
     (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
