@@ -24,6 +24,7 @@ from .named import NAMED
 from .progress import Progress
 from .report import RESULTS
 from .sources import describe
+from .stock import PASSED_ON, passed_on
 from .verdicts import passed, text
 from .versus import SIDES, Comparison, Repetition, Side
 from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Style, Topology, WorkloadSpec
@@ -106,7 +107,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     arms = Arms()
     parser = argparse.ArgumentParser(
         prog="python -m radixdeck.demos.bench", description=__doc__,
-        epilog="What follows -- goes to the SGLang servers of both systems unchanged.",
+        epilog=PASSED_ON,
     )  # fmt: skip
     parser.add_argument("names", nargs="*", help=f"{', '.join(NAMED)} or {GENERAL} [all five named]")
     parser.add_argument("--quick", action="store_true", help="the first seed only, tight sizes only")
@@ -126,15 +127,14 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     parser.add_argument("--size", choices=get_args(Size), default=arms.size, help="of the model made on the spot")
     parser.add_argument("--home", default="", help="folder of logs and models [the user's]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
-    told = parser.parse_args(words[:cut])
+    words, sglang_args = passed_on(arguments)
+    told = parser.parse_args(words)
     if unknown := [name for name in told.names if name not in (*NAMED, GENERAL)]:
         parser.error(f"no workload {unknown[0]!r}; known: {', '.join(NAMED)}, {GENERAL}")
     seeds = tuple(told.seeds) if told.seeds else REPORT_SEEDS[:1] if told.quick else REPORT_SEEDS
     common = {name: getattr(told, name) for name in Arms.__struct_fields__ if hasattr(told, name)}
-    common["sglang_args"] = tuple(words[cut + 1 :])
-    return Settings(cases=_cases(told), seeds=seeds, arms=Arms(**common), quick=told.quick), told.out
+    arms = Arms(**common, sglang_args=sglang_args)
+    return Settings(cases=_cases(told), seeds=seeds, arms=arms, quick=told.quick), told.out
 
 
 def _cases(told: argparse.Namespace) -> list[Case]:

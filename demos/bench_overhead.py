@@ -19,12 +19,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import psutil
 
 from radixdeck.daemon.config import DaemonConfig
-from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.args import EngineSpec, Size
 from radixdeck.daemon.loop import run
 from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.paths import home_of
@@ -36,7 +37,7 @@ from .probe import probe_apart
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save
 from .rounds import Against, Amount, Boot, measure
-from .stock import open_stock
+from .stock import PASSED_ON, open_stock, passed_on
 from .versus import Side
 
 SETTLE_S = 3.0
@@ -54,10 +55,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 8
     commands: int = 100
     idle_s: float = 20.0
+    size: Size = "demo"
+    sglang_args: tuple[str, ...] = ()
     home: str = ""
 
     def engine(self, cache: Side) -> EngineSpec:
-        return EngineSpec(kv_tokens=self.kv_tokens, cache=cache)
+        return EngineSpec(size=self.size, sglang_args=self.sglang_args, kv_tokens=self.kv_tokens, cache=cache)
 
     @property
     def amount(self) -> Amount:
@@ -181,15 +184,19 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Exit codes: 0 floors kept, 1 not, 2 could not run, 130 stopped."""
     default = Settings()
-    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_overhead", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m radixdeck.demos.bench_overhead", description=__doc__, epilog=PASSED_ON
+    )
     for name in ("boots", "requests", "kv-tokens", "pairs", "blocks", "concurrency", "commands"):
         parser.add_argument(f"--{name}", type=_positive, default=getattr(default, name.replace("-", "_")))
     parser.add_argument("--idle-s", type=float, default=default.idle_s)
+    parser.add_argument("--size", choices=get_args(Size), default=default.size, help="of the model made on the spot")
     parser.add_argument("--home", default="", help="folder of models [the user's]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    told = vars(parser.parse_args(arguments))
+    words, sglang_args = passed_on(arguments)
+    told = vars(parser.parse_args(words))
     out = told.pop("out")
-    settings, progress = Settings(**told), Progress()
+    settings, progress = Settings(**told, sglang_args=sglang_args), Progress()
     try:
         seen = run(Bench(settings, progress).run())
     except EXPECTED as error:

@@ -1,9 +1,11 @@
-"""SGLang's server as it comes: the same supervisor starts it, but it has no plug-in, no link and no front."""
+"""SGLang's server as it comes: the same supervisor starts it, but it has no plug-in, no link and no front; and what a
+benchmark is told for every server it starts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,6 +17,15 @@ from radixdeck.daemon.paths import home_of
 
 from .live import ready, warm_up
 from .progress import Progress
+
+PASSED_ON = "What follows -- goes to every SGLang server unchanged."
+
+
+def passed_on(arguments: Sequence[str] | None) -> tuple[list[str], tuple[str, ...]]:
+    """A command line, `sys.argv` if None, cut at its first `--`: our own words, and SGLang's."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], tuple(words[cut + 1 :])
 
 
 @asynccontextmanager

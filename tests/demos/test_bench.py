@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from comparison_runs import EQUAL, GOOD, comparison
 
+from radixdeck.daemon.engine.args import command
 from radixdeck.demos import bench
 from radixdeck.demos.arms import Arms, Case
 from radixdeck.demos.bench_record import RecordError, read, write
 from radixdeck.demos.live import LiveError
 from radixdeck.demos.named import NAMED
 from radixdeck.demos.progress import Progress
-from radixdeck.demos.versus import Repetition, Side
+from radixdeck.demos.versus import SIDES, Repetition, Side
 from radixdeck.demos.workloads import REPORT_SEEDS, TUNING_SEEDS
 
 
@@ -57,6 +58,17 @@ def test_what_is_typed_changes_the_workload_and_its_size() -> None:
     assert (settings.arms.policy, settings.arms.session_ends, out) == ("lru", True, Path("there"))
     (case,) = bench.parse(["--logs", "x/talks"])[0].cases
     assert (case.name, case.logs) == ("talks", Path("x/talks"))
+
+
+def test_both_servers_get_the_same_model_and_what_follows_two_dashes() -> None:
+    settings, _ = bench.parse(["mmlu", "--size", "8b", "--", "--attention-backend", "triton"])
+    assert [case.name for case in settings.cases if case.tight] == ["mmlu"]
+    both = [command(settings.arms.engine(side, 7_000), "MODEL", 1) for side in SIDES]
+    for words in both:
+        assert words[-2:] == ["--attention-backend", "triton"]
+        assert words[words.index("--load-format") + 1] == "dummy"
+        assert words[words.index("--served-model-name") + 1] == "radixdeck-8b"
+    assert "--load-format" not in command(bench.parse([])[0].arms.engine("sglang", 7_000), "MODEL", 1)
 
 
 def test_an_unknown_workload_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:

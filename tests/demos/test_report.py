@@ -67,6 +67,19 @@ def test_a_record_says_what_it_ran_on() -> None:
     assert str(Path.home()) not in json.dumps(told)
 
 
+@pytest.mark.parametrize(
+    ("says", "gpu"), [("echo NVIDIA H200; echo NVIDIA H200", "NVIDIA H200"), ("exit 9", ""), (None, "")]
+)
+def test_a_record_names_the_gpu_as_its_driver_does(
+    says: str | None, gpu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if says is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{says}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine()["gpu"] == gpu
+
+
 def outcomes(*cached_tokens: int) -> list[Outcome]:
     return [
         Outcome(index=n, agent="a", session="s", prompt_tokens=100, cached_tokens=cached, ttft_s=0.1 * (n + 1))

@@ -48,6 +48,14 @@ def test_the_same_model_every_time(made: Path, tmp_path: Path) -> None:
     assert digests(model.make(tmp_path, "tiny")) == digests(made)
 
 
+def test_a_model_for_a_gpu_is_the_same_tokenizer_and_a_shape_without_weights(made: Path, tmp_path: Path) -> None:
+    large = model.make(tmp_path, "8b")
+    assert {path.name for path in large.iterdir()} == {path.name for path in made.iterdir()} - {"model.safetensors"}
+    assert (large / "tokenizer.json").read_bytes() == (made / "tokenizer.json").read_bytes()
+    config = json.loads((large / "config.json").read_text())
+    assert (config["hidden_size"], config["num_hidden_layers"], config["dtype"]) == (4096, 32, "bfloat16")
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
