@@ -1,6 +1,7 @@
-"""`python -m radixdeck.demos.readme_table`: renders the README's results from a record, between two comment markers.
+"""`python -m radixdeck.demos.readme_table`: renders the README's results from records, each between comment markers.
 
-The first marker names the record, so that anybody can see, and a test does, whether the README says what it says.
+The first of two markers names the record, so that anybody can see, and a test does, whether the README says what it
+says. The first results are those of the newest full record; what comes after, as of another machine, keeps its record.
 """
 
 from __future__ import annotations
@@ -95,15 +96,15 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def named_in(text: str) -> tuple[str, str]:
-    """Name of the record that a README's results are of, and the results. Raises MarkerError."""
-    if not (found := _BLOCK.search(text)):
+def named_in(text: str) -> list[tuple[str, str]]:
+    """Names of the records that a README's results are of, and the results, in order. Raises MarkerError for none."""
+    if not (found := _BLOCK.findall(text)):
         raise MarkerError(f"no {BEGIN.format('RECORD.json')!r} with {END!r} after it")
-    return found[1], found[2]
+    return found
 
 
 def replaced(text: str, record: Path) -> str:
-    """The README with the results of `record`. Raises MarkerError, RecordError or OSError."""
+    """The README with the results of `record` in the first place. Raises MarkerError, RecordError or OSError."""
     named_in(text)
     block = f"{BEGIN.format(record.name)}\n{render(record)}\n{END}"
     return _BLOCK.sub(lambda _: block, text, count=1)
@@ -124,15 +125,14 @@ def newest(folder: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the README, or only look at it. Exit codes: 0 it is up to date now, 1 it is not, 2 could not tell."""
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.readme_table", description=__doc__)
-    parser.add_argument("--record", type=Path, help="render this record [the newest full one]")
-    parser.add_argument("--check", action="store_true", help="compare with the record that the README names")
+    parser.add_argument("--record", type=Path, help="render this record in the first place [the newest full one]")
+    parser.add_argument("--check", action="store_true", help="compare with the records that the README names")
     parser.add_argument("--readme", type=Path, default=README)
     told = parser.parse_args(arguments)
     try:
         before = told.readme.read_text(encoding="utf-8")
         if told.check:
-            name, results = named_in(before)
-            return 0 if results == render(RESULTS / name) else 1
+            return 0 if all(results == render(RESULTS / name) for name, results in named_in(before)) else 1
         told.readme.write_text(replaced(before, told.record or newest(RESULTS)), encoding="utf-8")
     except (MarkerError, RecordError, OSError) as error:
         print(f"readme_table: {error}", file=sys.stderr)

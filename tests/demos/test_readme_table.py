@@ -18,8 +18,9 @@ EMPTY = "before\n<!-- results of none.json -->\n\n<!-- end of results -->\nafter
 
 
 def test_the_readme_says_what_its_record_says() -> None:
-    name, results = named_in(README.read_text(encoding="utf-8"))
-    assert results == render(RESULTS / name)
+    told = named_in(README.read_text(encoding="utf-8"))
+    assert [results for _, results in told] == [render(RESULTS / name) for name, _ in told]
+    assert len(told) == 2
     assert main(["--check"]) == 0
 
 
@@ -33,13 +34,27 @@ def test_a_record_becomes_two_tables_between_the_markers(tmp_path: Path) -> None
     text = replaced(EMPTY, path)
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert named_in(text)[0] == path.name
+    assert [name for name, _ in named_in(text)] == [path.name]
     assert "| gaia | 7,000 | SGLang's own cache | 20.0 % | 400 ms |" in text
     assert "| radixdeck | **50.0 %** (bound 60.0 %) | 300 ms |" in text
     assert "One run each (seed 1)" in text
     assert "+30.0 points | -25.0 % |" in text
     assert "| gaia | 80,000 | 60.0 % | 60.0 % | 60.0 % | +0.0 % |" in text
     assert replaced(text, path) == text
+
+
+def test_results_behind_the_first_keep_their_record_and_are_checked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, readme = record(tmp_path), record(tmp_path), tmp_path / "README.md"
+    kept = replaced(EMPTY, first)
+    readme.write_text(replaced(EMPTY + kept, second))
+    monkeypatch.setattr(readme_table, "RESULTS", tmp_path)
+    assert [name for name, _ in named_in(readme.read_text())] == [second.name, first.name]
+    assert readme.read_text().endswith(kept)
+    assert main(["--readme", str(readme), "--check"]) == 0
+    readme.write_text(readme.read_text().removesuffix(kept) + kept.replace("20.0 %", "19.0 %"))
+    assert main(["--readme", str(readme), "--check"]) == 1
 
 
 def test_a_floor_that_is_missed_is_marked(tmp_path: Path) -> None:
