@@ -14,8 +14,6 @@ from typing import Any, get_args
 
 import msgspec
 
-from radixdeck.daemon.engine.args import Size
-
 from .arms import Arms, Case, measure_both
 from .bench_end import to_the_end
 from .bench_record import write
@@ -24,7 +22,7 @@ from .named import NAMED
 from .progress import Progress
 from .report import RESULTS
 from .sources import describe
-from .stock import PASSED_ON, passed_on
+from .stock import parse_for_servers
 from .verdicts import passed, text
 from .versus import SIDES, Comparison, Repetition, Side
 from .workloads import DEMO_KV_TOKENS, REPORT_SEEDS, Style, Topology, WorkloadSpec
@@ -105,10 +103,7 @@ class Bench:
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     arms = Arms()
-    parser = argparse.ArgumentParser(
-        prog="python -m radixdeck.demos.bench", description=__doc__,
-        epilog=PASSED_ON,
-    )  # fmt: skip
+    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"{', '.join(NAMED)} or {GENERAL} [all five named]")
     parser.add_argument("--quick", action="store_true", help="the first seed only, tight sizes only")
     parser.add_argument("--seeds", type=int, nargs="+", help=f"one repetition each [{REPORT_SEEDS}]")
@@ -124,17 +119,14 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path]:
     parser.add_argument("--policy", default=arms.policy)
     parser.add_argument("--concurrency", type=int, default=arms.concurrency)
     parser.add_argument("--model", default="", help="model id or path; none: the small one made on the spot")
-    parser.add_argument("--size", choices=get_args(Size), default=arms.size, help="of the model made on the spot")
     parser.add_argument("--home", default="", help="folder of logs and models [the user's]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    words, sglang_args = passed_on(arguments)
-    told = parser.parse_args(words)
+    told = parse_for_servers(parser, arguments)
     if unknown := [name for name in told.names if name not in (*NAMED, GENERAL)]:
         parser.error(f"no workload {unknown[0]!r}; known: {', '.join(NAMED)}, {GENERAL}")
     seeds = tuple(told.seeds) if told.seeds else REPORT_SEEDS[:1] if told.quick else REPORT_SEEDS
-    common = {name: getattr(told, name) for name in Arms.__struct_fields__ if hasattr(told, name)}
-    arms = Arms(**common, sglang_args=sglang_args)
-    return Settings(cases=_cases(told), seeds=seeds, arms=arms, quick=told.quick), told.out
+    common = {name: getattr(told, name) for name in Arms.__struct_fields__}
+    return Settings(cases=_cases(told), seeds=seeds, arms=Arms(**common), quick=told.quick), told.out
 
 
 def _cases(told: argparse.Namespace) -> list[Case]:

@@ -19,7 +19,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 import psutil
@@ -37,7 +36,7 @@ from .probe import probe_apart
 from .progress import Progress
 from .report import RESULTS, Record, machine, now_utc, save
 from .rounds import Against, Amount, Boot, measure
-from .stock import PASSED_ON, open_stock, passed_on
+from .stock import open_stock, parse_for_servers
 from .versus import Side
 
 SETTLE_S = 3.0
@@ -184,19 +183,15 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Exit codes: 0 floors kept, 1 not, 2 could not run, 130 stopped."""
     default = Settings()
-    parser = argparse.ArgumentParser(
-        prog="python -m radixdeck.demos.bench_overhead", description=__doc__, epilog=PASSED_ON
-    )
+    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_overhead", description=__doc__)
     for name in ("boots", "requests", "kv-tokens", "pairs", "blocks", "concurrency", "commands"):
         parser.add_argument(f"--{name}", type=_positive, default=getattr(default, name.replace("-", "_")))
     parser.add_argument("--idle-s", type=float, default=default.idle_s)
-    parser.add_argument("--size", choices=get_args(Size), default=default.size, help="of the model made on the spot")
     parser.add_argument("--home", default="", help="folder of models [the user's]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    words, sglang_args = passed_on(arguments)
-    told = vars(parser.parse_args(words))
+    told = vars(parse_for_servers(parser, arguments))
     out = told.pop("out")
-    settings, progress = Settings(**told, sglang_args=sglang_args), Progress()
+    settings, progress = Settings(**told), Progress()
     try:
         seen = run(Bench(settings, progress).run())
     except EXPECTED as error:

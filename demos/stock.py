@@ -3,14 +3,16 @@ benchmark is told for every server it starts."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import get_args
 
 import aiohttp
 
-from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.args import EngineSpec, Size
 from radixdeck.daemon.engine.launch import Engine
 from radixdeck.daemon.engine.protocol import EngineSetup
 from radixdeck.daemon.paths import home_of
@@ -18,14 +20,15 @@ from radixdeck.daemon.paths import home_of
 from .live import ready, warm_up
 from .progress import Progress
 
-PASSED_ON = "What follows -- goes to every SGLang server unchanged."
 
-
-def passed_on(arguments: Sequence[str] | None) -> tuple[list[str], tuple[str, ...]]:
-    """A command line, `sys.argv` if None, cut at its first `--`: our own words, and SGLang's."""
+def parse_for_servers(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What `parser` makes of a command line, `sys.argv` if None, that also says what the servers are to be: `size` of
+    the model made on the spot, and `sglang_args`, all that follows the first `--`. Exits where a word is not known."""
+    parser.add_argument("--size", choices=get_args(Size), default="demo", help="of the model made on the spot")
+    parser.epilog = "What follows -- goes to every SGLang server unchanged."
     words = list(sys.argv[1:] if arguments is None else arguments)
     cut = words.index("--") if "--" in words else len(words)
-    return words[:cut], tuple(words[cut + 1 :])
+    return parser.parse_args(words[:cut], argparse.Namespace(sglang_args=tuple(words[cut + 1 :])))
 
 
 @asynccontextmanager

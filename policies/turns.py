@@ -61,8 +61,8 @@ class Turns:
         self._expected[place] = self._expected[place] * DECAY + weight * expected
 
     def learn(self, tables: Tables, standing: Standing) -> None:
-        """Count the turns that were noted. Sessions that are behind keep the ratio that there was
-        when they came to stand where they do."""
+        """Count the turns that were noted. Sessions that are behind keep the ratio that there was when they came to
+        stand where they do."""
         noted, behind, sessions = self._noted, standing.behind, standing.by_name
         lately = [(name, stood) for name, stood in behind.items() if not isinstance(stood[2], float)]
         ends, told = tables.ends([one.leaving for one in noted if one.leaving is not None]), 0
