@@ -65,8 +65,9 @@ class EngineProcess:
                         self._meet(child)
 
     def _meet(self, child: psutil.Process) -> None:
-        title = (child.cmdline() or [""])[0]
-        if title.startswith(_TITLE):
+        title = _title(child)
+        # Between fork and exec, a helper that a scheduler runs for a moment still has the scheduler's title.
+        if title.startswith(_TITLE) and title != _title(psutil.Process(child.ppid())):
             self._family[child.pid] = (child, title.removeprefix(_TITLE).split()[0])
 
     async def end(self, grace_s: float) -> None:
@@ -92,6 +93,10 @@ class EngineProcess:
         for process, _ in self._family.values():
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def _title(process: psutil.Process) -> str:
+    return (process.cmdline() or [""])[0]
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -29,6 +29,17 @@ STUBBORN = [
     "print(child.pid, flush=True)\n"
     "time.sleep(600)",
 ]  # fmt: skip
+FORKING = [
+    sys.executable, "-c",
+    "import subprocess, sys, time\n"
+    "subprocess.run([sys.executable, '-c',\n"
+    "    'import os, setproctitle, time\\n'\n"
+    "    'setproctitle.setproctitle(\"sglang::scheduler\")\\n'\n"
+    "    'if forked := os.fork(): print(os.getpid(), forked, flush=True)\\n'\n"
+    "    'time.sleep(600)'])\n"
+    "time.sleep(600)",
+]  # fmt: skip
+"""A scheduler, and a fork of it that has not become another program yet."""
 
 
 def test_waits_double_up_to_a_minute() -> None:
@@ -152,3 +163,18 @@ async def test_what_does_not_end_is_killed_with_its_children(tmp_path: Path) -> 
     assert os.getpgid(child.pid) == process.pid != os.getpgid(0)
     await process.end(grace_s=0.1)
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_helper_that_a_scheduler_just_forked_is_none_of_the_family(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = await EngineProcess.start(FORKING, os.environ, log)
+    await until(lambda: log.read_text().endswith("\n"))
+    scheduler, forked = map(int, log.read_text().split())
+    process.learn_family()
+    os.kill(forked, signal.SIGKILL)
+    await until(lambda: psutil.Process(forked).status() == psutil.STATUS_ZOMBIE)
+    assert process.lost() == ""
+    os.kill(scheduler, signal.SIGKILL)
+    await until(lambda: bool(process.lost()))
+    assert process.lost() == f"the engine's scheduler (process {scheduler}) died"
+    await process.end(grace_s=0)
