@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from scenario import NODE, RUN, T0_NS, folded, run_events
 from textual.app import App
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
@@ -189,3 +190,11 @@ async def drawn(pilot: Pilot[None]) -> str:
         cast(ConsoleApp, pilot.app).draw()
         await pilot.pause()
     return screen_text(pilot.app)
+
+
+async def sought(pilot: Pilot[None], words: str, found: str) -> None:
+    """Look for something in the palette. What is typed before it is up goes to the screen below."""
+    await pilot.press("ctrl+p")
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+    await pilot.press(*words)
+    await until(pilot, lambda: found in screen_text(pilot.app))

@@ -17,6 +17,7 @@ from staging import (
     keyframe,
     live_messages,
     screen_text,
+    sought,
     status,
     until,
 )
@@ -217,8 +218,7 @@ async def test_help_tells_the_keys_of_what_is_focused() -> None:
 
 async def test_the_palette_goes_anywhere() -> None:
     async with console() as pilot:
-        await pilot.press("ctrl+p", *"go to events")
-        await until(pilot, lambda: "Go to events" in screen_text(pilot.app))
+        await sought(pilot, "go to events", "Go to events")
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.current_mode == "events")
 

@@ -77,8 +77,7 @@ async def test_an_error_of_the_second_engine_is_not_heard(how: str) -> None:
         if how == "down":
             await two.second.site.stop()
         asking = asyncio.create_task(two.text())
-        if how != "down":
-            await until(lambda: two.asked() == (1, 1))
+        await until(lambda: two.s.replicas.next() is None if how == "down" else two.asked() == (1, 1))
         await asyncio.sleep(4 * LATE_MS / 1e3)
         assert not asking.done()
         two.first.begins.set()
