@@ -43,6 +43,16 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     return (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")))
 
 
+def is_gone(path: Path) -> bool:
+    """Whether there is no such file. Raises OSError if that cannot be told: Path.exists does so for some errors only,
+    and in newer Pythons for none."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
 def size_bytes(path: Path) -> int:
     """Bytes on disk of a recording with its log; 0 if it is not there."""
     total = 0

@@ -39,14 +39,14 @@ Queued = Item | NextFile
 
 
 def begin_next(before: Writer, info: RunInfo, item: NextFile) -> Writer:
-    """Begin the next file of a run and end the one before, which names it. Raises StorageError or sqlite3.Error if that
-    cannot be done; the file before can be written on then."""
+    """Begin the next file of a run and end the one before, which names it. Raises StorageError, sqlite3.Error or
+    OSError if that cannot be done; the file before can be written on then."""
     path = run_path(before.path.parent, info.node, item.at_ns)
     config = info.config | {CONTINUES: before.path.name}
     writer = Writer(path, msgspec.structs.replace(info, started_ns=item.at_ns, config=config))
     try:
         writer.write([*(_texts(before) if info.prompts_stored else []), item.first])
-    except (sqlite3.Error, StorageError):
+    except (sqlite3.Error, StorageError, OSError):
         writer.discard()
         raise
     with suppress(sqlite3.Error):

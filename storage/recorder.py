@@ -23,7 +23,7 @@ from radixdeck.policies.residency import RunState
 
 from .anchor_text import AnchorText
 from .errors import StorageError
-from .files import RunInfo, size_bytes
+from .files import RunInfo, is_gone, size_bytes
 from .next_file import Alone, NextFile, Queued, begin_next
 from .spacing import Spacing
 from .writer import Fact, Frame, Item, Writer
@@ -40,6 +40,8 @@ BATCH = 5_000
 
 BAD_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """What SQLite raises about a value; every other sqlite3.Error is about the file."""
+BAD_FILE = (sqlite3.Error, OSError)
+"""What is raised about the file, which may be well again later."""
 BAD_VALUE = (sqlite3.Error, TypeError, ValueError, OverflowError)
 """What an event with a value that JSON or SQLite cannot hold raises; minus what is about the file."""
 
@@ -174,28 +176,28 @@ class Recorder:
                 self._queue.clear()
             try:
                 self._writer.write(last)
-            except sqlite3.Error as error:
+            except BAD_FILE as error:
                 self.failed = self.failed or self._words(error)
             try:
                 self._writer.finish(self.failed or "closed")
-            except sqlite3.Error as error:
+            except BAD_FILE as error:
                 self.failed = self.failed or self._words(error)
 
     def _flush(self) -> None:
         with self._file_lock:
             while not self._stopped and self._take():
-                if why := self._no_room():
-                    self._stop(why)
-                    return
                 try:
+                    if why := self._no_room():
+                        self._stop(why)
+                        return
                     self._write_piece()
-                except sqlite3.Error as error:
+                except BAD_FILE as error:
                     self.failed = f"{self._words(error)}; trying again every {RETRY_S:g} s"
                     self._retry_at_s = time.monotonic() + RETRY_S
                     return
 
     def _no_room(self) -> str:
-        if not self.path.exists():
+        if is_gone(self.path):
             return f"{self.path} was deleted; recording stopped"
         size = size_bytes(self.path)
         if size < self.max_bytes:
@@ -225,7 +227,7 @@ class Recorder:
         """Go on in another file; in the present one, for a while, if there can be no other."""
         try:
             self._writer = begin_next(self._writer, self.info, item)
-        except (StorageError, sqlite3.Error) as error:
+        except (StorageError, *BAD_FILE) as error:
             self._why_none = f", and no other file could be begun: {error}"
             self._next_file_at_s = time.monotonic() + NEXT_FILE_RETRY_S
         else:
@@ -235,7 +237,7 @@ class Recorder:
 
     def _write_piece(self) -> None:
         """Write the first piece, or halve it if a value in it cannot be stored, until only that one is left out.
-        Raises sqlite3.Error if the file itself fails; the piece stays where it is then."""
+        Raises what is in BAD_FILE if the file itself fails; the piece stays where it is then."""
         piece = self._pieces[0]
         if isinstance(piece[0], NextFile):
             self._begin_next(piece[0])
@@ -277,8 +279,8 @@ class Recorder:
                 self.dropped -= later[2]
                 self._lose(*later)
 
-    def _words(self, error: sqlite3.Error) -> str:
-        return f"{self.path} cannot be written: {error}"
+    def _words(self, error: sqlite3.Error | OSError) -> str:
+        return f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}"
 
     # ---- holding the guard ----
 

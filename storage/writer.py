@@ -56,7 +56,7 @@ class Writer:
         _make_empty(path)
         try:
             self._db = _begin(path, info)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             for part in parts_of(path):
                 part.unlink(missing_ok=True)
             raise RecordingError(f"{path}: {error}") from error

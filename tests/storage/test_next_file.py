@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +15,7 @@ from storage_samples import folded, info, stream
 
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState, fold
-from radixdeck.storage import next_file
+from radixdeck.storage import next_file, writer
 from radixdeck.storage.anchor_text import AnchorText
 from radixdeck.storage.errors import RecordingError
 from radixdeck.storage.files import RunInfo, size_bytes
@@ -164,10 +166,6 @@ def refuse(_writer: object, _info: object, _item: object) -> None:
     raise RecordingError("the folder cannot be written")
 
 
-def fail(_writer: object) -> list[AnchorText]:
-    raise sqlite3.OperationalError("disk I/O error")
-
-
 async def test_where_no_other_file_can_be_begun_the_present_one_grows_to_twice_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,10 +181,15 @@ async def test_where_no_other_file_can_be_begun_the_present_one_grows_to_twice_i
         assert isinstance(session.events(0, 10_000)[-1][1], ev.EventsDropped)
 
 
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError(errno.EMFILE, "too many files")])
+@pytest.mark.parametrize("breaks", [(next_file, "_texts"), (writer, "migrate")])
 @pytest.mark.parametrize(("after_s", "files"), [(0.0, 2), (1e9, 1)])
 async def test_a_file_that_could_not_be_begun_is_tried_again_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_s: float, files: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_s: float, files: int, breaks: Any, error: Exception
 ) -> None:
+    def fail(_: object) -> None:
+        raise error
+
     monkeypatch.setattr("radixdeck.storage.recorder.NEXT_FILE_RETRY_S", after_s)
     about = msgspec.structs.replace(info(), prompts_stored=True)
     recorder, state = Recorder(tmp_path / "0.db", about, goes_on=lambda _: None), RunState()
@@ -202,7 +205,7 @@ async def test_a_file_that_could_not_be_begun_is_tried_again_and_leaves_nothing(
     await turn()
     recorder.max_bytes = size_bytes(recorder.path) - 1
     with monkeypatch.context() as broken:
-        broken.setattr(next_file, "_texts", fail)
+        broken.setattr(*breaks, fail)
         await turn()
         await turn()
     assert files_in(tmp_path) == [tmp_path / "0.db"]
