@@ -21,12 +21,15 @@ from .loop import run
 from .paths import home_of
 from .runtime import Daemon, open_daemon
 
+log = structlog.get_logger(__name__)
+
 Say = Callable[[str], None]
 CANNOT_START = (BrokerError, ConfigError, DiscoveryError, FrontError, LinkError, StorageError, OSError)
 
 
 def serve(config: DaemonConfig, say: Say) -> int:
-    """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 2 if it could not start."""
+    """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 1 if an error ended it, 2 if it
+    could not start."""
     try:
         log_to_file(config)
         return run(_serve(config, say))
@@ -73,14 +76,23 @@ async def _serve(config: DaemonConfig, say: Say) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_daemon(config) as daemon:
-        _introduce(daemon, say)
-        telling = asyncio.create_task(_tell(daemon, say))
-        await stop.wait()
-        telling.cancel()
-        say("stopping (again Ctrl-C to stop at once)")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    started = False
+    try:
+        async with open_daemon(config) as daemon:
+            started = True
+            _introduce(daemon, say)
+            telling = asyncio.create_task(_tell(daemon, say))
+            await stop.wait()
+            telling.cancel()
+            say("stopping (again Ctrl-C to stop at once)")
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+    except CANNOT_START as error:
+        if not started:
+            raise
+        log.exception("ended by an error")
+        say(f"ended by an error: {error}")
+        return 1
     say(f"stopped; recording: {daemon.recording}")
     return 0
 

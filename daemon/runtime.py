@@ -288,4 +288,5 @@ async def _finish_recording(daemon: Daemon) -> None:
     await daemon.recorder.close()
     if daemon.journal.seq == 0:
         # Nothing ever happened: a daemon that could not start leaves no empty run behind.
-        daemon.recording.unlink(missing_ok=True)
+        with suppress(OSError):
+            daemon.recording.unlink(missing_ok=True)

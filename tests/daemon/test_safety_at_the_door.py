@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,18 +188,6 @@ def test_a_daemon_does_not_start_on_rules_it_cannot_use(tmp_path: Path, rules: s
         load_config(None, {"policy": {"rules": {"safety": str(path)}}})
     with pytest.raises(ConfigError, match=r"rules of lru .*takes no rules"):
         load_config(None, {"policy": {"rules": {"lru": str(path)}}})
-
-
-@pytest.fixture
-def daemon_log() -> Iterator[None]:
-    """The daemon's own logging, undone afterwards."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        if handler not in before[0]:
-            handler.close()
-    root.handlers[:], root.level = before[0], before[1]
 
 
 class Ear:

@@ -15,6 +15,7 @@ from radixdeck.daemon.engine.args import EngineSpec
 from radixdeck.daemon.front_errors import FrontError
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.policies.events import CommandReceived
+from radixdeck.storage.files import SUFFIX
 from radixdeck.storage.session import open_session
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -120,3 +121,22 @@ async def test_a_long_home_still_has_a_link(tmp_path: Path) -> None:
     home = tmp_path / ("x" * 90)
     async with open_daemon(config(home)) as daemon:
         assert (await ask(daemon))[0] == 503
+
+
+async def test_a_taken_port_is_said_also_where_the_empty_run_cannot_be_deleted(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == SUFFIX:
+            raise PermissionError("not yours")
+        unlink(path, missing_ok)
+
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", refuse)
+    told = DaemonConfig(
+        node="other", port=int(daemon.url.rsplit(":", 1)[1]), broker="amqtt", home=str(tmp_path / "other"),
+        engine=daemon.config.engine,
+    )  # fmt: skip
+    with pytest.raises(FrontError):
+        async with open_daemon(told):
+            pass

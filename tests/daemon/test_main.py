@@ -1,0 +1,39 @@
+"""`radixdeck serve` as a whole: what it says and returns when an error ends it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+from test_without_engine import config
+
+from radixdeck.daemon.config import DaemonConfig
+from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.main import serve
+from radixdeck.storage.recorder import Recorder
+
+pytestmark = pytest.mark.usefixtures("daemon_log")
+
+
+def test_an_error_of_a_running_daemon_is_not_said_to_be_of_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(_: Recorder) -> None:
+        raise OSError(errno.EIO, "no more")
+
+    monkeypatch.setattr(Recorder, "run", break_down)
+    said: list[str] = []
+    assert serve(config(tmp_path), said.append) == 1
+    assert said[0].startswith("front ")
+    assert said[-1] == f"ended by an error: [Errno {errno.EIO}] no more"
+
+
+def test_a_daemon_that_cannot_start_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port, spec = other.getsockname()[1], EngineSpec(model="none", device="cpu")
+        told = DaemonConfig(node="late", port=port, broker="amqtt", home=str(tmp_path), engine=spec)
+        assert serve(told, said.append) == 2
+    assert [line.partition(":")[0] for line in said] == ["cannot start"]
