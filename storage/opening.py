@@ -8,19 +8,21 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .errors import SessionError
-from .files import APPLICATION_ID, SCHEMA_VERSION, parts_of
+from .files import APPLICATION_ID, SCHEMA_VERSION, is_gone, parts_of
 
 
 @contextlib.contextmanager
 def translated(path: Path) -> Generator[None]:
-    """Turns what SQLite raises inside into a SessionError that names `path`."""
+    """Turns what SQLite and the system raise inside into a SessionError that names `path`."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise SessionError(f"{path}: {_words(error)}") from error
 
 
-def _words(error: sqlite3.Error) -> str:
+def _words(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return "not a SQLite file"
@@ -34,13 +36,8 @@ def connect_to_recording(path: Path) -> sqlite3.Connection:
 
     It may be used from any one thread at a time.
     """
-    if not path.exists():
-        raise SessionError(f"{path}: no such file")
-    if not path.is_file():
-        raise SessionError(f"{path}: not a file")
-    if path.stat().st_size == 0:
-        raise SessionError(f"{path}: empty, its recording never began")
     with translated(path):
+        _check_file(path)
         connection = _connect(path)
     try:
         with translated(path):
@@ -50,6 +47,15 @@ def connect_to_recording(path: Path) -> sqlite3.Connection:
         raise
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _check_file(path: Path) -> None:
+    if is_gone(path):
+        raise SessionError(f"{path}: no such file")
+    if not path.is_file():
+        raise SessionError(f"{path}: not a file")
+    if path.stat().st_size == 0:
+        raise SessionError(f"{path}: empty, its recording never began")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

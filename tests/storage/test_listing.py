@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -43,6 +45,22 @@ async def test_newest_first_and_bad_ones_are_shown(tmp_path: Path) -> None:
     runs = list_runs(tmp_path)
     assert [run.path for run in runs] == [*reversed(paths), tmp_path / "0-broken.db"]
     assert "0-broken.db: not a SQLite file" in runs[-1].error
+
+
+async def test_one_that_cannot_be_looked_at_is_shown_and_spared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest, *others = await three_runs(tmp_path)
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == oldest:
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return real(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert list_runs(tmp_path)[-1].error == f"{oldest}: Stale file handle"
+    assert prune(tmp_path, 0) == others
 
 
 def test_folder_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
