@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 import msgspec
-import psutil
+
+from radixdeck.storage.process_start import start_of, still_runs
 
 from .wire import Discovery, WireError, decode, topic
 
@@ -32,7 +33,8 @@ def announce(state_dir: Path, discovery: Discovery) -> Path:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{discovery.node}-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(discovery))
+            told = msgspec.structs.replace(discovery, start=start_of(discovery.pid))
+            file.write(msgspec.json.encode(told))
         os.replace(temporary, path)
     except OSError:
         os.unlink(temporary)
@@ -93,8 +95,8 @@ def _read_live(path: Path) -> Discovery | None:
     known = _read(path)
     if known is None:
         return None
-    try:
-        born_s = psutil.Process(known.pid).create_time()
-        return known if born_s <= path.stat().st_mtime + CLOCK_SLACK_S else None
-    except (psutil.Error, OSError, ValueError):
-        return None
+
+    def born_before_file(born_s: float) -> bool:
+        return born_s <= path.stat().st_mtime + CLOCK_SLACK_S
+
+    return known if still_runs(known.pid, known.start, born_before_file) else None

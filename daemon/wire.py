@@ -213,7 +213,8 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     """What a running daemon leaves in `<state dir>/daemons/<node>.json` (mode 0600), so that a console on the same
-    machine finds it without being told anything."""
+    machine finds it without being told anything. `start`: when process `pid` began, see storage.process_start; filled
+    in as the file is written."""
 
     v: int = VERSION
     node: str
@@ -222,3 +223,4 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     recording: str
     log: str = ""
+    start: str = ""

@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from .errors import SessionError
 from .files import SUFFIX, RunInfo, parts_of, size_bytes
 from .opening import connect_to_recording, translated
+from .process_start import still_runs
 from .session import Session
 
 CREATION_SLACK_S = 1.0
@@ -82,8 +82,6 @@ def _summary(path: Path) -> RunSummary:
 
 
 def _writer_runs(connection: sqlite3.Connection) -> bool:
-    pid, started_s = connection.execute("SELECT pid, pid_started_s FROM runs").fetchone()
-    try:
-        return abs(psutil.Process(pid).create_time() - started_s) < CREATION_SLACK_S
-    except (psutil.Error, TypeError):
-        return False
+    run = dict(connection.execute("SELECT * FROM runs").fetchone())
+    pid, started_s, start = run["pid"], run["pid_started_s"], run.get("pid_start") or ""
+    return still_runs(pid, start, lambda born_s: abs(born_s - started_s) < CREATION_SLACK_S)

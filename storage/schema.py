@@ -44,6 +44,7 @@ def m001_recording(db: Database) -> None:
 def _truth(db: Database) -> None:
     run = {"run": str, "node": str, "started_ns": int, "ended_ns": int, "version": str, "model": str}
     run |= {"config": str, "prompts_stored": int, "pid": int, "pid_started_s": float, "ended_why": str}
+    run |= {"pid_start": str}  # not in recordings of earlier versions; see process_start
     _table(db, "runs", "run", run, {"node", "started_ns", "version"})
     event = {"seq": int, "at_ns": int, "kind": str, "agent": str, "session": str, "rid": str, "body": str}
     _table(db, "events", "seq", event, {"at_ns", "kind", "body"}).create_index(["kind"])

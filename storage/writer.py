@@ -20,6 +20,7 @@ from .anchor_text import AnchorText
 from .derived import KEYS, WRITTEN_ONCE, Columns, rows_of
 from .errors import RecordingError
 from .files import RunInfo, parts_of
+from .process_start import start_of
 from .schema import migrate
 
 INSERT_EVENT = "INSERT INTO events (seq, at_ns, kind, agent, session, rid, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -125,6 +126,7 @@ def _begin(path: Path, info: RunInfo) -> Database:
     row = {name: getattr(info, name) for name in ("run", "node", "started_ns", "version", "model")}
     row |= {"config": msgspec.json.encode(info.config).decode(), "prompts_stored": int(info.prompts_stored)}
     row |= {"pid": os.getpid(), "pid_started_s": psutil.Process().create_time()}
+    row |= {"pid_start": start_of(os.getpid())}
     db.table("runs").insert(row)
     if info.prompts_stored:
         connection.execute(anchor_text.CREATE)

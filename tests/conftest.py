@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,18 @@ __all__ = ["broker", "broker_kind"]
 
 FIRST = ("engine", "sglang")
 """What takes longest comes first, so that no worker waits for it at the end."""
+
+
+@pytest.fixture
+def clock_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Called with seconds: the wall clock is set forward by so much, as psutil sees it: the time of the boot, by which
+    it tells when a process began, moves along."""
+    if sys.platform != "linux":
+        pytest.skip("there is no such number elsewhere")
+    from psutil import _pslinux
+
+    real = _pslinux.boot_time
+    return lambda seconds: monkeypatch.setattr(_pslinux, "boot_time", lambda: real() + seconds)
 
 
 @pytest.hookimpl(tryfirst=True)

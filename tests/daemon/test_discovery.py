@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,15 @@ import pytest
 
 from radixdeck.daemon.discovery import DiscoveryError, announce, find, running, withdraw
 from radixdeck.daemon.wire import BrokerAddress, Discovery
+from radixdeck.storage.process_start import start_of
 
 
 def here(node: str = "n1", pid: int | None = None) -> Discovery:
     broker = BrokerAddress(host="127.0.0.1", port=1883, password="secret")
-    return Discovery(node=node, pid=pid or os.getpid(), broker=broker, endpoint="http://x", recording="/r.db")
+    pid = pid or os.getpid()
+    return Discovery(
+        node=node, pid=pid, broker=broker, endpoint="http://x", recording="/r.db", start=start_of(pid)
+    )  # fmt: skip
 
 
 def test_what_is_announced_is_found_and_private(tmp_path: Path) -> None:
@@ -35,10 +40,35 @@ def test_a_dead_daemon_is_forgotten(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of its start decides")
 def test_a_later_process_with_the_same_pid_is_not_the_daemon(tmp_path: Path) -> None:
     path = announce(tmp_path, here())
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(here(), start="another boot/1")))
+    assert running(tmp_path) == []
+    assert not path.exists()
+
+
+def test_a_file_of_an_earlier_version_is_judged_by_its_age(tmp_path: Path) -> None:
+    path = announce(tmp_path, here())
+    told = msgspec.json.decode(path.read_bytes())
+    del told["start"]
+    path.write_bytes(msgspec.json.encode(told))
+    assert [one.pid for one in running(tmp_path)] == [os.getpid()]
     os.utime(path, (1, 1))
     assert running(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_a_step_of_the_wall_clock_ends_no_daemon(
+    tmp_path: Path, clock_step: Callable[[float], None], seconds: float
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        announce(tmp_path, here(pid=other.pid))
+        clock_step(seconds)
+        assert [one.pid for one in running(tmp_path)] == [other.pid]
+        with pytest.raises(DiscoveryError, match="runs already"):
+            announce(tmp_path, here())
+        other.kill()
 
 
 def test_a_name_in_use_is_not_given_twice(tmp_path: Path) -> None:

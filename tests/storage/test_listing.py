@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,41 @@ def test_not_live_when_its_writer_was_killed(tmp_path: Path) -> None:
     assert (run.error, run.live, run.events) == ("", False, 0)
     assert prune(tmp_path, 0) == [tmp_path / "a.db"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+async def test_live_also_after_a_step_of_the_wall_clock(
+    tmp_path: Path, clock_step: Callable[[float], None], seconds: float
+) -> None:
+    recorder = Recorder(tmp_path / "a.db", info())
+    clock_step(seconds)
+    assert list_runs(tmp_path)[0].live
+    assert prune(tmp_path, 0) == []
+    await recorder.close()
+
+
+def change_run(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time of its start decides")
+async def test_not_live_where_another_process_has_the_writers_number(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.db", info())
+    change_run(recorder.path, "UPDATE runs SET pid_start = 'another boot/1'")
+    assert not list_runs(tmp_path)[0].live
+    await recorder.close()
+
+
+@pytest.mark.parametrize(("off_s", "live"), [(0, True), (100, False)])
+async def test_one_of_an_earlier_version_is_live_by_the_time_its_writer_began(
+    tmp_path: Path, off_s: float, live: bool
+) -> None:
+    recorder = Recorder(tmp_path / "a.db", info())
+    change_run(recorder.path, "ALTER TABLE runs DROP COLUMN pid_start")
+    change_run(recorder.path, f"UPDATE runs SET pid_started_s = pid_started_s + {off_s}")
+    assert list_runs(tmp_path)[0].live == live
+    await recorder.close()
 
 
 async def test_prune_takes_the_oldest_and_spares_what_it_must(tmp_path: Path) -> None:
