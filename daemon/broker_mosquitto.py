@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import ctypes
-import getpass
 import hashlib
 import os
 import secrets
@@ -42,7 +41,7 @@ listener {port} 127.0.0.1
 allow_anonymous false
 password_file {folder}/passwords
 acl_file {folder}/acl
-user {user}
+user root
 persistence false
 set_tcp_nodelay true
 max_queued_messages 1000
@@ -53,6 +52,8 @@ log_dest stderr
 log_type error
 log_type warning
 """
+"""User: root is to stay root, or mosquitto could not read its folder; of anybody else it does not ask. Names of users,
+which may be missing or another's, do not come into it."""
 
 _log: Any = structlog.get_logger(__name__)
 
@@ -198,7 +199,7 @@ def _private_folder(state_dir: Path) -> Path:
 
 def _write_config(folder: Path, port: int, username: str, password: str) -> None:
     files = {
-        "mosquitto.conf": CONFIG.format(port=port, folder=folder, user=getpass.getuser()),
+        "mosquitto.conf": CONFIG.format(port=port, folder=folder),
         "passwords": f"{username}:{_hashed(password)}\n",
         "acl": f"user {username}\ntopic readwrite {ROOT}/#\n",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import socket
 import stat
@@ -186,6 +187,23 @@ async def test_mosquitto_leaves_no_secret_to_others_and_no_trace(tmp_path: Path)
         child = mosquitto_child()
     assert not child.is_running()
     assert _modes(tmp_path) == {}
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("name", ["", "nobody"])
+async def test_mosquitto_starts_whatever_its_user_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A user without a name, as in a container with a number of its own, and one that is told another's."""
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, name)
+    async with open_broker("mosquitto", state_dir=tmp_path) as address:
+        assert address.kind == "mosquitto"
 
 
 @needs_mosquitto
