@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
 
 import structlog
 
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 Say = Callable[[str], None]
 CANNOT_START = (BrokerError, ConfigError, DiscoveryError, FrontError, LinkError, StorageError, OSError)
+MAX_LOG_BYTES = 16 << 20
 
 
 def serve(config: DaemonConfig, say: Say) -> int:
@@ -52,9 +54,13 @@ def own_settings(config: DaemonConfig) -> list[str]:
 
 
 def log_to_file(config: DaemonConfig) -> None:
-    """The daemon's own log: JSON lines in `<home>/logs/daemon.log`; warnings of libraries go there too."""
-    path = home_of(config.home).logs / "daemon.log"
-    handler = logging.FileHandler(path)
+    """The daemon's own log: JSON lines in `<home>/logs/daemon-<node>.log`; warnings of libraries go there too.
+
+    A full one is kept beside the next, the one before goes. Daemons that share a home have a log each: none renames a
+    file that another one writes.
+    """
+    path = home_of(config.home).logs / f"daemon-{config.node}.log"
+    handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(message)s", force=True)
     for noisy in ("amqtt", "transitions", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

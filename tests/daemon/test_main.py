@@ -6,12 +6,14 @@ import errno
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
+import structlog
 from test_without_engine import config
 
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
-from radixdeck.daemon.main import serve
+from radixdeck.daemon.main import log_to_file, serve
 from radixdeck.storage.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("daemon_log")
@@ -37,3 +39,21 @@ def test_a_daemon_that_cannot_start_says_so(tmp_path: Path) -> None:
         told = DaemonConfig(node="late", port=port, broker="amqtt", home=str(tmp_path), engine=spec)
         assert serve(told, said.append) == 2
     assert [line.partition(":")[0] for line in said] == ["cannot start"]
+
+
+def test_a_log_that_grows_for_weeks_is_cut_and_is_its_own_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radixdeck.daemon.main.MAX_LOG_BYTES", most := 2_000)
+    said = structlog.get_logger()
+    for node in ("one", "two"):
+        log_to_file(msgspec.structs.replace(config(tmp_path), node=node))
+        for number in range(100):
+            said.warning("again", number=number)
+    logs = {path.name: path.read_bytes() for path in (tmp_path / "logs").iterdir()}
+    assert set(logs) == {f"daemon-{node}.log{older}" for node in ("one", "two") for older in ("", ".1")}
+    assert all(0 < len(text) <= most for text in logs.values())
+    for node in ("one", "two"):
+        lines = (logs[f"daemon-{node}.log.1"] + logs[f"daemon-{node}.log"]).splitlines()
+        numbers = [msgspec.json.decode(line)["number"] for line in lines]
+        assert numbers == list(range(numbers[0], 100)), "the newest are there, none is missing between"
