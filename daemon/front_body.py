@@ -23,6 +23,7 @@ from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES
 
 from .engine.protocol import CARRIED, IN_BAND, Identity
 from .front_errors import Refusal, bad_request
+from .front_patience import incoming
 
 MAX_REMEMBERED_IDS = 65_536
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -37,10 +38,12 @@ async def read_object(request: web.Request, max_bytes: int) -> tuple[dict[str, A
     Raises Refusal 400 or 413 in words, RecursionError if the body is nested too deeply.
     """
     try:
-        data = await request.read()
+        data = bytearray()
+        async for part in incoming(request):
+            data += part
+            if len(data) > max_bytes:
+                raise Refusal(413, f"the body is larger than {max_bytes >> 20} MiB", "invalid_request_error")
         body = msgspec.json.decode(data)
-    except web.HTTPRequestEntityTooLarge as error:
-        raise Refusal(413, f"the body is larger than {max_bytes >> 20} MiB", "invalid_request_error") from error
     except (web.RequestPayloadError, web.HTTPBadRequest, aiohttp.ClientError) as error:
         raise bad_request(f"the request body is broken: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import pytest
 from front_harness import Stack, stack
@@ -65,6 +66,25 @@ async def test_so_has_one_that_stops_in_the_middle_of_what_it_asks() -> None:
                     await asyncio.sleep(STEP_S)
             await through(s)
         assert (await s.chat("hi"))[0] == 200
+
+
+async def test_so_has_one_on_a_route_that_is_read() -> None:
+    async with stack() as s:
+        with caller(s, asked()[:-5]) as stopped, suppress(ConnectionResetError):
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(stopped, 1), 10) == b""
+        assert (await s.chat("hi"))[0] == 200
+
+
+async def test_one_that_sends_slowly_is_answered() -> None:
+    async with stack() as s:
+        loop, whole, begun_s = asyncio.get_running_loop(), asked(), asyncio.get_running_loop().time()
+        with caller(s, whole[:-8]) as slow:
+            for place in range(-8, 0):
+                await asyncio.sleep(front_patience.LOOK_S / 2)
+                await loop.sock_sendall(slow, whole[place:][:1])
+            answer = await asyncio.wait_for(loop.sock_recv(slow, 1 << 16), 10)
+        assert loop.time() - begun_s > 2 * front_patience.LOOK_S
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_one_that_is_slow_gets_all_of_it() -> None:
