@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import os
-import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -47,13 +46,14 @@ from .config import DaemonConfig, engine_key
 from .discovery import DiscoveryError, announce, withdraw
 from .engine.args import priorities
 from .engine.launch import Engine, EngineStatus
-from .engine.protocol import EngineSetup, Hello, Observe, Snapshot
+from .engine.protocol import EngineSetup, Hello, Observe
 from .flush import flush
 from .front import Front
 from .front_door import Door
 from .going import going
 from .journal import Journal
 from .link import EngineLink
+from .look_again import LookAgain
 from .mqtt import MqttLink
 from .paths import Paths, home_of
 from .publishing import Publisher
@@ -65,7 +65,6 @@ from .wire import BrokerAddress, Command, Discovery, Reply, Status
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN_S = 10.0
 UNSEEN = "; its cache is not watched (another kind of cache, or see the engine's log)"
 
 
@@ -83,6 +82,7 @@ class Daemon:
         self.host = self._new_host()
         endpoint = f"ipc://{paths.socket(run[-8:])}"
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
+        self.look_again = LookAgain(self.link.send)
         self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
         key, keep = engine_key(config), self.recorder.keep if config.record_anchors else None
@@ -114,7 +114,6 @@ class Daemon:
         self.publisher = Publisher(self.mqtt, self.journal, lambda: self.host, self.recorder, config.policy.enabled)
         self.url: str = ""
         self._act_soon = asyncio.Event()
-        self._looked_s = -LOOK_AGAIN_S
 
     @property
     def state(self) -> RunState:
@@ -150,12 +149,7 @@ class Daemon:
         self.door.follow(event)
         self.setup = self.engine.setup = after(self.setup, event, self.host)
         if isinstance(event, EventsDropped):
-            self._look_again()
-
-    def _look_again(self) -> None:
-        """Events are missing: have the tree told anew, or residency stays wrong for the rest of the run."""
-        if time.monotonic() - self._looked_s >= LOOK_AGAIN_S and self.link.send(Snapshot("")):
-            self._looked_s = time.monotonic()
+            self.look_again.events_are_missing()
 
     def _on_front(self, event: FrontEvent) -> None:
         if isinstance(event, RequestArrived):
@@ -255,6 +249,7 @@ class Daemon:
         return {
             "recorder": self.recorder.run, "link": self.link.run, "engine": self.engine.run, "mqtt": self.mqtt.run,
             "act": self._act, "rules": self.rules.run, "replicas": self.replicas.run, **self.publisher.loops(),
+            "look again": self.look_again.run,
             "recording": lambda: tell_failures(self.recorder, self._publish_status),
         }  # fmt: skip
 

@@ -9,12 +9,16 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from brokers import until
 
+from radixdeck.daemon import look_again
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.protocol import Order, Snapshot
 from radixdeck.daemon.front_errors import FrontError
+from radixdeck.daemon.link import EngineLink
 from radixdeck.daemon.runtime import Daemon, open_daemon
-from radixdeck.policies.events import CommandReceived
+from radixdeck.policies.events import CommandReceived, EventsDropped
 from radixdeck.storage.files import SUFFIX
 from radixdeck.storage.session import open_session
 
@@ -140,3 +144,18 @@ async def test_a_taken_port_is_said_also_where_the_empty_run_cannot_be_deleted(
     with pytest.raises(FrontError):
         async with open_daemon(told):
             pass
+
+
+async def test_every_loss_of_events_has_the_tree_told_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Order] = []
+
+    def second_time(_: EngineLink, order: Order) -> bool:
+        sent.append(order)
+        return len(sent) > 1
+
+    monkeypatch.setattr(look_again, "RETRY_S", 0.01)
+    monkeypatch.setattr(EngineLink, "send", second_time)
+    async with open_daemon(config(tmp_path)) as daemon:
+        daemon._on_engine(0, [EventsDropped(t_ns=1, count=5)])
+        await until(lambda: len(sent) == 2, "it is tried again")
+    assert all(isinstance(order, Snapshot) for order in sent)
