@@ -69,11 +69,18 @@ def _fault(status: Status, metrics: Metrics | None, failed: Sequence[str], resta
         return f"recording stopped: {metrics.recorder_failed}"
     if metrics.blind:
         return f"nothing of the cache is seen: {why_blind(metrics.blind)}"
+    if more := besides(status):
+        return more
     if failed:
         return "; ".join(failed)
     if metrics.events_dropped:
         return f"{metrics.events_dropped:,} events dropped"
     return f"engine restarted {restarts} time{'s' if restarts > 1 else ''}" if restarts else ""
+
+
+def besides(status: Status) -> str:
+    """What is wrong with a daemon whose engine is ready: it says so behind that."""
+    return status.detail.partition("; ")[2]
 
 
 def standings(

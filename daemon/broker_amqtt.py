@@ -110,8 +110,9 @@ class AmqttBroker:
         except Exception as error:
             raise BrokerError(f"amqtt does not start: {error}") from error
         address = BrokerAddress(
-            host="127.0.0.1", port=broker.port(), username=username, password=password, v5=False, kind="amqtt"
-        )
+            host="127.0.0.1", port=broker.port(), username=username, password=password, v5=False, kind="amqtt",
+            max_packet_bytes=MAX_BACKLOG_BYTES,
+        )  # fmt: skip
         return cls(broker, address)
 
     async def __aenter__(self) -> Self:

@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from .mqtt_commands import CommandDesk
+from .mqtt_limit import PacketLimit
 from .mqtt_namesake import Namesakes
 from .wire import ROOT, BrokerAddress, Command, Reply, Status, topic
-from .wire_client import GOODBYE_S, new_client, new_identifier, stay_connected
+from .wire_client import GOODBYE_S, max_packet_bytes, new_client, new_identifier, stay_connected
 from .wire_mailbox import Mailbox
 
 MAX_OUTBOX_BYTES = 16 << 20
@@ -62,7 +63,7 @@ class MqttLink:
         self._why_lost: str = ""
         self._node = node
         self._command_topic, self._status_topic = topic(node, "command"), topic(node, "status")
-        self._namesakes = Namesakes(node)
+        self._namesakes, self._limit = Namesakes(node), PacketLimit(address)
         self._identifier = new_identifier(node)
         self._retained: dict[str, _Outgoing] = {}
         self._outbox: Mailbox[_Outgoing] = Mailbox(MAX_OUTBOX_BYTES)
@@ -131,6 +132,7 @@ class MqttLink:
         self.connected, self._why_lost = False, why
 
     async def _session(self, client: aiomqtt.Client) -> None:
+        self._limit.connected(max_packet_bytes(client))
         await client.subscribe(self._command_topic, qos=1)
         if self._on_others is None:
             await client.subscribe(self._status_topic)
@@ -193,8 +195,15 @@ class MqttLink:
                 raise
 
     async def _send(self, client: aiomqtt.Client, item: _Outgoing) -> None:
-        payload = self._namesakes.said(item.payload) if item.leaf == "status" else item.payload
-        await client.publish(topic(self._node, item.leaf), payload, qos=item.qos, retain=item.retain)
+        where, payload = topic(self._node, item.leaf), item.payload
+        if item.leaf == "status":
+            payload = self._limit.said(self._namesakes.said(payload))
+        before = self._limit.words
+        held_back = self._limit.holds_back(item.leaf, where, payload)
+        if self._limit.words != before:
+            self._put(self._status())
+        if not held_back:
+            await client.publish(where, payload, qos=item.qos, retain=item.retain)
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         try:

@@ -164,6 +164,7 @@ class Daemon:
     def _on_hello(self, hello: Hello) -> None:
         """A fresh engine knows nothing of what the operator asked for and of the anchors measured so far."""
         log.info("engine connected", pid=hello.pid, rank=hello.rank)
+        self._publish_status()  # its cache is watched now
         facts = facts_for_new_engine(self.state, self.anchors)
         if facts:
             self.link.send(Observe("", facts))

@@ -200,7 +200,8 @@ def decode(kind: type[msgspec.Struct], payload: bytes, where: str) -> Any:
 
 
 class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a broker listens. `kind`: who runs it. Credentials may be empty. `v5`: whether it speaks MQTT 5."""
+    """Where a broker listens. `kind`: who runs it. Credentials may be empty. `v5`: whether it speaks MQTT 5.
+    `max_packet_bytes`: what it delivers at most, 0 if that is not known before a client connects."""
 
     host: str
     port: int
@@ -209,6 +210,7 @@ class BrokerAddress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tls: bool = False
     v5: bool = True
     kind: Literal["external", "mosquitto", "amqtt"] = "external"
+    max_packet_bytes: int = 0
 
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,7 +95,13 @@ def named_source(url: str) -> AddressSource:
 
 class _Client(aiomqtt.Client):
     """aiomqtt waits with `asyncio.wait_for`, which up to Python 3.11 loses a cancellation that comes together with the
-    result; the task would then run on for ever."""
+    result; the task would then run on for ever. Nor does it keep what the broker says of itself on connecting."""
+
+    max_packet_bytes = 0
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     async def publish(self, *args: Any, **kwargs: Any) -> None:
         await super().publish(*args, **kwargs)
@@ -105,6 +111,11 @@ class _Client(aiomqtt.Client):
         granted = await super().subscribe(*args, **kwargs)
         leave_if_cancelled()
         return granted
+
+
+def max_packet_bytes(client: aiomqtt.Client) -> int:
+    """How large a packet the broker takes that this client is connected to, as it said; 0 if it did not."""
+    return client.max_packet_bytes if isinstance(client, _Client) else 0
 
 
 def leave_if_cancelled() -> None:

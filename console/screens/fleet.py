@@ -23,6 +23,7 @@ from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
 from ..matrix import shares
 from ..rates import Rates, hit_series, rates, run_hit_rate
+from ..standing import besides
 from ..trends import Trouble, recent_blame, trouble, trouble_words
 from ..widgets.filter_bar import FilterBar
 from ..widgets.panel import Panel
@@ -93,6 +94,8 @@ def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
         return Line(entry, now, known or ENGINE_WORDS[state if entry.online else "offline"], math.inf)
     if entry.run.blind:
         return Line(entry, now, f"cache {unseen_since(entry.run)}", math.inf)
+    if not replayed and entry.status and (more := besides(entry.status)):
+        return Line(entry, now, more, math.inf)
     found = trouble(entry.run, now_ns)
     if not found:
         return Line(entry, now, "", 0.0)

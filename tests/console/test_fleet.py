@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from brokers import BrokerAddress
 from scenario import NODE, T0_NS, folded, run_events
@@ -24,7 +25,7 @@ from textual.widgets import Input
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import live_feed
-from radixdeck.console.feed_messages import Connection, FeedMessage
+from radixdeck.console.feed_messages import Connection, FeedMessage, NodeStatus
 from radixdeck.console.fleet_state import FleetState
 from radixdeck.console.screens.fleet import line_of, worst_words
 from radixdeck.console.widgets.table import SyncTable
@@ -165,3 +166,12 @@ def test_alone_and_unheard_daemons_have_lines() -> None:
     state.apply(status("ready", online=False, node="x"))
     assert worst_words(line_of(state, state.nodes["x"], replayed=False)).plain == "! daemon away"
     assert worst_words(line_of(state, state.nodes["x"], replayed=True)).plain == "-"
+
+
+def test_what_a_daemon_says_of_itself_beside_its_engine_is_on_its_line() -> None:
+    state = FleetState(lambda: 1.0)
+    state.apply(Connection(True))
+    told = status("ready", node="x")
+    for detail, alert in (("ready in 9 s", ""), ("ready in 9 s; not published: residency", "not published: residency")):
+        state.apply(NodeStatus("x", msgspec.structs.replace(told.status, detail=detail)))
+        assert line_of(state, state.nodes["x"], replayed=False).alert == alert

@@ -102,6 +102,12 @@ async def test_one_that_has_gone_does_not_serve_and_one_that_is_silent_neither(
     assert (mute["state"], mute["fault"], mute["hit_rate"]) == ("ready", "says nothing of itself", None)
 
 
+def test_what_a_daemon_says_of_itself_beside_its_engine_is_its_fault() -> None:
+    told = msgspec.structs.replace(READY, detail="ready in 9 s; not published: residency")
+    assert standing_of(told, POLICIES, BUSY, RUN).fault == "not published: residency"
+    assert not standing_of(msgspec.structs.replace(READY, detail="ready in 9 s"), POLICIES, BUSY, RUN).fault
+
+
 async def test_nobody_is_said_and_has_a_code_of_its_own(broker: BrokerAddress) -> None:
     out, notes = io.StringIO(), io.StringIO()
     assert await status(broker, timeout_s=0.3, out=out, notes=notes) == NO_DAEMON

@@ -14,7 +14,7 @@ from brokers import until
 from radixdeck.daemon import look_again
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
-from radixdeck.daemon.engine.protocol import Order, Snapshot
+from radixdeck.daemon.engine.protocol import Hello, Order, Snapshot
 from radixdeck.daemon.front_errors import FrontError
 from radixdeck.daemon.link import EngineLink
 from radixdeck.daemon.runtime import Daemon, open_daemon
@@ -159,3 +159,13 @@ async def test_every_loss_of_events_has_the_tree_told_anew(tmp_path: Path, monke
         daemon._on_engine(0, [EventsDropped(t_ns=1, count=5)])
         await until(lambda: len(sent) == 2, "it is tried again")
     assert all(isinstance(order, Snapshot) for order in sent)
+
+
+async def test_an_engine_that_connects_has_the_status_said_anew(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have said before that the cache is not watched."""
+    said: list[str] = []
+    monkeypatch.setattr(daemon.mqtt, "publish", lambda leaf, *_, **__: said.append(leaf))
+    daemon._on_hello(Hello(1, 0))
+    assert "status" in said
