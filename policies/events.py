@@ -210,7 +210,9 @@ class AgentSeen(Event, frozen=True, kw_only=True, tag="agent_seen"):
 
 class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
     """The scheduler built our cache. `capacity_tokens`: size of the KV pool; `policy`: eviction policy in force;
-    `host_capacity_tokens`: how much fits in the host tier below it (HiCache), 0 without one."""
+    `host_capacity_tokens`: how much fits in the host tier below it (HiCache), 0 without one; `replicas`: how many
+    data-parallel replicas SGLang spreads requests over, each with a pool of that size. Only the first of them is seen:
+    no other fact of the engine stream tells of what the others do."""
 
     pid: int
     model: str
@@ -221,6 +223,7 @@ class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
     bytes_per_token: int = 0
     sglang: str = ""
     host_capacity_tokens: int = 0
+    replicas: int = 1
 
 
 class EngineLost(Event, frozen=True, kw_only=True, tag="engine_lost"):
