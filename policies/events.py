@@ -338,9 +338,9 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
 
 class HostNodeKept(Event, frozen=True, kw_only=True, tag="host_node_kept"):
     """A node whose KV lies in host memory only, as it is now: both parts of one that was split there, one whose owners
-    or role changed, and every one where the tree is told anew. `had_tokens`: how many it had there before this, 0 if it
-    is told of there for the first time. That a node went there says NodeEvicted (`to_host`), that it is back
-    NodeAdded."""
+    or role changed, one that was read from a store, and every one where the tree is told anew. `had_tokens`: how many
+    it had there before this, 0 if it is told of there for the first time. That a node went there says NodeEvicted
+    (`to_host`), that it is back NodeAdded."""
 
     node: int
     parent: int
