@@ -107,10 +107,9 @@ def _agent_seen(event: e.AgentSeen, run: RunState) -> str:
 
 
 def _engine_started(event: e.EngineStarted, run: RunState) -> str:
-    return (
-        f"engine started: {event.model} on {event.device}, KV pool of {tokens(event.capacity_tokens)}, "
-        f"eviction by {event.policy}"
-    )
+    pool = tokens(event.capacity_tokens)
+    seen = f"; of its {event.replicas} data-parallel replicas only the first is seen" if event.replicas > 1 else ""
+    return f"engine started: {event.model} on {event.device}, KV pool of {pool}, eviction by {event.policy}{seen}"
 
 
 def _engine_lost(event: e.EngineLost, run: RunState) -> str:

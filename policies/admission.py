@@ -97,7 +97,8 @@ class Admission(BaseDoorkeeper, BasePolicy):
         self._line_now = None
         match event:
             case EngineStarted():
-                self.capacity_tokens = event.capacity_tokens
+                # Sessions are counted on whichever replica they are, so the room is that of all.
+                self.capacity_tokens = event.capacity_tokens * max(1, event.replicas)
                 self._nothing_stayed()
             case CacheFlushed():
                 self._nothing_stayed()

@@ -126,7 +126,7 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
         self._inside[asked.rid] = asked.agent
         self._of_agent[asked.agent] = self._of_agent.get(asked.agent, 0) + 1
         anchor = self._anchor(asked.agent)
-        if not (anchor.cached or self._line.silent):
+        if not anchor.cached:
             self._lead(anchor, asked.rid, asked.about_tokens, now_s)
 
     def _left(self, asked: Asked) -> None:
@@ -140,8 +140,12 @@ class BatchShaping(BaseDoorkeeper, BasePolicy):
             anchor.leader = ""
 
     def _lead(self, anchor: _Anchor, rid: str, prompt_tokens: int, now_s: float) -> None:
-        """Somebody inside computes this anchor, as far as is known; if nobody does already, others may follow."""
-        if not anchor.leader and (anchor.tokens or prompt_tokens) >= self.tunables["least_tokens"]:
+        """Somebody inside computes this anchor, as far as is known; if nobody does already, others may follow. Nobody
+        does where the engine would not say when it is computed, or where: on another replica it would be again."""
+        if (
+            not (anchor.leader or self._line.silent)
+            and (anchor.tokens or prompt_tokens) >= self.tunables["least_tokens"]
+        ):
             anchor.leader, anchor.since_s = rid, now_s
 
     def _anchor(self, agent: str) -> _Anchor:

@@ -21,7 +21,7 @@ import msgspec
 
 from .bounded import Bounded
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
-from .events import EngineEvent, EventsDropped
+from .events import EngineEvent, EngineStarted, EventsDropped
 from .parameters import Tunable
 from .primitives import BasePolicy
 from .unbegun import Unbegun
@@ -63,7 +63,7 @@ class CriticalPath(BaseDoorkeeper, BasePolicy):
     )
     orders_sessions: ClassVar[bool] = True
     notes: ClassVar[tuple[type[DoorFact], ...]] = (Came, Entered, Matched, Left)
-    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped,)
+    heeds: ClassVar[tuple[type[EngineEvent], ...]] = (EventsDropped, EngineStarted)
 
     def __init__(self) -> None:
         super().__init__()

@@ -210,7 +210,9 @@ class AgentSeen(Event, frozen=True, kw_only=True, tag="agent_seen"):
 
 class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
     """The scheduler built our cache. `capacity_tokens`: size of the KV pool; `policy`: eviction policy in force;
-    `host_capacity_tokens`: how much fits in the host tier below it (HiCache), 0 without one."""
+    `host_capacity_tokens`: how much fits in the host tier below it (HiCache), 0 without one; `replicas`: how many
+    data-parallel replicas SGLang spreads requests over, each with a pool of that size. Only the first of them is seen:
+    no other fact of the engine stream tells of what the others do."""
 
     pid: int
     model: str
@@ -221,6 +223,7 @@ class EngineStarted(Event, frozen=True, kw_only=True, tag="engine_started"):
     bytes_per_token: int = 0
     sglang: str = ""
     host_capacity_tokens: int = 0
+    replicas: int = 1
 
 
 class EngineLost(Event, frozen=True, kw_only=True, tag="engine_lost"):
@@ -335,9 +338,9 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
 
 class HostNodeKept(Event, frozen=True, kw_only=True, tag="host_node_kept"):
     """A node whose KV lies in host memory only, as it is now: both parts of one that was split there, one whose owners
-    or role changed, and every one where the tree is told anew. `had_tokens`: how many it had there before this, 0 if it
-    is told of there for the first time. That a node went there says NodeEvicted (`to_host`), that it is back
-    NodeAdded."""
+    or role changed, one that was read from a store, and every one where the tree is told anew. `had_tokens`: how many
+    it had there before this, 0 if it is told of there for the first time. That a node went there says NodeEvicted
+    (`to_host`), that it is back NodeAdded."""
 
     node: int
     parent: int

@@ -37,6 +37,7 @@ def _started(state: RunState, event: EngineStarted) -> None:
     state.model, state.device = event.model, event.device
     state.capacity_tokens, state.page_size = event.capacity_tokens, event.page_size
     state.host_capacity_tokens = max(0, event.host_capacity_tokens)
+    state.replicas = event.replicas
     state.running = state.waiting = state.used_tokens = 0
     state.policies[event.policy] = True
     state.totals.engine_starts += 1

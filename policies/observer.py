@@ -13,15 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .events import (
-    NO_NODE,
-    CacheFlushed,
-    Cause,
-    EngineEvent,
-    HostNodeLeft,
-    NodeSplit,
-    PolicyFailed,
-)
+from .events import NO_NODE, CacheFlushed, Cause, EngineEvent, HostNodeLeft, NodeSplit, PolicyFailed
 from .harmless import harmless
 from .host import PolicyHost
 from .ownership import NOBODY, Owned, Ownership, Who
@@ -96,16 +88,21 @@ class Observer:
             self.stream.emit(CacheFlushed(t_ns=self.stream.now_ns()))
 
     @harmless
-    def added(self, node: Any) -> None:
-        used_ns = self.stream.event_ns
-        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, used_ns)
-        owned.parent = node.parent.id
+    def added(self, node: Any, *, on_host: bool = False) -> None:
+        """`on_host`: it was read from a store, into host memory only."""
+        owned = self.ownership.add(node.id, self._start(node), len(node.key), self.inserting, self.stream.event_ns)
+        owned.parent, owned.on_device = node.parent.id, not on_host
         if self._early.pop(node.id, None) is not None:
             self.index.add(node)
-        self._say_added(owned, self.inserting.rid, self.stream.now_ns())
+        if on_host:
+            self._say_kept(owned, had_tokens=0)
+        else:
+            self._say_added(owned, self.inserting.rid, self.stream.now_ns())
 
     @harmless
     def split(self, child: Any, upper: Any) -> None:
+        if child.id not in self.ownership.nodes:
+            return
         above = self.ownership.split(child.id, upper.id, len(upper.key))
         below = self.ownership.nodes[child.id]
         changed = [owned for owned in (above, below) if self.ownership.settle(owned)]

@@ -236,6 +236,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     host_beyond: int = 0
     host_beyond_tokens: int = 0
     host_capacity_tokens: int = 0
+    replicas: int = 1
     blind: str = ""
     blind_ns: int = 0
     totals: Totals = msgspec.field(default_factory=Totals)

@@ -7,7 +7,7 @@ engine runs at once, so keeping it short costs no throughput.
 from __future__ import annotations
 
 from .doorkeeping import Came, DoorFact, Entered, Left, Matched, Verdict
-from .events import EngineEvent, EventsDropped
+from .events import EngineEvent, EngineStarted, EventsDropped
 
 ENOUGH = 16
 """Requests served one after the other without a word of the engine before it is taken for one that says nothing. One
@@ -16,14 +16,15 @@ alone says little: its word may come late."""
 
 class Unbegun:
     """`waiting`: how many stand at the door. An engine that never says which requests it has begun, because its cache
-    is not watched, has none here, so that nobody waits for its word. Nor are batches counted, of which it says so under
-    other ids."""
+    is not watched, has none here, so that nobody waits for its word; nor has one of several data-parallel replicas, of
+    which only the first says it. Nor are batches counted, of which it says so under other ids."""
 
     def __init__(self) -> None:
         self._since_s: dict[str, float] = {}
         self._at_door: dict[str, float] = {}
         self._heard = False
         self._without_a_word = 0
+        self._replicas = 1
 
     def __len__(self) -> int:
         return len(self._since_s) if self._heard and not self.silent else 0
@@ -34,8 +35,8 @@ class Unbegun:
 
     @property
     def silent(self) -> bool:
-        """Whether the engine serves and says nothing of it."""
-        return self._without_a_word >= ENOUGH
+        """Whether the engine serves and says nothing of it, or of a part of it only."""
+        return self._replicas > 1 or self._without_a_word >= ENOUGH
 
     def came_s(self, rid: str, now_s: float) -> float:
         """When a request at the door came; now, if that was before anybody listened."""
@@ -55,6 +56,8 @@ class Unbegun:
         """Where the engine said something that nobody heard, any of them may have begun."""
         if isinstance(event, EventsDropped):
             self._since_s.clear()
+        elif isinstance(event, EngineStarted):
+            self._replicas = event.replicas
 
     def notice(self, fact: DoorFact) -> None:
         """Follow a fact of the door."""

@@ -96,6 +96,7 @@ class StatusLine(Panel):
             f"why: {clip(why, 24)}" if why else "",
             engine_words(entry, replayed=replayed),
             f"cache {unseen_since(run)}" if run.blind else "",
+            f"1 of {run.replicas} replicas seen" if run.replicas > 1 else "",
             f"policy {policy_words(entry)}",
             model.rstrip("/").rpartition("/")[2],
             f"run {run_id}" if run_id else "",

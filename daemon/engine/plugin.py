@@ -136,7 +136,17 @@ def _started(ctx: Any, stream: Any, host_tokens: int) -> EngineStarted:
         bytes_per_token=_bytes_per_token(allocator),
         sglang=version("sglang"),
         host_capacity_tokens=host_tokens,
+        replicas=_replicas(),
     )
+
+
+def _replicas() -> int:
+    """How many data-parallel replicas SGLang spreads requests over, each with a cache of its own. With DP attention the
+    tensor-parallel ranks are split among so many."""
+    from sglang.srt.runtime_context import get_parallel
+
+    parallel: Any = get_parallel()
+    return max(1, int(parallel.dp_size or 1))
 
 
 def host_capacity_tokens(cache: Any) -> int:

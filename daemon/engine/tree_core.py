@@ -40,7 +40,7 @@ class LeafSet(set[Any]):
 
 
 class ObservedTreeCore(UnifiedTreeCore):
-    """Tells the observer of every node that appears, splits, leaves the device or returns to it."""
+    """Tells the observer of every node that appears on the device or on the host, splits, moves or leaves."""
 
     def __init__(self, params: Any, components: dict[Any, Any], observer: Observer) -> None:
         self.observer = observer
@@ -60,6 +60,14 @@ class ObservedTreeCore(UnifiedTreeCore):
         upper, action = super()._split_node(key, child, split_len)
         self.observer.split(child, upper)
         return upper, action
+
+    def insert_host(self, *args: Any, **kwargs: Any) -> Any:
+        """HiCache read from its storage into host memory."""
+        result = super().insert_host(*args, **kwargs)
+        node_id = result.inserted_host_node
+        if node_id is not None and node_id not in self.observer.ownership.nodes:
+            self.observer.added(self.node_by_id(node_id), on_host=True)
+        return result
 
     def _remove_leaf_from_parent(self, node: Any) -> None:
         super()._remove_leaf_from_parent(node)

@@ -214,6 +214,11 @@ def test_evictions_name_their_cause(changes: dict[str, object], words: str) -> N
     assert words in sentence(event, EMPTY)
 
 
+def test_an_engine_of_several_replicas_says_that_one_is_seen() -> None:
+    start = e.EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru", replicas=2)
+    assert sentence(start, EMPTY).endswith("; of its 2 data-parallel replicas only the first is seen")
+
+
 def test_a_refused_action_says_why() -> None:
     event = e.ActionTaken(t_ns=1, id="a", kind="warm", agent="planner", ok=False, result="anchor not known yet")
     assert sentence(event, EMPTY) == "warm planner, asked by operator, was refused: anchor not known yet"

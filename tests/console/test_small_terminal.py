@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from scenario import NODE, run_events
 from staging import LARGE, SMALL, ScriptedFeed, console, drawn, in_words, live_messages, recorded, until
@@ -14,6 +15,7 @@ from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
 from radixdeck.console.words import rounded
+from radixdeck.policies.events import EngineStarted
 
 
 def whole_keys(app: ConsoleApp) -> list[str]:
@@ -115,6 +117,16 @@ async def test_the_status_line_says_it_shorter_before_it_cuts_a_number() -> None
             assert line.endswith(asked)
     async with console((60, 16)) as pilot:
         assert "KV 3.9k/4.0k 98 %" in (await drawn(pilot)).splitlines()[2], "numbers rather than a gauge"
+
+
+async def test_the_status_line_says_that_one_of_several_replicas_is_seen() -> None:
+    told = [
+        msgspec.structs.replace(event, replicas=2) if isinstance(event, EngineStarted) else event
+        for event in run_events()
+    ]
+    for events, said in ((told, True), (run_events(), False)):
+        async with console(LARGE, ScriptedFeed(live_messages(events))) as pilot:
+            assert ("1 of 2 replicas seen" in (await drawn(pilot)).splitlines()[1]) is said
 
 
 @pytest.mark.parametrize("size", [SMALL, (60, 16)])

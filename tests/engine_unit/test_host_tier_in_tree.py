@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Callable, Container
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,15 @@ def drop(bench: Any, tokens: int) -> None:
     result.host_frees.clear()
 
 
+def fetch(bench: Any, tokens: list[int]) -> None:
+    """HiCache has read them from its storage into host memory."""
+    import torch
+    from sglang.srt.mem_cache.radix_cache import RadixKey
+
+    core, key = bench.cache.tree_core, RadixKey(array("q", tokens), None)
+    core.insert_host(core.root_node.id, key, torch.arange(len(tokens)), [f"{n:064x}" for n in range(len(tokens))])
+
+
 def told(events: list[EngineEvent]) -> RunState:
     state = RunState()
     for event in (STARTED, *events):
@@ -128,6 +138,22 @@ def test_from_device_to_host_and_back_in_two_parts(bench: Any) -> None:
     assert state.totals.oddities == 0
 
 
+def test_what_was_read_from_storage_is_known_when_a_look_up_ends_in_its_middle(bench: Any) -> None:
+    fetch(bench, list(range(10, 110)))
+    (node,) = nodes_of(bench)
+    (read,) = bench.kinds(HostNodeKept)
+    assert (read.node, read.start, read.tokens, read.role) == (node.id, 0, 100, "unowned")
+
+    bench.request([*range(10, 50), *range(500, 520)], 1, **IDENTITY)
+    assert not bench.kinds(PolicyFailed)
+    (upper,) = [event for event in bench.kinds(NodeAdded) if event.from_host]
+    assert (upper.start, upper.tokens, upper.rid) == (0, 40, "r1")
+    assert bench.observer.ownership.nodes[upper.node].agents == ("planner",)
+    state = told(bench.events)
+    assert shown(state.host) == spans(bench, on_host=True) == {node.id: (upper.node, 40, 60)}
+    assert shown(state.nodes) == spans(bench, on_host=False)
+
+
 @pytest.mark.parametrize("seed", [3, 17])
 def test_whatever_happens_both_tiers_are_known_node_by_node(bench: Any, seed: int) -> None:
     rng, workload = random.Random(seed), Workload(seed)
@@ -135,6 +161,8 @@ def test_whatever_happens_both_tiers_are_known_node_by_node(bench: Any, seed: in
         tokens, identity, output = workload.next()
         if rng.random() < 0.2:
             tokens = [*tokens[: rng.randrange(1, len(tokens))], rng.randrange(3, 1_000)]
+        if rng.random() < 0.2:
+            fetch(bench, [*tokens, rng.randrange(1_000, 2_000)])
         bench.request(tokens, output, **identity)
         leaves = sorted(bench.cache.tree_core.evictable_device_leaves, key=lambda node: node.id)
         for node in rng.sample(leaves, min(len(leaves), rng.randrange(3))):

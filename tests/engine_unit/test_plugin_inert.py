@@ -6,11 +6,17 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from radixdeck.daemon.engine import plugin
 from radixdeck.daemon.engine.protocol import ENV_LINK
+from radixdeck.daemon.engine.stream import Stream
+from radixdeck.policies.host import PolicyHost
 
 PROBE = """
 import os, sys
@@ -58,3 +64,29 @@ def test_our_tree_core_alone_is_refused() -> None:
 
     with pytest.raises(TypeError, match="radixdeck"):
         plugin._tree_core(None, {ComponentType.FULL: object()})  # pyright: ignore[reportPrivateUsage]
+
+
+@contextmanager
+def published(**arguments: Any) -> Iterator[None]:
+    """SGLang runs with these arguments, and then with the tests' own again."""
+    from sglang.srt.runtime_context import get_server_args, publish
+    from sglang.srt.server_args import ServerArgs
+
+    before = get_server_args()
+    publish(ServerArgs(model_path="none", device="cpu", **arguments), role="scheduler")
+    yield
+    publish(before, role="scheduler")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "replicas"),
+    [({}, 1), ({"dp_size": 2}, 2), ({"tp_size": 4, "dp_size": 2, "enable_dp_attention": True}, 2)],
+)
+def test_the_engine_says_how_many_replicas_requests_go_to(arguments: dict[str, Any], replicas: int) -> None:
+    pool = SimpleNamespace(size=9, device="cpu")
+    params = SimpleNamespace(token_to_kv_pool_allocator=pool, page_size=1)
+    ctx = SimpleNamespace(params=params, model_config=SimpleNamespace(model_path="m"))
+    stream = Stream(PolicyHost(["lru"]), lambda _: None)
+    with published(**arguments):
+        started = plugin._started(ctx, stream, 0)  # pyright: ignore[reportPrivateUsage]
+    assert (started.capacity_tokens, started.replicas) == (9, replicas)

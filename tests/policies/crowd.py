@@ -47,5 +47,7 @@ class Crowd:
         return set(self.policy.inside.sessions)
 
 
-def started(capacity: int) -> EngineStarted:
-    return EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=capacity, page_size=1, policy="lru")
+def started(capacity: int, replicas: int = 1) -> EngineStarted:
+    return EngineStarted(
+        t_ns=1, pid=1, model="m", capacity_tokens=capacity, page_size=1, policy="lru", replicas=replicas
+    )

@@ -36,6 +36,12 @@ def test_the_room_grows_while_sessions_find_what_they_left_and_shrinks_when_they
     assert b.policy.room_tokens == 3_000
 
 
+def test_there_is_room_on_every_replica() -> None:
+    b = Crowd()
+    b.policy.observe(started(1_000, replicas=3))
+    assert b.policy.room_tokens == 3_000
+
+
 def test_what_is_lost_with_an_engine_says_nothing_about_the_room() -> None:
     b = Crowd()
     find_again(b, "one", 0)

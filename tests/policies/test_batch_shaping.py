@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from door_load import Server, Step
 
@@ -102,6 +103,15 @@ def test_the_next_takes_over_from_one_that_went_away() -> None:
     assert kind(policy, second) == "pass"
     policy.notice(Entered(t_s=0.2, asked=second))
     assert kind(policy, third, 0.3) == "hold"
+
+
+def test_nobody_follows_where_the_anchor_may_be_computed_on_another_replica() -> None:
+    policy, first, second = BatchShaping(), asked("r1"), asked("r2")
+    policy.observe(msgspec.structs.replace(STARTED, replicas=2))
+    enter(policy, first)
+    come(policy, second)
+    policy.observe(matched(first, cached=0))
+    assert kind(policy, second) == "pass"
 
 
 def test_nobody_follows_for_longer_than_that() -> None:

@@ -19,7 +19,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
-from radixdeck.policies.ownership import Who
+from radixdeck.policies.ownership import NOBODY, Who
 
 
 @dataclass(eq=False)
@@ -159,6 +159,26 @@ def test_that_a_node_there_is_out_of_use_is_told(stage: Stage) -> None:
 def test_a_split_on_the_device_tells_of_no_host(stage: Stage) -> None:
     stage.cut(30)
     assert stage.kinds == [NodeSplit]
+
+
+def test_what_is_read_from_a_store_is_told_of_as_lying_there_and_moves_like_any_other(stage: Stage) -> None:
+    below = Node(3, stage.leaf, 20)
+    stage.observer.inserting = NOBODY
+    stage.observer.added(below, on_host=True)
+    (told,) = stage.stream.events
+    assert isinstance(told, HostNodeKept)
+    assert (told.node, told.parent, told.start, told.tokens, told.role) == (3, 1, 100, 20, "unowned")
+    assert told.had_tokens == 0
+    stage.observer.returned(below)
+    back = stage.stream.events[-1]
+    assert isinstance(back, NodeAdded)
+    assert (back.node, back.from_host) == (3, True)
+
+
+def test_a_split_of_a_node_that_nobody_told_of_breaks_nothing(stage: Stage) -> None:
+    unknown, upper = Node(3, stage.leaf, 20), Node(4, stage.leaf, 10)
+    stage.observer.split(unknown, upper)
+    assert (stage.kinds, stage.observer.broken) == ([], False)
 
 
 def test_the_tree_told_anew_has_the_device_first(stage: Stage) -> None:

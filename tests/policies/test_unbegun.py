@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from radixdeck.policies.door_host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
-from radixdeck.policies.events import EventsDropped
+from radixdeck.policies.events import EngineStarted, EventsDropped
 from radixdeck.policies.unbegun import ENOUGH, Unbegun
 
 
@@ -20,6 +23,10 @@ def begin(line: Unbegun, asked: Asked) -> None:
 
 def leave(line: Unbegun, asked: Asked, output: int = 5) -> None:
     line.notice(Left(t_s=3.0, asked=asked, entered=True, output_tokens=output))
+
+
+def started(replicas: int) -> EngineStarted:
+    return EngineStarted(t_ns=1, pid=1, model="m", capacity_tokens=9, page_size=1, policy="lru", replicas=replicas)
 
 
 def test_batches_are_not_waited_for_since_nobody_says_that_they_have_begun() -> None:
@@ -68,3 +75,26 @@ def test_what_was_lost_may_have_begun() -> None:
     for asked in inside:
         leave(line, asked)
     assert not line.silent
+
+
+def test_an_engine_of_which_only_one_replica_speaks_is_not_waited_for() -> None:
+    line = Unbegun()
+    line.observe(started(2))
+    begin(line, enter(line, "on the first"))
+    enter(line, "on the second")
+    assert (len(line), line.silent, line.oldest()) == (0, True, None)
+    line.observe(started(1))
+    assert (len(line), line.silent) == (1, False)
+
+
+@pytest.mark.parametrize("policy", ["fairness", "batch_shaping", "critical_path"])
+def test_nobody_is_held_for_what_the_other_replica_has_begun_unheard(policy: str) -> None:
+    host = DoorHost([policy])
+    host.follow(started(2))
+    for n in range(40):
+        asked = Asked(rid=f"r{n}", agent=f"a{n % 7}", session=f"s{n}", about_tokens=300)
+        host.notice(Came(t_s=n / 10, asked=asked))
+        assert host.judge(asked, n / 10).verdict.kind == "pass"
+        host.notice(Entered(t_s=n / 10, asked=asked))
+        if n % 2 == 0:
+            host.notice(Matched(t_s=n / 10, asked=asked, prompt_tokens=300, cached_tokens=0))
