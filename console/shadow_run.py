@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
 from radixdeck.policies.residency import RunState
+from radixdeck.storage import carried
 from radixdeck.storage.always_on import BESIDE, on_beside
 from radixdeck.storage.beside import Beside, BesideView
 from radixdeck.storage.errors import StorageError
@@ -205,5 +206,4 @@ def _start(session: Session, started: int | None, state: RunState) -> AnyEvent:
     """The engine's start, made up of what is known of it where there is no event of it."""
     if started is not None:
         return session.events(started - 1, 1)[0][1]
-    size, page = state.capacity_tokens, state.page_size
-    return EngineStarted(t_ns=state.t_ns, pid=0, model=state.model, capacity_tokens=size, page_size=page, policy="")
+    return carried.start(state)

@@ -29,6 +29,7 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import FALLBACK, OPERATOR
 from radixdeck.policies.sight import NAME as THIS_LAYER
 
+from . import carried
 from .always_on import on_beside
 from .demand import Lookup, Request
 from .errors import WhatIfError
@@ -64,7 +65,8 @@ class Recorded:
     """Read once, for any number of what-ifs. `requests`: by the number of their PrefixMatched, warm-ups included.
 
     `sizes`: of the real KV pool, one for each start of the engine that tells; `capacity_tokens` the last of them and
-    `first_tokens` the first, 0 if none tells. `policy`: the eviction policy at the start, '' if unknown.
+    `first_tokens` the first, 0 if none tells. `policy`: the eviction policy at the start, '' if unknown. Where the file
+    goes on with a run whose engine was up already, a start is made up of its first keyframe.
     `chunk_tokens`: how much of a prompt it computed at once. `incomplete`: requests that it does not hold whole.
     `last_seq`: the last event read; what a live recording gains later is not. `failures`: what broke in the real run.
     """
@@ -78,7 +80,8 @@ class Recorded:
         self.incomplete = session.skipped - before
         if all(request.warm for request in self.requests.values()):
             raise WhatIfError(f"{session.path} has no whole request in it: nothing to run again")
-        found = list(self._events(tags(EngineStarted)))
+        self._before = session.state_after(session.first_seq - 1)
+        found = [*self._carried_start(), *self._events(tags(EngineStarted))]
         self._starts = [seq for seq, _ in found]
         starts = [event for _, event in found if isinstance(event, EngineStarted)]
         self.sizes = [event.capacity_tokens for event in starts if event.capacity_tokens]
@@ -98,10 +101,12 @@ class Recorded:
 
     def beside(self) -> tuple[str, ...]:
         """The policies that order evictions too, whichever holds the slot, and that the real run was started with."""
-        return on_beside(self.session.info.config, {})
+        return on_beside(self.session.info.config, self._before.policies)
 
     def events(self) -> Iterator[Numbered]:
-        """What the model is fed, in order."""
+        """What the model is fed, in order; what was so before the first event has the number before."""
+        yield from self._carried_start()
+        yield from ((self.session.first_seq - 1, event) for event in carried.tuned(self._before))
         for seq, event in self._events(FED):
             if not (isinstance(event, CacheFlushed) and self._is_resync(seq)):
                 yield seq, event
@@ -113,6 +118,13 @@ class Recorded:
             for step in request.refused if warm_ups or not request.warm else ():
                 found.setdefault((bisect(self._starts, start), step), []).append(request)
         return found
+
+    def _carried_start(self) -> list[Numbered]:
+        """The start of an engine that was up before the first event, if the file knows of one."""
+        state = self._before
+        if not (state.engine_up and state.capacity_tokens):
+            return []
+        return [(self.session.first_seq - 1, carried.start(state, carried.eviction_policy(state)))]
 
     def _failures(self) -> Iterator[RecordedFailure]:
         """One that only learned, while it was off, had no part in the order."""

@@ -77,7 +77,7 @@ def what_if(
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):
         if count % EVERY == 0:
-            progress((seq - session.first_seq) / (recorded.last_seq - session.first_seq + 1))
+            progress(max(0, seq - session.first_seq) / (recorded.last_seq - session.first_seq + 1))
         run.feed(seq, event)
     return run.outcome(begun_s)
 

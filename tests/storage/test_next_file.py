@@ -14,6 +14,7 @@ import pytest
 from storage_samples import folded, info, stream
 
 from radixdeck.policies import events as ev
+from radixdeck.policies.host import HOST
 from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage import next_file, writer
 from radixdeck.storage.anchor_text import AnchorText
@@ -23,7 +24,7 @@ from radixdeck.storage.next_file import CONTINUES
 from radixdeck.storage.recorded import Recorded
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
-from radixdeck.storage.whatif import what_if
+from radixdeck.storage.whatif import AS_IT_WAS, what_if
 
 LIMIT = 400_000
 HASHES = np.arange(1_000, 21_000, dtype="<u4")
@@ -129,6 +130,44 @@ async def test_the_requests_of_a_later_file_run_again_in_a_what_if(tmp_path: Pat
         outcome = what_if(Recorded(session), "lru", 5_000)
         assert outcome.incomplete == 0
         assert outcome.requests == len(session.requests()) > 5
+
+
+async def test_a_what_if_of_a_later_file_knows_the_engine_that_started_in_an_earlier_one(tmp_path: Path) -> None:
+    events = told_against(600)
+    assert isinstance(events[0], ev.EngineStarted)
+    events[0] = msgspec.structs.replace(events[0], page_size=64)
+    _, files = await recorded_on(tmp_path, events, every=20)
+    with open_session(files[1]) as session:
+        recorded = Recorded(session)
+        assert (recorded.sizes, recorded.policy) == ([2400], "lru")
+        outcome = what_if(recorded, "lru", times=1.0)
+        assert (outcome.kv_tokens, outcome.incomplete, outcome.failures) == (2400, 0, [])
+        assert outcome.cached_tokens > 0
+        assert all(tokens % 64 == 0 for tokens in outcome.cached_by_request.values())
+        assert outcome.cached_by_request == what_if(recorded, AS_IT_WAS).cached_by_request
+
+
+async def test_orders_of_an_earlier_file_are_in_force_in_a_what_if_of_a_later_one(tmp_path: Path) -> None:
+    events = told_against(600)
+    now = events[0].t_ns
+    events[1:1] = [
+        ev.PolicySwitched(t_ns=now, policy="kv_caching", enabled=True, by="console"),
+        ev.PolicySwitched(t_ns=now, policy="lru", enabled=False, by=HOST),
+        ev.PolicySwitched(t_ns=now, policy="fairness", enabled=True, by="console"),
+        ev.TunableChanged(t_ns=now, policy="operator", name="half_life_s", value=77.0, by="console"),
+    ]
+    _, files = await recorded_on(tmp_path, events, every=20)
+    with open_session(files[1]) as session:
+        recorded = Recorded(session)
+        assert recorded.policy == "kv_caching"
+        assert recorded.beside() == ("fairness",)
+        told: list[ev.EngineEvent] = []
+        what_if(recorded, AS_IT_WAS, take=told.append)
+        started, tuned = told[:2]
+        assert isinstance(started, ev.EngineStarted)
+        assert isinstance(tuned, ev.TunableChanged)
+        assert (started.policy, started.capacity_tokens) == ("kv_caching", 2400)
+        assert (tuned.policy, tuned.name, tuned.value) == ("operator", "half_life_s", 77.0)
 
 
 async def test_texts_of_anchors_go_along(tmp_path: Path) -> None:
