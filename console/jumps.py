@@ -53,8 +53,13 @@ def _hurt_after(session: Session, seq: int) -> int | None:
 
 def _hurt_before(session: Session, seq: int) -> int | None:
     """The event at which the count became what it was before `seq`."""
-    before = _hurts(session, seq - 1) if seq > session.first_seq else 0
-    return None if not before else _first_above(session, before - 1, session.first_seq - 1, seq - 1)
+    if seq <= session.first_seq:
+        return None
+    before = _hurts(session, seq - 1)
+    # A file that goes on with a run begins with the count so far.
+    if before <= _hurts(session, session.first_seq - 1):
+        return None
+    return _first_above(session, before - 1, session.first_seq - 1, seq - 1)
 
 
 def _first_above(session: Session, count: int, low: int, high: int) -> int:

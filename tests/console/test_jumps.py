@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from scenario import NODE, folded, run_events
+from scenario import NODE, RUN, T0_NS, folded, run_events
 from staging import drawn, recorded, toasts, until
 
 from radixdeck.console.app import ConsoleApp
@@ -15,6 +15,9 @@ from radixdeck.console.bookmarks import Bookmarks
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.jumps import marks, next_of
 from radixdeck.policies import events as e
+from radixdeck.policies.residency import RunState, fold
+from radixdeck.storage.files import RunInfo
+from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
 
 EVENTS = run_events()
@@ -53,6 +56,26 @@ async def test_evictions_that_hurt_are_found_past_damaged_keyframes(
         for here, following in itertools.pairwise(RISES):
             assert next_of(session, "eviction that hurt", here) == following
             assert next_of(session, "eviction that hurt", following, backwards=True) == here
+
+
+async def test_evictions_that_hurt_in_an_earlier_file_are_not_found_in_a_later_one(tmp_path: Path) -> None:
+    about = RunInfo(run=RUN, node=NODE, started_ns=T0_NS, version="0", model="m", config={})
+    told: list[Path] = []
+    recorder, state = Recorder(tmp_path / "0.db", about, max_bytes=200_000, goes_on=told.append), RunState()
+    for seq, event in enumerate(EVENTS, 1):
+        fold(state, event)
+        recorder.record(seq, event)
+        if recorder.wants_keyframe:
+            recorder.keyframe(seq, state)
+        if seq % 50 == 0:
+            await recorder.flush()
+    await recorder.close()
+    with open_session(told[1]) as session:
+        first, second = [seq for seq in RISES if session.first_seq <= seq <= session.last_seq][:2]
+        assert HURTS[session.first_seq - 1] > 0
+        assert next_of(session, "eviction that hurt", session.first_seq, backwards=True) is None
+        assert next_of(session, "eviction that hurt", first, backwards=True) is None
+        assert next_of(session, "eviction that hurt", second, backwards=True) == first
 
 
 async def test_the_state_after_one_of_several_events_of_a_moment(tmp_path: Path) -> None:
