@@ -132,7 +132,7 @@ class ConsoleApp(App[None]):
                 async for message in feed:
                     self.post_message(FeedArrived(message))
         except Exception as error:
-            self.post_message(FeedArrived(Connection(False, f"reading stopped: {error}")))
+            self.post_message(FeedArrived(Connection(False, f"reading stopped: {error}", over=True)))
 
     def on_feed_arrived(self, arrived: FeedArrived) -> None:
         self.fleet.apply(arrived.message)

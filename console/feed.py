@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from radixdeck.daemon.wire import BrokerAddress, CommandName, Keyframe, PoliciesTable, Reply, Status
 from radixdeck.daemon.wire_client import AddressSource
 from radixdeck.policies.events import AnyEvent
 from radixdeck.policies.residency import RunState
+from radixdeck.storage.errors import SessionError
 
 from .bookmarks import Bookmarks
 from .event_log import MAX_LINES
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
 from .flashes import FLASH_NS
-from .jumps import SORTS, Sort, marks, next_of
+from .jumps import SORTS, Sort, marks, next_known, next_of
 from .twin import Twin
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class ReplayFeed:
     ) -> None:
         self.node, self.path = session.info.node, session.path
         self.first_ns, self.last_ns = session.first_ns, session.last_ns
-        self.position_ns = session.first_ns
+        self.position_ns = self._shown_ns = session.first_ns
         self.playing, self.speed, self.skip_idle = playing, speed, True
         self.density = session.density(DENSITY_BUCKETS)
         self._session, self._clock = session, clock
@@ -161,13 +163,27 @@ class ReplayFeed:
         )
         self._ticked_s = self._clock()
         while True:
-            for message in await self._due():
+            for message in await self._readable():
                 yield message
             self._tell_of_skipped()
             if self._seek_ns is None and self._twin.is_behind(self._seq):
                 # Whoever seeks on does not wait for what the policies thought here.
                 await asyncio.to_thread(self._twin.follow, self._seq)
             await self._sleep()
+
+    async def _readable(self) -> list[FeedMessage]:
+        """What is due; where the file cannot be read it pauses, back at the moment that is shown, and says so."""
+        try:
+            due = await self._due()
+        except SessionError as error:
+            self.playing, self._steps = False, 0
+            self.notice = f"{error}; ] goes past it, g to the start"
+            if self._seek_ns is None:
+                self.position_ns = self._shown_ns
+            return []
+        if self._seek_ns is None:
+            self._shown_ns = self.position_ns
+        return due
 
     async def _due(self) -> list[FeedMessage]:
         """What the controls and the passing of time ask for now."""
@@ -185,7 +201,9 @@ class ReplayFeed:
         self._seq, self._ticked_s = seq, self._clock()
         keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
         after = max(seq - MAX_LINES, min(seq - HISTORY_EVENTS, self._session.seq_at(t_ns - FLASH_NS)))
-        before = [pair for pair in self._session.events(after, seq - after) if pair[0] <= seq]
+        before: list[tuple[int, AnyEvent]] = []
+        with suppress(SessionError):  # the state may be readable where what led to it is not
+            before = [pair for pair in self._session.events(after, seq - after) if pair[0] <= seq]
         return [NodeKeyframe(self.node, keyframe), *self._as_message(before)]
 
     async def _jumped(self) -> list[FeedMessage]:
@@ -207,7 +225,7 @@ class ReplayFeed:
         if not forward:
             self.seek(self._session.arrived_ns(self._seq) - 1)
             return []
-        found = self._session.events(self._seq, 1)
+        self._seq, found = next_known(self._session, self._seq)
         if found:
             self.position_ns = max(self.position_ns, found[0][1].t_ns)
         return self._passed(found)
@@ -227,7 +245,7 @@ class ReplayFeed:
 
     def _skip(self) -> None:
         """Jump over a stretch in which nothing happened, to shortly before what comes next."""
-        ahead = self._session.events(self._seq, 1)
+        _, ahead = next_known(self._session, self._seq)
         if ahead and ahead[0][1].t_ns - self.position_ns > IDLE_S * 1e9:
             self.position_ns = ahead[0][1].t_ns - int(IDLE_S * 0.25e9)
 

@@ -43,10 +43,11 @@ class NodeMetrics(msgspec.Struct, frozen=True):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """The connection to the broker came up, or was lost and why. It is tried again by itself."""
+    """The connection to the broker came up, or was lost and why. It is tried again by itself, unless it is `over`."""
 
     up: bool
     why: str = ""
+    over: bool = False
 
 
 FeedMessage = NodeStatus | NodeKeyframe | NodeEvents | NodeAgents | NodePolicies | NodeMetrics | Connection

@@ -79,6 +79,7 @@ class FleetState:
         self.why_lost = "connecting"
         self.lost_since_s = clock()
         self.ever_connected = False
+        self.over = False
         self._clock = clock
         self._event_clock = event_clock
 
@@ -127,7 +128,7 @@ class FleetState:
     def _on_connection(self, message: Connection) -> None:
         if self.connected and not message.up:
             self.lost_since_s = self._clock()
-        self.connected, self.why_lost = message.up, message.why
+        self.connected, self.why_lost, self.over = message.up, message.why, message.over
         self.ever_connected |= message.up
 
     def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:

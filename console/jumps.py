@@ -3,11 +3,13 @@ folded state knows. No screens."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 from radixdeck.policies.events import CommandReceived
 from radixdeck.policies.residency import fold
-from radixdeck.storage.session import Session
+from radixdeck.storage.errors import SessionError
+from radixdeck.storage.session import Numbered, Session
 
 Sort = Literal["eviction that hurt", "policy change", "operator action", "fault", "bookmark"]
 SORTS: tuple[Sort, ...] = ("eviction that hurt", "policy change", "operator action", "fault", "bookmark")
@@ -31,12 +33,13 @@ def next_of(session: Session, sort: Sort, seq: int, *, backwards: bool = False) 
 
 
 def marks(session: Session) -> list[tuple[int, str]]:
-    """(time, sign) of policy changes, operator's actions and faults."""
+    """(time, sign) of policy changes, operator's actions and faults; without a sort of which one is damaged."""
     found: list[tuple[int, str]] = []
     for sort, kinds in KINDS.items():
-        for _, event in session.events(session.first_seq - 1, MARKS, kinds):
-            if not (isinstance(event, CommandReceived) and event.name == "watch"):
-                found.append((event.t_ns, SIGNS[sort]))
+        with suppress(SessionError):
+            for _, event in session.events(session.first_seq - 1, MARKS, kinds):
+                if not (isinstance(event, CommandReceived) and event.name == "watch"):
+                    found.append((event.t_ns, SIGNS[sort]))
     return sorted(found)
 
 
@@ -95,3 +98,16 @@ def _between_keyframes(session: Session, count: int, low: int, high: int) -> tup
         else:
             low, first = frames[middle], middle + 1
     return low, high
+
+
+def next_known(session: Session, seq: int) -> tuple[int, list[Numbered]]:
+    """The first event after `seq` that can be read, past damaged places and kinds that this version does not know, and
+    the number up to which that goes; no event if there is none near."""
+    for _ in range(NEAR):
+        number = session.next_readable(seq)
+        if number is None:
+            return max(seq, session.last_seq), []
+        if found := session.events(number - 1, 1)[:1]:
+            return found[0][0], found
+        seq = number
+    return seq, []

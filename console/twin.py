@@ -12,6 +12,7 @@ from radixdeck.daemon.wire import PoliciesTable
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyError, PolicyHost, TunableError
 from radixdeck.policies.residency import RunState
+from radixdeck.storage.errors import SessionError
 from radixdeck.storage.session import Session
 
 MAX_EVENTS = 200_000
@@ -37,7 +38,14 @@ class Twin:
         return not self._begun or self._seq != seq
 
     def follow(self, seq: int) -> None:
-        """One slice nearer to event `seq`; back to a start of the engine if `seq` is in the past."""
+        """One slice nearer to event `seq`; back to a start of the engine if `seq` is in the past. Where the recording
+        is damaged there is no host, until it begins again."""
+        try:
+            self._follow(seq)
+        except SessionError:
+            self._host, self._seq, self._begun = None, seq, True
+
+    def _follow(self, seq: int) -> None:
         if not self._begun or seq < self._seq or seq - self._seq > MAX_EVENTS:
             self._begin(seq)
         found = self._session.events(self._seq, min(SLICE_EVENTS, seq - self._seq))

@@ -20,10 +20,19 @@ def translated(path: Path) -> Generator[None]:
         raise SessionError(f"{path}: {_words(error)}") from error
 
 
+def is_damage(error: SessionError) -> bool:
+    """Whether a place of the file is damaged, and not the file locked or its disk away for now."""
+    return _code(error.__cause__) == sqlite3.SQLITE_CORRUPT
+
+
+def _code(error: BaseException | None) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def _words(error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return "not a SQLite file"
     if code == sqlite3.SQLITE_CORRUPT:

@@ -22,7 +22,7 @@ from .anchor_text import AnchorText
 from .demand import Request
 from .errors import SessionError
 from .files import RunInfo
-from .opening import connect_to_recording, translated
+from .opening import connect_to_recording, is_damage, translated
 from .prompts import Demand
 
 Numbered = tuple[int, ev.AnyEvent]
@@ -63,6 +63,7 @@ class Session:
         self.path = path
         self.skipped = 0
         self._connection = connection
+        self._damaged: list[tuple[int, int]] = []
         row = self._run_row()
         self.info = RunInfo(
             run=str(row["run"]),
@@ -142,16 +143,22 @@ class Session:
 
     def seq_at(self, t_ns: int) -> int:
         """Number of the last event that had arrived by `t_ns`. Arrival times rise with the numbers, so it is found by
-        halving, without an index on time."""
+        halving, without an index on time; what is damaged is passed over."""
         low, high = self.first_seq - 1, self.last_seq
         while low < high:
             middle = (low + high) // 2
-            row = self._one("SELECT seq, at_ns FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (middle,))
-            if row["at_ns"] <= t_ns:
-                low = int(row["seq"])
+            found = self._readable_after(middle, high)
+            if found is not None and found[1] <= t_ns:
+                low = found[0]
             else:
                 high = middle
         return low
+
+    def next_readable(self, after_seq: int) -> int | None:
+        """Number of the first event after `after_seq` that lies on no damaged page of the file; None if there is none.
+        Whether this version knows its kind is another matter."""
+        found = self._readable_after(after_seq, self.last_seq)
+        return None if found is None else found[0]
 
     def arrived_ns(self, seq: int) -> int:
         """When event `seq`, or the last one before it, arrived; the first event's time if there is none before."""
@@ -216,6 +223,26 @@ class Session:
         if not rows:
             raise SessionError(f"{self.path} holds no run: its recording never began")
         return rows[0]
+
+    def _readable_after(self, seq: int, upto: int) -> tuple[int, int] | None:
+        """Number and arrival of the first event after `seq` that can be read. Damaged stretches are kept: to feel one's
+        way through one takes long."""
+        seq = max((end for first, end in self._damaged if first <= seq < end), default=seq)
+        first = seq
+        while seq < upto:
+            try:
+                rows = self._rows("SELECT seq, at_ns FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (seq,))
+            except SessionError as error:
+                if not is_damage(error):
+                    raise
+                seq += 1
+                continue
+            break
+        else:
+            rows = []
+        if seq > first:
+            self._damaged.append((first, seq))
+        return (int(rows[0]["seq"]), int(rows[0]["at_ns"])) if rows else None
 
     def _edge(self, order: str) -> tuple[int, int] | None:
         rows = self._rows(f"SELECT seq, at_ns FROM events ORDER BY seq {order} LIMIT 1")

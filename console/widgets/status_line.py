@@ -26,6 +26,8 @@ GAUGE, LEAST_GAUGE = 10, 3
 
 def connection_words(fleet: FleetState, entry: NodeState | None) -> tuple[str, bool]:
     """Whether what is on screen is live, in words with its sign, and whether it is."""
+    if fleet.over:
+        return f"○ {fleet.why_lost}; what was seen stays on screen", False
     if not fleet.connected:
         why = f" ({fleet.why_lost})" if fleet.why_lost else ""
         if not fleet.ever_connected:
