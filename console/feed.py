@@ -19,7 +19,8 @@ from .event_log import MAX_LINES
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
 from .flashes import FLASH_NS
-from .jumps import SORTS, Sort, marks, next_known, next_of
+from .jumps import SORTS, Sort, next_known, next_of
+from .strip import BUCKETS, Strip
 from .twin import Twin
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ TICK_S = 0.05
 IDLE_S = 2.0
 HISTORY_EVENTS = 300
 """With a seek come so many events of before at least, for the log, and all that the map still shows."""
-DENSITY_BUCKETS = 240
 RECORDED = "this is a recording; what happened cannot be changed"
 
 
@@ -69,7 +69,6 @@ class ReplayFeed:
         self.first_ns, self.last_ns = session.first_ns, session.last_ns
         self.position_ns = self._shown_ns = session.first_ns
         self.playing, self.speed, self.skip_idle = playing, speed, True
-        self.density = session.density(DENSITY_BUCKETS)
         self._session, self._clock = session, clock
         self._twin = Twin(session)
         self._seq = session.first_seq - 1
@@ -80,16 +79,16 @@ class ReplayFeed:
         self._wake = asyncio.Event()
         self._jump = 0
         self.sort: Sort = SORTS[0]
-        self.marks = marks(session)
+        self._from_end = False
+        self.strip = Strip(session, clock)
         self.bookmarks = Bookmarks(session.path)
         self.notice = self.bookmarks.trouble
 
     # ---- controls ----------------------------------------------------------------------------------------------------
 
     def toggle(self) -> None:
-        """Pause or go on; at the end of the recording, start again."""
-        if not self.playing and self.position_ns >= self.last_ns:
-            self.seek(self.first_ns)
+        """Pause or go on; at the end of the recording, start again, unless it is still written."""
+        self._from_end = not self.playing and self.position_ns >= self.last_ns
         self.playing = not self.playing
         self._ticked_s = self._clock()
         self._wake.set()
@@ -101,9 +100,9 @@ class ReplayFeed:
         self._wake.set()
 
     def seek(self, t_ns: int) -> None:
-        """Go to a moment, clamped to the recording."""
-        self._seek_ns = max(self.first_ns, min(self.last_ns, t_ns))
-        self.position_ns = self._seek_ns
+        """Go to a moment, clamped to the recording: if that is still written, to what it has by then."""
+        self._seek_ns = max(self.first_ns, t_ns)
+        self.position_ns = min(self.last_ns, self._seek_ns)
         self._wake.set()
 
     def jump(self, seconds: float) -> None:
@@ -130,7 +129,7 @@ class ReplayFeed:
 
     def toggle_bookmark(self) -> None:
         """Mark this moment, or take its mark away."""
-        marked = self.bookmarks.toggle(self.position_ns, (self.last_ns - self.first_ns) // DENSITY_BUCKETS)
+        marked = self.bookmarks.toggle(self.position_ns, (self.last_ns - self.first_ns) // BUCKETS)
         self.notice = self.bookmarks.trouble or ("bookmark set" if marked else "bookmark taken away")
 
     def policies(self, run: RunState) -> PoliciesTable | None:
@@ -166,6 +165,9 @@ class ReplayFeed:
             for message in await self._readable():
                 yield message
             self._tell_of_skipped()
+            if self.strip.is_due(playing=self.playing):
+                with suppress(SessionError):  # it stays as it was
+                    await asyncio.to_thread(self.strip.draw)
             if self._seek_ns is None and self._twin.is_behind(self._seq):
                 # Whoever seeks on does not wait for what the policies thought here.
                 await asyncio.to_thread(self._twin.follow, self._seq)
@@ -197,6 +199,9 @@ class ReplayFeed:
 
     async def _sought(self) -> list[FeedMessage]:
         t_ns, self._seek_ns = self._seek_ns or self.first_ns, None
+        if t_ns >= self.last_ns:
+            self._grow()
+            t_ns = self.position_ns = min(t_ns, self.last_ns)
         seq, state = await asyncio.to_thread(self._session.state_at, t_ns)
         self._seq, self._ticked_s = seq, self._clock()
         keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
@@ -225,6 +230,8 @@ class ReplayFeed:
         if not forward:
             self.seek(self._session.arrived_ns(self._seq) - 1)
             return []
+        if self._seq >= self._session.last_seq:
+            self._grow()
         self._seq, found = next_known(self._session, self._seq)
         if found:
             self.position_ns = max(self.position_ns, found[0][1].t_ns)
@@ -235,6 +242,12 @@ class ReplayFeed:
         passed_s, self._ticked_s = now_s - self._ticked_s, now_s
         if not self.playing:
             return []
+        if self._from_end:
+            self._from_end = False
+            self._grow()
+            if self._session.ended and self.position_ns >= self.last_ns:
+                self.seek(self.first_ns)
+                return []
         self.position_ns += int(passed_s * self.speed * 1e9)
         found = self._session.until(self._seq, self.position_ns)
         if not found and self.skip_idle:
@@ -251,10 +264,14 @@ class ReplayFeed:
 
     def _at_end(self) -> None:
         """A file that is still written grows; else the replay stops here."""
-        self._session.refresh()
-        self.last_ns = self._session.last_ns
+        self._grow()
         self.position_ns = min(self.position_ns, self.last_ns)
         self.playing = not self._session.ended
+
+    def _grow(self) -> None:
+        """See what a file that is still written has gained."""
+        self._session.refresh()
+        self.first_ns, self.last_ns = self._session.first_ns, self._session.last_ns
 
     def _passed(self, found: list[tuple[int, AnyEvent]]) -> list[FeedMessage]:
         if found:

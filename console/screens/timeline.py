@@ -39,7 +39,7 @@ def signs(replay: ReplayFeed, width: int) -> str:
     line = [" "] * width
     span_ns = max(1, replay.last_ns - replay.first_ns)
     rank = " ~*b!"
-    for t_ns, sign in (*replay.marks, *((t_ns, "b") for t_ns in replay.bookmarks.times)):
+    for t_ns, sign in (*replay.strip.marks, *((t_ns, "b") for t_ns in replay.bookmarks.times)):
         place = (t_ns - replay.first_ns) * (width - 1) // span_ns
         if 0 <= place < width and rank.index(sign) > rank.index(line[place]):
             line[place] = sign
@@ -105,7 +105,7 @@ class TimelineScreen(DeckScreen):
         width = max(10, strip.content_size.width)
         share = (replay.position_ns - replay.first_ns) / max(1, replay.last_ns - replay.first_ns)
         place = min(width - 1, round(share * (width - 1)))
-        blocks = spark(squeezed(replay.density, width))
+        blocks = spark(squeezed(replay.strip.density, width))
         marker = f"{' ' * place}▲"
         passed = (blocks[:place], "$secondary")
         strip.update(
