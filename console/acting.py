@@ -20,6 +20,8 @@ from .words import start_words
 if TYPE_CHECKING:
     from .app import ConsoleApp
 
+RENUMBERED = "the engine was started again meanwhile, and that number is now another node's; select it again"
+
 
 async def carry_out(app: ConsoleApp, act: Act) -> None:
     """Give the order that `act` means for what is selected now. Runs in a worker, since it may have to ask."""
@@ -79,8 +81,13 @@ def give(
     def begin() -> None:
         app.run_worker(_send_all(app, told, orders, after), group="orders")
 
+    asked_about = _tree_of(told)
+
     def answered(sure: bool | None) -> None:
-        if sure:
+        renumbered = _tree_of(told) != asked_about and any("node" in one.arguments for one in orders)
+        if sure and renumbered:
+            app.notify(refused(orders[0].words, RENUMBERED), severity="warning", timeout=6, markup=False)
+        if sure and not renumbered:
             begin()
         elif after is not None:
             after(False)
@@ -91,6 +98,11 @@ def give(
         begin()
     else:
         app.push_screen(Confirm(*question), answered)
+
+
+def _tree_of(entry: NodeState) -> tuple[str, int]:
+    """Whose cache nodes the numbers are of: each start of an engine counts them from the beginning."""
+    return entry.run_id, entry.run.totals.engine_starts
 
 
 async def _send_all(

@@ -34,7 +34,7 @@ def hurt_of(event: e.AnyEvent, run: RunState) -> Hurt | None:
     request that only caused one comes last."""
     for hurt in reversed(run.hurts):
         if isinstance(event, e.NodeEvicted):
-            if hurt.node == event.node and hurt.evicted_ns == event.t_ns:
+            if _is_of(event, hurt):
                 return hurt
         elif hurt.rid == getattr(event, "rid", None):
             return hurt
@@ -83,8 +83,13 @@ def _eviction(hurt: Hurt, lines: list[LogLine]) -> Link:
     whose = holder(hurt.role, (hurt.agent,) if hurt.agent and hurt.role != "shared" else (), hurt.session)
     before = f", {seconds((hurt.t_ns - hurt.evicted_ns) / 1e9)} before" if hurt.rid else ""
     text = f"node {hurt.node}, {whose}, from depth {hurt.start:,}, was evicted{before}"
-    known = _known(lines, lambda ev: isinstance(ev, e.NodeEvicted) and ev.node == hurt.node)
+    # A number alone does not tell it: each start of an engine counts its nodes from the beginning.
+    known = _known(lines, lambda ev: isinstance(ev, e.NodeEvicted) and _is_of(ev, hurt))
     return Link("eviction", known.text if known else text, hurt.evicted_ns, known.seq if known else -1)
+
+
+def _is_of(event: e.NodeEvicted, hurt: Hurt) -> bool:
+    return hurt.node == event.node and hurt.evicted_ns == event.t_ns
 
 
 def _causes(hurt: Hurt, run: RunState, lines: list[LogLine]) -> list[Link]:

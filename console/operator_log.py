@@ -13,7 +13,9 @@ from radixdeck.policies.events import (
     NO_NODE,
     ActionTaken,
     AnyEvent,
+    CacheFlushed,
     CommandReceived,
+    EngineStarted,
     PolicySwitched,
     TunableChanged,
 )
@@ -45,15 +47,15 @@ LIFTS: dict[str, tuple[CommandName, dict[str, Any], str]] = {
     "boost": ("boost", {"amount": 0}, "end the boost of"),
 }
 
-
 Target = tuple[str, str, int, str]
 
 
 class Done(NamedTuple):
     """One action. `seq`: its event, -1 for what was in force when the console came; `kind`: of ActionTaken, or policy,
-    tune, flush, end_session. `before`: what a tune replaced, or the tokens that were retained until a
-    retain was stopped, None if that is not known; `slot_mate`: the policy that a
-    switch took the slot from."""
+    tune, flush, end_session. `before`: what a tune replaced, or the tokens that were retained until a retain was
+    stopped, None if that is not known; `slot_mate`: the policy that a switch took the slot from; `engine`: how many
+    engines had started, -1 if not known; `gone`: its node went with the whole cache, its number may be another's now.
+    """
 
     seq: int
     t_ns: int
@@ -68,6 +70,8 @@ class Done(NamedTuple):
     why: str = ""
     ok: bool = True
     said: str = ""
+    engine: int = -1
+    gone: bool = False
 
     @property
     def subject(self) -> str:
@@ -93,6 +97,7 @@ class OperatorLog:
     def __init__(self) -> None:
         self._done: deque[Done] = deque(maxlen=MOST)
         self._last_seq = -1
+        self._emptied: deque[int] = deque(maxlen=MOST)  # events after which no node of before was there
 
     def __len__(self) -> int:
         return len(self._done)
@@ -103,9 +108,12 @@ class OperatorLog:
         if seq <= self._last_seq:
             return
         self._last_seq = seq
+        if isinstance(event, EngineStarted | CacheFlushed):
+            self._emptied.append(seq)
         done = _done(seq, event, run or RunState(), table if run is not None else None)
         if done is None or self._is_known(done):
             return
+        done = done._replace(engine=-1 if run is None else run.totals.engine_starts)
         if done.kind == "tune":
             earlier = [one.value for one in self._done if one.ok and (one.kind, one.name) == ("tune", done.name)]
             done = done._replace(before=earlier[-1] if earlier else done.before)
@@ -121,18 +129,25 @@ class OperatorLog:
         """A replay went back: what came later has not happened."""
         while self._done and self._done[-1].seq > seq:
             self._done.pop()
+        while self._emptied and self._emptied[-1] > seq:
+            self._emptied.pop()
         self._last_seq = min(self._last_seq, seq)
 
     def listed(self, run: RunState) -> list[Done]:
         """Newest first; at the end what is in force and was ordered before anything was heard."""
-        known = {(done.kind, done.agent, done.node) for done in self._done if done.ok}
-        earlier = [done for done in _in_force(run) if (done.kind, done.agent, done.node) not in known]
-        return [*reversed(self._done), *earlier]
+        heard = [done._replace(gone=self._is_gone(done, run)) for done in reversed(self._done)]
+        known = {(done.kind, done.agent, done.node) for done in heard if done.ok and not done.gone}
+        return [*heard, *(done for done in _in_force(run) if (done.kind, done.agent, done.node) not in known)]
+
+    def _is_gone(self, done: Done, run: RunState) -> bool:
+        """By the count of starts too: a start itself may not have been heard."""
+        emptied = bool(self._emptied) and self._emptied[-1] > done.seq
+        return done.node != NO_NODE and (emptied or done.engine not in (-1, run.totals.engine_starts))
 
 
 def newest_of(listed: list[Done]) -> dict[Target, Done]:
     """By what they are about, the last actions that were carried out. `listed`: newest first."""
-    return {_target(done): done for done in reversed(listed) if done.ok}
+    return {_target(done): done for done in reversed(listed) if done.ok and not done.gone}
 
 
 def standing(done: Done, run: RunState, newest: Mapping[Target, Done]) -> str:
@@ -141,7 +156,7 @@ def standing(done: Done, run: RunState, newest: Mapping[Target, Done]) -> str:
         return f"refused: {done.said}" if done.said else "refused"
     if done.kind in FOR_GOOD:
         return "done"
-    if newest.get(_target(done), done).seq > done.seq:
+    if done.gone or newest.get(_target(done), done).seq > done.seq:
         return "over"
     return "in force" if _holds(done, run) else "over"
 
@@ -160,7 +175,7 @@ def undo(done: Done, run: RunState, newest: Mapping[Target, Done]) -> tuple[Orde
         return _retain_again(done)
     name, extra, called = LIFTS[done.kind]
     target = {"node": done.node} if done.node != NO_NODE else {"agent": done.agent}
-    return Order(name, {**target, **extra}, f"{called} {done.subject}"), ""
+    return Order(name, target | extra, f"{called} {done.subject}"), ""
 
 
 def _undo_tune(done: Done) -> tuple[Order | None, str]:

@@ -128,6 +128,15 @@ def test_a_chain_leads_from_the_miss_to_the_request() -> None:
     assert kinds == [e.PrefixMatched, e.NodeEvicted, e.PrefixInserted, e.RequestArrived]
 
 
+def test_a_chain_does_not_lead_to_the_node_of_the_next_engine_that_has_the_number() -> None:
+    state, log = logged(incident())
+    hurt = state.hurts[-1]
+    other = e.NodeEvicted(t_ns=hurt.t_ns + S, node=hurt.node, tokens=7, start=0, agents=("writer",), role="anchor",
+                          by_rid="x", by_agent="critic")  # fmt: skip
+    log.add(log.last_seq + 1, other, sentence(other, state))
+    assert "anchor of planner (500 tok) evicted for coder's request c35" in chain(hurt, state, log)[1].text
+
+
 def test_a_chain_is_told_from_the_fold_where_the_log_is_too_short() -> None:
     state, _ = logged(incident())
     links = chain(state.hurts[-1], state, [])

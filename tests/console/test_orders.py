@@ -11,11 +11,12 @@ from textual.widgets import Input
 from radixdeck.console.acting import flush, give
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import ACTS, NoTarget, Order, Target, order, outcome, parse_amount
+from radixdeck.console.dialogs import Confirm
 from radixdeck.console.replay_keys import parse_time
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.daemon.wire import Reply
-from radixdeck.policies.events import ActionTaken
+from radixdeck.policies.events import ActionTaken, EngineStarted, NodeAdded
 
 EVENTS = run_events()
 BY_NAME = {act.name: act for act in ACTS}
@@ -215,6 +216,33 @@ async def test_flush_is_asked_first() -> None:
         await until(pilot, lambda: "Empty the whole cache?" in screen_text(app))
         await pilot.press("y")
         await until(pilot, lambda: feed.orders == [(NODE, "flush", {})])
+
+
+async def test_a_yes_is_for_no_node_of_an_engine_that_started_meanwhile() -> None:
+    """It counts its nodes from the beginning: the number that was asked about is another node's."""
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = app_with(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
+        await drawn(pilot)
+        node = app.screen.query_one(MapView).node
+        assert node is not None
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        t_ns = EVENTS[-1].t_ns + 1
+        started = EngineStarted(t_ns=t_ns, pid=2, model="m", capacity_tokens=4000, page_size=1, policy="lru")
+        other = NodeAdded(t_ns=t_ns, node=node, parent=0, start=0, tokens=900, agent="critic")
+        feed.tell(batch([started, other], len(EVENTS) + 1))
+        await until(pilot, lambda: app.fleet.nodes[NODE].seq == len(EVENTS) + 2)
+        await pilot.press("y")
+        await until(pilot, lambda: "the engine was started again meanwhile" in toasts(app))
+        assert feed.orders == []
+        give(app, [Order("evict", {"agent": "critic"}, "evict critic")])
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        feed.tell(batch([started], len(EVENTS) + 3))
+        await until(pilot, lambda: app.fleet.nodes[NODE].seq == len(EVENTS) + 3)
+        await pilot.press("y")
+        await until(pilot, lambda: feed.orders == [(NODE, "evict", {"agent": "critic"})])
 
 
 def test_every_act_needs_a_target_and_names_it() -> None:
