@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .cli_headless import OrdersBelow, act, status, tail
-from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, checked_name, fail
 from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
 from .cli_web import web
@@ -137,7 +137,8 @@ def console(
         if keys:
             typer.echo("\n".join(key_lines(checked(wanted).keys)))
             return
-        app = ConsoleApp(live_feed(address_of(broker, node, home), node), read_only=read_only, settings=wanted)
+        feed = live_feed(address_of(broker, node, home), checked_name(node))
+        app = ConsoleApp(feed, read_only=read_only, settings=wanted)
     except SettingsError as error:
         raise fail(error) from error
     calm_collector()

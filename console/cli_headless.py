@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 from typer.core import TyperCommand
 
-from .cli_options import Broker, Home, Node, address_of, fail
+from .cli_options import Broker, Home, Node, address_of, checked_name, fail
 
 if TYPE_CHECKING:
     from radixdeck.daemon.wire import CommandName
@@ -86,7 +86,8 @@ def act(
 
     order = _known(name)
     given = parse_arguments(arguments or [])
-    raise typer.Exit(asyncio.run(act(address_of(broker, node, home), order, given, node=node or None, why=why)))
+    address = address_of(broker, node, home)
+    raise typer.Exit(asyncio.run(act(address, order, given, node=checked_name(node) or None, why=why)))
 
 
 def _known(name: str) -> CommandName:

@@ -33,6 +33,18 @@ def fail(words: object, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
+def checked_name(node: str) -> str:
+    """The name of a daemon that was typed, '' if none was; one that none can have is told here."""
+    from radixdeck.daemon.wire import topic
+
+    try:
+        if node:
+            topic(node, "status")
+    except ValueError as error:
+        raise fail(error) from error
+    return node
+
+
 def address_of(broker: str, node: str, home: str) -> Any:
     """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port."""
     from radixdeck.daemon.discovery import DiscoveryError, find

@@ -67,10 +67,13 @@ def recordings(
 
     from .listing import lines, lines_of_folder, rows
 
-    if folder is not None and not folder.is_dir():
-        raise fail(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     own = runs_folder(home)
-    found = list_runs(folder or own)
+    try:
+        if folder is not None and not folder.is_dir():
+            raise fail(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+        found = list_runs(folder or own)
+    except OSError as error:
+        raise fail(f"{folder or own}: {error.strerror}") from error
     table = lines(found, own) if folder is None else lines_of_folder(found, folder)
     for line in rows(found) if json else table:
         typer.echo(line)

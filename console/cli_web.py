@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_options import Broker, Home, Node, ReadOnly, SettingsFile, address_of, fail
+from .cli_options import Broker, Home, Node, ReadOnly, SettingsFile, address_of, checked_name, fail
 from .cli_recordings import MaybeRecording, recording_of
 
 
@@ -34,7 +34,7 @@ def web(
     if recording:
         words = ["replay", str(_readable(recording, home)), *told]
     else:
-        address_of(broker, node, home)
+        address_of(broker, checked_name(node), home)
         given = {"--broker": broker, "--node": node, "--home": home}
         words = ["console", *(word for name, value in given.items() if value for word in (name, value)), *told]
         words += ["--read-only"] if read_only else []

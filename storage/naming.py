@@ -6,7 +6,8 @@ import difflib
 from pathlib import Path
 
 from .errors import SessionError
-from .files import SUFFIX
+from .files import SUFFIX, is_gone
+from .opening import translated
 from .session import open_session
 
 LATEST = "latest"
@@ -23,8 +24,9 @@ def find_recording(told: str, folder: Path) -> Path:
     if told == LATEST:
         return _latest(folder)
     path = Path(told)
-    if path.exists():
-        return path
+    with translated(path):
+        if not is_gone(path):
+            return path
     if path.name != told:
         raise SessionError(f"{told}: no such file")
     known = names(folder)

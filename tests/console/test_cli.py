@@ -175,6 +175,13 @@ def test_orders_are_completed_with_tab(tmp_path: Path) -> None:
     assert completed(tmp_path, "radixdeck act qu") == ["quarantine"]
 
 
+@pytest.mark.parametrize("command", [("act", "flush"), ("console",), ("tail",), ("status",), ("web",)])
+def test_a_name_that_no_daemon_can_have_is_said_in_words(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ran = radixdeck(tmp_path, *command, "--broker", "mqtt://127.0.0.1:1", "--node", "a b")
+    assert ran.returncode == 2
+    assert ran.stderr == "radixdeck: node name 'a b': letters, digits, '_', '.' and '-' only, at most 64\n"
+
+
 def test_a_bad_broker_url_is_refused(tmp_path: Path) -> None:
     ran = radixdeck(tmp_path, "act", "flush", "--broker", "http://127.0.0.1")
     assert ran.returncode == 3

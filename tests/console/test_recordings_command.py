@@ -10,7 +10,9 @@ import pytest
 from test_cli import completed, radixdeck
 
 from radixdeck.policies import events as ev
+from radixdeck.storage.errors import StorageError
 from radixdeck.storage.files import RunInfo
+from radixdeck.storage.naming import find_recording
 from radixdeck.storage.recorder import Recorder
 
 START_NS = 1_700_000_000_000_000_000
@@ -98,6 +100,22 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path, command: str) -> None:
     ran = radixdeck(tmp_path, command, "rec")
     assert (ran.returncode, ran.stdout) == (0, "rec: no *.db here\n")
     assert f"no recordings yet in {tmp_path / 'runs'}" in radixdeck(tmp_path, command).stdout
+
+
+@pytest.mark.parametrize("command", ["replay", "whatif", "web", "recordings"])
+def test_a_name_longer_than_any_file_may_have_is_said(tmp_path: Path, command: str) -> None:
+    name = "x" * 300
+    ran = radixdeck(tmp_path, command, name)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"radixdeck: {name}: File name too long\n")
+
+
+def test_a_file_that_may_not_be_looked_at_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(StorageError, match=r"^/private/run\.db: Permission denied$"):
+        find_recording("/private/run.db", home / "runs")
 
 
 def test_what_cannot_be_read_is_listed_with_its_path_once(home: Path) -> None:
