@@ -14,7 +14,7 @@ from radixdeck.policies import events as e
 from radixdeck.policies.residency import Ruling, RunState
 from radixdeck.policies.seat import EVICTION
 
-from .event_log import LogLine
+from .event_log import EventLog, LogLine
 from .holders import briefly
 from .past import Past
 from .rulings import came_of
@@ -43,7 +43,8 @@ class Decision(NamedTuple):
 class Lately(NamedTuple):
     """`other`: how many of the `evictions` LRU would have done otherwise; `found_tokens`: of nodes that were kept there
     and used before they were up again; `missed_tokens`: of what went there and was computed again. `since_ns`: all four
-    are of evictions after this moment, for of those before it some losses are forgotten; 0 if none is."""
+    are of evictions after this moment, for of those before it some losses are forgotten; 0 if none is. `whole_ns`: only
+    events from this moment on were looked at, for of those before it some are missing; 0 if none is."""
 
     decisions: list[Decision]
     evictions: int = 0
@@ -51,14 +52,17 @@ class Lately(NamedTuple):
     found_tokens: int = 0
     missed_tokens: int = 0
     since_ns: int = 0
+    whole_ns: int = 0
 
 
-def decided(
-    policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: Iterable[LogLine], most: int = MOST
-) -> Lately:
+def decided(policy: PolicyInfo, slot_mates: Iterable[str], run: RunState, log: EventLog, most: int = MOST) -> Lately:
     """Its last `most` decisions, newest first, and the sums over all in the log whose losses are known. `slot_mates`:
-    the policies of its slot, itself among them."""
-    lines = [line for line in log if line.kind in KINDS]
+    the policies of its slot, itself among them. Where events are missing, only what came after them counts: they may
+    have told that another policy took the slot."""
+    first = log.whole_from
+    whole = [line for line in log if line.seq >= first]
+    whole_ns = 0 if first < 0 else whole[0].t_ns if whole else run.t_ns
+    lines = [line for line in whole if line.kind in KINDS]
     mine: list[tuple[LogLine, e.NodeEvicted]] = []
     if policy.slot == EVICTION:
         held = lines_of(policy.name, frozenset(slot_mates), run, lines)
@@ -72,7 +76,7 @@ def decided(
     summed = [event for event in known if event.instead != e.NO_NODE]
     found, missed = sum(map(past.found, summed)), sum(map(past.missed, summed))
     since_ns = past.since_ns if len(known) < len(mine) else 0
-    return Lately(listed, len(known), len(summed), found, missed, since_ns)
+    return Lately(listed, len(known), len(summed), found, missed, since_ns, whole_ns)
 
 
 def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list[Decision]) -> list[Decision]:
@@ -82,11 +86,13 @@ def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list
 
 
 def lately_words(policy: PolicyInfo, lately: Lately) -> str:
-    """The sum of its evictions against LRU's, '' for a policy that has evicted nothing lately."""
+    """The sum of its evictions against LRU's, '' for a policy that has evicted nothing in all that is known."""
+    if not lately.evictions and lately.since_ns:
+        return f"what {policy.name} evicted is too long ago: its losses are forgotten"
     if not lately.evictions:
-        return f"what {policy.name} evicted is too long ago: its losses are forgotten" if lately.since_ns else ""
-    when = f"since {time_of_day(lately.since_ns)} (older losses are forgotten)" if lately.since_ns else "lately"
-    head = f"{policy.name} evicted {count(lately.evictions, 'node')} {when}"
+        gone = f"what {policy.name} did before {time_of_day(lately.whole_ns)} is not told: events of then are missing"
+        return gone if lately.whole_ns else ""
+    head = f"{policy.name} evicted {count(lately.evictions, 'node')} {_when(lately)}"
     if not lately.other:
         return f"{head}, each as plain LRU would have"
     return (
@@ -94,6 +100,12 @@ def lately_words(policy: PolicyInfo, lately: Lately) -> str:
         f"found of what it kept, {tokens(lately.missed_tokens)} of what went were computed again: "
         f"{lately.found_tokens - lately.missed_tokens:+,} tok against LRU"
     )
+
+
+def _when(lately: Lately) -> str:
+    if lately.whole_ns > lately.since_ns:
+        return f"since {time_of_day(lately.whole_ns)} (events before that are missing)"
+    return f"since {time_of_day(lately.since_ns)} (older losses are forgotten)" if lately.since_ns else "lately"
 
 
 def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list[LogLine]) -> list[LogLine]:

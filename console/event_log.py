@@ -76,9 +76,20 @@ class EventLog:
         return list(takewhile(lambda line: line.seq > seq, reversed(self._lines)))[::-1]
 
     def skip(self, numbers: range) -> None:
-        """Events with these numbers came, but not here: the connection was lost meanwhile."""
+        """Events with these numbers came, but not here: the connection was lost meanwhile, or a replay went ahead."""
         if numbers:
             self._gaps.append(numbers)
+
+    def heard_from(self, seq: int) -> None:
+        """Events from this number on come after all, as far as they are newer than the last line."""
+        first = max(seq, self.last_seq + 1)
+        if self._gaps and first < self._gaps[-1].stop:
+            self.skip(range(self._gaps.pop().start, first))
+
+    @property
+    def whole_from(self) -> int:
+        """The number from which on no event is missing among the lines, -1 if none is among all of them."""
+        return next((gap.stop for gap in reversed(self._gaps) if gap.start > self._forgotten_seq), -1)
 
     def missing(self, seq: int) -> list[range]:
         """The numbers after `seq` of events that are not among the lines: forgotten, or never heard; ascending. Events

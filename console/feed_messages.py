@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from radixdeck.daemon.wire import AgentsTable, Metrics, PoliciesTable, Status
+from radixdeck.policies.events import AnyEvent
 
 from .feed_sync import NodeEvents, NodeKeyframe
 
@@ -42,6 +43,14 @@ class NodeMetrics(msgspec.Struct, frozen=True):
     metrics: Metrics
 
 
+class NodeOrders(msgspec.Struct, frozen=True):
+    """Of the events that a replay passed over, those that tell what operators did, each with its number, in order."""
+
+    node: str
+    run: str
+    events: list[tuple[int, AnyEvent]]
+
+
 class Connection(msgspec.Struct, frozen=True):
     """The connection to the broker came up, or was lost and why. It is tried again by itself, unless it is `over`."""
 
@@ -50,7 +59,7 @@ class Connection(msgspec.Struct, frozen=True):
     over: bool = False
 
 
-FeedMessage = NodeStatus | NodeKeyframe | NodeEvents | NodeAgents | NodePolicies | NodeMetrics | Connection
+FeedMessage = NodeStatus | NodeKeyframe | NodeEvents | NodeOrders | NodeAgents | NodePolicies | NodeMetrics | Connection
 
 __all__ = [
     "Connection",
@@ -59,6 +68,7 @@ __all__ = [
     "NodeEvents",
     "NodeKeyframe",
     "NodeMetrics",
+    "NodeOrders",
     "NodePolicies",
     "NodeStatus",
 ]

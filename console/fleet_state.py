@@ -20,6 +20,7 @@ from .feed_messages import (
     NodeEvents,
     NodeKeyframe,
     NodeMetrics,
+    NodeOrders,
     NodePolicies,
     NodeStatus,
 )
@@ -94,6 +95,8 @@ class FleetState:
                 self._on_keyframe(self._heard(message.node), message.keyframe)
             case NodeEvents():
                 self._on_events(self._heard(message.node), message)
+            case NodeOrders():
+                self._on_orders(self._heard(message.node), message)
             case NodePolicies():
                 self._heard(message.node).table = message.table
             case NodeAgents() | NodeMetrics():
@@ -136,7 +139,7 @@ class FleetState:
             entry.log.clear()
             entry.flashes.clear()
             entry.orders.forget_after(keyframe.seq if keyframe.run == entry.run_id else -1)
-        elif entry.synced and self._event_clock is None:
+        elif entry.synced:
             # Of what happened since the last event only the sum is told.
             entry.log.skip(range(entry.seq + 1, keyframe.seq + 1))
         entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
@@ -149,6 +152,7 @@ class FleetState:
             return
         if self._event_clock is None and message.last_seq > entry.seq and message.events:
             self._watch_clock(entry, message.events[-1][1].t_ns)
+        entry.log.heard_from(message.first_seq)
         for seq, event in message.events:
             entry.orders.add(seq, event, entry.run if seq > entry.seq else None, entry.table)
             if seq > entry.seq:
@@ -159,6 +163,11 @@ class FleetState:
             entry.seq = message.last_seq
             entry.folded_s = self._clock()
         entry.unknown_events += message.unknown
+
+    def _on_orders(self, entry: NodeState, message: NodeOrders) -> None:
+        if entry.synced and message.run == entry.run_id:
+            for seq, event in message.events:
+                entry.orders.add(seq, event, None, None)
 
     def _watch_clock(self, entry: NodeState, t_ns: int) -> None:
         """Late events are no jump: ahead is judged by the time that passed here, back by what the node said before."""

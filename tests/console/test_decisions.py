@@ -151,6 +151,29 @@ def test_many_warm_ups_are_told_in_one_walk_and_for_the_sums_in_none() -> None:
     assert not decided(ahead, (), folded([]), log, most=0).decisions
 
 
+def test_where_events_are_missing_only_what_came_after_them_counts() -> None:
+    """Among them were the switches: what went after them is not of the policy that held the slot before."""
+    switches = [
+        e.PolicySwitched(t_ns=3 * S, policy="lru", enabled=True),
+        e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=False),
+    ]
+    told: list[e.AnyEvent] = [
+        e.PolicySwitched(t_ns=0, policy="kv_caching", enabled=True), *(added(1, node) for node in (7, 8, 9)),
+        went(2, 7, instead=8), *switches, went(4, 8, instead=9), went(5, 9),
+    ]  # fmt: skip
+    log, run = EventLog(), folded(told)
+    for seq, event in enumerate(told, 1):
+        if event in switches:
+            log.skip(range(seq, seq + 1))
+        else:
+            log.add(seq, event, "")
+    lru = msgspec.structs.replace(OURS, name="lru")
+    ours, theirs = (decided(policy, MATES, run, log) for policy in (OURS, lru))
+    assert (ours.evictions, theirs.evictions, theirs.other, theirs.whole_ns) == (0, 2, 1, 4 * S)
+    assert lately_words(lru, theirs).startswith("lru evicted 2 nodes since 00:00:04.0 (events before that are missing)")
+    assert lately_words(OURS, ours) == ("what kv_caching did before 00:00:04.0 is not told: events of then are missing")
+
+
 def test_a_ring_in_an_odd_stream_ends() -> None:
     told = lately([added(1, 7, parent=8), added(1, 8, parent=7), went(2, 9, instead=7), matched(3, 8)])
     assert told.found_tokens == 100

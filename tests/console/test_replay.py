@@ -13,7 +13,7 @@ from staging import drawn, recorded, screen_text, toasts, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import SPEEDS, ReplayFeed
-from radixdeck.console.feed_messages import FeedMessage, NodeKeyframe
+from radixdeck.console.feed_messages import FeedMessage, NodeKeyframe, NodeOrders
 from radixdeck.console.fleet_state import FleetState
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.session import Session
@@ -78,7 +78,8 @@ async def test_a_seek_shows_the_state_of_that_moment(session: Session, seq: int)
     reader = Reader(feed)
     await reader.read(4)
     feed.seek(moment(seq))
-    await reader.read(2)
+    told = await reader.read(2)
+    await reader.read(isinstance(told[1], NodeOrders))
     assert reader.run == upto(moment(seq))
     log = list(reader.fleet.nodes[NODE].log)
     assert log[-1].seq == reader.seq
