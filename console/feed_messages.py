@@ -22,6 +22,12 @@ class NodeStatus(msgspec.Struct, frozen=True):
     status: Status
 
 
+class NodeCleared(msgspec.Struct, frozen=True):
+    """The broker keeps no status of a node any more: nobody will have its name again."""
+
+    node: str
+
+
 class NodeAgents(msgspec.Struct, frozen=True):
     """The agents of a node in summary."""
 
@@ -59,12 +65,23 @@ class Connection(msgspec.Struct, frozen=True):
     over: bool = False
 
 
-FeedMessage = NodeStatus | NodeKeyframe | NodeEvents | NodeOrders | NodeAgents | NodePolicies | NodeMetrics | Connection
+FeedMessage = (
+    NodeStatus
+    | NodeCleared
+    | NodeKeyframe
+    | NodeEvents
+    | NodeOrders
+    | NodeAgents
+    | NodePolicies
+    | NodeMetrics
+    | Connection
+)
 
 __all__ = [
     "Connection",
     "FeedMessage",
     "NodeAgents",
+    "NodeCleared",
     "NodeEvents",
     "NodeKeyframe",
     "NodeMetrics",

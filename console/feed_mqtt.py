@@ -42,6 +42,7 @@ from .feed_messages import (
     Connection,
     FeedMessage,
     NodeAgents,
+    NodeCleared,
     NodeEvents,
     NodeKeyframe,
     NodeMetrics,
@@ -229,15 +230,14 @@ class MqttFeed:
     # ---- what arrives -----------------------------------------------------------------------------------------------
 
     def _node(self, name: str) -> _Node:
-        if name not in self._nodes:
-            self._nodes[name] = _Node(name, keyframes=self._keyframes)
-        return self._nodes[name]
+        return self._nodes.setdefault(name, _Node(name, keyframes=self._keyframes))
 
     def _receive(self, where: str, payload: Any) -> str | None:
         """Take in one message; the node's name if it has to be asked for a keyframe."""
         name, _, leaf = where.removeprefix(f"{ROOT}/").partition("/")
-        # An empty payload is how MQTT clears a retained topic.
-        if not payload:
+        if not payload:  # this is how MQTT clears a retained topic
+            if leaf == "status" and name in self.statuses:
+                self._inbox.put(NodeCleared(name))
             return None
         if not isinstance(payload, bytes) or not NODE_NAME.fullmatch(name):
             self._bad(f"{where}: not a topic of ours")

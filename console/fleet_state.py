@@ -17,6 +17,7 @@ from .feed_messages import (
     Connection,
     FeedMessage,
     NodeAgents,
+    NodeCleared,
     NodeEvents,
     NodeKeyframe,
     NodeMetrics,
@@ -91,6 +92,8 @@ class FleetState:
                 self._on_connection(message)
             case NodeStatus():
                 self._heard(message.node).status = message.status
+            case NodeCleared():
+                self._on_cleared(message.node)
             case NodeKeyframe():
                 self._on_keyframe(self._heard(message.node), message.keyframe)
             case NodeEvents():
@@ -133,6 +136,12 @@ class FleetState:
             self.lost_since_s = self._clock()
         self.connected, self.why_lost, self.over = message.up, message.why, message.over
         self.ever_connected |= message.up
+
+    def _on_cleared(self, node: str) -> None:
+        """A node that is still there says its status again."""
+        entry = self.nodes.get(node)
+        if entry is not None and not entry.online:
+            del self.nodes[node]
 
     def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:
         if keyframe.run != entry.run_id or keyframe.seq < entry.seq:

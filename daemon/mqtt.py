@@ -70,6 +70,7 @@ class MqttLink:
         self._desk = CommandDesk(on_command, self._reply)
         self._on_others = on_others
         self._farewell: list[_Outgoing] = []
+        self._returns = True
         self.heard = asyncio.Event()
 
     @property
@@ -101,6 +102,10 @@ class MqttLink:
     def leave_nothing(self, leaf: str, last: bytes) -> None:
         """At a clean end tell those who listen `last`, and have the broker keep nothing of the leaf."""
         self._farewell += [_Outgoing(leaf, last, qos=1), _Outgoing(leaf, b"", retain=True, qos=1)]
+
+    def leave_no_trace(self) -> None:
+        """Nobody will have this name again: at a clean end have the broker keep nothing of it."""
+        self._returns = False
 
     def _put(self, item: _Outgoing) -> None:
         if item.retain:
@@ -205,12 +210,21 @@ class MqttLink:
         if not held_back:
             await client.publish(where, payload, qos=item.qos, retain=item.retain)
 
+    def _last_words(self) -> list[_Outgoing]:
+        """That it stopped; of a name that is not to stay, said to those who listen, the status cleared last of all."""
+        stopped = self._offline("stopped")
+        if self._returns:
+            return [stopped]
+        leaves = [leaf for leaf in self._retained if leaf != "status"]
+        cleared = [_Outgoing(leaf, b"", retain=True, qos=1) for leaf in [*leaves, "status"]]
+        return [msgspec.structs.replace(stopped, retain=False), *cleared]
+
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         try:
             async with asyncio.timeout(GOODBYE_S):
                 while len(self._outbox):
                     await self._send(client, (await self._outbox.get())[0])
-                for item in [*self._farewell, self._offline("stopped")]:
+                for item in [*self._farewell, *self._last_words()]:
                     await self._send(client, item)
         except (TimeoutError, aiomqtt.MqttError) as error:
             _log.info("no goodbye", why=str(error))

@@ -123,6 +123,8 @@ class Node:
             if not self._returns or (self.heard and not self._keeper.permits.here):
                 nobody = AgentsTable(run=self._journal.run, seq=self._journal.seq)
                 self._mqtt.leave_nothing("agents", msgspec.json.encode(nobody))
+            if not self._returns:
+                self._mqtt.leave_no_trace()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

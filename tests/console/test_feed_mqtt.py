@@ -14,7 +14,15 @@ from background import beside
 from brokers import PATIENCE_S, Relay, mosquitto_child, open_raw, until
 
 from radixdeck.console import feed_mqtt
-from radixdeck.console.feed_messages import Connection, NodeAgents, NodeEvents, NodeKeyframe, NodeMetrics
+from radixdeck.console.feed_messages import (
+    Connection,
+    NodeAgents,
+    NodeCleared,
+    NodeEvents,
+    NodeKeyframe,
+    NodeMetrics,
+    NodeStatus,
+)
 from radixdeck.console.feed_mqtt import MqttFeed
 from radixdeck.daemon.broker import open_broker
 from radixdeck.daemon.broker_mosquitto import find_mosquitto
@@ -245,6 +253,18 @@ async def test_garbage_on_every_topic_is_counted_and_changes_nothing(broker: Bro
         assert (await reader.feed.command("n1", "warm")).state == "done"
         assert reader.feed.bad_payloads == (len(GARBAGE) + 1) * len(WRONG_SHAPE) + 1
         assert set(reader.feed.statuses) == {"n1"}
+
+
+async def test_a_node_whose_status_is_cleared_is_told_of_behind_its_end(broker: BrokerAddress) -> None:
+    gone = msgspec.json.encode(Status(node="mcp-1", online=False, state="offline"))
+    async with reading(broker) as reader, open_raw(broker) as raw:
+        await until(lambda: reader.feed.connected, "the feed connects")
+        await raw.publish(f"{ROOT}/mcp-2/status", b"")
+        await raw.publish(f"{ROOT}/mcp-1/status", gone)
+        await raw.publish(f"{ROOT}/mcp-1/status", b"")
+        await until(lambda: bool(reader.of(NodeCleared)), "it is told of")
+        assert [type(message) for message in reader.messages[-2:]] == [NodeStatus, NodeCleared]
+        assert [message.node for message in reader.of(NodeCleared)] == ["mcp-1"]
 
 
 async def test_well_formed_lies_about_the_numbering_are_put_right(broker: BrokerAddress) -> None:

@@ -9,7 +9,7 @@ from scenario import NODE, RUN, T0_NS, folded, run_events
 from staging import batch, keyframe, policies, status
 
 from radixdeck.console.event_log import MAX_LINES, EventLog
-from radixdeck.console.feed_messages import Connection, NodeEvents, NodeKeyframe, NodePolicies
+from radixdeck.console.feed_messages import Connection, NodeCleared, NodeEvents, NodeKeyframe, NodePolicies
 from radixdeck.console.fleet_state import FleetState
 from radixdeck.console.rates import hit_series, rates, survival
 from radixdeck.daemon.wire import Keyframe
@@ -37,6 +37,16 @@ def fleet(clock: Clock) -> FleetState:
     made = FleetState(clock)
     made.apply(Connection(True))
     return made
+
+
+def test_a_node_that_is_gone_for_good_is_dropped_and_one_that_is_there_is_not(fleet: FleetState) -> None:
+    fleet.apply(status())
+    fleet.apply(NodeCleared(NODE))
+    assert NODE in fleet.nodes
+    fleet.apply(status("offline", online=False))
+    fleet.apply(NodeCleared(NODE))
+    fleet.apply(NodeCleared("never heard of"))
+    assert fleet.nodes == {}
 
 
 def test_joining_late_gives_the_same_state_as_from_the_start(fleet: FleetState) -> None:

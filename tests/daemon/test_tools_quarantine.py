@@ -120,6 +120,28 @@ async def test_what_a_proxy_was_told_ends_with_a_name_that_nobody_has_again(
         assert "mcp-1" not in await kept(broker)
 
 
+@pytest.mark.parametrize("returns", [False, True])
+async def test_the_broker_keeps_nothing_of_a_name_that_nobody_has_again(
+    broker: BrokerAddress, tmp_path: Path, returns: bool
+) -> None:
+    """Those who listen hear that it stopped, then that the status is cleared, last of all."""
+    heard: list[tuple[str, Any]] = []
+    async with open_raw(broker, f"{ROOT}/mcp-1/+") as raw:
+        async with Proxy("mcp-1", broker, tmp_path, returns=returns)():
+            while not str((await raw.next()).topic).endswith("/policies"):
+                pass
+        await raw.publish(f"{ROOT}/mcp-1/end", b"end")
+        while (message := await raw.next()).payload != b"end":
+            heard.append((str(message.topic).rpartition("/")[2], message.payload))
+    (stopped,) = [place for place, (_, payload) in enumerate(heard) if b'"stopped"' in payload]
+    assert (heard[-1] == ("status", b"")) is not returns
+    assert {leaf for leaf, _ in heard[stopped + 1 :]} == (set() if returns else {"policies", "agents", "status"})
+    async with open_raw(broker, f"{ROOT}/mcp-1/+") as raw:
+        await raw.publish(f"{ROOT}/mcp-1/end", b"end")
+        first = await raw.next()
+    assert (first.payload == b"end") is not returns
+
+
 @pytest.mark.parametrize("ended", ["in order", "killed"])
 async def test_of_a_name_that_is_there_again_it_holds_until_it_is_lifted(
     broker: BrokerAddress, tmp_path: Path, ended: str
