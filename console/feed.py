@@ -16,11 +16,11 @@ from radixdeck.storage.errors import SessionError
 
 from .bookmarks import Bookmarks
 from .event_log import MAX_LINES
-from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeOrders, NodeStatus
+from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
 from .flashes import FLASH_NS
 from .jumps import SORTS, Sort, next_known, next_of
-from .passed_over import orders_between
+from .passed_over import history
 from .strip import BUCKETS, Strip
 from .twin import Twin
 
@@ -207,14 +207,8 @@ class ReplayFeed:
         left, self._seq, self._ticked_s = self._seq, seq, self._clock()
         keyframe = Keyframe(run=self._session.info.run, seq=seq, t_ns=t_ns, state=state)
         after = max(seq - MAX_LINES, min(seq - HISTORY_EVENTS, self._session.seq_at(t_ns - FLASH_NS)))
-        before: list[tuple[int, AnyEvent]] = []
-        passed: list[tuple[int, AnyEvent]] = []
-        with suppress(SessionError):  # the state may be readable where what led to it is not
-            before = [pair for pair in self._session.events(after, seq - after) if pair[0] <= seq]
-            passed = await asyncio.to_thread(orders_between, self._session, left, after, state)
-        told: list[FeedMessage] = [NodeKeyframe(self.node, keyframe)]
-        told += [NodeOrders(self.node, keyframe.run, passed)] if passed else []
-        return told + ([NodeEvents(self.node, keyframe.run, after + 1, seq, before)] if before else [])
+        behind = await asyncio.to_thread(history, self._session, left, after, seq, state)
+        return [NodeKeyframe(self.node, keyframe), *behind]
 
     async def _jumped(self) -> list[FeedMessage]:
         """Look for what was asked for, then go there as if somebody had named the moment."""
