@@ -70,18 +70,19 @@ def test_five_times_the_same_reason_is_a_failure() -> None:
 def test_the_log_says_what_is_going_on(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.write_text("")
-    log = LogReader(path)
-    log.read()
-    assert log.phase == FIRST_PHASE
-    with path.open("a") as file:
+    with LogReader(path) as log, path.open("a") as file:
+        log.read()
+        assert log.phase == FIRST_PHASE
         file.write("[2026-01-01 00:00:00] Load weight begin. avail mem=21 GB\nhalf a li")
         file.flush()
         log.read()
         assert log.phase == "loading weights"
         file.write("ne\n[x] KV Cache is allocated. dtype: bf16, #tokens: 6000, K size\n")
-    log.read()
-    assert log.phase == "allocating the KV cache: 6,000 tokens"
-    assert log.problem().startswith("KV Cache")
+        file.flush()
+        log.read()
+        assert log.phase == "allocating the KV cache: 6,000 tokens"
+        assert log.problem().startswith("KV Cache")
+        assert log.error() == ""
 
 
 @pytest.mark.parametrize(
@@ -96,28 +97,45 @@ def test_the_log_says_what_is_going_on(tmp_path: Path) -> None:
             "launch_server.py: error: unrecognized arguments: --nope\n",
             "launch_server.py: error: unrecognized arguments: --nope",
         ),
+        (
+            "[x] ERROR:    [Errno 98] bind on ('127.0.0.1', 80): in use\n[x] INFO:     ended\n",
+            "ERROR:    [Errno 98] bind on ('127.0.0.1', 80): in use",
+        ),
         ("\xff\x00 binary \n" * 3, "\ufffd\x00 binary"),
     ],
 )
 def test_the_problem_is_the_last_error(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "engine.log"
     path.write_bytes(text.encode("latin-1"))
-    log = LogReader(path)
-    log.read()
-    assert log.problem() == problem
+    with LogReader(path) as log:
+        log.read()
+        assert log.problem() == problem
 
 
 def test_a_log_that_grew_too_large_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.write_text("x" * 100 + "\n")
-    log = LogReader(path)
-    log.read()
-    log.cut(50)
-    assert path.stat().st_size == 0
-    with path.open("a") as file:
-        file.write("KeyError: later\n")
-    log.read()
-    assert log.problem() == "KeyError: later"
+    with LogReader(path) as log:
+        log.read()
+        log.cut(50)
+        assert path.stat().st_size == 0
+        with path.open("a") as file:
+            file.write("KeyError: later\n")
+        log.read()
+        assert log.problem() == "KeyError: later"
+
+
+def test_a_log_that_somebody_removed_is_followed_and_cut_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.touch()
+    with LogReader(path) as log, path.open("a") as engines:
+        path.unlink()
+        engines.write("KeyError: unseen\n" + "x" * 100 + "\n")
+        engines.flush()
+        log.read()
+        assert log.error() == "KeyError: unseen"
+        log.cut(50)
+        assert os.fstat(engines.fileno()).st_size == 0
 
 
 async def test_an_engine_stopped_before_it_ran_does_not_start(tmp_path: Path) -> None:
