@@ -17,6 +17,7 @@ from .broker import BrokerError
 from .config import ConfigError, DaemonConfig, public
 from .discovery import DiscoveryError
 from .front_errors import FrontError
+from .limits import raise_open_files
 from .link import LinkError
 from .loop import run
 from .paths import home_of
@@ -32,6 +33,7 @@ MAX_LOG_BYTES = 16 << 20
 def serve(config: DaemonConfig, say: Say) -> int:
     """Run until told to stop. Returns the process's exit code: 0 after a clean stop, 1 if an error ended it, 2 if it
     could not start."""
+    raise_open_files()
     try:
         log_to_file(config)
         return run(_serve(config, say))

@@ -33,7 +33,6 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.identity import Identities
 from radixdeck.policies.residency import RunState
-from radixdeck.storage.listing import prune
 
 from .acting import act_when_idle
 from .actions import Actions
@@ -83,7 +82,9 @@ class Daemon:
         endpoint = f"ipc://{paths.socket(run[-8:])}"
         self.link = EngineLink(endpoint, self._on_engine, self._on_hello)
         self.look_again = LookAgain(self.link.send)
-        self.engine = Engine(config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status)
+        self.engine = Engine(
+            config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status, config.node,
+        )  # fmt: skip
         self.identities = Identities(tenants=frozenset(config.api_keys.values()))
         key, keep = engine_key(config), self.recorder.keep if config.record_anchors else None
         self.anchors = AnchorBook(
@@ -270,7 +271,7 @@ async def open_daemon(config: DaemonConfig) -> AsyncGenerator[Daemon]:
     Raises ConfigError, BrokerError, DiscoveryError, FrontError or StorageError in words if it cannot start.
     """
     paths = home_of(config.home)
-    prune(paths.runs, config.keep_bytes)
+    await make_room(paths.runs, config.keep_bytes)
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_broker(config.broker, state_dir=paths.state))
         daemon = Daemon(config, paths, broker)

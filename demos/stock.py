@@ -38,7 +38,7 @@ async def open_stock(spec: EngineSpec, home: str, progress: Progress) -> AsyncGe
     `spec.cache` should be `sglang`; logs and models go to the folder `home`.
     """
     paths = home_of(home)
-    engine = Engine(spec, EngineSetup(), "", paths.logs, paths.models)
+    engine = Engine(spec, EngineSetup(), "", paths.logs, paths.models, node="stock")
     running = asyncio.create_task(engine.run())
     try:
         url = await ready(engine, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Literal, NamedTuple
 from . import args
 from .args import EngineSpec
 from .backoff import Retry
+from .logs import EngineLogs
+from .port import free_port, healthy, taken
 from .process import EngineProcess
 from .progress import LogReader
 from .protocol import EngineSetup
@@ -20,7 +21,6 @@ from .protocol import EngineSetup
 State = Literal["starting", "ready", "restarting", "failed", "stopped"]
 POLL_S = 0.5
 GRACE_S = 5.0
-KEPT_LOGS = 10
 MAX_LOG_BYTES = 64 << 20
 
 
@@ -50,7 +50,7 @@ class EngineStatus(NamedTuple):
 class Engine:
     """`run` keeps one engine going until it is cancelled or `stop` is called, which is final.
 
-    `setup` may be replaced while it runs and counts from the next start.
+    `setup` may be replaced while it runs and counts from the next start. `node` is in the names of its logs.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class Engine:
         log_dir: Path,
         model_dir: Path,
         on_change: Callable[[EngineStatus], None] = lambda _status: None,
+        node: str = "local",
     ) -> None:
         self.spec, self.setup = spec, setup
         self.status = EngineStatus("stopped", since_ns=time.time_ns())
-        self._link, self._log_dir, self._model_dir, self._on_change = link, log_dir, model_dir, on_change
+        self._link, self._model_dir, self._on_change = link, model_dir, on_change
+        self._logs = EngineLogs(log_dir, node)
         self._starts = 0
         self._url: str | None = None
         self._retry = Retry()
@@ -131,10 +133,13 @@ class Engine:
     async def _serve(self) -> str:
         """Start and watch a process until it is lost or not wanted any more. Returns why it is gone."""
         model = await self._model_path()
-        self._prune_logs()
-        log = LogReader(self._log_dir / time.strftime("engine-%Y%m%d-%H%M%S.log"))
-        host, port = args.address(self.spec, self.spec.port or _free_port())
-        command = args.command(self.spec, model, port)
+        host, port = args.address(self.spec, self.spec.port or free_port())
+        if await taken(host, port):
+            raise _StartFailed(f"port {port} is in use by another process; end that one, or give SGLang another port")
+        with LogReader(self._logs.begin()) as log:
+            return await self._serve_at(host, port, args.command(self.spec, model, port), log)
+
+    async def _serve_at(self, host: str, port: int, command: list[str], log: LogReader) -> str:
         process = await EngineProcess.start(command, args.environment(self.spec, self.setup, self._link), log.path)
         grace_s, why = 0.0, ""
         try:
@@ -143,7 +148,10 @@ class Engine:
             while not (why := process.lost() or self._again) and not self._stopping.is_set():
                 await self._tick(log)
                 self._retry.served(time.monotonic() - ready_at)
-            grace_s = 0.0 if process.lost() else GRACE_S
+            if process.lost():
+                why = _with_error(why, log)
+            else:
+                grace_s = GRACE_S
             return why
         except asyncio.CancelledError:
             grace_s = GRACE_S
@@ -160,20 +168,20 @@ class Engine:
         while not self._stopping.is_set() and not self._again:
             process.learn_family()
             if why := process.lost():
-                log.read()
+                _read(log)
                 raise _StartFailed(f"{why}: {log.problem() or 'its log is empty'} (log: {log.path})")
-            if await _healthy(host, port):
+            answered = await healthy(host, port)
+            if answered and process.listens(port):
                 process.learn_family()
                 self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
                 self._say("ready", f"ready in {time.monotonic() - began:.0f} s", process.pid)
                 return
-            self._say("starting", log.phase, process.pid)
+            strange = f"{log.phase}; what answers on port {port} meanwhile is another process"
+            self._say("starting", strange if answered else log.phase, process.pid)
             await self._tick(log)
 
     async def _tick(self, log: LogReader) -> None:
-        with contextlib.suppress(OSError):  # a log that somebody removed is no reason to end the engine
-            log.read()
-            log.cut(MAX_LOG_BYTES)
+        _read(log)
         await self._sleep(POLL_S)
 
     async def _sleep(self, seconds: float) -> None:
@@ -206,11 +214,6 @@ class Engine:
             raise _StartFailed(f"the model could not be made: {lines[-1] if lines else 'no reason given'}")
         return made.decode().strip()
 
-    def _prune_logs(self) -> None:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        for old in sorted(self._log_dir.glob("engine-*.log"))[: -(KEPT_LOGS - 1)]:
-            old.unlink(missing_ok=True)
-
     def _say(self, state: State, detail: str, pid: int | None = None, retry_in_s: float = 0.0) -> None:
         before = self.status
         since_ns = before.since_ns if before.state == state else time.time_ns()
@@ -230,20 +233,14 @@ def _named_model(told: str) -> str:
     return told
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _read(log: LogReader) -> None:
+    with contextlib.suppress(OSError):  # a log that cannot be read is no reason to end the engine
+        log.read()
+        log.cut(MAX_LOG_BYTES)
 
 
-async def _healthy(host: str, port: int) -> bool:
-    """Whether GET /health answers 200, which SGLang does once its warm-up is through."""
-    with contextlib.suppress(OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
-            finally:
-                writer.close()
-    return False
+def _with_error(why: str, log: LogReader) -> str:
+    """`why`, and the last error in the log. Other lines of an engine that served may quote what it was asked."""
+    _read(log)
+    error = log.error()
+    return f"{why}{'; last error in its log: ' + error if error else ''} (log: {log.path})"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from .logs import hold
+
 _TITLE = "sglang::"  # SGLang names its schedulers and detokenizers so
 _POLL_S = 0.05
 _GONE_S = 5.0
@@ -32,6 +34,7 @@ class EngineProcess:
         """
         bound = [sys.executable, "-I", str(Path(__file__).with_name("bound.py")), str(os.getpid()), *command]
         with log.open("ab") as output:
+            hold(output)
             main = await asyncio.create_subprocess_exec(
                 *bound,
                 env=dict(env),
@@ -52,13 +55,22 @@ class EngineProcess:
         if code is not None:
             return f"the engine's main process {_ending(code)}"
         for process, name in self._family.values():
-            if not _alive(process):
+            # With the main process the others die too, and how it ended is known a moment later.
+            if not _alive(process) and self._main_lives():
                 return f"the engine's {name} (process {process.pid}) died"
         return ""
 
+    def _main_lives(self) -> bool:
+        try:
+            return _alive(psutil.Process(self.pid))
+        except psutil.Error:
+            return False
+        except OSError:
+            return True
+
     def learn_family(self) -> None:
         """Look for children that have come up since; those seen once are watched from then on."""
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError):  # psutil passes on that we are out of file descriptors
             for child in psutil.Process(self.pid).children(recursive=True):
                 if child.pid not in self._family:
                     with contextlib.suppress(psutil.Error):
@@ -69,6 +81,16 @@ class EngineProcess:
         # Between fork and exec, a helper that a scheduler runs for a moment still has the scheduler's title.
         if title.startswith(_TITLE) and title != _title(psutil.Process(child.ppid())):
             self._family[child.pid] = (child, title.removeprefix(_TITLE).split()[0])
+
+    def listens(self, port: int) -> bool:
+        """Whether one of its processes listens on `port`; true also where the system does not let us see."""
+        try:
+            main = psutil.Process(self.pid)
+            return any(_listens(process, port) for process in (main, *main.children(recursive=True)))
+        except psutil.NoSuchProcess:
+            return False
+        except (psutil.Error, OSError):
+            return True
 
     async def end(self, grace_s: float) -> None:
         """Ask the main process to end, and after `grace_s` end the whole group. Returns when none of it is left."""
@@ -91,7 +113,7 @@ class EngineProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         for process, _ in self._family.values():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 process.kill()
 
 
@@ -99,12 +121,19 @@ def _title(process: psutil.Process) -> str:
     return (process.cmdline() or [""])[0]
 
 
+def _listens(process: psutil.Process, port: int) -> bool:
+    sockets = process.net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+
+
 def _alive(process: psutil.Process) -> bool:
-    """Runs, or sleeps: neither gone nor a zombie."""
+    """Runs, or sleeps: neither gone nor a zombie. What cannot be told, out of file descriptors, is no death."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+    except OSError:
+        return True
 
 
 def _ending(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -67,6 +68,20 @@ async def test_old_recordings_that_cannot_be_deleted_end_nothing(
 
     monkeypatch.setattr("radixdeck.daemon.recording.prune", refuse)
     await make_room(tmp_path, 0)
+
+
+async def test_a_daemon_that_starts_makes_room_beside_its_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Path, int, bool]] = []
+
+    def make(folder: Path, keep_bytes: int) -> list[Path]:
+        asked.append((folder, keep_bytes, threading.current_thread() is threading.main_thread()))
+        return []
+
+    monkeypatch.setattr("radixdeck.daemon.recording.prune", make)
+    spec = EngineSpec(model=str(tmp_path / "no-model"), device="cpu")
+    told = DaemonConfig(node="long", port=0, broker="amqtt", home=str(tmp_path), engine=spec, keep_bytes=7)
+    async with open_daemon(told) as daemon:
+        assert asked == [(daemon.paths.runs, 7, False)]
 
 
 async def test_a_recording_that_stands_still_is_said_in_the_status(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from brokers import until
@@ -14,6 +15,7 @@ from brokers import until
 from radixdeck.daemon import look_again
 from radixdeck.daemon.config import DaemonConfig
 from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.launch import EngineNotReady
 from radixdeck.daemon.engine.protocol import Hello, Order, Snapshot
 from radixdeck.daemon.front_errors import FrontError
 from radixdeck.daemon.link import EngineLink
@@ -52,6 +54,15 @@ async def test_requests_are_told_to_come_back(daemon: Daemon) -> None:
     assert body["error"]["retryable"] is True
     assert int(headers["Retry-After"]) >= 1
     assert daemon.state.totals.refused == 1
+
+
+async def test_the_engines_log_has_the_nodes_name(tmp_path: Path) -> None:
+    told = config(tmp_path)
+    spec = EngineSpec(model=str(tmp_path), python="false", device="cpu")
+    async with open_daemon(msgspec.structs.replace(told, engine=spec)) as daemon:
+        with pytest.raises(EngineNotReady):
+            await daemon.engine.wait_ready(3)
+        assert list(daemon.paths.logs.glob("engine-bare-*.log"))
 
 
 async def test_the_front_hears_of_sessions_that_are_over(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import alive
 
 from radixdeck.daemon.engine import backoff
 from radixdeck.daemon.engine.args import EngineSpec
@@ -70,18 +72,19 @@ def test_five_times_the_same_reason_is_a_failure() -> None:
 def test_the_log_says_what_is_going_on(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.write_text("")
-    log = LogReader(path)
-    log.read()
-    assert log.phase == FIRST_PHASE
-    with path.open("a") as file:
+    with LogReader(path) as log, path.open("a") as file:
+        log.read()
+        assert log.phase == FIRST_PHASE
         file.write("[2026-01-01 00:00:00] Load weight begin. avail mem=21 GB\nhalf a li")
         file.flush()
         log.read()
         assert log.phase == "loading weights"
         file.write("ne\n[x] KV Cache is allocated. dtype: bf16, #tokens: 6000, K size\n")
-    log.read()
-    assert log.phase == "allocating the KV cache: 6,000 tokens"
-    assert log.problem().startswith("KV Cache")
+        file.flush()
+        log.read()
+        assert log.phase == "allocating the KV cache: 6,000 tokens"
+        assert log.problem().startswith("KV Cache")
+        assert log.error() == ""
 
 
 @pytest.mark.parametrize(
@@ -96,28 +99,45 @@ def test_the_log_says_what_is_going_on(tmp_path: Path) -> None:
             "launch_server.py: error: unrecognized arguments: --nope\n",
             "launch_server.py: error: unrecognized arguments: --nope",
         ),
+        (
+            "[x] ERROR:    [Errno 98] bind on ('127.0.0.1', 80): in use\n[x] INFO:     ended\n",
+            "ERROR:    [Errno 98] bind on ('127.0.0.1', 80): in use",
+        ),
         ("\xff\x00 binary \n" * 3, "\ufffd\x00 binary"),
     ],
 )
 def test_the_problem_is_the_last_error(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "engine.log"
     path.write_bytes(text.encode("latin-1"))
-    log = LogReader(path)
-    log.read()
-    assert log.problem() == problem
+    with LogReader(path) as log:
+        log.read()
+        assert log.problem() == problem
 
 
 def test_a_log_that_grew_too_large_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.write_text("x" * 100 + "\n")
-    log = LogReader(path)
-    log.read()
-    log.cut(50)
-    assert path.stat().st_size == 0
-    with path.open("a") as file:
-        file.write("KeyError: later\n")
-    log.read()
-    assert log.problem() == "KeyError: later"
+    with LogReader(path) as log:
+        log.read()
+        log.cut(50)
+        assert path.stat().st_size == 0
+        with path.open("a") as file:
+            file.write("KeyError: later\n")
+        log.read()
+        assert log.problem() == "KeyError: later"
+
+
+def test_a_log_that_somebody_removed_is_followed_and_cut_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "engine.log"
+    path.touch()
+    with LogReader(path) as log, path.open("a") as engines:
+        path.unlink()
+        engines.write("KeyError: unseen\n" + "x" * 100 + "\n")
+        engines.flush()
+        log.read()
+        assert log.error() == "KeyError: unseen"
+        log.cut(50)
+        assert os.fstat(engines.fileno()).st_size == 0
 
 
 async def test_an_engine_stopped_before_it_ran_does_not_start(tmp_path: Path) -> None:
@@ -163,6 +183,23 @@ async def test_what_does_not_end_is_killed_with_its_children(tmp_path: Path) -> 
     assert os.getpgid(child.pid) == process.pid != os.getpgid(0)
     await process.end(grace_s=0.1)
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_of_a_main_process_that_took_the_others_with_it_its_own_end_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = await EngineProcess.start(FORKING, os.environ, log)
+    await until(lambda: log.read_text().endswith("\n"))
+    process.learn_family()
+    scheduler = psutil.Process(int(log.read_text().split()[0]))
+    os.kill(process.pid, signal.SIGKILL)
+    scheduler.kill()
+    # Both are dead, and this loop has not had a turn in which to hear how the main process ended.
+    while alive(scheduler):
+        time.sleep(0.01)  # noqa: ASYNC251 - just so that it has none
+    assert process.lost() == ""
+    await until(lambda: bool(process.lost()))
+    assert process.lost() == "the engine's main process was killed by SIGKILL"
+    await process.end(grace_s=0)
 
 
 async def test_a_helper_that_a_scheduler_just_forked_is_none_of_the_family(tmp_path: Path) -> None:
