@@ -39,6 +39,9 @@ class NodeState:
 
     `clock_jumps`: how often its clock went ahead of the time that passed here, or back, by JUMP_S or more; the last
     time by `clock_jump_s`.
+    `folded_s`: when, by the clock here, the last event came; `ticked`: one came since the keyframe, whose own last
+    event may be hours old. `metrics_ns`: the time the node gave with its last numbers, 0 before any, and `metrics_s`:
+    when that was here.
     """
 
     node: str
@@ -56,6 +59,9 @@ class NodeState:
     clock_jump_s: float = 0.0
     heard_s: float = 0.0
     folded_s: float = 0.0
+    ticked: bool = False
+    metrics_ns: int = 0
+    metrics_s: float = 0.0
 
     @property
     def online(self) -> bool:
@@ -102,8 +108,10 @@ class FleetState:
                 self._on_orders(self._heard(message.node), message)
             case NodePolicies():
                 self._heard(message.node).table = message.table
-            case NodeAgents() | NodeMetrics():
-                # Both are summaries of what the folded state says in full.
+            case NodeMetrics():
+                self._on_metrics(self._heard(message.node), message.metrics.t_ns)
+            case NodeAgents():
+                # A summary of what the folded state says in full.
                 self._heard(message.node)
 
     @property
@@ -116,13 +124,17 @@ class FleetState:
         return self._clock() - entry.heard_s
 
     def now_ns(self, entry: NodeState) -> int:
-        """The node's event clock: the time of its last event plus what passed here since, standing still while lost;
-        in a replay the moment it stands at."""
+        """The node's event clock: the time of its last event or of its last numbers plus what passed here since, what
+        is later, standing still while lost; in a replay the moment it stands at."""
         if self._event_clock:
             return self._event_clock()
-        if not self.connected or not entry.folded_s:
-            return entry.run.t_ns
-        return entry.run.t_ns + max(0, int((self._clock() - entry.folded_s) * 1e9))
+        return self._told_ns(entry, self._clock() if self.connected else None)
+
+    def _told_ns(self, entry: NodeState, here_s: float | None) -> int:
+        """The node's clock as it should stand when it is `here_s` here; None: as it stood when it was last told. An
+        idle node has no events, but tells the time with its numbers."""
+        told = ((entry.run.t_ns, entry.folded_s), (entry.metrics_ns, entry.metrics_s))
+        return max(t_ns + (max(0, int((here_s - s) * 1e9)) if here_s is not None and s else 0) for t_ns, s in told)
 
     def _heard(self, node: str) -> NodeState:
         entry = self.nodes.get(node)
@@ -152,7 +164,7 @@ class FleetState:
             # Of what happened since the last event only the sum is told.
             entry.log.skip(range(entry.seq + 1, keyframe.seq + 1))
         entry.run, entry.run_id, entry.seq = keyframe.state, keyframe.run, keyframe.seq
-        entry.synced = True
+        entry.synced, entry.ticked = True, False
         entry.folded_s = self._clock()
 
     def _on_events(self, entry: NodeState, message: NodeEvents) -> None:
@@ -170,7 +182,7 @@ class FleetState:
             entry.log.add(seq, event, sentence(event, entry.run))
         if message.last_seq > entry.seq:
             entry.seq = message.last_seq
-            entry.folded_s = self._clock()
+            entry.folded_s, entry.ticked = self._clock(), True
         entry.unknown_events += message.unknown
 
     def _on_orders(self, entry: NodeState, message: NodeOrders) -> None:
@@ -178,12 +190,27 @@ class FleetState:
             for seq, event in message.events:
                 entry.orders.add(seq, event, None, None)
 
+    def _on_metrics(self, entry: NodeState, t_ns: int) -> None:
+        if entry.metrics_ns:
+            self._watch_ahead(entry, t_ns)
+        entry.metrics_ns, entry.metrics_s = t_ns, self._clock()
+
     def _watch_clock(self, entry: NodeState, t_ns: int) -> None:
-        """Late events are no jump: ahead is judged by the time that passed here, back by what the node said before."""
+        """Late events are no jump: ahead is judged by the time that passed here, back by what the node said before.
+        Nor is the first event after a long rest, where only the event before it told the time."""
         if not entry.folded_s or not entry.run.t_ns:
             return
         back_s = (t_ns - entry.run.t_ns) / 1e9
-        ahead_s = back_s - (self._clock() - entry.folded_s)
-        if ahead_s >= JUMP_S or back_s <= -JUMP_S:
-            entry.clock_jumps += 1
-            entry.clock_jump_s = ahead_s if ahead_s > 0 else back_s
+        if back_s <= -JUMP_S:
+            self._jumped(entry, back_s)
+        elif entry.ticked or entry.metrics_ns:
+            self._watch_ahead(entry, t_ns)
+
+    def _watch_ahead(self, entry: NodeState, t_ns: int) -> None:
+        ahead_s = (t_ns - self._told_ns(entry, self._clock())) / 1e9
+        if ahead_s >= JUMP_S:
+            self._jumped(entry, ahead_s)
+
+    def _jumped(self, entry: NodeState, by_s: float) -> None:
+        entry.clock_jumps += 1
+        entry.clock_jump_s = by_s

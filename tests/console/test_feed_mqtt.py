@@ -1,4 +1,7 @@
-"""The feed over real brokers, against the real link of a daemon: state, events once and in order, commands, losses."""
+"""The feed over real brokers, against the real link of a daemon: state, events once and in order, commands, losses.
+
+A little over 300 lines: every test here needs the same reader and the same daemon.
+"""
 
 from __future__ import annotations
 

@@ -9,10 +9,17 @@ from scenario import NODE, RUN, T0_NS, folded, run_events
 from staging import batch, keyframe, policies, status
 
 from radixdeck.console.event_log import MAX_LINES, EventLog
-from radixdeck.console.feed_messages import Connection, NodeCleared, NodeEvents, NodeKeyframe, NodePolicies
+from radixdeck.console.feed_messages import (
+    Connection,
+    NodeCleared,
+    NodeEvents,
+    NodeKeyframe,
+    NodeMetrics,
+    NodePolicies,
+)
 from radixdeck.console.fleet_state import FleetState
 from radixdeck.console.rates import hit_series, rates, survival
-from radixdeck.daemon.wire import Keyframe
+from radixdeck.daemon.wire import Keyframe, Metrics
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState
 
@@ -111,6 +118,48 @@ def test_the_event_clock_goes_on_between_events(fleet: FleetState, clock: Clock)
     entry = fleet.nodes[NODE]
     clock.now_s += 5
     assert fleet.now_ns(entry) == entry.run.t_ns + 5_000_000_000
+
+
+HOURS_NS = 7_200_000_000_000
+
+
+def asked(t_ns: int) -> e.AnyEvent:
+    return e.RequestArrived(t_ns=t_ns, rid="after the rest", agent="planner", session="s")
+
+
+def test_what_an_idle_daemon_did_hours_ago_is_not_shown_as_now(fleet: FleetState, clock: Clock) -> None:
+    fleet.apply(keyframe(folded(EVENTS), len(EVENTS)))
+    entry = fleet.nodes[NODE]
+    last_ns = entry.run.t_ns
+    fleet.apply(NodeMetrics(NODE, Metrics(t_ns=last_ns + HOURS_NS)))
+    assert rates(entry.run, fleet.now_ns(entry)).requests_per_s == 0
+    clock.now_s += 1
+    assert fleet.now_ns(entry) == last_ns + HOURS_NS + 1_000_000_000
+    fleet.apply(batch([asked(last_ns + HOURS_NS + 1_000_000_000)], len(EVENTS) + 1))
+    assert (entry.clock_jumps, fleet.now_ns(entry)) == (0, last_ns + HOURS_NS + 1_000_000_000)
+
+
+def test_the_first_event_after_a_rest_is_no_jump_where_no_numbers_told_the_time(fleet: FleetState) -> None:
+    fleet.apply(keyframe(folded(EVENTS), len(EVENTS)))
+    entry = fleet.nodes[NODE]
+    rested_ns = entry.run.t_ns + HOURS_NS
+    fleet.apply(batch([asked(rested_ns)], len(EVENTS) + 1))
+    assert entry.clock_jumps == 0
+    fleet.apply(batch([asked(rested_ns + HOURS_NS)], len(EVENTS) + 2))
+    assert (entry.clock_jumps, entry.clock_jump_s) == (1, 7200.0)
+
+
+def test_a_clock_that_jumps_ahead_is_told_once_whether_numbers_or_events_say_so_first(fleet: FleetState) -> None:
+    fleet.apply(keyframe(folded(EVENTS), len(EVENTS)))
+    entry = fleet.nodes[NODE]
+    last_ns = entry.run.t_ns
+    fleet.apply(NodeMetrics(NODE, Metrics(t_ns=last_ns)))
+    fleet.apply(NodeMetrics(NODE, Metrics(t_ns=last_ns + HOURS_NS)))
+    fleet.apply(batch([asked(last_ns + HOURS_NS)], len(EVENTS) + 1))
+    assert entry.clock_jumps == 1
+    fleet.apply(batch([asked(last_ns + 2 * HOURS_NS)], len(EVENTS) + 2))
+    fleet.apply(NodeMetrics(NODE, Metrics(t_ns=last_ns + 2 * HOURS_NS)))
+    assert entry.clock_jumps == 2
 
 
 def test_two_daemons_are_kept_apart(fleet: FleetState) -> None:

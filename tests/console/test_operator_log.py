@@ -6,40 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scenario import NODE, run_events
+from operators import AFTER_NS, EVENTS, act, heard, newest
+from scenario import NODE
 from staging import LARGE, SMALL, ScriptedFeed, batch, drawn, live_messages, policies, screen_text, toasts, until
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.commands import Order
-from radixdeck.console.operator_log import BEFORE, MOST, Done, OperatorLog, Target, newest_of, standing, undo
+from radixdeck.console.operator_log import BEFORE, MOST, OperatorLog, newest_of, standing, undo
 from radixdeck.console.settings import Settings
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState, fold
 
 Compare = Callable[..., bool]
-EVENTS = run_events()
-AFTER_NS = EVENTS[-1].t_ns
-
-
-def act(kind: str, agent: str = "coder", **told: Any) -> ev.ActionTaken:
-    return ev.ActionTaken(t_ns=AFTER_NS, id=kind, kind=kind, agent=agent, by="ann", **told)  # type: ignore[arg-type]
-
-
-def heard(*events: ev.AnyEvent) -> tuple[OperatorLog, RunState]:
-    """The run of the scenario without its own orders, then these."""
-    log, run = OperatorLog(), RunState()
-    for seq, event in enumerate([*EVENTS, *events]):
-        if seq >= len(EVENTS):
-            log.add(seq, event, run, policies())
-        fold(run, event)
-    return log, run
-
-
-def newest(log: OperatorLog, run: RunState) -> tuple[Done, dict[Target, Done]]:
-    listed = log.listed(run)
-    return listed[0], newest_of(listed)
 
 
 @pytest.mark.parametrize(
@@ -199,49 +179,6 @@ def test_odd_arguments_of_a_command_are_survived(odd: dict[str, Any]) -> None:
     log, run = heard(ev.CommandReceived(t_ns=1, id="1", name="tune", by="", ok=False, detail="no", arguments=odd))
     done, known = newest(log, run)
     assert standing(done, run, known) == "refused: no"
-
-
-def on_node(kind: str, node: int, seconds: int = 0) -> ev.ActionTaken:
-    return ev.ActionTaken(t_ns=AFTER_NS + seconds, id=kind, kind=kind, node=node, by="ann")  # type: ignore[arg-type]
-
-
-def added(node: int, seconds: int = 1) -> ev.NodeAdded:
-    return ev.NodeAdded(t_ns=AFTER_NS + seconds, node=node, parent=0, start=0, tokens=9)
-
-
-STARTED = ev.EngineStarted(t_ns=AFTER_NS, pid=2, model="m", capacity_tokens=4000, page_size=1, policy="lru")
-
-
-@pytest.mark.parametrize("ends", [STARTED, ev.CacheFlushed(t_ns=AFTER_NS)])
-def test_an_action_on_a_node_ends_with_the_cache_whose_node_it_was(ends: ev.AnyEvent) -> None:
-    """The next engine counts its nodes from the beginning: the number is another node's then."""
-    log, run = heard(added(1700), on_node("unpin", 1700))
-    done, known = newest(log, run)
-    assert standing(done, run, known) == "in force"
-    log, run = heard(added(1700), on_node("unpin", 1700), ends, added(1700, 2))
-    done, known = newest(log, run)
-    assert standing(done, run, known) == "over"
-    assert undo(done, run, known)[0] is None
-
-
-def test_it_ends_too_where_the_start_of_the_next_engine_was_not_heard() -> None:
-    log, run = heard(added(1700), on_node("pin", 1700))
-    for event in (STARTED, added(1700, 2), on_node("pin", 1700, 3)):
-        fold(run, event)
-    listed = log.listed(run)
-    known = newest_of(listed)
-    assert [(done.by, standing(done, run, known)) for done in listed if done.node == 1700] == [
-        ("ann", "over"),
-        ("", "in force"),
-    ]
-
-
-def test_an_action_is_in_force_again_where_a_replay_went_back_before_the_end_of_the_cache() -> None:
-    log, run = heard(added(1700), on_node("unpin", 1700))
-    log.add(len(EVENTS) + 2, STARTED, None, None)
-    log.forget_after(len(EVENTS) + 1)
-    done, known = newest(log, run)
-    assert standing(done, run, known) == "in force"
 
 
 # ---- the screen ------------------------------------------------------------------------------------------------------
