@@ -13,8 +13,9 @@ from .team import without
 from .transitions import ANSWER, Floats, Ints
 
 MAX_SESSIONS = 1024
-MAX_PAST = 8
-"""Sessions taken for ended that are still known if they come back."""
+MAX_PAST = 128
+"""Sessions taken for ended that are still known if they come back: as many may pause at once, or no pause longer than
+those before is ever learned."""
 GROWTH = 8
 
 

@@ -1,6 +1,6 @@
 """The feed over real brokers, against the real link of a daemon: state, events once and in order, commands, losses.
 
-A little over 300 lines: every test here needs the same reader and the same daemon.
+Over 300 lines because every test here needs the same reader and the same daemon.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 import pytest
 
@@ -206,3 +208,14 @@ def test_an_answer_that_closes_is_believed_as_often_as_the_session_was_over():
 
     assert alive(over=True) < 0.15
     assert alive(over=False) > 0.8
+
+
+def test_a_pause_is_learned_however_many_sessions_pause_at_once():
+    """Sixty sessions of ten quick turns and a pause of a minute, again and again: none of them ever ends."""
+    model, pause_s = ReuseModel(), 60.0
+    due = [(number * pause_s / 60, f"s{number}", 1) for number in range(60)]
+    for _ in range(6000):
+        now_s, name, turn = heapq.heappop(due)
+        step(model, name, "a", now_s)
+        heapq.heappush(due, (now_s + (pause_s if turn == 10 else 0.5), name, 1 if turn == 10 else turn + 1))
+    assert set(model.standing.by_name) == {name for _, name, _ in due}
