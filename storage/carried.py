@@ -23,6 +23,7 @@ def start(state: RunState, policy: str = "") -> EngineStarted:
         policy=policy,
         device=state.device,
         host_capacity_tokens=state.host_capacity_tokens,
+        replicas=state.replicas,
     )
 
 
