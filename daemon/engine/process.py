@@ -61,12 +61,11 @@ class EngineProcess:
         return ""
 
     def _main_lives(self) -> bool:
+        """Looked at without reaping it, which is asyncio's."""
         try:
-            return _alive(psutil.Process(self.pid))
-        except psutil.Error:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
             return False
-        except OSError:
-            return True
 
     def learn_family(self) -> None:
         """Look for children that have come up since; those seen once are watched from then on."""
