@@ -31,10 +31,11 @@ def tail(
     """Print events as JSON lines until Ctrl-C. Exit code 3 when no daemon was reached for as long as --timeout says."""
     from .headless import UnknownKind, tail
 
-    following = tail(address_of(broker, node, home), node=node or None, kinds=kind or [], timeout_s=timeout)
+    address = address_of(broker, node, home)
+    following = tail(address, node=checked_name(node) or None, kinds=kind or [], timeout_s=timeout)
     try:
         raise typer.Exit(asyncio.run(following))
-    except (UnknownKind, ValueError) as error:
+    except UnknownKind as error:
         raise fail(error) from error
 
 
@@ -48,11 +49,8 @@ def status(
     """Show once how every daemon of the broker stands. Exit code 0 all serve, 1 one does not, 3 none reached."""
     from .headless import status
 
-    asked = status(address_of(broker, node, home), node=node or None, json=json, timeout_s=timeout)
-    try:
-        raise typer.Exit(asyncio.run(asked))
-    except ValueError as error:
-        raise fail(error) from error
+    address = address_of(broker, node, home)
+    raise typer.Exit(asyncio.run(status(address, node=checked_name(node) or None, json=json, timeout_s=timeout)))
 
 
 class OrdersBelow(TyperCommand):
