@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenario import NODE, RUN, T0_NS, folded, run_events
+from several_files import recorded_on
 from staging import drawn, recorded, toasts, until
 
 from radixdeck.console.app import ConsoleApp
@@ -15,9 +16,7 @@ from radixdeck.console.bookmarks import Bookmarks
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.jumps import marks, next_of
 from radixdeck.policies import events as e
-from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage.files import RunInfo
-from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
 
 EVENTS = run_events()
@@ -60,17 +59,8 @@ async def test_evictions_that_hurt_are_found_past_damaged_keyframes(
 
 async def test_evictions_that_hurt_in_an_earlier_file_are_not_found_in_a_later_one(tmp_path: Path) -> None:
     about = RunInfo(run=RUN, node=NODE, started_ns=T0_NS, version="0", model="m", config={})
-    told: list[Path] = []
-    recorder, state = Recorder(tmp_path / "0.db", about, max_bytes=200_000, goes_on=told.append), RunState()
-    for seq, event in enumerate(EVENTS, 1):
-        fold(state, event)
-        recorder.record(seq, event)
-        if recorder.wants_keyframe:
-            recorder.keyframe(seq, state)
-        if seq % 50 == 0:
-            await recorder.flush()
-    await recorder.close()
-    with open_session(told[1]) as session:
+    _, files = await recorded_on(tmp_path, EVENTS, about, limit=200_000, every=50)
+    with open_session(files[2]) as session:
         first, second = [seq for seq in RISES if session.first_seq <= seq <= session.last_seq][:2]
         assert HURTS[session.first_seq - 1] > 0
         assert next_of(session, "eviction that hurt", session.first_seq, backwards=True) is None

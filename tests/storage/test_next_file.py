@@ -11,27 +11,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from several_files import LIMIT, files_in, recorded_on
 from storage_samples import folded, info, stream
 
 from radixdeck.policies import events as ev
 from radixdeck.policies.host import HOST
-from radixdeck.policies.residency import RunState, fold
+from radixdeck.policies.residency import RunState
 from radixdeck.storage import next_file, writer
 from radixdeck.storage.anchor_text import AnchorText
 from radixdeck.storage.errors import RecordingError
-from radixdeck.storage.files import RunInfo, size_bytes
+from radixdeck.storage.files import size_bytes
 from radixdeck.storage.next_file import CONTINUES
 from radixdeck.storage.recorded import Recorded
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import open_session
 from radixdeck.storage.whatif import AS_IT_WAS, what_if
 
-LIMIT = 400_000
 HASHES = np.arange(1_000, 21_000, dtype="<u4")
-
-
-def files_in(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.db"))
 
 
 def told_against(count: int) -> list[ev.AnyEvent]:
@@ -57,29 +53,9 @@ def told_against(count: int) -> list[ev.AnyEvent]:
     return events
 
 
-async def recorded_on(
-    folder: Path, events: list[ev.AnyEvent], about: RunInfo | None = None, limit: int = LIMIT, every: int = 100
-) -> tuple[Recorder, list[Path]]:
-    """As a daemon records: the files of the run, in order. The files are looked at after `every` events."""
-    told: list[Path] = []
-    recorder = Recorder(folder / "0.db", about or info(), max_bytes=limit, goes_on=told.append)
-    state = RunState()
-    for seq, event in enumerate(events, 1):
-        fold(state, event)
-        recorder.record(seq, event)
-        if recorder.wants_keyframe:
-            recorder.keyframe(seq, state)
-        if seq % every == 0:
-            await recorder.flush()
-    await recorder.close()
-    files = files_in(folder)
-    assert [folder / "0.db", *told] == files[: 1 + len(told)], "names sort by time; the last may come with the end"
-    return recorder, files
-
-
 async def test_a_full_file_is_followed_by_another_and_nothing_is_lost(tmp_path: Path) -> None:
     events = stream(400)
-    recorder, files = await recorded_on(tmp_path, events)
+    recorder, files = await recorded_on(tmp_path, events, info())
     assert (recorder.dropped, recorder.failed) == (0, "")
     assert len(files) > 2
     assert recorder.path == files[-1]
@@ -94,7 +70,7 @@ async def test_a_full_file_is_followed_by_another_and_nothing_is_lost(tmp_path: 
 
 async def test_a_file_that_begins_within_a_run_holds_the_whole_state(tmp_path: Path) -> None:
     events = stream(400)
-    _, files = await recorded_on(tmp_path, events)
+    _, files = await recorded_on(tmp_path, events, info())
     for before, path in itertools.pairwise(files):
         with open_session(path) as session:
             first = session.first_seq
@@ -109,7 +85,7 @@ async def test_a_file_that_begins_within_a_run_holds_the_whole_state(tmp_path: P
 
 async def test_prompts_told_against_those_in_the_file_before_are_told_whole(tmp_path: Path) -> None:
     events = told_against(600)
-    recorder, files = await recorded_on(tmp_path, events, every=20)
+    recorder, files = await recorded_on(tmp_path, events, info(), every=20)
     assert recorder.failed == ""
     assert len(files) > 2
     whole = [event.prompt_tokens for event in events if isinstance(event, ev.PrefixMatched)]
@@ -125,7 +101,7 @@ async def test_prompts_told_against_those_in_the_file_before_are_told_whole(tmp_
 
 
 async def test_the_requests_of_a_later_file_run_again_in_a_what_if(tmp_path: Path) -> None:
-    _, files = await recorded_on(tmp_path, told_against(600), every=20)
+    _, files = await recorded_on(tmp_path, told_against(600), info(), every=20)
     with open_session(files[1]) as session:
         outcome = what_if(Recorded(session), "lru", 5_000)
         assert outcome.incomplete == 0
@@ -136,7 +112,7 @@ async def test_a_what_if_of_a_later_file_knows_the_engine_that_started_in_an_ear
     events = told_against(600)
     assert isinstance(events[0], ev.EngineStarted)
     events[0] = msgspec.structs.replace(events[0], page_size=64)
-    _, files = await recorded_on(tmp_path, events, every=20)
+    _, files = await recorded_on(tmp_path, events, info(), every=20)
     with open_session(files[1]) as session:
         recorded = Recorded(session)
         assert (recorded.sizes, recorded.policy) == ([2400], "lru")
@@ -149,6 +125,8 @@ async def test_a_what_if_of_a_later_file_knows_the_engine_that_started_in_an_ear
 
 async def test_orders_of_an_earlier_file_are_in_force_in_a_what_if_of_a_later_one(tmp_path: Path) -> None:
     events = told_against(600)
+    assert isinstance(events[0], ev.EngineStarted)
+    events[0] = msgspec.structs.replace(events[0], replicas=2)
     now = events[0].t_ns
     events[1:1] = [
         ev.PolicySwitched(t_ns=now, policy="kv_caching", enabled=True, by="console"),
@@ -156,7 +134,7 @@ async def test_orders_of_an_earlier_file_are_in_force_in_a_what_if_of_a_later_on
         ev.PolicySwitched(t_ns=now, policy="fairness", enabled=True, by="console"),
         ev.TunableChanged(t_ns=now, policy="operator", name="half_life_s", value=77.0, by="console"),
     ]
-    _, files = await recorded_on(tmp_path, events, every=20)
+    _, files = await recorded_on(tmp_path, events, info(), every=20)
     with open_session(files[1]) as session:
         recorded = Recorded(session)
         assert recorded.policy == "kv_caching"
@@ -166,24 +144,15 @@ async def test_orders_of_an_earlier_file_are_in_force_in_a_what_if_of_a_later_on
         started, tuned = told[:2]
         assert isinstance(started, ev.EngineStarted)
         assert isinstance(tuned, ev.TunableChanged)
-        assert (started.policy, started.capacity_tokens) == ("kv_caching", 2400)
+        assert (started.policy, started.capacity_tokens, started.replicas) == ("kv_caching", 2400, 2)
         assert (tuned.policy, tuned.name, tuned.value) == ("operator", "half_life_s", 77.0)
 
 
 async def test_texts_of_anchors_go_along(tmp_path: Path) -> None:
-    told: list[Path] = []
     about = msgspec.structs.replace(info(), prompts_stored=True)
-    recorder, state = Recorder(tmp_path / "0.db", about, max_bytes=LIMIT, goes_on=told.append), RunState()
     text = AnchorText("a", "f", 1, 3, "You are a planner.")
-    recorder.keep(text)
-    for seq, event in enumerate(stream(200), 1):
-        recorder.record(seq, event)
-        if recorder.wants_keyframe:
-            recorder.keyframe(seq, state)
-        if seq % 100 == 0:
-            await recorder.flush()
-    await recorder.close()
-    with open_session(told[-1]) as session:
+    _, files = await recorded_on(tmp_path, stream(200), about, texts=[text])
+    with open_session(files[-1]) as session:
         assert session.anchor_texts("a") == [text]
 
 
@@ -209,7 +178,7 @@ async def test_where_no_other_file_can_be_begun_the_present_one_grows_to_twice_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("radixdeck.storage.recorder.begin_next", refuse)
-    recorder, files = await recorded_on(tmp_path, stream(1_000))
+    recorder, files = await recorded_on(tmp_path, stream(1_000), info())
     assert len(files) == 1
     limit = (
         f"its limit of {LIMIT:,} bytes, and no other file could be begun: the folder cannot be written; recording st"
