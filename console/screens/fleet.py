@@ -94,13 +94,17 @@ def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
         return Line(entry, now, known or ENGINE_WORDS[state if entry.online else "offline"], math.inf)
     if entry.run.blind:
         return Line(entry, now, f"cache {unseen_since(entry.run)}", math.inf)
-    if not replayed and entry.status and (more := besides(entry.status)):
-        return Line(entry, now, more, math.inf)
+    if beside := _beside(entry, replayed=replayed):
+        return Line(entry, now, beside, math.inf)
     found = trouble(entry.run, now_ns)
     if not found:
         return Line(entry, now, "", 0.0)
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
     return Line(entry, now, f"{_brief(found[0])}{more}", found[0].worse)
+
+
+def _beside(entry: NodeState, *, replayed: bool) -> str:
+    return besides(entry.status) if entry.status and not replayed else ""
 
 
 def _brief(one: Trouble) -> str:
@@ -230,11 +234,12 @@ class FleetScreen(FilteringScreen, SortingScreen):
         self.deck.open_daemon(selected_key(event))
 
     def _show_verdict(self, entry: NodeState) -> None:
-        """That nothing is seen; who is worse off than usual, if anybody is, and where to read on."""
+        """That nothing is seen, or what else the daemon says is wrong; who is worse off than usual, if anybody is, and
+        where to read on."""
         found = trouble(entry.run, self.deck.fleet.now_ns(entry))
         panel = self.query_one("#fleet-verdict", Static)
-        blind = blind_words(entry.run)
-        lines = [f"! {blind}"] if blind else []
+        wrong = blind_words(entry.run) or _beside(entry, replayed=self.deck.replay is not None)
+        lines = [f"! {wrong}"] if wrong else []
         if found:
             worst = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -13,6 +13,7 @@ from staging import (
     batch,
     console,
     drawn,
+    in_words,
     keyframe,
     left_of,
     live_messages,
@@ -175,3 +176,14 @@ def test_what_a_daemon_says_of_itself_beside_its_engine_is_on_its_line() -> None
     for detail, alert in (("ready in 9 s", ""), ("ready in 9 s; not published: residency", "not published: residency")):
         state.apply(NodeStatus("x", msgspec.structs.replace(told.status, detail=detail)))
         assert line_of(state, state.nodes["x"], replayed=False).alert == alert
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_and_all_of_it_can_be_read_below(size: tuple[int, int]) -> None:
+    wrong = "not published: residency (2.0 MB); the broker takes at most 1,048,576 bytes at a time: raise it"
+    feed = ScriptedFeed(live_messages(EVENTS))
+    async with console(size, feed) as pilot:
+        told = status("ready").status
+        feed.tell(NodeStatus(NODE, msgspec.structs.replace(told, detail=f"ready in 9 s; {wrong}")))
+        await pilot.press("1")
+        assert f"! {wrong}" in in_words(await drawn(pilot))
