@@ -248,4 +248,4 @@ def test_large_results_are_looked_through_in_part() -> None:
         assert s.guesses == [] or s.guesses[0].chance <= 1
         return calls
 
-    assert work(20_000) == work(2_000)
+    assert work(20_000) < 1.1 * work(2_000)
