@@ -35,7 +35,8 @@ from .tags import tag_of
 from .transitions import ANSWER, TOOL
 from .worth import Worth
 
-OUTSTANDING = 512
+OUTSTANDING = 4096
+"""Requests that are followed until they finish; what runs longer than so many others is taken for finished."""
 
 
 class KvCaching(BasePolicy):
@@ -130,7 +131,7 @@ class KvCaching(BasePolicy):
         self._guard.names_hold = model.histories.names_hold.mean
         self._outstanding[tag_of(event.rid)] = name
         if len(self._outstanding) > OUTSTANDING:
-            del self._outstanding[next(iter(self._outstanding))]
+            model.responded(self._outstanding.pop(next(iter(self._outstanding))), now_s)
 
     def catch_up(self) -> None:
         """See BasePolicy.catch_up."""

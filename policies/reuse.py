@@ -17,6 +17,7 @@ from .liveness import Gaps
 from .open_turns import OpenTurns, begin_turn
 from .pairs import NOWHERE
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
+from .runs import Runs
 from .shares import Share
 from .standing import Session, Standing
 from .tables import Tables, believed
@@ -27,8 +28,6 @@ from .turns import MOST_NOTED, Turns
 MAX_AGENTS = 64
 TICK_S = 0.01
 """Time is read in ticks of this size, so that what was computed for a tick is computed once."""
-TYPICAL_RUN_S = 0.3
-"""What a request of an agent is taken to last before one has been seen."""
 AT_ONCE_S = 0.5
 """An end that is told so soon after the last response was told by who knew, not by who waited."""
 
@@ -44,7 +43,7 @@ class ReuseModel:
         self.predicts = self.watches_ends = True
         self.transitions, self.turns, self.gaps = Transitions(), Turns(), Gaps()
         self.histories = Histories()
-        self.run_s: Floats = np.zeros(0, np.float32)
+        self.runs = Runs()
         self.untold_ends = Share(1.0)
         self.hints_right = Share(1.0)
         self.tables: Tables | None = None
@@ -71,7 +70,7 @@ class ReuseModel:
     def _grow(self, agents: int) -> None:
         self.transitions.grow(agents)
         self.gaps.grow(agents)
-        self.run_s = np.append(self.run_s, np.float32(TYPICAL_RUN_S))
+        self.runs.grow()
         self._fitting.restart()
 
     def _free_slot(self) -> int:
@@ -83,9 +82,8 @@ class ReuseModel:
         if self.tables is not None:
             self.tables.all_changing()
         self.standing.forget_agent(slot)
-        for learned in (self.transitions, self.gaps, self.histories):
+        for learned in (self.transitions, self.gaps, self.histories, self.runs):
             learned.forget(slot)
-        self.run_s[slot] = TYPICAL_RUN_S
         return slot
 
     # ---- learning ----------------------------------------------------------------------------------------------------
@@ -152,17 +150,19 @@ class ReuseModel:
                 self.turns.learn(self.tables, self.standing)
 
     def responded(self, name: str, now_s: float) -> Session | None:
-        """A response of the session is complete."""
-        session = self.standing.by_name.get(name)
+        """A response of the session is complete. Returns the session if it is live."""
+        live = self.standing.by_name.get(name)
+        session = live or self.standing.closed(name)  # how long requests run, those too tell that ran too long
         if session is None or not session.running:
             return None
         self.turnover.pass_time(now_s)
         session.running -= 1
         if not session.running:
-            self.run_s[session.agent] += 0.1 * (max(0.0, now_s - session.since_s) - self.run_s[session.agent])
+            self.runs.took(session.agent, max(0.0, now_s - session.since_s))
             session.since_s = now_s
-            self._stand(name, session)
-        return session
+            if live is not None:
+                self._stand(name, session)
+        return live
 
     def finished_with(self, name: str, agent: str, finish: int, *, closes: bool = False) -> None:
         """How the last response of the session finished, if the session has not moved on meanwhile."""
@@ -214,14 +214,14 @@ class ReuseModel:
             turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)
             turns.count(self.transitions, self.turns, self.gaps, self.untold_ends.mean, now_s)
         beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
-        self.tables = Tables(self.transitions, self.gaps, self.run_s, beta_per_s, self.predicts, ratios)
+        self.tables = Tables(self.transitions, self.gaps, self.runs.typical_s, beta_per_s, self.predicts, ratios)
         self.standing.void()
         self._rates = None
 
     def _close_idle(self, now_s: float) -> None:
-        """Take sessions for ended that have been idle far longer than sessions are."""
-        limit_s = max(5.0, 2.0 * self.gaps.longest_s())
-        for name in [name for name, it in self.standing.by_name.items() if now_s - it.since_s > limit_s]:
+        """Take sessions for ended that have been idle, or have run, far longer than sessions are and requests do."""
+        idle_s = max(5.0, 2.0 * self.gaps.longest_s())
+        for name in self.standing.since_before(now_s - idle_s, now_s - self.runs.limit_s):
             self._close(name)
 
     def _close(self, name: str) -> None:
@@ -293,6 +293,6 @@ class ReuseModel:
     def _rates_now(self, tables: Tables, now_s: float) -> Rates:
         here, beta_per_s = self.standing, tables.beta_per_s
         if self._waiting is None:
-            self._waiting = waiting(here, self.gaps, self.run_s, self.untold_ends.mean, beta_per_s)
+            self._waiting = waiting(here, self.gaps, self.runs.typical_s, self.untold_ends.mean, beta_per_s)
         alive, rest = coming_back(self._waiting, here.since_s, beta_per_s, now_s, watches_ends=self.watches_ends)
         return rates_of(alive, rest, here.reach, beta_per_s, self.turnover.sessions_per_s * tables.start)

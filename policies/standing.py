@@ -89,6 +89,11 @@ class Standing:
         """The session longest without a dispatch, if there is no room for another one."""
         return next(iter(self.by_name)) if len(self.by_name) >= MAX_SESSIONS else None
 
+    def since_before(self, idle_s: float, running_s: float) -> list[str]:
+        """Sessions that have been idle, or have run, since before these times."""
+        limits_s = idle_s, running_s
+        return [name for name, one in self.by_name.items() if one.since_s < limits_s[one.running > 0]]
+
     def close(self, name: str) -> Session:
         """A live session is taken for ended; its place is free. Raises KeyError if it is not live."""
         session = self.by_name[name]
@@ -97,6 +102,10 @@ class Standing:
         if len(self._past) > MAX_PAST:
             del self._past[next(iter(self._past))]
         return session
+
+    def closed(self, name: str) -> Session | None:
+        """A session that was taken for ended."""
+        return self._past.get(name)
 
     def past(self, name: str) -> Session | None:
         """What is known of a session that was taken for ended; only told once."""

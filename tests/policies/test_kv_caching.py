@@ -167,3 +167,15 @@ def test_outputs_and_superseded_history_are_told_apart():
     )
     assert current.key > output.key > old.key > 0
     assert old.parts["superseded"] == 1.0
+
+
+def test_requests_that_are_followed_no_longer_leave_no_session_running(monkeypatch: pytest.MonkeyPatch):
+    """Six in flight at once, of which four are followed."""
+    monkeypatch.setattr("radixdeck.policies.kv_caching.OUTSTANDING", 4)
+    policy = KvCaching()
+    for turn in range(5):
+        for session in range(6):
+            policy.observe(matched(turn * 6 + session, "a", f"s{session}"))
+        for session in range(6):
+            policy.observe(responded(turn * 6 + session))
+    assert [one.running for one in policy._model.standing.by_name.values()] == [0] * 6  # pyright: ignore[reportPrivateUsage]

@@ -219,3 +219,29 @@ def test_a_pause_is_learned_however_many_sessions_pause_at_once():
         step(model, name, "a", now_s)
         heapq.heappush(due, (now_s + (pause_s if turn == 10 else 0.5), name, 1 if turn == 10 else turn + 1))
     assert set(model.standing.by_name) == {name for _, name, _ in due}
+
+
+@pytest.mark.parametrize("run_s", [30.0, 200.0])
+def test_who_runs_is_not_taken_for_ended_however_short_the_pauses_are(run_s: float):
+    """Answers take far longer than any pause between a response and the next request."""
+    model = ReuseModel()
+    due = [(number * run_s / 40, number, False) for number in range(40)]
+    for event in range(2000):
+        now_s, number, running = heapq.heappop(due)
+        if running:
+            model.responded(f"s{number}", now_s)
+        else:
+            model.dispatched(f"s{number}", f"a{number % 4}", 100, now_s)
+        heapq.heappush(due, (now_s + (0.5 if running else run_s), number, not running))
+        if event > 400:  # until the first responses nothing tells how long requests run
+            assert len(model.standing.by_name) == 40
+
+
+def test_a_session_whose_response_never_came_is_taken_for_ended_in_the_end():
+    model = ReuseModel()
+    model.dispatched("lost", "a", 100, 0.0)
+    for step in range(400):
+        model.dispatched("s", "a", 100, step * 1.0)
+        model.responded("s", step + 0.5)
+        assert "lost" in model.standing.by_name or step > 50
+    assert list(model.standing.by_name) == ["s"]
