@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from radixdeck.storage.atoms import Atom, Prompt, length
@@ -20,10 +20,11 @@ MOST_TOOL_CALLS = 6
 
 @dataclass(frozen=True)
 class Persona:
-    """An agent: its anchor and its habits."""
+    """An agent: its anchor and its habits. `tool`: the one that it calls."""
 
     name: str
     anchor: Prompt
+    tool: str
     tool_share: float
     tool_pause_s: float
     stripped: bool
@@ -68,7 +69,8 @@ def _persona(rng: Random, spec: StreamSpec, name: str, tokens: int) -> Persona:
     fast, slow = spec.tool_pause_s
     pause_s = math.exp(rng.uniform(math.log(fast), math.log(slow)))
     anchor = (*_preamble(spec), (f"system {name}", tokens))
-    return Persona(name, anchor, rng.uniform(0, 2 * spec.tool_share), pause_s, rng.random() < spec.stripped_share)
+    share = rng.uniform(0, 2 * spec.tool_share)
+    return Persona(name, anchor, f"tool of {name}", share, pause_s, rng.random() < spec.stripped_share)
 
 
 def _preamble(spec: StreamSpec) -> Prompt:
@@ -101,7 +103,7 @@ class Script:
         size = self._rng.randint(*self._spec.anchor_tokens)
         name = f"{persona.name}@{self.name}" if self._spec.prompts == "per_task" else persona.name
         anchor = (*_preamble(self._spec), (f"system {persona.name} for {self.name}", size))
-        return Persona(name, anchor, persona.tool_share, persona.tool_pause_s, persona.stripped)
+        return replace(persona, name=name, anchor=anchor)
 
     def calls(self, start_s: float) -> Iterator[Call]:
         walk = [self._team[seat] for seat in self._cast.walk(self._rng)]
@@ -153,7 +155,8 @@ class Script:
             start_s=start_s, prefilled_s=prefilled_s,
             finish_s=prefilled_s + output[1] / self._spec.decode_tokens_per_s, session=self.name, agent=persona.name,
             prompt=prompt, output=(output,), anchor_atoms=len(persona.anchor), fingerprint=persona.anchor[-1][0],
-            tool=tool, last=not tool and not following, next_agent=persona.name if tool else following,
+            tool=persona.tool if tool else "", last=not tool and not following,
+            next_agent=persona.name if tool else following,
         )  # fmt: skip
 
     def _atom(self, what: str, bounds: Bounds) -> Atom:

@@ -82,9 +82,9 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 @dataclass(frozen=True)
 class Call:
     """One request as it is scripted. `anchor_atoms`: leading atoms of the prompt that are system prompt and tools;
-    `fingerprint`: what the daemon would tell that text by, '' if there is none. `tool`: the response is a tool call;
-    `last`: the session is over with it; `next_agent`: who comes next in the session, '' if nobody does; `closes`: the
-    response says by its last word that the session is over."""
+    `fingerprint`: what the daemon would tell that text by, '' if there is none. `tool`: which one the response calls,
+    '' if it is an answer; `last`: the session is over with it; `next_agent`: who comes next in the session, '' if
+    nobody does; `closes`: the response says by its last word that the session is over."""
 
     start_s: float
     prefilled_s: float
@@ -95,7 +95,7 @@ class Call:
     output: Prompt
     anchor_atoms: int = 0
     fingerprint: str = ""
-    tool: bool = False
+    tool: str = ""
     last: bool = False
     next_agent: str = ""
     closes: bool = False

@@ -197,7 +197,8 @@ class _Telling:
     def _told(self, step: _Step) -> None:
         call, rid = self._calls[step.number], self._requests[step.number].rid
         if call.tool:
-            self._say(ToolCalled(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session))
+            told = ToolCalled(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session, tools=(call.tool,))
+            self._say(told)
         else:
             self._say(AnswerGiven(t_ns=step.t_ns, rid=rid, agent=call.agent, session=call.session, closes=call.closes))
         if call.next_agent and self._tells_next and call.session:
