@@ -26,6 +26,8 @@ NEXT = "kv_caching, next agent and ends told"
 PATHS_NEXT = "kv_caching + path prefetch while others decode, next agent told"
 PATHS_IDLE = "kv_caching + path prefetch while idle"
 PATHS_SPARE = "kv_caching + path prefetch while others decode"
+LRU_PAGES = "lru_pages"
+"""Nothing published: LRU as we give up leaves, so that what pages bring is not taken for foresight."""
 SPECULATION = "speculation"
 """The policy that prefetches, beside ours."""
 NO_RISK: dict[str, float] = {"delay_weight": 0.0, "longest_step_s": 10.0}
@@ -41,14 +43,14 @@ PARTS: dict[str, str] = {
 }
 """Tunables that switch a part of our policy off at 0, and what they are called."""
 GUARD = "guard_margin"
+QUICK_BASELINES = (LRU_PAGES, "protect_shared", "kvflow", "cachescout_sessions")
 QUICK_GARBAGE = ("one agent", "session per request", "agent per request", "random", "none")
 
 
 def baselines(*, quick: bool) -> list[Way]:
-    """Every published rule that is built in; LRU is there with every cell."""
+    """Every published rule that is built in, and LRU page by page; LRU as in SGLang is there with every cell."""
     names = sorted(name for name, target in BUILT_IN.items() if target.startswith("baselines."))
-    chosen = [name for name in names if name in ("protect_shared", "kvflow", "cachescout_sessions")] if quick else names
-    return [Way(label=name, policy=name) for name in chosen]
+    return [Way(label=name, policy=name) for name in names if not quick or name in QUICK_BASELINES]
 
 
 def ours() -> list[Way]:

@@ -28,6 +28,7 @@ BUILT_IN: dict[str, str] = {
     "kvflow": "baselines.kvflow:KvFlow",
     "lfu": "baselines.frequency:Lfu",
     "lru": "lru:Lru",
+    "lru_pages": "baselines.lru_pages:LruPages",
     "memoization": "memoization:Memoization",
     "operator": "operator:Operator",
     "protect_shared": "baselines.protect_shared:ProtectShared",

@@ -40,6 +40,11 @@ class CacheSage(BasePolicy):
         self._fires: dict[str, float] = {}
         self._fires_for: tuple[int, int] = (-1, 0)
 
+    @property
+    def trims_victims(self) -> bool:
+        """Its source is a block cache and evicts one block of 16 tokens after the other, never a whole leaf."""
+        return True
+
     def observe(self, event: EngineEvent) -> None:
         self._nodes.observe(event)
         self._walks.observe(event)

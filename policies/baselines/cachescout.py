@@ -42,6 +42,11 @@ class CacheScout(BasePolicy):
         self._survival: dict[str, float] = {}
         self._survival_for: tuple[float, ...] = ()
 
+    @property
+    def trims_victims(self) -> bool:
+        """Its source evicts one block after the other, never a whole leaf: Eq. 9 is the score of a block."""
+        return True
+
     def observe(self, event: EngineEvent) -> None:
         self._nodes.observe(event)
         self._walks.observe(event)

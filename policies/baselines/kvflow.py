@@ -3,7 +3,8 @@
 Dynamic suffixes go before all fixed prompts. Among fixed prompts the one of the agent with most steps goes first, and a
 prefix of several agents takes the fewest steps of any; with several workflows under way the nearest counts. Suffixes go
 by the steps of their own session, which does better than recency alone (`rank_histories` 0). The paper is given each
-workflow's graph; where none is given, it is learned from the dispatches of each session.
+workflow's graph; where none is given, it is learned from the dispatches of each session. It is built on SGLang's radix
+tree and evicts "at the KV node level": whole leaves go, as SGLang's own do.
 """
 
 from __future__ import annotations

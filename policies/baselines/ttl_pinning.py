@@ -48,6 +48,11 @@ class TtlPinning(BasePolicy):
         self._pins: dict[str, Pin] = {}
         self._durations_s: dict[tuple[str, ...], deque[float]] = {}
 
+    @property
+    def trims_victims(self) -> bool:
+        """Its source is vLLM, whose cache evicts one block after the other, never a whole leaf."""
+        return True
+
     def observe(self, event: EngineEvent) -> None:
         match event:
             case ToolCalled() if event.session:

@@ -28,9 +28,10 @@ SUBJECTS = [
 ]
 
 
-def test_there_are_the_eight_of_them():
+def test_there_are_the_eight_of_them_and_lru_page_by_page():
     assert BASELINES == [
-        "cachesage", "cachescout", "cachescout_sessions", "kvflow", "lfu", "protect_shared", "slru", "ttl_pinning",
+        "cachesage", "cachescout", "cachescout_sessions", "kvflow", "lfu", "lru_pages", "protect_shared", "slru",
+        "ttl_pinning",
     ]  # fmt: skip
 
 

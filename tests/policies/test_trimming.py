@@ -36,6 +36,18 @@ def test_whole_leaves_go_while_the_guard_lets_lru_take_over():
 
 
 def test_whole_leaves_go_unless_the_policy_that_evicts_says_otherwise():
-    assert not PolicyHost(["lru"]).says("trims_victims")
     assert PolicyHost(["kv_caching"]).says("trims_victims")
     assert not PolicyHost(["kv_caching"], {"kv_caching": {"trim_victims": 0.0}}).says("trims_victims")
+
+
+@pytest.mark.parametrize(
+    ("trims", "policies"),
+    [
+        (True, ("cachesage", "cachescout", "cachescout_sessions", "ttl_pinning", "lru_pages")),
+        (False, ("lru", "lfu", "slru", "kvflow", "protect_shared")),
+    ],
+)
+def test_what_comes_from_block_caches_gives_up_pages_and_what_comes_from_sglangs_tree_whole_leaves(
+    trims: bool, policies: tuple[str, ...]
+):
+    assert {name: PolicyHost([name]).says("trims_victims") for name in policies} == dict.fromkeys(policies, trims)
