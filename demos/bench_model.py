@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = "" if keep is None else f"; what is through is in {keep}, the same command goes on from there"
         progress.say(f"bench: stopped, nothing recorded{kept}")
         return 130
-    rows = judge(cells, [way.label for way in baselines(quick=False)], settings.only)
+    rows = judge(cells, [way.label for way in baselines(quick=False)], settings.only, parts)
     if out is not None:
         progress.say(f"record: {write(settings, cells, parts, rows, out)}")
     print(text(cells, parts, rows))

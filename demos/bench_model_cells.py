@@ -44,7 +44,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it, in tokens; see Evaluation. `way`: the label of it."""
+    """What came of it, in tokens; see Evaluation. `way`: the label of it; `seeded`: whether the seed makes a
+    difference to the stream."""
 
     family: str
     variant: str
@@ -63,6 +64,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: float = 0.0
     failures: tuple[str, ...] = ()
     took_s: float = 0.0
+    seeded: bool = True
 
     @property
     def hit(self) -> float:
@@ -134,17 +136,17 @@ class Task:
                             stream, way.policy, kv_tokens, tunables=way.tunables, prefetch=way.prefetch,
                             beside=way.beside, splits_anchors=way.splits_anchors,
                         )  # fmt: skip
-                        cells.append(self._cell(budget, way, seen))
+                        cells.append(self._cell(budget, way, seen, seeded=found[0].seeded))
         return cells
 
-    def _cell(self, budget: float, way: Way, seen: Evaluation) -> Cell:
+    def _cell(self, budget: float, way: Way, seen: Evaluation, *, seeded: bool) -> Cell:
         return Cell(
             family=self.family, variant=self.variant, seed=self.seed, budget=budget, way=way.label,
             kv_tokens=seen.kv_tokens, requests=seen.requests, prompt_tokens=seen.prompt_tokens,
             cached_tokens=seen.cached_tokens, lru_tokens=seen.lru_tokens, best_tokens=seen.best_tokens,
             warmed_tokens=seen.warmed.tokens, used_tokens=seen.warmed.used_tokens, lost_tokens=seen.warmed.lost_tokens,
             delay_s=seen.warmed.delay_s,
-            failures=seen.failures[:1], took_s=seen.took_s,
+            failures=seen.failures[:1], took_s=seen.took_s, seeded=seeded,
         )  # fmt: skip
 
 

@@ -118,6 +118,27 @@ def test_what_was_not_measured_is_missed() -> None:
     assert not passed(rows)
 
 
+ABOVE = "above every baseline on the mean of each family"
+
+
+def test_being_above_the_baselines_is_not_measured_while_one_of_them_did_not_run_on_every_trace() -> None:
+    both = [cell(family, way) for family in ("random", "debate") for way in (OURS, PROTECT, "slru")]
+    assert row(judge(both, [PROTECT, "slru"]), ABOVE).met
+    half = [cell("random", seed=2), cell("random", PROTECT, seed=2)]
+    for cells, absent in (
+        ([seen for seen in both if seen.way != "slru"], "slru"),
+        ([seen for seen in both if (seen.family, seen.way) != ("debate", PROTECT)], PROTECT),
+        ([*both, *half], "slru"),
+        ([seen for seen in both if seen.way != OURS], OURS),
+        ([], ""),
+    ):
+        assert row(judge(cells, [PROTECT, "slru"]), ABOVE) == Row(
+            what=ABOVE, target="0 exceptions", value="not measured", met=None, where=absent
+        )
+    below = [*both[1:2], cell("random", hit=10)]
+    assert row(judge(below, [PROTECT, "slru"]), ABOVE).met is False, "that one of them is above is known"
+
+
 def test_families_that_were_not_asked_for_are_not_judged() -> None:
     rows = judge([cell("pipeline", hit=89)], [], only=("pipeline",))
     assert "eviction alone: pipeline" in [row.what for row in rows]
@@ -128,6 +149,17 @@ def test_a_policy_that_failed_spoils_the_verdict() -> None:
     failed = cell("random", failures=("kv_caching: score: ValueError: x",))
     told = row(judge([failed], []), "policies that failed on the way")
     assert (told.met, told.where) == (False, "kv_caching: kv_caching: score: ValueError: x")
+
+
+def test_so_does_one_that_failed_in_an_ablation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = cell("random", "guard alone", failures=("kv_caching: score: ValueError: x",))
+    told = row(judge([cell("random")], [], parts=[failed]), "policies that failed on the way")
+    assert (told.met, told.where) == (False, "guard alone: kv_caching: score: ValueError: x")
+    monkeypatch.setattr(bench_model, "run", lambda *_: ([cell("random")], [failed]))
+    assert main(["--no-record"]) == 1
+    assert "policies that failed on the way: guard alone" in capsys.readouterr().out
 
 
 def test_means_are_of_cells_where_there_is_something_to_win_and_of_families_alike() -> None:
@@ -149,6 +181,16 @@ def test_the_spread_is_over_seeds() -> None:
         summarise(cells, "lru", "random")
 
 
+def test_a_trace_that_seeds_do_not_change_is_in_the_mean_and_not_in_the_spread() -> None:
+    """It ran on the first seed alone, and would make that one differ from the others."""
+    trace = cell("random", hit=60, seed=1, variant="a trace", seeded=False)
+    cells = [cell("random", hit=hit, seed=seed) for seed, hit in ((1, 80), (2, 90), (3, 70))]
+    seen = summarise([*cells, trace], OURS, "random")
+    assert (seen.cells, seen.gap) == (4, pytest.approx(62.5))
+    assert seen.spread == pytest.approx(summarise(cells, OURS, "random").spread) == pytest.approx(25)
+    assert summarise([trace], OURS, "random").spread == 0
+
+
 def test_the_text_ends_in_the_verdict_and_names_what_decided() -> None:
     told = text(perfect(), [], judge(perfect(), [PROTECT])).splitlines()
     assert told[-1] == "PASSED"
@@ -164,7 +206,8 @@ def test_the_text_ends_in_the_verdict_and_names_what_decided() -> None:
 
 
 def test_every_baseline_is_compared_and_parts_are_those_that_the_policy_declares() -> None:
-    assert {way.policy for way in baselines(quick=False)} > {"cachesage", "kvflow", "protect_shared", "slru"}
+    compared = {way.policy for way in baselines(quick=False)}
+    assert compared > {"cachesage", "kvflow", "protect_shared", "slru", "lru_pages"}
     assert {way.label for way in baselines(quick=True)} < {way.label for way in baselines(quick=False)}
     assert [way.label for way in ours()][:2] == [OURS, ENDS]
     declared = {tunable.name for tunable in create(OURS).declares}
@@ -208,6 +251,7 @@ def test_two_processes_find_what_one_finds() -> None:
     said: list[str] = []
     one, two = run_tasks(made, 1, said.append), run_tasks(made, 2, said.append)
     assert len(one) == 4
+    assert all(seen.seeded for seen in one)
     assert [msgspec.structs.replace(seen, took_s=0) for seen in one] == [
         msgspec.structs.replace(seen, took_s=0) for seen in two
     ]
