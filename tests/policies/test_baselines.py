@@ -249,6 +249,14 @@ def test_protection_puts_what_is_shared_above_what_is_not():
 # ---- TTL -------------------------------------------------------------------------------------------------------------
 
 
+def two_seconds() -> TtlPinning:
+    """A return in time saves 2 s, and an unknown tool has as much to live."""
+    policy = TtlPinning()
+    for name in ("benefit_s", "first_ttl_s"):
+        policy.tunables.set(name, 2.0)
+    return policy
+
+
 def called(at_s: float, tool: str = "search") -> ToolCalled:
     return ToolCalled(t_ns=int(at_s * 1e9), rid="r", agent="a", session="s", tools=(tool,))
 
@@ -259,15 +267,16 @@ def used_tool(policy: Policy, tool: str, *durations_s: float) -> None:
 
 
 def test_the_time_to_live_is_the_duration_that_pays_best():
-    """Waiting 1 s meets 4 of 5 returns, 0.8 * 2 - 1 > 0; waiting 9 s meets all, 2 - 9 < 0."""
-    policy = TtlPinning()
+    """Waiting 1 s meets 4 of 5 returns, 0.8 * 2 - 1 > 0; waiting 9 s meets all, 2 - 9 < 0. Of a tool that is not known
+    the first time-to-live holds."""
+    policy = two_seconds()
     used_tool(policy, "search", 1.0, 9.0, 1.0, 1.0, 1.0)
     used_tool(policy, "compile", 9.0, 9.0, 9.0, 9.0, 9.0)
     assert [policy.ttl_s((tool,)) for tool in ("search", "compile", "unknown")] == [1.0, 0.0, 2.0]
 
 
 def test_a_session_is_pinned_until_its_time_is_over_or_it_returns():
-    policy = TtlPinning()
+    policy = two_seconds()
     mine, others = Subject("private", ("a",), "s"), Subject("private", ("b",), "s")
     tell(policy, called(10.0))
     assert [key(policy, subject, 11.9) for subject in (mine, others, anchor("a"))] == [1, 0, 0]
