@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from model_cells import PROTECT, cell, row
 
 from radixdeck.demos import bench_model, bench_model_kept
 from radixdeck.demos.bench_model import HINTED_AND_WARMED, Settings, main, parse, tasks
 from radixdeck.demos.bench_model_cells import BUDGETS, Cell, Task, run_tasks
-from radixdeck.demos.bench_model_judge import Row, gap_of, judge, mean_gap, passed, summarise
+from radixdeck.demos.bench_model_judge import Row, gap_of, judge, mean_gap, passed
 from radixdeck.demos.bench_model_kept import Kept
 from radixdeck.demos.bench_model_text import results, text
 from radixdeck.demos.bench_model_ways import (
@@ -34,17 +35,6 @@ from radixdeck.demos.families import FAMILIES, GARBAGE, LOGS, MANY, PER_TASK, PL
 from radixdeck.demos.workloads import REPORT_SEEDS, TUNING_SEEDS, WorkloadError
 from radixdeck.policies.registry import create
 
-PROTECT = "protect_shared"
-
-
-def cell(family: str, way: str = OURS, hit: int = 80, lru: int = 50, best: int = 90, **more: Any) -> Cell:
-    """Hit rates in percent of a thousand prompt tokens."""
-    told = {"variant": f"a {family}", "seed": 1, "budget": 0.5, "kv_tokens": 9, "requests": 500, **more}
-    return Cell(
-        family=family, way=way, prompt_tokens=1000, cached_tokens=10 * hit, lru_tokens=10 * lru, best_tokens=10 * best,
-        **told,
-    )  # fmt: skip
-
 
 def perfect() -> list[Cell]:
     """Every target met: nearly the best everywhere, above it with prefetch, baselines behind."""
@@ -54,10 +44,6 @@ def perfect() -> list[Cell]:
         cells += [cell(family, way, hit=90) for way in (ENDS, NEXT, PATHS_IDLE, PATHS_SPARE)]
         cells.append(cell(family, PATHS_NEXT, hit=93))
     return cells
-
-
-def row(rows: list[Row], what: str) -> Row:
-    return next(row for row in rows if row.what == what)
 
 
 def test_all_is_met_where_everything_is_nearly_perfect() -> None:
@@ -118,27 +104,6 @@ def test_what_was_not_measured_is_missed() -> None:
     assert not passed(rows)
 
 
-ABOVE = "above every baseline on the mean of each family"
-
-
-def test_being_above_the_baselines_is_not_measured_while_one_of_them_did_not_run_on_every_trace() -> None:
-    both = [cell(family, way) for family in ("random", "debate") for way in (OURS, PROTECT, "slru")]
-    assert row(judge(both, [PROTECT, "slru"]), ABOVE).met
-    half = [cell("random", seed=2), cell("random", PROTECT, seed=2)]
-    for cells, absent in (
-        ([seen for seen in both if seen.way != "slru"], "slru"),
-        ([seen for seen in both if (seen.family, seen.way) != ("debate", PROTECT)], PROTECT),
-        ([*both, *half], "slru"),
-        ([seen for seen in both if seen.way != OURS], OURS),
-        ([], ""),
-    ):
-        assert row(judge(cells, [PROTECT, "slru"]), ABOVE) == Row(
-            what=ABOVE, target="0 exceptions", value="not measured", met=None, where=absent
-        )
-    below = [*both[1:2], cell("random", hit=10)]
-    assert row(judge(below, [PROTECT, "slru"]), ABOVE).met is False, "that one of them is above is known"
-
-
 def test_families_that_were_not_asked_for_are_not_judged() -> None:
     rows = judge([cell("pipeline", hit=89)], [], only=("pipeline",))
     assert "eviction alone: pipeline" in [row.what for row in rows]
@@ -151,17 +116,6 @@ def test_a_policy_that_failed_spoils_the_verdict() -> None:
     assert (told.met, told.where) == (False, "kv_caching: kv_caching: score: ValueError: x")
 
 
-def test_so_does_one_that_failed_in_an_ablation(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = cell("random", "guard alone", failures=("kv_caching: score: ValueError: x",))
-    told = row(judge([cell("random")], [], parts=[failed]), "policies that failed on the way")
-    assert (told.met, told.where) == (False, "guard alone: kv_caching: score: ValueError: x")
-    monkeypatch.setattr(bench_model, "run", lambda *_: ([cell("random")], [failed]))
-    assert main(["--no-record"]) == 1
-    assert "policies that failed on the way: guard alone" in capsys.readouterr().out
-
-
 def test_means_are_of_cells_where_there_is_something_to_win_and_of_families_alike() -> None:
     nothing = cell("debate", hit=10, lru=50, best=50)
     assert (nothing.gap, mean_gap([nothing]), nothing.points) == (None, 0.0, -40.0)
@@ -169,26 +123,6 @@ def test_means_are_of_cells_where_there_is_something_to_win_and_of_families_alik
     assert mean_gap(cells) == pytest.approx((50 + 100 + 0) / 3)
     assert gap_of(cells, ("debate", "random")) == pytest.approx(50)
     assert gap_of(cells, ("selector",)) == 0.0
-
-
-def test_the_spread_is_over_seeds() -> None:
-    cells = [cell("random", hit=hit, seed=seed) for seed, hit in ((1, 70), (1, 90), (2, 90), (3, 90))]
-    seen = summarise(cells, OURS, "random")
-    assert (seen.cells, seen.gap, seen.hit) == (4, pytest.approx(87.5), pytest.approx(85))
-    assert seen.spread == pytest.approx(14.43, abs=0.01)
-    assert seen.worst == pytest.approx(20)
-    with pytest.raises(ValueError, match="no cells of 'lru' in 'random'"):
-        summarise(cells, "lru", "random")
-
-
-def test_a_trace_that_seeds_do_not_change_is_in_the_mean_and_not_in_the_spread() -> None:
-    """It ran on the first seed alone, and would make that one differ from the others."""
-    trace = cell("random", hit=60, seed=1, variant="a trace", seeded=False)
-    cells = [cell("random", hit=hit, seed=seed) for seed, hit in ((1, 80), (2, 90), (3, 70))]
-    seen = summarise([*cells, trace], OURS, "random")
-    assert (seen.cells, seen.gap) == (4, pytest.approx(62.5))
-    assert seen.spread == pytest.approx(summarise(cells, OURS, "random").spread) == pytest.approx(25)
-    assert summarise([trace], OURS, "random").spread == 0
 
 
 def test_the_text_ends_in_the_verdict_and_names_what_decided() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from radixdeck.demos.families import variants
 from radixdeck.demos.stream_spec import Call, StreamSpec
 from radixdeck.demos.stream_tell import BEGIN_NS, tell
-from radixdeck.demos.streams import TUNING_SEEDS, generate_stream
+from radixdeck.demos.streams import generate_stream
 from radixdeck.policies import host
 from radixdeck.policies.events import EngineEvent, NodeEvicted, PrefixMatched
 from radixdeck.policies.parameters import Tunable, TunableError
@@ -112,17 +112,6 @@ def test_a_victim_loses_no_more_than_is_needed_and_what_stays_is_as_old_as_it_wa
     scripted.trims_victims = True
     assert evaluate(tell("again", again), "scripted", 1000).cached_tokens == 400 - 202 - LEAST_TOKENS
     assert evaluate(tell("late", late), "scripted", 1000).cached_tokens == 0
-
-
-def test_pinning_through_tool_calls_is_worth_more_than_pages_alone_as_it_comes():
-    """It learns how long each tool takes, and keeps for long enough."""
-    spec = StreamSpec(seed=TUNING_SEEDS[0], requests=200, topology="pipeline", agents=6, tool_share=0.4)
-    stream = generate_stream(spec)
-    size = stream.working_set_tokens // 3
-    pinned, pages, whole = (evaluate(stream, name, size) for name in ("ttl_pinning", "lru_pages", "lru"))
-    short = evaluate(stream, "ttl_pinning", size, tunables={"benefit_s": 2.0, "first_ttl_s": 2.0})
-    assert pinned.cached_tokens > 1.02 * short.cached_tokens
-    assert short.cached_tokens > pages.cached_tokens > whole.cached_tokens == whole.lru_tokens
 
 
 def test_every_event_of_the_engine_is_told():
