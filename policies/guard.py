@@ -1,7 +1,8 @@
 """Whether the policy's order beats LRU on this traffic: what was served is held against a shadow of LRU.
 
 Both are summed over the last few hundred prompts. If LRU's lead grows beyond a margin, LRU's order is used for a while;
-then the policy gets another chance, with less patience, and each time it is sent away for longer.
+then the policy gets another chance, with less patience, and each time it is sent away for longer. While it leads, it is
+forgiven step by step.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ class Guard:
         self._prompt_tokens = self._prompts = 0.0
         self._rest = FIRST_REST
         self._patience = 1.0
+        self._held_out = 0
         self._variance = 0.0
         self._shadow = Shadow()
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
         self.lead_tokens = self._credit_tokens = self._variance = 0.0
-        self.resting, self._rest, self._patience = 0, FIRST_REST, 1.0
+        self.resting, self._rest, self._patience, self._held_out = 0, FIRST_REST, 1.0, 0
 
     def inserted(self, event: PrefixInserted) -> None:
         self._shadow.inserted(event)
@@ -76,16 +78,29 @@ class Guard:
         self._dispatches = min(YOUNG, self._dispatches + 1)
         if self.resting:
             self.resting -= 1
-            self.lead_tokens = self._credit_tokens = 0.0
+            self.lead_tokens = self._credit_tokens = self._variance = 0.0
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
         self._variance = self._variance * FADE**2 + (by_lru - served) ** 2
         self._credit_tokens *= FADE
         if self._dispatches < YOUNG:
             self._credit_tokens += CREDIT * served
+        self._held_out += 1
         if margin < 1.0 and self.lead_tokens > self._allowed_tokens(margin):
-            self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
-            self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
+            self._send_away()
+        elif self._held_out >= self._rest and self.lead_tokens < 0:
+            self._forgive()
+
+    def _send_away(self) -> None:
+        self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
+        self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
+        self._held_out = 0
+
+    def _forgive(self) -> None:
+        """It held out for as long as it would be sent away, and leads: the last time is forgotten."""
+        self._rest = max(FIRST_REST, self._rest // 2)
+        self._patience = min(1.0, self._patience / IMPATIENCE)
+        self._held_out = 0
 
     def _trust(self) -> float:
         return min(1.0, max(LEAST_TRUST, (self.names_hold - DOUBTED) / (TRUSTED - DOUBTED)))

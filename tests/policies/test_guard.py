@@ -258,3 +258,19 @@ def test_requests_that_were_never_computed_do_not_hold_room_for_ever():
         shadow.asked(matched(number, 1))
         shadow.inserted(inserted(number))
     assert shadow.asked(matched(2000, 1))[0] == PROMPT_TOKENS
+
+
+def test_it_is_forgiven_while_the_policy_leads():
+    guard = served(new_guard(), range(10), cached=0)
+    assert guard.resting
+    served(guard, range(1000, 1000 + 6 * FIRST_REST), PROMPT_TOKENS, paths=8)
+    while not guard.resting:
+        served(guard, range(2000, 2001), cached=0, paths=1)
+    assert guard.resting == FIRST_REST
+
+
+def test_what_was_chance_before_a_rest_is_none_after_it():
+    guard = served(ups_and_downs(), range(60, 90), cached=0, paths=1)
+    assert guard.resting
+    served(guard, range(90, 90 + guard.resting), cached=PROMPT_TOKENS, paths=1)
+    assert served(guard, range(400, 402), cached=0, paths=1).resting > 0
