@@ -1,8 +1,9 @@
 """Whether the policy's order beats LRU on this traffic: what was served is held against a shadow of LRU.
 
-Both are summed over the last few hundred prompts. If LRU's lead grows beyond a margin, LRU's order is used for a while;
-then the policy gets another chance, with less patience, and each time it is sent away for longer. While it leads, it is
-forgiven step by step.
+Under both the cache gives up pages, unless told otherwise; so LRU serves more here than SGLang's own, which gives up
+whole leaves. Both are summed over the last few hundred prompts. If LRU's lead grows beyond a margin, its order is used
+for a while; then the policy gets another chance, with less patience, and each time it is sent away for longer. While it
+leads, it is forgiven step by step.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Guard:
         self._patience = 1.0
         self._held_out = 0
         self._variance = 0.0
-        self._shadow = Shadow()
+        self.shadow = Shadow()
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
@@ -56,15 +57,15 @@ class Guard:
         self.resting, self._rest, self._patience, self._held_out = 0, FIRST_REST, 1.0, 0
 
     def inserted(self, event: PrefixInserted) -> None:
-        self._shadow.inserted(event)
+        self.shadow.inserted(event)
 
     def heard(self, event: EngineEvent) -> None:
         """Anything else than prompts."""
         match event:
             case EngineStarted() | EngineLoadSampled():
-                self._shadow.heard(event)
+                self.shadow.heard(event)
             case CacheFlushed():
-                self._shadow.flushed()
+                self.shadow.flushed()
             case _:
                 pass
 
@@ -72,7 +73,7 @@ class Guard:
         """A prompt is looked up. `margin`: share of the window's prompt tokens by which LRU must lead to take over."""
         if event.warm:
             return
-        by_lru, served = self._shadow.asked(event)
+        by_lru, served = self.shadow.asked(event)
         self._prompt_tokens = self._prompt_tokens * FADE + event.prompt_tokens
         self._prompts = self._prompts * FADE + 1.0
         self._dispatches = min(YOUNG, self._dispatches + 1)

@@ -75,7 +75,7 @@ class KvCaching(BasePolicy):
 
     @property
     def trims_victims(self) -> bool:
-        return self._is_on("trim_victims") and not self._guard.resting  # whole leaves go under LRU, as in its shadow
+        return self._is_on("trim_victims")
 
     # ---- observe -----------------------------------------------------------------------------------------------------
 
@@ -108,6 +108,7 @@ class KvCaching(BasePolicy):
                 self._model.turnover.capacity_tokens = event.capacity_tokens
             case TunableChanged(policy=self.name):
                 self._model.refit()
+                self._guard.shadow.whole_leaves = not self.trims_victims
             case PolicySwitched(policy=self.name, enabled=True):
                 self._guard.begin()
             case _:

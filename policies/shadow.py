@@ -2,7 +2,8 @@
 
 Blocks end at every 128th token and are known by the prefix hash there, so names of agents and sessions do not matter.
 Of a large cache only every n-th block is followed, chosen by its hash, in n times less room: the hits of a sample tell
-those of the whole (SHARDS, FAST 2015). Like SGLang's tree it drops whole leaves: all that one insert had added.
+those of the whole (SHARDS, FAST 2015). One block goes after the other, the end of a path first; or whole leaves, as in
+SGLang's tree: all that one insert had added.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ class Path(NamedTuple):
 
 class Shadow:
     """Blocks by hash in order of use, oldest first, with the insert that added them; those of the last requests; and
-    how many are missing of prompts that are being computed."""
+    how many are missing of prompts that are being computed. `whole_leaves`: see above."""
 
     def __init__(self) -> None:
+        self.whole_leaves = False
         self._capacity_blocks = 0
         self._every = 1
         self._inserts = 0
@@ -130,7 +132,7 @@ class Shadow:
         room = self._capacity_blocks - sum(self._reserved.values())
         while held and len(held) > room:
             _, added_by = held.popitem(last=False)
-            while held and held[oldest := next(iter(held))] == added_by:
+            while self.whole_leaves and held and held[oldest := next(iter(held))] == added_by:
                 del held[oldest]
 
     def _path(self, event: PrefixMatched) -> tuple[Path, Sequence[int]]:

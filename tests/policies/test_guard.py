@@ -8,7 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from radixdeck.policies.events import CacheFlushed, EngineStarted, PolicySwitched, PrefixInserted, PrefixMatched
+from radixdeck.policies.events import (
+    CacheFlushed,
+    EngineStarted,
+    PolicySwitched,
+    PrefixInserted,
+    PrefixMatched,
+    TunableChanged,
+)
 from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, WINDOW, YOUNG, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
@@ -274,3 +281,17 @@ def test_what_was_chance_before_a_rest_is_none_after_it():
     assert guard.resting
     served(guard, range(90, 90 + guard.resting), cached=PROMPT_TOKENS, paths=1)
     assert served(guard, range(400, 402), cached=0, paths=1).resting > 0
+
+
+@pytest.mark.parametrize(("trims", "found_blocks"), [(1.0, 4), (0.0, 0)])
+def test_lru_is_held_against_the_policy_with_the_same_victims_pages_or_whole_leaves(trims: float, found_blocks: int):
+    """A cache of twelve blocks holds a prompt of eight; four of them make room for the next one, or all."""
+    policy = KvCaching()
+    policy.observe(started(12 * BLOCK_TOKENS))
+    policy.tunables.set("trim_victims", trims)
+    policy.observe(TunableChanged(t_ns=0, policy="kv_caching", name="trim_victims", value=trims))
+    for number in range(2):
+        policy.observe(matched(number, number))
+        policy.observe(inserted(number))
+    shadow = policy._guard.shadow  # pyright: ignore[reportPrivateUsage]
+    assert shadow.asked(matched(2, 0))[0] == found_blocks * BLOCK_TOKENS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.trimming import LEAST_TOKENS, kept_tokens
 
 
@@ -25,14 +24,6 @@ from radixdeck.policies.trimming import LEAST_TOKENS, kept_tokens
 )
 def test_what_is_needed_goes_and_no_piece_is_tiny(tokens: int, needed: int, page_size: int, kept: int):
     assert kept_tokens(tokens, needed, page_size) == kept
-
-
-def test_whole_leaves_go_while_the_guard_lets_lru_take_over():
-    policy = KvCaching()
-    policy._guard.resting = 1  # pyright: ignore[reportPrivateUsage]
-    assert not policy.trims_victims
-    policy._guard.resting = 0  # pyright: ignore[reportPrivateUsage]
-    assert policy.trims_victims
 
 
 def test_whole_leaves_go_unless_the_policy_that_evicts_says_otherwise():
