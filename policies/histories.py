@@ -1,5 +1,6 @@
 """How much of what an agent was given it is given again: its anchor from session to session, its last prompt and its
-last output within a session. Learned from the prompts themselves, whatever was cached."""
+last output within a session. Learned from the prompts themselves, whatever was cached; where the engine no longer
+remembers what a prompt would repeat, it may have been repeated or not, and nothing is learned."""
 
 from __future__ import annotations
 
@@ -29,15 +30,23 @@ class Histories:
     def dispatched(self, event: PrefixMatched, session: Session, known: bool) -> None:
         """A prompt of the session; `known`: the agent was seen before."""
         row = self.lengths.row(session.place, session.agent)
-        if event.base_rid:
-            if not known:
-                held = 1.0 - _share(event.base_tokens, event.prompt_tokens)
-            elif row is None:
-                held = self._began(event, session.agent)
-            else:
-                held = self._came_again(event, session.agent, row)
+        held = self._held(event, session, row, known) if event.base_rid else None
+        if held is not None:
             self.names_hold.see(held)
         self.lengths.prompted(session.place, session.agent, event.rid, event.prompt_tokens, row)
+
+    def _held(self, event: PrefixMatched, session: Session, row: int | None, known: bool) -> float | None:
+        """How much of what names promise came true, None if that cannot be told; `row`: of the agent's prompt before
+        this one."""
+        agent = session.agent
+        if not known:
+            return 1.0 - _share(event.base_tokens, event.prompt_tokens)
+        if row is not None:
+            return self._came_again(event, agent, row) if self.lengths.is_remembered(row) else None
+        if not self.lengths.remembers(agent):
+            return None
+        held = self._began(event, agent)
+        return None if session.again else held
 
     def _began(self, event: PrefixMatched, agent: int) -> float:
         """The agent's first prompt in a session: its anchor is expected and nothing behind it."""
@@ -62,11 +71,13 @@ class Histories:
             self.outputs_kept.see(agent, _share(repeated, output_tokens))
         return kept
 
-    def responded(self, event: PrefixInserted, session: Session | None) -> None:
+    def passed(self, event: PrefixMatched) -> None:
+        """A prompt that nothing is learned of."""
+        self.lengths.passed(event.rid)
+
+    def responded(self, event: PrefixInserted) -> None:
         """A request's output is known."""
-        row = self.lengths.row(session.place, session.agent) if session is not None else None
-        if row is not None and self.lengths.is_of(row, event.rid):
-            self.lengths.responded(row, event.total_tokens)
+        self.lengths.responded(event.rid, event.total_tokens)
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""

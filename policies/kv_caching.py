@@ -83,8 +83,8 @@ class KvCaching(BasePolicy):
         # What happens several times per request is told apart by its very type: an isinstance of a struct is dearer.
         if type(event) is PrefixInserted:
             if event.phase == "finish":
-                session = self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), event.t_ns / 1e9)
-                self._model.histories.responded(event, session)
+                self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), event.t_ns / 1e9)
+                self._model.histories.responded(event)
             self._guard.inserted(event)
         elif type(event) is PrefixMatched:
             self._dispatched(event, event.t_ns / 1e9)
@@ -116,6 +116,8 @@ class KvCaching(BasePolicy):
         self._guard.heard(event)
 
     def _dispatched(self, event: PrefixMatched, now_s: float) -> None:
+        if event.warm or not event.agent:
+            self._model.histories.passed(event)
         if event.warm:
             return
         if not event.agent:

@@ -22,8 +22,9 @@ GROWTH = 8
 class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
     the last other agent and whether it had come there from this one, how many dispatches it had, and the agent it was
-    said to go to next. `place`: its column; `team`: the agents it has been at; `closes`: its last answer says that it
-    is over; `seen_of_agent`, `seen_of_turn`: what had been counted when its turn began, see open_turns."""
+    said to go to next. `place`: its column; `team`: the agents it has been at; `again`: it had been at this one before;
+    `closes`: its last answer says that it is over; `seen_of_agent`, `seen_of_turn`: what had been counted when its turn
+    began, see open_turns."""
 
     agent: int
     since_s: float
@@ -35,6 +36,7 @@ class Session(msgspec.Struct):
     hinted: int = NOWHERE
     returned: bool = False
     team: int = 0
+    again: bool = False
     closes: bool = False
     seen_of_agent: int = 0
     seen_of_turn: int = 0
@@ -46,6 +48,7 @@ class Session(msgspec.Struct):
             self.came_from = self.agent
         self.agent, self.since_s, self.finish, self.hinted, self.closes = agent, now_s, ANSWER, NOWHERE, False
         self.turn += 1
+        self.again = bool(self.team >> agent & 1)
         self.team |= 1 << agent
         self.running += 1
 
