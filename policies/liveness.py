@@ -1,5 +1,9 @@
 """Whether a session comes back, and when: histograms of the idle time between a response and the session's next
-request, by how the response finished and by agent, shrunk to the histogram of all agents."""
+request, by how the response finished and by agent, shrunk to the histogram of all agents.
+
+The last bin has no end: gaps in it are taken for spread by Pareto's law, of which one that has lasted for so long lasts
+on for RATIO - 1 times as long on the mean. So a session is worth less and less however long it is idle, never nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,13 @@ DECAY = 0.99
 HIGH_S: Floats = (FIRST_EDGE_S * RATIO ** np.arange(BINS)).astype(np.float32)
 LOW_S: Floats = np.concatenate([np.zeros(1, np.float32), HIGH_S[:-1]])
 WIDTH_S: Floats = HIGH_S - LOW_S
+TAIL_S = float(LOW_S[-1])
+"""Where the last bin begins."""
+TAIL_POWER = 1.0 + 1.0 / (RATIO - 1.0)
 CENTRES_S: Floats = (0.5 * (LOW_S + HIGH_S)).astype(np.float32)
+CENTRES_S[-1] = RATIO * TAIL_S
+
+_ENDS_S: Floats = HIGH_S[:-1].copy()
 
 
 def bin_of(gap_s: float) -> int:
@@ -65,12 +75,24 @@ class Gaps:
         """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
         overall = self._all / self._all.sum(-1, keepdims=True)
         counts = self._counts[:, :agents].astype(np.float32) + SHRINK_WEIGHT * overall[:, None]
-        return counts / counts.sum(-1, keepdims=True) @ np.exp(-beta_per_s * CENTRES_S)
+        return counts / counts.sum(-1, keepdims=True) @ _discounts(beta_per_s)
 
     def longest_s(self) -> float:
         """The gap that 98.5 % of all stay below."""
         shares = np.cumsum(self._all.sum(0)) / self._all.sum()
         return float(CENTRES_S[min(int((shares < 0.985).sum()), BINS - 1)])
+
+
+def _rest_in_tail(beta_per_s: float, idle_s: Floats | float) -> Floats | float:
+    """E[exp(-beta rest)] of a gap that has lasted for so long, as of an exponential rest with its mean."""
+    return 1.0 / (1.0 + beta_per_s * (RATIO - 1.0) * idle_s)
+
+
+def _discounts(beta_per_s: float) -> Floats:
+    """E[exp(-beta gap)] of gaps in each bin."""
+    discounts = np.exp(-beta_per_s * CENTRES_S)
+    discounts[-1] = math.exp(-beta_per_s * TAIL_S) * _rest_in_tail(beta_per_s, TAIL_S)
+    return discounts
 
 
 @lru_cache(maxsize=4)
@@ -79,12 +101,13 @@ def _later(beta_per_s: float) -> Floats:
     probability of a longer gap than to the end of each bin, and the discount of that from there on."""
     longer = np.tril(np.ones((BINS, BINS)), -1)
     discounts = np.exp(-beta_per_s * np.maximum(CENTRES_S[:, None] - HIGH_S, 0.0))
+    discounts[-1] = np.exp(-beta_per_s * np.maximum(TAIL_S - HIGH_S, 0.0)) * _rest_in_tail(beta_per_s, TAIL_S)
     return np.concatenate([longer, longer * discounts], axis=1).astype(np.float32)
 
 
 class Residual:
     """Of sessions with a histogram of gaps each, `[session, bin]`: how long they stay away yet. Within a bin gaps are
-    taken for evenly spread. What does not depend on how long they are idle is worked out once."""
+    taken for evenly spread, but for the last one. What does not depend on how long they are idle is worked out once."""
 
     __slots__ = ("_begins", "_beta_per_s", "_later", "_longer", "_shapes")
 
@@ -97,11 +120,15 @@ class Residual:
     def after(self, idle_s: Floats) -> tuple[Floats, Floats]:
         """For sessions idle this long: the probability that the gap lasts longer, and E[exp(-beta rest)] of the rest of
         such a gap."""
-        idle_s = np.minimum(idle_s, HIGH_S[-1])
-        bins = HIGH_S.searchsorted(idle_s)
+        bins = _ENDS_S.searchsorted(idle_s)
         at = self._begins + bins
-        left_s = HIGH_S[bins] - idle_s
+        left_s = np.maximum(HIGH_S[bins] - idle_s, 0.0)
         here = self._shapes[at] * (left_s / WIDTH_S[bins])
         survival = here + self._longer[at]
         half = np.exp((-0.5 * self._beta_per_s) * left_s)
-        return survival, half * (here + half * self._later[at]) / np.maximum(survival, 1e-9)
+        rest = half * (here + half * self._later[at]) / np.maximum(survival, 1e-9)
+        if len(tail := np.flatnonzero(bins == BINS - 1)):
+            idle_s = idle_s[tail]
+            survival[tail] = self._shapes[at[tail]] * (TAIL_S / idle_s) ** TAIL_POWER
+            rest[tail] = _rest_in_tail(self._beta_per_s, idle_s)
+        return survival, rest

@@ -7,7 +7,7 @@ import heapq
 import numpy as np
 import pytest
 
-from radixdeck.policies.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, Gaps, Residual, bin_of
+from radixdeck.policies.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, RATIO, TAIL_S, Gaps, Residual, bin_of
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
 from radixdeck.policies.standing import MAX_SESSIONS
 from radixdeck.policies.transitions import ANSWER, first_passage
@@ -54,14 +54,24 @@ def test_the_longer_a_session_is_idle_the_less_likely_it_comes_back():
 
 def test_the_rest_of_a_gap_is_that_of_the_bins_that_are_left():
     shapes = np.random.default_rng(5).dirichlet(np.ones(BINS), 7).astype(np.float32)
-    idle_s = np.array([0.0, 0.03, HIGH_S[3], 0.9, 7.0, 40.0, 1e9])
-    survival, rest = Residual(shapes, 0.2).after(idle_s)
+    idle_s = np.array([0.0, 0.03, HIGH_S[3], 0.9, 7.0, 40.0, TAIL_S])
+    survival, rest = Residual(shapes, 0.02).after(idle_s)
     from_s = np.clip(idle_s[:, None], LOW_S, HIGH_S)
     left = shapes * (HIGH_S - from_s) / (HIGH_S - LOW_S)
-    discounts = np.exp(-0.2 * np.maximum(0.0, 0.5 * (from_s + HIGH_S) - idle_s[:, None]))
+    discounts = np.exp(-0.02 * np.maximum(0.0, 0.5 * (from_s + HIGH_S) - idle_s[:, None]))
+    discounts[:, -1] = np.exp(-0.02 * (TAIL_S - idle_s)) / (1.0 + 0.02 * (RATIO - 1.0) * TAIL_S)
     assert survival == pytest.approx(left.sum(1), abs=1e-6)
     assert rest * survival == pytest.approx((left * discounts).sum(1), abs=1e-6)
-    assert (survival[-1], rest[-1]) == (0.0, 0.0)
+
+
+def test_a_session_that_is_idle_for_longer_than_any_bin_is_worth_less_and_less_but_never_nothing():
+    idle_s = np.geomspace(0.5 * TAIL_S, 1e6, 60)
+    shapes = np.full((60, BINS), 1 / BINS, np.float32)
+    survival, rest = Residual(shapes, 1e-3).after(idle_s)
+    worth = survival * rest
+    assert (np.diff(worth) < 0.0).all()
+    assert worth[-1] > 0.0
+    assert (worth[1:] / worth[:-1]).min() > 0.4, "it falls without a step"
 
 
 def test_rates_are_finite_at_any_time_and_fade_with_idleness():
