@@ -43,7 +43,18 @@ class Leaving:
 
 Stood = tuple[Leaving, tuple[Row, Row], int | float]
 """Where a session stands: what follows its agent, all in all, and by pairs of agents and finish; and how many turns
-were noted to be learned from before, or, once they are learned from, the ratio of its turn as a float."""
+were noted to be learned from before, or, once they are learned from, the chance of an end as a float, see Chances."""
+
+
+class Chances(NamedTuple):
+    """How likely sessions end, at one moment. `ratios`: by turn, by bucket, as odds against those by the agent alone;
+    `closed`: probability where the last answer says so, whatever the turn and the agent."""
+
+    ratios: Sequence[float]
+    closed: float
+
+    def of(self, turn: int, *, closes: bool) -> float:
+        return self.closed if closes else self.ratios[bucket_of(turn)]
 
 
 class Passed(NamedTuple):

@@ -39,12 +39,11 @@ class OpenTurns:
         self._finish = np.array([session.finish for session in sessions], np.intp)
         self._at = np.array([session.agent for session in sessions], np.intp)
         self._by_agent = [ends[session.agent][session.finish] for session in sessions]
-        buckets, ratios = [bucket_of(session.turn) for session in sessions], turns.ratios()
-        told = zip(sessions, buckets, self._by_agent, strict=True)
+        chances, told = turns.chances(), zip(sessions, self._by_agent, strict=True)
         self._p_end = np.array(
-            [turns.end(one, ratios[bucket], by_agent, hints_right) for one, bucket, by_agent in told]
+            [turns.end(one, chances.of(one.turn, closes=one.closes), by_agent, hints_right) for one, by_agent in told]
         )
-        self._bucket = np.array(buckets, np.intp)
+        self._bucket = np.array([bucket_of(session.turn) for session in sessions], np.intp)
         self._beta_per_s = tables.beta_per_s
 
     def count(self, transitions: Transitions, turns: Turns, gaps: Gaps, untold_ends: float, now_s: float) -> None:

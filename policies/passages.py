@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .habits import Habits
+from .leaving import Chances
 from .team import SELDOM
 from .transitions import Floats, Transitions, first_passage
 
 
 class Moment:
     """What was counted at one moment. `pause`: discount behind responses, see Gaps; `run_s`: how long a request of each
-    agent took; `ratios`: of turns, by bucket; `told`: whether it was told where sessions stood then; `changed`: a bit
+    agent took; `chances`: of ends; `told`: whether it was told where sessions stood then; `changed`: a bit
     for each agent of whom more was counted since."""
 
-    __slots__ = ("changed", "pause", "ratios", "run_s", "told", "transitions")
+    __slots__ = ("chances", "changed", "pause", "run_s", "told", "transitions")
 
-    def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, ratios: Sequence[float]) -> None:
-        self.transitions, self.pause, self.run_s, self.ratios = transitions, pause, run_s, ratios
+    def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, chances: Chances) -> None:
+        self.transitions, self.pause, self.run_s, self.chances = transitions, pause, run_s, chances
         self.told, self.changed = False, 0
 
 

@@ -77,13 +77,13 @@ class ReuseModel:
         if len(self.agents) < MAX_AGENTS:
             return len(self.agents)
         slot = self.agents.pop(next(iter(self.agents)))
-        if self.standing.is_hinted(slot):
-            self.settle()  # such sessions stand by the hint, which is forgotten now
         if self.tables is not None:
             self.tables.all_changing()
-        self.standing.forget_agent(slot)
+        moved = self.standing.forget_agent(slot)
         for learned in (self.transitions, self.gaps, self.histories, self.runs):
             learned.forget(slot)
+        for name, session in moved:
+            self._stand(name, session)
         return slot
 
     # ---- learning ----------------------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ class ReuseModel:
             self.turns.learn(self.tables, self.standing)
             turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)
             turns.count(self.transitions, self.turns, self.gaps, self.untold_ends.mean, now_s)
-        beta_per_s, ratios = self.turnover.beta_per_s, self.turns.ratios()
-        self.tables = Tables(self.transitions, self.gaps, self.runs.typical_s, beta_per_s, self.predicts, ratios)
+        beta_per_s, chances = self.turnover.beta_per_s, self.turns.chances()
+        self.tables = Tables(self.transitions, self.gaps, self.runs.typical_s, beta_per_s, self.predicts, chances)
         self.standing.void()
         self._rates = None
 
@@ -236,7 +236,7 @@ class ReuseModel:
         if self.tables is not None and session.agent < self.tables.agents:
             behind = self.standing.behind
             behind.pop(name, None)
-            behind[name] = self.tables.stood(session, self.turns.noted)
+            behind[name] = self.tables.stood(session, self.turns.chance(session))
 
     def settle(self) -> None:
         """Put where sessions stand into the columns that rates are made of."""

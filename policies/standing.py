@@ -52,6 +52,17 @@ class Session(msgspec.Struct):
         self.team |= 1 << agent
         self.running += 1
 
+    def forget(self, agent: int) -> bool:
+        """An agent that it is not at is known no more. Returns whether that is news to it."""
+        if agent not in (self.came_from, self.hinted) and not self.team >> agent & 1:
+            return False
+        self.team = without(self.team, agent)
+        if self.came_from == agent:
+            self.came_from, self.returned = NOWHERE, False
+        if self.hinted == agent:
+            self.hinted = NOWHERE
+        return True
+
 
 class Standing:
     """`reach[place, agent]`: expected discount until the agent is dispatched, from the session's next dispatch on;
@@ -136,19 +147,14 @@ class Standing:
             self._free.append(session.place)
         return session
 
-    def is_hinted(self, agent: int) -> bool:
-        """Whether a session was said to go to the agent next."""
-        return any(session.hinted == agent for session in self.by_name.values())
-
-    def forget_agent(self, agent: int) -> None:
-        """A slot is taken over by another agent."""
-        for name in [name for name, session in self.by_name.items() if agent in (session.agent, session.came_from)]:
+    def forget_agent(self, agent: int) -> list[tuple[str, Session]]:
+        """A slot is taken over by another agent. Returns the live sessions that stand elsewhere by that."""
+        for name in [name for name, session in self.by_name.items() if session.agent == agent]:
             self.drop(name)
-        self._past = {name: past for name, past in self._past.items() if agent not in (past.agent, past.came_from)}
-        for session in (*self.by_name.values(), *self._past.values()):
-            session.team = without(session.team, agent)
-            if session.hinted == agent:
-                session.hinted = NOWHERE
+        self._past = {name: past for name, past in self._past.items() if past.agent != agent}
+        for past in self._past.values():
+            past.forget(agent)
+        return [(name, session) for name, session in self.by_name.items() if session.forget(agent)]
 
     def write(self, session: Session, p_end: float, reach: Floats) -> None:
         """Put a session's state into its columns."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from .habits import Habits
-from .leaving import Leaving, Onward, Stood, bucket_of
+from .leaving import Chances, Leaving, Onward, Stood
 from .liveness import Gaps
 from .pairs import NOWHERE, Row, back_of
 from .passages import Moment, Passages
@@ -37,15 +37,15 @@ class Tables:
         run_s: Floats,
         beta_per_s: float,
         predicts: bool,
-        ratios: Sequence[float],
+        chances: Chances,
     ) -> None:
-        """`ratios`: of turns, by bucket, as `Turns` has them."""
+        """`chances`: of ends, as `Turns` has them."""
         self.agents = transitions.agents
         self.beta_per_s = beta_per_s
         self._transitions, self._predicts = transitions, predicts
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
-        self._was: Moment | None = Moment(transitions.still(), pause, run_s, ratios)
+        self._was: Moment | None = Moment(transitions.still(), pause, run_s, chances)
         self._known_habits: Habits | None = None
         self._known_passages: Passages | None = None
 
@@ -145,9 +145,9 @@ class Tables:
         assert leaving.onward is not None
         return leaving.onward
 
-    def stood(self, session: Session, noted: int = 0) -> Stood:
-        """Where the session stands by the latest counts."""
-        return self.leaving(session.agent), _pairs(self._transitions, session), noted
+    def stood(self, session: Session, chance: float = 0) -> Stood:
+        """Where the session stands by the latest counts; `chance`: see leaving.Stood."""
+        return self.leaving(session.agent), _pairs(self._transitions, session), chance
 
     @property
     def is_new(self) -> bool:
@@ -163,8 +163,8 @@ class Tables:
         unmoved = [session for name, session in standing.by_name.items() if name not in standing.behind]
         left = {agent: Leaving(agent, was.transitions) for agent in {session.agent for session in unmoved}}
         return [
-            (session, (left[session.agent], _pairs(was.transitions, session), was.ratios[bucket_of(session.turn)]))
-            for session in unmoved
+            (one, (left[one.agent], _pairs(was.transitions, one), was.chances.of(one.turn, closes=one.closes)))
+            for one in unmoved
         ]
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .leaving import BUCKETS, Leaving, Passed, bucket_of
+from .leaving import BUCKETS, Chances, Leaving, Passed, bucket_of
 from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session, Standing
@@ -80,21 +80,26 @@ class Turns:
         """How much more likely than by the agent alone it is to end after this turn, as odds."""
         return self._ratio(bucket_of(turn))
 
-    def ratios(self) -> list[float]:
-        """The ratios now, by bucket."""
-        return [self._ratio(place) for place in range(len(self._ended))]
+    def chances(self) -> Chances:
+        """How likely sessions end, by what is counted now."""
+        return Chances([self._ratio(place) for place in range(len(self._ended))], self.closings.mean)
+
+    def chance(self, session: Session) -> int | float:
+        """The same of one session, as far as it does not depend on turns that are not counted yet, else how many of
+        these there are: whoever asks later is told the same. See leaving.Stood."""
+        return self.closings.mean if session.closes else self.noted
 
     def _ratio(self, place: int) -> float:
         ended = self._ended[place] + self._open_ended[place]
         expected = self._expected[place] + self._open_expected[place]
         return (ended + PRIOR_WEIGHT * 0.1) / (expected + PRIOR_WEIGHT * 0.1)
 
-    def end(self, session: Session, ratio: float, by_agent: float, hints_right: float) -> float:
-        """Probability that the session has no further turn, by the `ratio` of this one and, whatever its turn, by its
-        agent; less if somebody said where it goes next, as far as such `hints_right` are."""
+    def end(self, session: Session, chance: float, by_agent: float, hints_right: float) -> float:
+        """Probability that the session has no further turn, by the `chance` of that, see Chances, and, whatever its
+        turn, by its agent; less if somebody said where it goes next, as far as such `hints_right` are."""
         if session.closes:
-            p_end = self.closings.mean
+            p_end = chance
         else:
-            odds = ratio * by_agent / max(1e-6, 1.0 - by_agent)
+            odds = chance * by_agent / max(1e-6, 1.0 - by_agent)
             p_end = odds / (1.0 + odds)
         return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)

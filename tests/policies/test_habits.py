@@ -34,7 +34,7 @@ def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
 
 def fitted(transitions: Transitions, gaps: Gaps) -> Tables:
     run_s = np.full(transitions.agents, 0.3, np.float32)
-    return Tables(transitions, gaps, run_s, beta_per_s=0.1, predicts=True, ratios=Turns().ratios())
+    return Tables(transitions, gaps, run_s, beta_per_s=0.1, predicts=True, chances=Turns().chances())
 
 
 def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:

@@ -92,6 +92,21 @@ def test_an_agent_whose_slot_another_one_takes_is_no_member_any_more():
     assert standing.by_name["live"].team == past.team == 1 << 1 | 1 << 2
 
 
+def test_a_session_lives_on_when_another_agent_takes_the_slot_of_the_one_that_it_came_from():
+    standing = Standing()
+    for name in ("live", "past", "elsewhere"):
+        session = standing.begin(name, 0, 0.0)
+        for agent in (3, 4, 3) if name == "elsewhere" else (1, 2, 1):
+            session.go_on(agent, 1.0)
+    standing.close("past")
+    moved, past = standing.forget_agent(2), standing.past("past")
+    assert past is not None
+    assert set(standing.by_name) == {"live", "elsewhere"}
+    assert [name for name, _ in moved] == ["live"]
+    for session in (standing.by_name["live"], past):
+        assert (session.agent, session.came_from, session.returned) == (1, NOWHERE, False)
+
+
 def test_where_everybody_follows_everybody_what_is_known_of_agents_counts():
     model = ReuseModel()
     for number in range(60):
