@@ -119,7 +119,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 @pytest.mark.engine
 def test_the_demo_runs_to_its_end(tmp_path: Path) -> None:
-    arguments = ("--requests", "12", "--home", str(tmp_path / "home"), "--out", str(tmp_path / "out"))
+    arguments = ("--requests", "6", "--home", str(tmp_path / "home"), "--out", str(tmp_path / "out"))
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert "hit rate, %" in done.stdout
@@ -132,7 +132,7 @@ def test_the_demo_runs_to_its_end(tmp_path: Path) -> None:
     assert {name: told["summary"]["failed"] for name, told in results.items()} == {"lru": 0, "kv_caching": 0}
     assert results["lru"]["summary"]["prompt_tokens"] == results["kv_caching"]["summary"]["prompt_tokens"] > 0
     for told in results.values():
-        assert told["bound"]["requests"] == 12
+        assert told["bound"]["requests"] == 6
         assert told["summary"]["hit_rate"] <= told["bound"]["hit_rate"] or told["warmups"]
     assert path.with_suffix(".png").is_file()
 
