@@ -38,10 +38,10 @@ from radixdeck.storage.session import open_session
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
 
 SEQUENTIAL = WorkloadSpec(
-    seed=7, requests=260, anchor_tokens=(150, 400), task_tokens=(20, 40), remark_tokens=(10, 30),
+    seed=7, requests=150, anchor_tokens=(150, 400), task_tokens=(20, 40), remark_tokens=(10, 30),
     material_tokens=(40, 100), max_tokens=2,
 )  # fmt: skip
-ROUNDS, AT_ONCE = 24, 5
+ROUNDS, AT_ONCE = 16, 5
 
 
 class Served(msgspec.Struct):
