@@ -18,7 +18,7 @@ def test_sequential_requests_hit_the_same(stock: Maker, ours: Maker, seed: int) 
     workload = Workload(seed)
     plain, observed = stock(400), ours(400)
     assert type(plain.cache.tree_core).__name__ == "RustUnifiedTreeCore"
-    for _ in range(1000):
+    for _ in range(500):
         tokens, identity, output = workload.next()
         assert observed.request(tokens, output, **identity) == plain.request(tokens, output)
     assert len(observed.kinds(NodeEvicted)) > 500
@@ -32,7 +32,7 @@ def test_overlapping_requests_hit_the_same(stock: Maker, ours: Maker, seed: int)
     plain, observed = stock(1200), ours(1200)
     running: list[tuple[Any, Any, int]] = []
     hits: list[int] = []
-    for _ in range(1500):
+    for _ in range(1100):
         if running and (len(running) == 5 or workload.random.random() < 0.5):
             first, second, output = running.pop(workload.random.randrange(len(running)))
             plain.finish(first, output)
