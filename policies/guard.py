@@ -2,8 +2,8 @@
 
 Under both the cache gives up pages, unless told otherwise; so LRU serves more here than SGLang's own, which gives up
 whole leaves. Both are summed over the last few hundred prompts. If LRU's lead grows beyond a margin, its order is used
-for a while; then the policy gets another chance, with less patience, and each time it is sent away for longer. While it
-leads, it is forgiven step by step.
+for a while; then the policy gets another chance, once names hold what they promise, with less patience, and each time
+it is sent away for longer. While it leads, it is forgiven step by step.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Guard:
         self._prompts = self._prompts * FADE + 1.0
         self._dispatches = min(YOUNG, self._dispatches + 1)
         if self.resting:
-            self.resting -= 1
+            self.resting = max(self.resting - 1, int(self.names_hold < DOUBTED))
             self.lead_tokens = self._credit_tokens = self._variance = 0.0
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served

@@ -1,50 +1,18 @@
-"""The guard and its shadow of LRU: it gives way where the policy's order loses, not where it wins, and comes back."""
+"""The guard: it gives way where the policy's order loses, not where it wins, and comes back."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-import numpy as np
 import pytest
+from blocks import PROMPT_TOKENS, inserted, matched, started
 
-from radixdeck.policies.events import (
-    CacheFlushed,
-    EngineStarted,
-    PolicySwitched,
-    PrefixInserted,
-    PrefixMatched,
-    TunableChanged,
-)
+from radixdeck.policies.events import CacheFlushed, PolicySwitched, TunableChanged
 from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, WINDOW, YOUNG, Guard
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
-from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
+from radixdeck.policies.shadow import BLOCK_TOKENS
 
 MARGIN = 0.01
-PROMPT_TOKENS = 8 * BLOCK_TOKENS
-
-
-def hashes(path: int, begin: int, end: int) -> bytes:
-    """Prefix hashes of a path that shares nothing with others."""
-    return np.random.default_rng(path).integers(0, 2**32, end, np.uint32)[begin:].tobytes()
-
-
-def started(capacity_tokens: int) -> EngineStarted:
-    return EngineStarted(t_ns=0, pid=1, model="m", capacity_tokens=capacity_tokens, page_size=1, policy="x")
-
-
-def matched(number: int, path: int, cached: int = 0, **more: Any) -> PrefixMatched:
-    tail = hashes(path, more.get("base_tokens", 0), more.get("prompt_tokens", PROMPT_TOKENS))
-    return PrefixMatched(
-        t_ns=number * 10**9, rid=f"r{number}", agent="coder", session=f"s{path}", cached_tokens=cached, tail=tail,
-        **{"prompt_tokens": PROMPT_TOKENS, **more})  # fmt: skip
-
-
-def inserted(number: int, **more: Any) -> PrefixInserted:
-    return PrefixInserted(
-        t_ns=number * 10**9, rid=f"r{number}", phase="prompt", total_tokens=PROMPT_TOKENS, new_tokens=0, **more
-    )
 
 
 def served(guard: Guard, numbers: range, cached: int, paths: int = 2) -> Guard:
@@ -118,7 +86,7 @@ def test_less_is_put_up_with_where_names_do_not_hold():
 
 def test_no_credit_is_left_after_a_rest():
     guard = served(new_guard(), range(YOUNG // 2), cached=PROMPT_TOKENS)
-    guard.names_hold = 0.0
+    guard.names_hold = DOUBTED
     served(guard, range(100, 110), cached=0)
     assert guard.resting
     served(guard, range(200, 200 + FIRST_REST), cached=PROMPT_TOKENS)
@@ -147,50 +115,6 @@ def test_it_comes_back_after_a_rest_with_less_patience_and_rests_longer_the_next
     assert guard.resting == 2 * FIRST_REST
 
 
-def test_the_shadow_finds_what_lru_would_find():
-    shadow = Shadow()
-    shadow.heard(started(3 * PROMPT_TOKENS))
-    for number in range(3):
-        assert shadow.asked(matched(number, number))[0] == 0
-        shadow.inserted(inserted(number))
-    assert shadow.asked(matched(3, 0, cached=512)) == (PROMPT_TOKENS, 512)
-    shadow.inserted(inserted(3))
-    shadow.asked(matched(4, 7))
-    shadow.inserted(inserted(4))
-    assert shadow.asked(matched(5, 1))[0] == 0
-    assert shadow.asked(matched(6, 0))[0] == PROMPT_TOKENS
-    shadow.flushed()
-    assert shadow.asked(matched(7, 0))[0] == 0
-
-
-def test_the_shadow_follows_prompts_that_are_told_as_what_they_repeat():
-    shadow = Shadow()
-    shadow.heard(started(MOST_BLOCKS * BLOCK_TOKENS))
-    longer = 0
-    for number in range(REMEMBERED + 6):
-        base = {"base_rid": f"r{number - 1}", "base_tokens": longer} if number else {}
-        tokens = longer + BLOCK_TOKENS // 2
-        told = matched(number, 1, prompt_tokens=tokens, **base)
-        assert shadow.asked(told)[0] == longer
-        longer += BLOCK_TOKENS
-        finish = PrefixInserted(
-            t_ns=1, rid=f"r{number}", phase="finish", total_tokens=longer, new_tokens=0,
-            output=hashes(1, tokens, longer))  # fmt: skip
-        shadow.inserted(finish)
-    forgotten = matched(999, 1, prompt_tokens=longer, base_rid="r0", base_tokens=longer - BLOCK_TOKENS)
-    assert shadow.asked(forgotten)[1] == 0
-
-
-def test_the_shadow_of_a_large_cache_is_a_sample():
-    shadow = Shadow()
-    shadow.heard(started(100 * MOST_BLOCKS * BLOCK_TOKENS))
-    for number in range(200):
-        shadow.asked(matched(number, number))
-        shadow.inserted(inserted(number))
-    found = sum(shadow.asked(matched(1000 + number, number))[0] for number in range(200))
-    assert 0.6 < found / (200 * PROMPT_TOKENS) < 1.4
-
-
 def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     policy = KvCaching()
     policy.tunables.set("guard_margin", MARGIN)
@@ -205,15 +129,6 @@ def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     policy.observe(PolicySwitched(t_ns=70 * 10**9, policy="kv_caching", enabled=True))
     assert policy.predict(70.0).guard_dispatches == 0, "what another policy lost is not held against this one"
     policy.observe(CacheFlushed(t_ns=10**12))
-
-
-@pytest.mark.parametrize(("unknown_tokens", "found"), [(BLOCK_TOKENS - 1, PROMPT_TOKENS), (BLOCK_TOKENS, 0)])
-def test_a_prompt_is_judged_if_its_unknown_beginning_holds_no_block(unknown_tokens: int, found: int):
-    shadow = Shadow()
-    shadow.heard(started(4 * PROMPT_TOKENS))
-    shadow.asked(matched(0, 0))
-    shadow.inserted(inserted(0))
-    assert shadow.asked(matched(1, 0, base_rid="forgotten", base_tokens=unknown_tokens))[0] == found
 
 
 ANCHOR_TOKENS = PROMPT_TOKENS // 2
@@ -240,31 +155,6 @@ def test_names_are_not_believed_where_prompts_belie_them():
     assert suspicion(40) > 0.8, "one agent has many anchors"
     assert suspicion(session="s") > 0.8, "one session is many"
     assert suspicion(PROMPT_TOKENS - 24, agent="a{}") > 0.8, "new agents go on"
-
-
-def test_the_shadow_makes_room_for_a_prompt_before_it_is_computed():
-    shadow = Shadow()
-    shadow.heard(started(2 * PROMPT_TOKENS))
-    for number in range(2):
-        shadow.asked(matched(number, number))
-        shadow.inserted(inserted(number))
-    shadow.asked(matched(2, 2))
-    assert shadow.asked(matched(3, 0))[0] == 0, "the oldest went for the prompt that is being computed"
-    shadow.inserted(inserted(2))
-    shadow.inserted(inserted(3))
-    assert shadow.asked(matched(4, 2))[0] == PROMPT_TOKENS, "what is computed takes its room once"
-    assert shadow.asked(matched(5, 0))[0] == PROMPT_TOKENS
-
-
-def test_requests_that_were_never_computed_do_not_hold_room_for_ever():
-    shadow = Shadow()
-    shadow.heard(started(2 * PROMPT_TOKENS))
-    for number in range(2 * REMEMBERED):
-        shadow.asked(matched(number, number))
-    for number in range(1000, 1000 + REMEMBERED):
-        shadow.asked(matched(number, 1))
-        shadow.inserted(inserted(number))
-    assert shadow.asked(matched(2000, 1))[0] == PROMPT_TOKENS
 
 
 def test_it_is_forgiven_while_the_policy_leads():
@@ -295,3 +185,13 @@ def test_lru_is_held_against_the_policy_with_the_same_victims_pages_or_whole_lea
         policy.observe(inserted(number))
     shadow = policy._guard.shadow  # pyright: ignore[reportPrivateUsage]
     assert shadow.asked(matched(2, 0))[0] == found_blocks * BLOCK_TOKENS
+
+
+def test_it_rests_for_as_long_as_names_do_not_hold():
+    guard = served(new_guard(), range(10), cached=0)
+    guard.names_hold = DOUBTED / 2
+    served(guard, range(1000, 1000 + 2 * FIRST_REST), cached=PROMPT_TOKENS)
+    assert guard.resting == 1
+    guard.names_hold = TRUSTED
+    served(guard, range(2000, 2001), cached=PROMPT_TOKENS)
+    assert guard.resting == 0
