@@ -1,4 +1,7 @@
-"""Rates of the last seconds, derived from the folded state alone, so that a replay shows what the live console did."""
+"""Rates of the last seconds, derived from the folded state alone, so that a replay shows what the live console did.
+
+A run keeps its last requests only. Where they do not reach back far enough its moments tell, some seconds coarser.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from radixdeck.policies.residency import RequestView, RunState
+from radixdeck.policies.fold_trends import FINE_S
+from radixdeck.policies.residency import Moment, RequestView, RunState
+
+from .trends import hit_of, lately, resampled, total
 
 WINDOW_S = 10.0
 LIVE_SESSION_S = 60.0
@@ -14,7 +20,8 @@ SURVIVAL_STEPS = 3
 
 
 class Rates(NamedTuple):
-    """Over the last WINDOW_S. `hit_rate`: cached / prompt tokens, None without a request in the window."""
+    """Over the last WINDOW_S, from moments up to FINE_S more. `hit_rate`: cached / prompt tokens, None without a
+    request in the window; `ttft_p50_s`: of the requests that are kept of it."""
 
     hit_rate: float | None
     requests_per_s: float
@@ -23,15 +30,22 @@ class Rates(NamedTuple):
 
 def rates(run: RunState, now_ns: int) -> Rates:
     """Rates of the window that ends at `now_ns` on the event clock."""
-    recent = list(_matched_since(run, now_ns - int(WINDOW_S * 1e9), now_ns))
+    since_ns = now_ns - int(WINDOW_S * 1e9)
+    recent = list(_matched_since(run, since_ns, now_ns))
+    ttft_s = median([v.ttft_s for v in recent if v.ttft_s is not None])
+    if moments := _more_than_kept(run, since_ns, now_ns):
+        whole, first_s = total(moments), since_ns // 1_000_000_000 // FINE_S * FINE_S
+        return Rates(hit_of(whole), whole.requests / (now_ns / 1e9 - first_s), ttft_s)
     prompt = sum(view.prompt_tokens for view in recent)
     hit = sum(view.cached_tokens for view in recent) / prompt if prompt else None
-    return Rates(hit, len(recent) / WINDOW_S, median([v.ttft_s for v in recent if v.ttft_s is not None]))
+    return Rates(hit, len(recent) / WINDOW_S, ttft_s)
 
 
 def hit_series(run: RunState, now_ns: int, buckets: int, bucket_s: float) -> list[float | None]:
     """Hit rate per bucket of time up to `now_ns`, oldest first; None where nothing was asked."""
     first_ns = now_ns - int(buckets * bucket_s * 1e9)
+    if moments := _more_than_kept(run, first_ns, now_ns):
+        return [hit_of(one) for one in resampled(moments, first_ns / 1e9, now_ns / 1e9, buckets)]
     cached, prompt = [0] * buckets, [0] * buckets
     for view in _matched_since(run, first_ns, now_ns):
         place = min(buckets - 1, int((view.matched_ns - first_ns) / 1e9 / bucket_s))
@@ -69,6 +83,14 @@ def median(values: list[float]) -> float | None:
 
 def _matched_since(run: RunState, since_ns: int, now_ns: int) -> Iterator[RequestView]:
     return (v for v in run.requests.values() if since_ns <= v.matched_ns <= now_ns and v.matched_ns and not v.warm)
+
+
+def _more_than_kept(run: RunState, since_ns: int, now_ns: int) -> list[Moment]:
+    """The moments that reach past `since_ns`, where they counted more than the requests that are kept; else none."""
+    moments = lately(run, since_ns / 1e9, now_ns / 1e9)
+    first_s = min((one.t_s for one in moments), default=0)
+    kept = sum(1 for _ in _matched_since(run, first_s * 1_000_000_000, now_ns))
+    return moments if sum(one.requests for one in moments) > kept else []
 
 
 def _live_agents(run: RunState, now_ns: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from radixdeck.policies.fold_trends import add
@@ -44,6 +45,15 @@ def merged(run: RunState, agents: Iterable[str]) -> list[Moment]:
     """The moments of several agents in one list, oldest first."""
     found = [moment for agent in agents for moment in run.trends.get(agent, ())]
     return sorted(found, key=lambda moment: moment.t_s)
+
+
+def lately(run: RunState, since_s: float, now_s: float) -> list[Moment]:
+    """The moments of all agents that reach past `since_s` and have begun by `now_s`, UTC. Cost: what is returned."""
+    found: list[Moment] = []
+    for trend in run.trends.values():
+        reached = takewhile(lambda moment: moment.t_s + moment.span_s > since_s, reversed(trend))
+        found += [moment for moment in reached if moment.t_s <= now_s]
+    return found
 
 
 def resampled(moments: Iterable[Moment], first_s: float, last_s: float, places: int) -> list[Moment]:

@@ -1,4 +1,5 @@
-"""Chances that an agent comes, held against the plain form: over all agents, step by step."""
+"""Rates of the last seconds, however many requests come. Chances that an agent comes, held against the plain form: over
+all agents, step by step."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from _collections_abc import dict_values
 
 import pytest
 
-from radixdeck.console.rates import LIVE_SESSION_S, SURVIVAL_STEPS, survival, survival_of
-from radixdeck.policies.residency import AgentStats, RequestView, RunState
+from radixdeck.console.rates import LIVE_SESSION_S, SURVIVAL_STEPS, hit_series, rates, survival, survival_of
+from radixdeck.policies.events import PrefixMatched
+from radixdeck.policies.residency import AgentStats, RequestView, RunState, fold
 
 NOW_NS = 1_000_000_000_000
 
@@ -84,3 +86,41 @@ def test_of_a_thousand_agents_only_those_are_read_that_can_come_to_the_one() -> 
     )
     assert survival_of(run, "a500", NOW_NS) == 1.0
     assert Read.times == 1 + 2 + 3
+
+
+def asked(per_s: int, seconds: int) -> RunState:
+    """Requests of ten agents, evenly spread; those of the second half find 900 of their 1,000 tokens."""
+    run, number = RunState(), per_s * seconds
+    for n in range(number):
+        fold(run, PrefixMatched(
+            t_ns=NOW_NS - int((number - n) / per_s * 1e9), rid=f"r{n}", agent=f"a{n % 10}", session=f"s{n % 50}",
+            prompt_tokens=1000, cached_tokens=900 if n >= number // 2 else 0,
+        ))  # fmt: skip
+    return run
+
+
+@pytest.mark.parametrize("per_s", [10, 49, 51, 200])
+def test_requests_are_counted_however_many_come(per_s: int) -> None:
+    now = rates(asked(per_s, 60), NOW_NS)
+    assert now.requests_per_s == pytest.approx(per_s, rel=0.05)
+    assert now.hit_rate == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("per_s", [2, 100])
+def test_the_hit_rate_over_time_reaches_back_however_many_come(per_s: int) -> None:
+    hits = hit_series(asked(per_s, 120), NOW_NS, 60, 2.0)
+    assert hits[:27] == [0.0] * 27
+    assert hits[33:] == [pytest.approx(0.9)] * 27
+
+
+def test_where_the_requests_that_are_kept_reach_back_they_are_counted_to_the_second() -> None:
+    run = asked(10, 60)
+    assert rates(run, NOW_NS + 9_000_000_000).requests_per_s == pytest.approx(1.0)
+    assert rates(run, NOW_NS + 11_000_000_000) == (None, 0.0, None)
+
+
+def test_with_more_requests_than_are_kept_the_rates_fade_too() -> None:
+    run = asked(100, 60)
+    assert 0 < rates(run, NOW_NS + 8_000_000_000).requests_per_s < 60
+    assert rates(run, NOW_NS + 16_000_000_000) == (None, 0.0, None)
+    assert hit_series(run, NOW_NS + 600_000_000_000, 60, 2.0) == [None] * 60
