@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ..causes import follow
+from ..event_log import EventLog
 from ..export import log_jsonl
 from ..fields import fields_of
 from ..fleet_state import NodeState
@@ -48,6 +49,7 @@ class EventsScreen(FilteringScreen):
         self._only = True
         self._routine = False
         self._paused = False
+        self._log: EventLog | None = None
         self._seen: tuple[int, int, str] | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -60,6 +62,8 @@ class EventsScreen(FilteringScreen):
         return not (action == "pause" and self.deck.replay is not None)
 
     def show_state(self, entry: NodeState, *, tables: bool) -> None:
+        if entry.log is not self._log:
+            self._begin(entry.log)
         seen = (id(entry.log), entry.log.version, self._query)
         if self._paused or (seen == self._seen and not tables):
             return
@@ -71,6 +75,13 @@ class EventsScreen(FilteringScreen):
         if tables or not view.following:
             # What comes by is not read line by line; a line that stands still is told in full at once.
             self.on_log_view_line_selected()
+
+    def _begin(self, log: EventLog) -> None:
+        """Of another daemon's log nothing is held still: neither the picture nor the line under the cursor."""
+        if self._log is not None:
+            self._paused = False
+            self.query_one(LogView).following = True
+        self._log = log
 
     def action_pause(self) -> None:
         self._paused = not self._paused

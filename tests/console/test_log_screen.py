@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scenario import run_events
-from staging import LARGE, ScriptedFeed, batch, console, drawn, live_messages
+from scenario import folded, run_events
+from staging import LARGE, ScriptedFeed, batch, console, drawn, keyframe, live_messages, status
 from textual.pilot import Pilot
 
 from radixdeck.console.screens.events import EventsScreen
@@ -37,6 +37,24 @@ async def test_the_log_filters_finds_pauses_and_goes_on() -> None:
         assert "the-end" not in text
         await pilot.press("space")
         assert "the-end" in await drawn(pilot)
+
+
+async def test_another_daemons_log_is_not_paused_where_this_ones_was() -> None:
+    other = e.SessionEnded(t_ns=EVENTS[-1].t_ns, session="of-the-other")
+    more = [status(node="box-2"), keyframe(folded([]), 0, node="box-2"), batch([other], 1, node="box-2")]
+    async with console(LARGE, ScriptedFeed([*live_messages(EVENTS), *more])) as pilot:
+        await pilot.press("5")
+        await drawn(pilot)
+        await pilot.press("space")
+        assert "PAUSED" in await drawn(pilot)
+        await pilot.press("right_parenthesis")
+        text = await drawn(pilot)
+        assert ("box-2 up" in text, "of-the-other" in text, "PAUSED" in text) == (True, True, False)
+        assert len(_lines(pilot)) == 1
+        await pilot.press("space", "left_parenthesis")
+        text = await drawn(pilot)
+        assert ("box-1 up" in text, "of-the-other" in text, "PAUSED" in text) == (True, False, False)
+        assert pilot.app.screen.query_one(LogView).following
 
 
 async def test_moving_up_in_the_log_stays_there_while_events_come() -> None:
