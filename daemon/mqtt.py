@@ -215,7 +215,8 @@ class MqttLink:
         stopped = self._offline("stopped")
         if self._returns:
             return [stopped]
-        leaves = [leaf for leaf in self._retained if leaf != "status"]
+        told = {item.leaf for item in self._farewell}
+        leaves = [leaf for leaf in self._retained if leaf != "status" and leaf not in told]
         cleared = [_Outgoing(leaf, b"", retain=True, qos=1) for leaf in [*leaves, "status"]]
         return [msgspec.structs.replace(stopped, retain=False), *cleared]
 

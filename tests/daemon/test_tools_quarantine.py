@@ -124,7 +124,7 @@ async def test_what_a_proxy_was_told_ends_with_a_name_that_nobody_has_again(
 async def test_the_broker_keeps_nothing_of_a_name_that_nobody_has_again(
     broker: BrokerAddress, tmp_path: Path, returns: bool
 ) -> None:
-    """Those who listen hear that it stopped, then that the status is cleared, last of all."""
+    """Those who listen hear that it stopped, then that the status is cleared, last of all, and each of it once."""
     heard: list[tuple[str, Any]] = []
     async with open_raw(broker, f"{ROOT}/mcp-1/+") as raw:
         async with Proxy("mcp-1", broker, tmp_path, returns=returns)():
@@ -135,7 +135,9 @@ async def test_the_broker_keeps_nothing_of_a_name_that_nobody_has_again(
             heard.append((str(message.topic).rpartition("/")[2], message.payload))
     (stopped,) = [place for place, (_, payload) in enumerate(heard) if b'"stopped"' in payload]
     assert (heard[-1] == ("status", b"")) is not returns
-    assert {leaf for leaf, _ in heard[stopped + 1 :]} == (set() if returns else {"policies", "agents", "status"})
+    assert {leaf for leaf, _ in heard[stopped + 1 :]} == (set() if returns else {"policies", "status"})
+    cleared = sorted(leaf for leaf, payload in heard if not payload)
+    assert cleared == (["agents"] if returns else ["agents", "policies", "status"])
     async with open_raw(broker, f"{ROOT}/mcp-1/+") as raw:
         await raw.publish(f"{ROOT}/mcp-1/end", b"end")
         first = await raw.next()
