@@ -28,6 +28,7 @@ from .feed_messages import (
 from .flashes import Flashes
 from .operator_log import OperatorLog
 from .sentences import sentence
+from .silence import is_silent
 from .theme import AgentMark, agent_marks
 
 JUMP_S = 60.0
@@ -85,7 +86,7 @@ class FleetState:
         self.nodes: dict[str, NodeState] = {}
         self.connected = False
         self.why_lost = "connecting"
-        self.lost_since_s = clock()
+        self.lost_since_s = self._up_since_s = clock()
         self.ever_connected = False
         self.over = False
         self._clock = clock
@@ -123,6 +124,16 @@ class FleetState:
         """For how long nothing has been heard of a node."""
         return self._clock() - entry.heard_s
 
+    def is_silent(self, entry: NodeState) -> bool:
+        """Whether a node is not heard any more though the broker is. In a replay nobody is heard or not."""
+        if self._event_clock is not None or not self.connected:
+            return False
+        return is_silent(entry.heard_s, self._up_since_s, self._clock())
+
+    def is_live(self, entry: NodeState) -> bool:
+        """Whether a node said that it is there, and is heard."""
+        return entry.online and not self.is_silent(entry)
+
     def now_ns(self, entry: NodeState) -> int:
         """The node's event clock: the time of its last event or of its last numbers plus what passed here since, what
         is later, standing still while lost; in a replay the moment it stands at."""
@@ -146,13 +157,15 @@ class FleetState:
     def _on_connection(self, message: Connection) -> None:
         if self.connected and not message.up:
             self.lost_since_s = self._clock()
+        if message.up and not self.connected:
+            self._up_since_s = self._clock()
         self.connected, self.why_lost, self.over = message.up, message.why, message.over
         self.ever_connected |= message.up
 
     def _on_cleared(self, node: str) -> None:
         """A node that is still there says its status again."""
         entry = self.nodes.get(node)
-        if entry is not None and not entry.online:
+        if entry is not None and not self.is_live(entry):
             del self.nodes[node]
 
     def _on_keyframe(self, entry: NodeState, keyframe: Keyframe) -> None:

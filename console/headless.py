@@ -18,6 +18,7 @@ from radixdeck.policies.residency import RunState
 
 from .feed_messages import ORDERS_ONLY, Connection, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
+from .silence import SILENT_S
 from .standing import lines, rows, standings
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
@@ -116,7 +117,7 @@ async def _wait(feed: MqttFeed, node: str | None, timeout_s: float | None, notes
     reached_s, told_s, connected, yet = now_s(), now_s(), False, " yet"
     while True:
         await asyncio.sleep(LOOK_S)
-        if feed.connected and any(status.online for status in feed.statuses.values()):
+        if feed.connected and feed.last_message_s < SILENT_S and _online(feed):
             reached_s, connected, yet = now_s(), False, ""
         elif timeout_s is not None and now_s() - reached_s >= timeout_s:
             _say(f"{_missing(feed, node)}: waited {timeout_s:g} s", notes)
@@ -132,7 +133,14 @@ def _missing(feed: MqttFeed, node: str | None) -> str:
     """Who is not there, in words."""
     if not feed.connected:
         return f"no connection to the broker ({feed.why_lost})"
+    if online := _online(feed):
+        return f"nothing heard of {', '.join(online)} for {SILENT_S:.0f} s"
     return f"no daemon{f' named {node!r}' if node else ''} at this broker"
+
+
+def _online(feed: MqttFeed) -> list[str]:
+    """The nodes whose last status says that they are there."""
+    return sorted(name for name, status in feed.statuses.items() if status.online)
 
 
 def _say(words: str, notes: TextIO) -> None:
@@ -183,7 +191,7 @@ async def status(
     async with MqttFeed(address, node) as feed:
         runs = await _hear(feed, timeout_s)
         found = standings(feed.statuses, feed.policies, feed.metrics, runs)
-        reached = any(status.online for status in feed.statuses.values())
+        reached = bool(_online(feed))
         if not reached:
             _say(_missing(feed, node), notes or sys.stderr)
     for line in rows(found) if json else lines(found) if found else ():
@@ -224,7 +232,7 @@ async def _find_node(feed: MqttFeed, node: str | None) -> tuple[str, str]:
                     if node is not None:
                         return node, ""
                     limit.reschedule(now_s() + OTHERS_S)
-    online = sorted(name for name, status in feed.statuses.items() if status.online)
+    online = _online(feed)
     if not feed.connected:
         return "", f"no connection to the broker: {feed.why_lost}"
     if node is not None or not online:

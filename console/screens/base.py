@@ -145,7 +145,7 @@ class DeckScreen(Screen[None]):
         """What every screen shows, then its own part. Numbers that change faster than twice a second are not read; and
         above a part that is drawn they would make a frame of everything between."""
         deck = self.deck
-        lost = not (deck.fleet.connected and (self.entry is None or self.entry.online))
+        lost = not (deck.fleet.connected and (self.entry is None or deck.fleet.is_live(self.entry)))
         if tables or lost != self.has_class("-lost") or deck.replay is not None:
             self.query_one(StatusLine).show(
                 deck.fleet, self.entry, replay=deck.replay_words(), read_only=deck.read_only, why=deck.reason

@@ -89,6 +89,8 @@ def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
     now_ns = fleet.now_ns(entry)
     now = rates(entry.run, now_ns)
     state = entry.status.state if entry.status else "offline"
+    if not replayed and fleet.is_silent(entry) and entry.online:
+        return Line(entry, now, f"not heard for {seconds(fleet.silent_s(entry))}", math.inf)
     if not replayed and (not entry.online or state != "ready"):
         known = entry.status.detail if entry.status else ""
         return Line(entry, now, known or ENGINE_WORDS[state if entry.online else "offline"], math.inf)
@@ -128,8 +130,9 @@ def fleet_row(fleet: FleetState, line: Line, *, replayed: bool, shown: bool) -> 
     """One daemon in the order of COLUMNS. `shown`: the other screens show this one."""
     entry, now = line.entry, line.now
     run, held = entry.run, held_tokens(entry.run)
-    up = fleet.connected and entry.online
-    state = entry.status.state if entry.status and entry.online else "offline"
+    live = fleet.is_live(entry)
+    up = fleet.connected and live
+    state = entry.status.state if entry.status and live else "offline"
     return [
         Text("●" if up else "○", style="green" if up else "yellow"),
         Text.assemble((entry.node, "bold underline" if shown else "")),

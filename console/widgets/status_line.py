@@ -37,6 +37,8 @@ def connection_words(fleet: FleetState, entry: NodeState | None) -> tuple[str, b
         return "● connected, no daemon heard yet", True
     if not entry.online:
         return f"○ {entry.node} offline; what was seen stays on screen", False
+    if fleet.is_silent(entry):
+        return f"○ {entry.node} not heard for {seconds(fleet.silent_s(entry))}; what was seen stays on screen", False
     return f"● {entry.node} up", True
 
 
@@ -72,7 +74,9 @@ class StatusLine(Panel):
         words, live = connection_words(fleet, entry)
         if replay and live:
             words = f"■ {entry.node if entry else ''} recorded"
-        tail = "" if entry is None else self._who(entry, replayed=bool(replay), read_only=read_only, why=why)
+        heard = entry is None or not fleet.is_silent(entry)
+        engine = engine_words(entry, replayed=bool(replay)) if entry is not None and heard else ""
+        tail = "" if entry is None else self._who(entry, engine, read_only=read_only and not replay, why=why)
         first = Content.assemble((clip(words, width), "$success bold" if live else "$warning bold"))
         if tail and len(words) + 2 < width:
             first = Content.assemble(first, "  ", clip(tail, width - len(words) - 2))
@@ -90,19 +94,19 @@ class StatusLine(Panel):
         either = f"{start}, or replay a recording"
         return either if len(either) <= width else start
 
-    def _who(self, entry: NodeState, *, replayed: bool, read_only: bool, why: str) -> str:
+    def _who(self, entry: NodeState, engine: str, *, read_only: bool, why: str) -> str:
         run = entry.run
         model = run.model or (entry.status.model if entry.status else "")
         run_id = entry.run_id or (entry.status.run if entry.status else "")
         facts = [
             f"why: {clip(why, 24)}" if why else "",
-            engine_words(entry, replayed=replayed),
+            engine,
             f"cache {unseen_since(run)}" if run.blind else "",
             f"1 of {run.replicas} replicas seen" if run.replicas > 1 else "",
             f"policy {policy_words(entry)}",
             model.rstrip("/").rpartition("/")[2],
             f"run {run_id}" if run_id else "",
-            "read-only" if read_only and not replayed else "",
+            "read-only" if read_only else "",
         ]
         return "  ".join(fact for fact in facts if fact)
 

@@ -4,6 +4,7 @@ it is at rest as soon as a frame passes without work."""
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Hashable, Iterator
 from time import monotonic, process_time
 
@@ -60,3 +61,9 @@ def _parsed_once() -> Iterator[None]:
         patch.setattr(Stylesheet, "_parse_rules", once)
         patch.setattr(RuleSet, "__hash__", object.__hash__)  # as unique as its own, but no call of a Python function
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nobody_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemons on stage tell no numbers every second, and a slow machine takes long over a test."""
+    monkeypatch.setattr("radixdeck.console.silence.SILENT_S", math.inf)
