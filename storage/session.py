@@ -22,8 +22,9 @@ from .anchor_text import AnchorText
 from .demand import Request
 from .errors import SessionError
 from .files import RunInfo
-from .opening import connect_to_recording, is_damage, translated
+from .opening import connect_to_recording, is_damage
 from .prompts import Demand
+from .reading import Reader
 
 Numbered = tuple[int, ev.AnyEvent]
 """An event with its number in the run."""
@@ -62,7 +63,7 @@ class Session:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.skipped = 0
-        self._connection = connection
+        self._reader = Reader(path, connection)
         self._damaged: list[tuple[int, int]] = []
         row = self._run_row()
         self.info = RunInfo(
@@ -84,8 +85,8 @@ class Session:
         self.last_seq, self.last_ns = self._edge("DESC") or (-1, self.info.started_ns)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
+        """Let go of the file. A read that another thread is in ends with SessionError."""
+        self._reader.close()
 
     def __enter__(self) -> Session:
         return self
@@ -206,14 +207,12 @@ class Session:
             path.touch(mode=0o600)
         except OSError as error:
             raise SessionError(f"{path}: {error.strerror}") from error
-        with translated(path):
-            self._connection.execute("VACUUM INTO ?", (str(path),))
+        self._reader.rows("VACUUM INTO ?", (str(path),))
 
     # ---- inside ----
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with translated(self.path):
-            return self._connection.execute(statement, values).fetchall()
+        return self._reader.rows(statement, values)
 
     def _one(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Row:
         return self._rows(statement, values)[0]

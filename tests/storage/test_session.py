@@ -7,6 +7,7 @@ import bisect
 import itertools
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from storage_samples import folded, info, recorded, stream
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.errors import SessionError
+from radixdeck.storage.opening import connect_to_recording
 from radixdeck.storage.recorder import Recorder
-from radixdeck.storage.session import open_session
+from radixdeck.storage.session import Session, open_session
 
 EVENTS = stream(120, seed=3)
 ARRIVALS = list(itertools.accumulate((event.t_ns for event in EVENTS), max))
@@ -266,5 +268,21 @@ def test_killed_recording_opens_where_nothing_may_be_written(tmp_path: Path, rec
 
 
 def test_a_reader_cannot_write(recording: Path) -> None:
-    with open_session(recording) as session, pytest.raises(sqlite3.OperationalError, match="readonly"):
-        session._connection.execute("DELETE FROM events")
+    with open_session(recording) as session, pytest.raises(SessionError, match="readonly"):
+        session._rows("DELETE FROM events")
+
+
+async def test_closing_ends_the_read_that_another_thread_is_in(recording: Path) -> None:
+    """A read in a thread goes on when whoever waited for it does not any more."""
+    connection, begun = connect_to_recording(recording), threading.Event()
+    session = Session(recording, connection)
+    connection.set_progress_handler(begun.set, 1_000)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    read = asyncio.create_task(asyncio.to_thread(session._rows, endless))
+    await asyncio.to_thread(begun.wait)
+    session.close()
+    with pytest.raises(SessionError, match="interrupted"):
+        await read
+    with pytest.raises(SessionError, match="closed"):
+        session.events(0, 1)
+    session.close()
