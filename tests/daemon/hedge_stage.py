@@ -27,8 +27,8 @@ class Staged:
         self.s, self.first, self.second, self.door = s, s.upstream, second, door
 
     async def learn(self, *, stream: bool = False) -> None:
-        """Have the policy see what is usual of requests like these."""
-        for _ in range(6):
+        """Have the policy see what is usual of requests like these, as many as it takes: none of them can be late."""
+        for _ in range(5):
             if stream:
                 await self.text()
             else:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from background import beside
+from brokers import until
 
 from radixdeck.daemon.acting import PERIOD_S, SETTLE_S, act_when_idle
 from radixdeck.daemon.actions import Actions
@@ -43,26 +47,31 @@ class Asked:
             async with asyncio.timeout(for_s):
                 await act_when_idle(self.through, lambda: self.idle, self.wanted, self.carry_out, self.pass_over)
 
+    async def run_until(self, true: Callable[[], bool]) -> None:
+        async with beside(act_when_idle(self.through, lambda: self.idle, self.wanted, self.carry_out, self.pass_over)):
+            await until(true, "they are asked")
+
 
 async def test_they_are_asked_once_a_request_is_through_and_then_less_and_less_often() -> None:
     asked = Asked([])
     asked.through.set()
     begun_s = time.monotonic()
-    await asked.run(0.5)
+    await asked.run_until(lambda: len(asked.at_s) == 6)
     waits_s = [after - before for before, after in zip([begun_s, *asked.at_s], asked.at_s, strict=False)]
     assert 0.9 * SETTLE_S <= waits_s[0] < PERIOD_S  # a loop may count in whole milliseconds
     assert all(wait_s >= 0.9 * 2**n * SETTLE_S for n, wait_s in enumerate(waits_s[1:]))
-    assert 3 <= len(asked.at_s) <= 6
 
 
 async def test_who_had_something_warmed_is_asked_again_at_once_and_who_was_refused_is_not() -> None:
     warm = Action("warm", agent="a")
-    for ok, fewest, most in ((True, 5, 12), (False, 0, 4)):
-        asked = Asked([warm] * 5, ok=ok)
-        asked.through.set()
-        await asked.run(0.12 if not ok else 0.3)
-        assert fewest <= len(asked.done) <= most
-        assert all(done == (warm, "speculation") for done in asked.done)
+    asked, refused = Asked([warm] * 12), Asked([warm] * 5, ok=False)
+    for one in (asked, refused):
+        one.through.set()
+    await asked.run(3.0)
+    assert len(asked.done) == 12, "less and less often it would take longer"
+    await refused.run(0.12)
+    assert len(refused.done) <= 4
+    assert all(done == (warm, "speculation") for done in (*asked.done, *refused.done))
 
 
 async def test_nobody_is_asked_while_a_request_is_on_its_way() -> None:
@@ -73,8 +82,7 @@ async def test_nobody_is_asked_while_a_request_is_on_its_way() -> None:
     assert asked.at_s == []
     asked.idle = True
     asked.through.set()
-    await asked.run(0.1)
-    assert len(asked.done) == 1
+    await asked.run_until(lambda: len(asked.done) == 1)
 
 
 async def test_what_is_wanted_is_passed_over_once_a_request_has_come() -> None:
@@ -82,7 +90,7 @@ async def test_what_is_wanted_is_passed_over_once_a_request_has_come() -> None:
     asked = Asked([third, second, first])
     asked.at_once, asked.busy_after_one = 3, True
     asked.through.set()
-    await asked.run(0.1)
+    await asked.run_until(lambda: len(asked.passed_over) == 2)
     assert asked.done == [(first, "speculation")]
     assert asked.passed_over == [(second, "speculation"), (third, "speculation")]
 

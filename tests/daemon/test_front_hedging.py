@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import aiohttp
 import pytest
-from hedge_stage import CHAT, HI, LATE_MS, staged, until
+from hedge_stage import CHAT, HI, LATE_MS, TUNED, staged, until
 
 from radixdeck.daemon.front_begun import Begun, begin
 from radixdeck.policies.events import (
@@ -154,7 +154,7 @@ async def test_if_both_are_lost_the_caller_is_told_so_in_words() -> None:
 
 
 async def test_an_error_that_comes_in_time_is_heard_at_once() -> None:
-    async with staged() as two:
+    async with staged(tunables={"hedging": {**TUNED, "floor_ms": 60_000.0}}) as two:
         await two.learn()
         two.first.status = 400
         assert (await two.s.post(CHAT, HI))[0] == 400
@@ -164,7 +164,8 @@ async def test_an_error_that_comes_in_time_is_heard_at_once() -> None:
 @pytest.mark.parametrize("who", ["first", "second"])
 async def test_once_an_answer_has_begun_it_is_decided(who: str) -> None:
     """A stream that is cut after its first words ends in an error and is not sent again."""
-    async with staged() as two:
+    late_ms = LATE_MS if who == "second" else 500.0
+    async with staged(tunables={"hedging": {**TUNED, "floor_ms": late_ms}}) as two:
         await two.learn(stream=True)
         one = two.first if who == "first" else two.second
         if who == "second":
@@ -172,7 +173,7 @@ async def test_once_an_answer_has_begun_it_is_decided(who: str) -> None:
         one.gate, one.die = asyncio.Event(), True
         asking = asyncio.create_task(two.text())
         await asyncio.wait_for(one.reached.wait(), 10)
-        await asyncio.sleep(3 * LATE_MS / 1e3)
+        await asyncio.sleep(1.5 * late_ms / 1e3)
         one.gate.set()
         text = await asking
         assert one.words[0] in text

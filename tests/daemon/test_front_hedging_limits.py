@@ -13,6 +13,7 @@ from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_hedge import MARK
 from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.doorkeeping import Asked, Second
 from radixdeck.policies.events import (
     PolicySwitched,
     ReplicaChecked,
@@ -21,10 +22,11 @@ from radixdeck.policies.events import (
     RequestHedged,
     RequestHeld,
 )
+from radixdeck.policies.hedging import Hedging
 
 
 async def test_what_is_not_late_is_asked_once() -> None:
-    async with staged() as two:
+    async with staged(tunables={"hedging": {**TUNED, "floor_ms": 60_000.0}}) as two:
         await two.learn()
         for _ in range(5):
             assert (await two.s.post(CHAT, HI))[0] == 200
@@ -47,6 +49,8 @@ async def test_it_is_learned_what_is_late_from_answers_but_not_from_errors(answe
         for slow in (*[False] * answers, True):
             two.first.begins = held = asyncio.Event()
             asking = asyncio.create_task(two.s.client.post(two.s.url + CHAT, json=asked))
+            if slow and answers == 5:
+                await until(lambda: two.asked()[1] == 1)
             await asyncio.sleep(4 * LATE_MS / 1e3 if slow else 0)
             held.set()
             async with await asking as answer:
@@ -70,13 +74,19 @@ async def test_the_second_engine_gets_the_same_request_but_no_secrets() -> None:
         assert two.first.last_headers["Authorization"] == "Bearer callers"
 
 
-async def test_the_budget_is_kept() -> None:
+async def test_the_budget_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, hedge = list[Asked](), Hedging.hedge
+
+    def told(policy: Hedging, asked: Asked, waited_s: float) -> Second:
+        late.append(asked)
+        return hedge(policy, asked, waited_s)
+
+    monkeypatch.setattr(Hedging, "hedge", told)
     async with staged(tunables={"hedging": {**TUNED, "budget": 0.2, "burst": 1.0}}) as two:
         await two.learn()
         two.first.begins = asyncio.Event()
         asking = [asyncio.create_task(two.s.post(CHAT, HI)) for _ in range(4)]
-        await until(lambda: two.asked()[1] == 1)
-        await asyncio.sleep(4 * LATE_MS / 1e3)
+        await until(lambda: len(late) == 4 and two.asked()[1] == 1)
         two.first.begins.set()
         assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 4
         facts = await two.s.until(RequestHedged, 4)

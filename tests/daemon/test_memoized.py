@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import until
 
 from radixdeck.daemon.tools.memoized import ToolBox
 from radixdeck.policies.doorkeeping import RulesError
@@ -148,7 +149,7 @@ async def test_coroutines_that_ask_the_same_ask_once_and_one_may_give_up(box: Ca
     first, second, third = [asyncio.create_task(find()) for _ in range(3)]
     await asyncio.sleep(0)
     first.cancel()
-    await asyncio.sleep(0.01)
+    await until(lambda: len(ran) == 2, "the second asks for itself")
     go.set()
     assert [await second, await third] == ["x", "x"]
     assert tools.keeper.policy.memory.under_way == {}
@@ -157,7 +158,7 @@ async def test_coroutines_that_ask_the_same_ask_once_and_one_may_give_up(box: Ca
 
 
 async def test_a_change_that_is_called_off_leaves_what_it_changes_unanswered(box: Callable[..., ToolBox]) -> None:
-    facts, ran = list[ToolMemoized](), list[int]()
+    facts, ran, begun = list[ToolMemoized](), list[int](), asyncio.Event()
     tools = box(emit=facts.append)
 
     @tools.memoized()
@@ -167,10 +168,11 @@ async def test_a_change_that_is_called_off_leaves_what_it_changes_unanswered(box
 
     @tools.memoized()
     async def store() -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     changing = asyncio.create_task(store())
-    await asyncio.sleep(0.01)
+    await begun.wait()
     changing.cancel()
     await asyncio.gather(changing, return_exceptions=True)
     assert [await find(), await find()] == [1, 1]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from brokers import until
 from tool_programs import FIND_AND_READ
 
 from radixdeck.daemon.tools.memoized import ToolBox
@@ -164,11 +164,11 @@ def test_many_threads_at_once_are_answered_right(tmp_path: Path) -> None:
 class Loop:
     """The same with coroutine functions."""
 
-    def __init__(self, box: Callable[..., Any]) -> None:
-        self.ran: list[str] = []
+    def __init__(self, tools: ToolBox) -> None:
+        self.tools, self.ran = tools, list[str]()
         self.go = asyncio.Event()
         self.go.set()
-        self.find, self.read = box()(self._find), box("read")(self._read)
+        self.find, self.read = tools.memoized()(self._find), tools.memoized("read")(self._read)
 
     async def _find(self, word: str) -> list[str]:
         return [f"{word}.1"]
@@ -181,7 +181,7 @@ class Loop:
     async def learn(self) -> None:
         for n in range(8):
             await self.find(f"w{n}")
-            await asyncio.sleep(0.01)
+            await until(lambda: not self.tools.keeper.policy.memory.under_way, "nothing is under way")
             assert await self.read(f"w{n}.1") == f"text of w{n}.1"
 
 
@@ -193,12 +193,11 @@ def boxed(folder: Path, **tunables: float) -> tuple[ToolBox, list[ToolMemoized]]
 
 async def test_coroutines_are_called_early_and_joined(tmp_path: Path) -> None:
     tools, facts = boxed(tmp_path)
-    p = Loop(tools.memoized)
+    p = Loop(tools)
     await p.learn()
     p.go.clear()
     await p.find("new")
-    await asyncio.sleep(0.01)
-    assert p.ran[-1] == "new.1"
+    await until(lambda: p.ran[-1] == "new.1", "it is read early")
     waiting = asyncio.create_task(p.read("new.1"))
     await asyncio.sleep(0.01)
     p.go.set()
@@ -212,7 +211,7 @@ def test_a_loop_that_ends_ends_what_nobody_waits_for(tmp_path: Path) -> None:
     tools, facts = boxed(tmp_path, early_at_once=1)
 
     async def run(*, first_step: bool) -> None:
-        p = Loop(tools.memoized)
+        p = Loop(tools)
         await p.learn()
         p.go.clear()
         await p.find(f"new{first_step}")

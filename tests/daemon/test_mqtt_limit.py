@@ -112,7 +112,7 @@ async def test_the_largest_that_the_broker_takes_arrives(tmp_path: Path) -> None
             most_bytes = LIMIT_BYTES - HEAD_BYTES - len(f"{ROOT}/n1/residency")
             for size in (most_bytes - 1, most_bytes + 1, most_bytes):
                 link.publish("residency", bytes(size))
-                await asyncio.sleep(0.05)
+                await until(lambda: not len(link._outbox), "it does not take the place of the one before")
             sizes = [len((await raw.next()).payload) for _ in range(2)]
         assert sizes == [most_bytes - 1, most_bytes]
         assert link.connected
