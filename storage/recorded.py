@@ -34,6 +34,7 @@ from .always_on import on_beside
 from .demand import Lookup, Request
 from .errors import WhatIfError
 from .model_cache import CHUNK_TOKENS
+from .room import make_sure_of_room
 from .session import Numbered, Session
 
 BLOCK = 4096
@@ -72,9 +73,11 @@ class Recorded:
     """
 
     def __init__(self, session: Session) -> None:
-        """Raises SessionError if the recording is damaged, WhatIfError if there are no requests in it."""
+        """Raises SessionError if the recording is damaged, WhatIfError if there are no requests in it, or more than
+        there is memory for."""
         self.session = session
         self.last_seq = session.last_seq
+        make_sure_of_room(session)
         before = session.skipped
         self.requests: dict[int, Request] = {request.start: request for request in session.requests(warm_ups=True)}
         self.incomplete = session.skipped - before

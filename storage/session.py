@@ -193,6 +193,11 @@ class Session:
         self.skipped += demand.left_out
         return demand.requests()
 
+    def prompts_bytes(self) -> int:
+        """Memory that `requests` takes at least: 4 bytes per token of every prompt and answer."""
+        tokens = "SELECT total(prompt_tokens) + total(output_tokens) AS n FROM requests WHERE matched_ns IS NOT NULL"
+        return 4 * int(self._one(tokens)["n"])
+
     def anchor_texts(self, agent: str) -> list[AnchorText]:
         """The text of an agent's system messages and tools, its last version first; none unless this recording was
         begun as one that holds text (`info.prompts_stored`)."""
