@@ -47,7 +47,7 @@ class Guard:
         self._prompt_tokens = self._prompts = 0.0
         self._rest = FIRST_REST
         self._patience = 1.0
-        self._held_out = 0
+        self._held_out = self._held_back = 0
         self._variance = 0.0
         self.shadow = Shadow()
 
@@ -78,27 +78,36 @@ class Guard:
         self._prompts = self._prompts * FADE + 1.0
         self._dispatches = min(YOUNG, self._dispatches + 1)
         if self.resting:
-            self.resting = max(self.resting - 1, int(self.names_hold < DOUBTED))
-            self.lead_tokens = self._credit_tokens = self._variance = 0.0
+            self._rests()
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
         self._variance = self._variance * FADE**2 + (by_lru - served) ** 2
         self._credit_tokens *= FADE
         if self._dispatches < YOUNG:
             self._credit_tokens += CREDIT * served
-        self._held_out += 1
+        self._held_out = self._held_out + 1 if self.lead_tokens < 0 else 0
         if margin < 1.0 and self.lead_tokens > self._allowed_tokens(margin):
             self._send_away()
-        elif self._held_out >= self._rest and self.lead_tokens < 0:
+        elif self._held_out >= self._rest:
             self._forgive()
+
+    def _rests(self) -> None:
+        """One dispatch more. Where names do not hold, there is no other chance before the longest rest is over too: it
+        may be that nothing tells any more whether they do."""
+        self.lead_tokens = self._credit_tokens = self._variance = 0.0
+        if self.resting == 1 and self.names_hold < DOUBTED and self._held_back < LONGEST_REST:
+            self._held_back += 1
+        else:
+            self.resting -= 1
 
     def _send_away(self) -> None:
         self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
+        self._held_back = 0
         self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
         self._held_out = 0
 
     def _forgive(self) -> None:
-        """It held out for as long as it would be sent away, and leads: the last time is forgotten."""
+        """It led for as long as it would be sent away: the last time is forgotten."""
         self._rest = max(FIRST_REST, self._rest // 2)
         self._patience = min(1.0, self._patience / IMPATIENCE)
         self._held_out = 0

@@ -88,6 +88,7 @@ class KvCaching(BasePolicy):
             self._guard.inserted(event)
         elif type(event) is PrefixMatched:
             self._dispatched(event, event.t_ns / 1e9)
+            self._guard.shadow.whole_leaves = not self.trims_victims
             self._guard.matched(event, self.tunables["guard_margin"])
         elif type(event) is ToolCalled or type(event) is AnswerGiven:
             finish = TOOL if type(event) is ToolCalled else ANSWER
@@ -108,7 +109,6 @@ class KvCaching(BasePolicy):
                 self._model.turnover.capacity_tokens = event.capacity_tokens
             case TunableChanged(policy=self.name):
                 self._model.refit()
-                self._guard.shadow.whole_leaves = not self.trims_victims
             case PolicySwitched(policy=self.name, enabled=True):
                 self._guard.begin()
             case _:
@@ -126,13 +126,15 @@ class KvCaching(BasePolicy):
         model = self._model
         model.turnover.horizons = self.tunables["turnover"]
         model.predicts, model.watches_ends = self._is_on("prediction"), self._is_on("liveness")
-        name = event.session or event.rid
+        name, tag = event.session or event.rid, tag_of(event.rid)
+        if (before := self._outstanding.pop(tag, None)) is not None:
+            model.responded(before, now_s)  # SGLang had taken it back for want of room, and computes it again
         missed_tokens = max(0, event.prompt_tokens - event.cached_tokens)
         known = event.agent in model.agents
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
         model.histories.dispatched(event, session, known)
         self._guard.names_hold = model.histories.names_hold.mean
-        self._outstanding[tag_of(event.rid)] = name
+        self._outstanding[tag] = name
         if len(self._outstanding) > OUTSTANDING:
             model.responded(self._outstanding.pop(next(iter(self._outstanding))), now_s)
 

@@ -94,14 +94,10 @@ class ReuseModel:
         self.turnover.missed(missed_tokens)
         slot = self.slot(agent)
         self.dispatches += 1
-        session, past = self.standing.touch(name), self.standing.past(name)
-        if session is not None:
+        if (session := self.standing.touch(name)) is not None:
             self._learn_turn(session, ended=False)
-        else:
-            if (idle := self.standing.most_idle()) is not None:
-                self._close(idle)
-            if (session := past) is not None:
-                self._reopen(name, session)
+        elif (session := self._back(name)) is not None:
+            session.running = 0
         if session is None:
             session = self._begin(name, slot, now_s)
         else:
@@ -120,13 +116,21 @@ class ReuseModel:
         self.turnover.session_began()
         return session
 
-    def _reopen(self, name: str, session: Session) -> None:
-        self.standing.reopen(name, session)
-        self.histories.lengths.forget_place(session.place)
-        self._changing(session.agent)
-        self.transitions.not_ended(session.finish, session.agent, session.seen_of_agent)
+    def _back(self, name: str) -> Session | None:
+        """Make room for a session, which may be one that was taken for ended."""
+        past = self.standing.past(name)
+        if (idle := self.standing.most_idle()) is not None:
+            self._close(idle)
+        if past is not None:
+            self.standing.reopen(name, past)
+            self.histories.lengths.forget_place(past.place)
+            self._changing(past.agent)
+            self.transitions.not_ended(past.finish, past.agent, past.seen_of_agent)
+        return past
 
     def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
+        if session.running and (ran_s := self.runs.lost(session.agent, now_s - session.since_s)) is not None:
+            session.running, session.since_s = 0, session.since_s + ran_s
         gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
         self.gaps.came_back(session.finish, session.agent, gap_s)
         self.standing.behind.pop(name, None)
@@ -149,20 +153,17 @@ class ReuseModel:
             if self.turns.noted >= MOST_NOTED:
                 self.turns.learn(self.tables, self.standing)
 
-    def responded(self, name: str, now_s: float) -> Session | None:
-        """A response of the session is complete. Returns the session if it is live."""
-        live = self.standing.by_name.get(name)
-        session = live or self.standing.closed(name)  # how long requests run, those too tell that ran too long
+    def responded(self, name: str, now_s: float) -> None:
+        """A response of the session is complete."""
+        session = self._back(name) if self.standing.ran(name) else self.standing.by_name.get(name)
         if session is None or not session.running:
-            return None
+            return
         self.turnover.pass_time(now_s)
         session.running -= 1
         if not session.running:
             self.runs.took(session.agent, max(0.0, now_s - session.since_s))
             session.since_s = now_s
-            if live is not None:
-                self._stand(name, session)
-        return live
+            self._stand(name, session)
 
     def finished_with(self, name: str, agent: str, finish: int, *, closes: bool = False) -> None:
         """How the last response of the session finished, if the session has not moved on meanwhile."""

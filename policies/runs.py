@@ -1,4 +1,5 @@
-"""How long requests run, by agent, and beyond what time one that still runs is taken for lost."""
+"""How long requests run, by agent, and beyond what time one that still runs is taken for lost: SGLang does not tell of
+each that was aborted."""
 
 from __future__ import annotations
 
@@ -11,8 +12,11 @@ TYPICAL_S = 0.3
 LEARNS = 0.1
 FADE = 0.999
 """Per request: the longest one that was seen lately counts a little less with each."""
-LEAST_LIMIT_S = 60.0
 LIMIT = 4.0
+"""Whoever runs for so many times the longest request lately will not be heard of again."""
+LEAST_LIMIT_S = 60.0
+LEAST_LOST_S = 5.0
+"""The same, where the session meanwhile asks for something else."""
 
 
 class Runs:
@@ -36,5 +40,10 @@ class Runs:
 
     @property
     def limit_s(self) -> float:
-        """Whoever runs for longer than this will not be heard of again: far longer than any request took lately."""
+        """A session that runs for longer than this is taken for ended."""
         return max(LEAST_LIMIT_S, LIMIT * self._longest_s)
+
+    def lost(self, agent: int, run_s: float) -> float | None:
+        """How long a request of the agent likely took that has not finished after so long, though its session asks for
+        something else; None where it may well run beside that."""
+        return float(self.typical_s[agent]) if run_s > max(LEAST_LOST_S, LIMIT * self._longest_s) else None

@@ -117,17 +117,17 @@ class Standing:
             del self._past[next(iter(self._past))]
         return session
 
-    def closed(self, name: str) -> Session | None:
-        """A session that was taken for ended."""
-        return self._past.get(name)
+    def ran(self, name: str) -> bool:
+        """Whether this is a session that was taken for ended while it ran."""
+        return name in self._past and self._past[name].running > 0
 
     def past(self, name: str) -> Session | None:
         """What is known of a session that was taken for ended; only told once."""
         return self._past.pop(name, None)
 
     def reopen(self, name: str, past: Session) -> None:
-        """It was not; there is room for it, see most_idle."""
-        past.place, past.running, past.hinted, past.closes = self._free_place(), 0, NOWHERE, False
+        """It was not; there is room for it, see most_idle. Whether it runs is as it was."""
+        past.place, past.hinted, past.closes = self._free_place(), NOWHERE, False
         self.by_name[name] = past
 
     def touch(self, name: str) -> Session | None:

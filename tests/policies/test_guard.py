@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from blocks import PROMPT_TOKENS, inserted, matched, started
 
-from radixdeck.policies.events import CacheFlushed, PolicySwitched, TunableChanged
-from radixdeck.policies.guard import DOUBTED, FIRST_REST, TRUSTED, WINDOW, YOUNG, Guard
+from radixdeck.policies.events import CacheFlushed, PolicySwitched
+from radixdeck.policies.guard import DOUBTED, FIRST_REST, LONGEST_REST, TRUSTED, WINDOW, YOUNG, Guard
+from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.shadow import BLOCK_TOKENS
@@ -176,13 +177,11 @@ def test_what_was_chance_before_a_rest_is_none_after_it():
 @pytest.mark.parametrize(("trims", "found_blocks"), [(1.0, 4), (0.0, 0)])
 def test_lru_is_held_against_the_policy_with_the_same_victims_pages_or_whole_leaves(trims: float, found_blocks: int):
     """A cache of twelve blocks holds a prompt of eight; four of them make room for the next one, or all."""
-    policy = KvCaching()
-    policy.observe(started(12 * BLOCK_TOKENS))
-    policy.tunables.set("trim_victims", trims)
-    policy.observe(TunableChanged(t_ns=0, policy="kv_caching", name="trim_victims", value=trims))
-    for number in range(2):
-        policy.observe(matched(number, number))
-        policy.observe(inserted(number))
+    host = PolicyHost(["kv_caching"], {"kv_caching": {"trim_victims": trims}})
+    policy = host._seats["kv_caching"].policy  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(policy, KvCaching)
+    for event in (started(12 * BLOCK_TOKENS), matched(0, 0), inserted(0), matched(1, 1), inserted(1)):
+        host.observe(event)
     shadow = policy._guard.shadow  # pyright: ignore[reportPrivateUsage]
     assert shadow.asked(matched(2, 0))[0] == found_blocks * BLOCK_TOKENS
 
@@ -194,4 +193,15 @@ def test_it_rests_for_as_long_as_names_do_not_hold():
     assert guard.resting == 1
     guard.names_hold = TRUSTED
     served(guard, range(2000, 2001), cached=PROMPT_TOKENS)
+    assert guard.resting == 0
+
+
+def test_it_does_not_rest_for_ever_where_nothing_tells_whether_names_hold():
+    guard = served(new_guard(), range(10), cached=0)
+    guard.names_hold = DOUBTED / 2
+    while guard.resting > 1:
+        served(guard, range(1000, 1001), cached=PROMPT_TOKENS)
+    served(guard, range(1000, 1000 + LONGEST_REST), cached=PROMPT_TOKENS, paths=1)
+    assert guard.resting == 1
+    served(guard, range(1000, 1001), cached=PROMPT_TOKENS)
     assert guard.resting == 0

@@ -179,3 +179,11 @@ def test_requests_that_are_followed_no_longer_leave_no_session_running(monkeypat
         for session in range(6):
             policy.observe(responded(turn * 6 + session))
     assert [one.running for one in policy._model.standing.by_name.values()] == [0] * 6  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_request_that_is_computed_again_runs_once():
+    policy = KvCaching()
+    policy.observe(matched(1, "a", "s"))
+    policy.observe(matched(1, "a", "s"))
+    policy.observe(responded(1))
+    assert policy._model.standing.by_name["s"].running == 0  # pyright: ignore[reportPrivateUsage]

@@ -247,6 +247,32 @@ def test_who_runs_is_not_taken_for_ended_however_short_the_pauses_are(run_s: flo
             assert len(model.standing.by_name) == 40
 
 
+def test_who_was_taken_for_ended_and_yet_ran_is_back_with_its_response():
+    model = ReuseModel()
+    for step in range(400):
+        model.dispatched("s", "a", 100, step * 1.0)
+        model.responded("s", step + 0.5)
+    model.dispatched("long", "a", 100, 400.0)
+    for step in range(401, 600):
+        model.dispatched("s", "a", 100, step * 1.0)
+        model.responded("s", step + 0.5)
+    assert list(model.standing.by_name) == ["s"]
+    model.responded("long", 600.0)
+    assert model.standing.by_name["long"].running == 0
+    assert model.standing.by_name["long"].since_s == 600.0
+
+
+def test_pauses_are_learned_though_one_response_was_never_told():
+    """A request that was aborted: nobody tells that it is over, and its session goes on."""
+    model = ReuseModel()
+    for step in range(200):
+        model.dispatched("s", "a", 100, step * 20.0)
+        if step != 100:
+            model.responded("s", step * 20.0 + 0.5)
+    assert model.standing.by_name["s"].running == 0
+    assert model.gaps.longest_s() == pytest.approx(20.0, rel=0.4)
+
+
 def test_a_session_whose_response_never_came_is_taken_for_ended_in_the_end():
     model = ReuseModel()
     model.dispatched("lost", "a", 100, 0.0)
