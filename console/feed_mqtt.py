@@ -118,7 +118,7 @@ class MqttFeed:
         self._commands = Commands(self._identifier, self._send)
         self._inbox: Mailbox[FeedMessage | BaseException] = Mailbox(MAX_WAITING_EVENTS)
         self._client: aiomqtt.Client | None = None
-        self._heard_s = -math.inf
+        self._heard_s: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -139,10 +139,9 @@ class MqttFeed:
                 raise message
             yield message
 
-    @property
-    def last_message_s(self) -> float:
-        """Seconds since anything came from any node; infinite before the first."""
-        return time.monotonic() - self._heard_s
+    def silent_s(self, node: str) -> float:
+        """Seconds since anything came from a node; infinite before the first."""
+        return time.monotonic() - self._heard_s.get(node, -math.inf)
 
     @property
     def gaps(self) -> int:
@@ -205,7 +204,6 @@ class MqttFeed:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_watching(client))
             async for message in client.messages:
-                self._heard_s = time.monotonic()
                 unsure = self._receive(str(message.topic), message.payload)
                 if unsure is not None:
                     await self._watch(client, unsure)
@@ -242,6 +240,7 @@ class MqttFeed:
         if not isinstance(payload, bytes) or not NODE_NAME.fullmatch(name):
             self._bad(f"{where}: not a topic of ours")
             return None
+        self._heard_s[name] = time.monotonic()
         try:
             self._take(name, leaf, payload, where)
         except WireError as error:

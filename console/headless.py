@@ -117,7 +117,7 @@ async def _wait(feed: MqttFeed, node: str | None, timeout_s: float | None, notes
     reached_s, told_s, connected, yet = now_s(), now_s(), False, " yet"
     while True:
         await asyncio.sleep(LOOK_S)
-        if feed.connected and feed.last_message_s < SILENT_S and _online(feed):
+        if feed.connected and any(feed.silent_s(name) < SILENT_S for name in _online(feed)):
             reached_s, connected, yet = now_s(), False, ""
         elif timeout_s is not None and now_s() - reached_s >= timeout_s:
             _say(f"{_missing(feed, node)}: waited {timeout_s:g} s", notes)

@@ -33,12 +33,10 @@ from . import carried
 from .always_on import on_beside
 from .demand import Lookup, Request
 from .errors import WhatIfError
+from .in_blocks import in_blocks
 from .model_cache import CHUNK_TOKENS
 from .room import make_sure_of_room
 from .session import Numbered, Session
-
-BLOCK = 4096
-"""Events read at once."""
 
 
 def tags(*kinds: type[Event]) -> tuple[str, ...]:
@@ -162,9 +160,4 @@ class Recorded:
         return largest if chunked else max(largest, CHUNK_TOKENS)
 
     def _events(self, kinds: tuple[str, ...]) -> Iterator[Numbered]:
-        after = self.session.first_seq - 1
-        while block := self.session.events(after, BLOCK, kinds):
-            yield from ((seq, event) for seq, event in block if seq <= self.last_seq)
-            after = block[-1][0]
-            if after >= self.last_seq:
-                return
+        return in_blocks(self.session, kinds, self.last_seq)

@@ -22,11 +22,11 @@ from .anchor_text import AnchorText
 from .demand import Request
 from .errors import SessionError
 from .files import RunInfo
+from .in_blocks import Numbered, in_blocks
 from .opening import connect_to_recording, is_damage
 from .prompts import Demand
 from .reading import Reader
 
-Numbered = tuple[int, ev.AnyEvent]
 """An event with its number in the run."""
 
 _T = TypeVar("_T")
@@ -182,14 +182,10 @@ class Session:
         """The prefix demand of the run, or of its events after `after_seq` and up to `upto_seq`, for
         `bound.belady_bound`. Left out are warm-ups, unless `warm_ups`, and any request whose prompt cannot be rebuilt
         (`skipped`)."""
-        kinds = ("prefix_matched", "prefix_inserted")
         upto = self.last_seq if upto_seq is None else upto_seq
-        events = self.events(self.first_seq - 1, self.last_seq - self.first_seq + 1, kinds)
-        after = self.first_seq - 1 if after_seq is None else after_seq
-        demand = Demand(after, warm_ups)
-        for seq, event in events:
-            if seq <= upto:
-                demand.add(seq, event)
+        demand = Demand(self.first_seq - 1 if after_seq is None else after_seq, warm_ups)
+        for seq, event in in_blocks(self, ("prefix_matched", "prefix_inserted"), upto):
+            demand.add(seq, event)
         self.skipped += demand.left_out
         return demand.requests()
 
@@ -212,7 +208,11 @@ class Session:
             path.touch(mode=0o600)
         except OSError as error:
             raise SessionError(f"{path}: {error.strerror}") from error
-        self._reader.rows("VACUUM INTO ?", (str(path),))
+        try:
+            self._reader.rows("VACUUM INTO ?", (str(path),))
+        except SessionError:
+            path.unlink(missing_ok=True)  # half a copy looks like one
+            raise
 
     # ---- inside ----
 

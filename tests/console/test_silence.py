@@ -122,6 +122,7 @@ async def test_tail_waits_no_longer_for_a_daemon_that_is_not_heard(
     async with open_raw(broker) as raw:
         kept = b'{"node": "box-1", "online": true, "state": "ready"}'
         await raw.publish(topic(NODE, "status"), kept, retain=True)
+        await raw.publish(topic("box-2", "metrics"), b"{}", retain=True)  # heard, and not said to be there
         task = asyncio.create_task(headless.tail(broker, timeout_s=0.5, out=io.StringIO(), notes=notes))
         await until(task.done, "tail gives up")
     assert await task == headless.NO_DAEMON

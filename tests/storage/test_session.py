@@ -158,6 +158,9 @@ async def test_copy_is_one_file_of_the_same_run(tmp_path: Path) -> None:
             session.export_copy(tmp_path / "copy.db")
         with pytest.raises(SessionError, match="No such file"):
             session.export_copy(tmp_path / "nowhere" / "copy.db")
+    with pytest.raises(SessionError, match="closed"):
+        session.export_copy(tmp_path / "half.db")
+    assert not (tmp_path / "half.db").exists()
     await recorder.close()
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
     with open_session(tmp_path / "copy.db") as copy:
