@@ -61,11 +61,14 @@ class EngineProcess:
         return ""
 
     def _main_lives(self) -> bool:
-        """Looked at without reaping it, which is asyncio's."""
+        """Its first thread takes the others' processes with it. While its last thread has not ended too, nobody is
+        told that it has, but a zombie it is by then."""
         try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:
+            return _alive(psutil.Process(self.pid))
+        except psutil.NoSuchProcess:
             return False
+        except (psutil.Error, OSError):
+            return True
 
     def learn_family(self) -> None:
         """Look for children that have come up since; those seen once are watched from then on."""

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -33,6 +34,19 @@ if os.fork() == 0:
     setproctitle.setproctitle("sglang::scheduler")
     print("up", flush=True)
 time.sleep(600)
+"""
+ENDING = """
+import ctypes, os, setproctitle, signal, threading, time
+libc, exit_thread = ctypes.CDLL(None), {"x86_64": 60, "aarch64": 93}[os.uname().machine]
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+if os.fork() == 0:
+    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: dies with the thread that forked it
+    setproctitle.setproctitle("sglang::scheduler")
+    print("up", flush=True)
+    time.sleep(600)
+threading.Thread(target=time.sleep, args=(600,)).start()
+signal.sigwait([signal.SIGUSR1])
+libc.syscall(exit_thread, 0)
 """
 SERVING = """
 import http.server, os, pathlib, sys, threading, time
@@ -125,6 +139,26 @@ async def family(tmp_path: Path) -> AsyncGenerator[EngineProcess]:
     process.learn_family()
     yield process
     await process.end(0)
+
+
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="ends a thread by its system call")
+async def test_a_main_process_that_is_about_to_have_ended_is_not_told_as_one_of_its_children(tmp_path: Path) -> None:
+    """Its first thread is gone, and the scheduler with it; its last one is not."""
+    log = tmp_path / "log"
+    process = await EngineProcess.start([sys.executable, "-c", ENDING], os.environ, log)
+    try:
+        await until(lambda: bool(log.read_text()), "the scheduler is up")
+        process.learn_family()
+        children = psutil.Process(process.pid).children()
+        assert len(children) == 1
+        os.kill(process.pid, signal.SIGUSR1)
+        await gone(children)
+        assert process.lost() == ""
+        os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: bool(process.lost()), "the main process ends")
+        assert process.lost() == "the engine's main process was killed by SIGKILL"
+    finally:
+        await process.end(0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
