@@ -102,9 +102,8 @@ class Guard:
 
     def _send_away(self) -> None:
         self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
-        self._held_back = 0
         self._patience = max(LEAST_PATIENCE, IMPATIENCE * self._patience)
-        self._held_out = 0
+        self._held_out = self._held_back = 0
 
     def _forgive(self) -> None:
         """It led for as long as it would be sent away: the last time is forgotten."""

@@ -118,10 +118,8 @@ class KvCaching(BasePolicy):
     def _dispatched(self, event: PrefixMatched, now_s: float) -> None:
         if event.warm or not event.agent:
             self._model.histories.passed(event)
-        if event.warm:
-            return
-        if not event.agent:
-            self._worth.unowned_cached.see(event.cached_tokens / max(1, event.prompt_tokens))
+            if not event.warm:
+                self._worth.unowned_cached.see(event.cached_tokens / max(1, event.prompt_tokens))
             return
         model = self._model
         model.turnover.horizons = self.tunables["turnover"]

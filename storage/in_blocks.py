@@ -11,6 +11,7 @@ BLOCK = 4096
 """Events read at once."""
 
 Numbered = tuple[int, AnyEvent]
+"""An event with its number in the run."""
 
 
 class Events(Protocol):

@@ -24,9 +24,10 @@ class Reader:
         self._used = threading.Lock()
         self._closed = False
 
-    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All that a statement finds. Raises SessionError, also where it is closed meanwhile."""
-        with self._used, translated(self._path):
+    def rows(self, statement: str, values: Sequence[Any] = (), about: Path | None = None) -> list[sqlite3.Row]:
+        """All that a statement finds. Raises SessionError, also where it is closed meanwhile; it names the recording,
+        or the file that the statement is `about`."""
+        with self._used, translated(about or self._path):
             if self._closed:
                 raise SessionError(f"{self._path}: closed")
             return self._connection.execute(statement, values).fetchall()

@@ -27,8 +27,6 @@ from .opening import connect_to_recording, is_damage
 from .prompts import Demand
 from .reading import Reader
 
-"""An event with its number in the run."""
-
 _T = TypeVar("_T")
 
 
@@ -209,7 +207,7 @@ class Session:
         except OSError as error:
             raise SessionError(f"{path}: {error.strerror}") from error
         try:
-            self._reader.rows("VACUUM INTO ?", (str(path),))
+            self._reader.rows("VACUUM INTO ?", (str(path),), about=path)
         except SessionError:
             path.unlink(missing_ok=True)  # half a copy looks like one
             raise

@@ -89,7 +89,7 @@ def line_of(fleet: FleetState, entry: NodeState, *, replayed: bool) -> Line:
     now_ns = fleet.now_ns(entry)
     now = rates(entry.run, now_ns)
     state = entry.status.state if entry.status else "offline"
-    if not replayed and fleet.is_silent(entry) and entry.online:
+    if entry.online and fleet.is_silent(entry):
         return Line(entry, now, f"not heard for {seconds(fleet.silent_s(entry))}", math.inf)
     if not replayed and (not entry.online or state != "ready"):
         known = entry.status.detail if entry.status else ""

@@ -147,26 +147,6 @@ async def test_events_of_a_later_version_are_skipped_and_counted(tmp_path: Path)
         assert session.state_at(session.last_ns)[0] == 20
 
 
-async def test_copy_is_one_file_of_the_same_run(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "a.db", info())
-    for seq, event in enumerate(EVENTS[:100], 1):
-        recorder.record(seq, event)
-    await recorder.flush()
-    with open_session(recorder.path) as session:
-        session.export_copy(tmp_path / "copy.db")
-        with pytest.raises(SessionError, match=r"copy\.db exists already"):
-            session.export_copy(tmp_path / "copy.db")
-        with pytest.raises(SessionError, match="No such file"):
-            session.export_copy(tmp_path / "nowhere" / "copy.db")
-    with pytest.raises(SessionError, match="closed"):
-        session.export_copy(tmp_path / "half.db")
-    assert not (tmp_path / "half.db").exists()
-    await recorder.close()
-    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
-    with open_session(tmp_path / "copy.db") as copy:
-        assert copy.events(0, 1000) == list(enumerate(EVENTS[:100], 1))
-
-
 # ---- files that are not what they should be ----
 
 
