@@ -12,6 +12,7 @@ from radixdeck.policies.sight import NAME as THIS_LAYER
 from radixdeck.policies.sight import blinds, why_blind
 
 from .holders import holder
+from .identity_sentences import agent_seen, names_doubted
 from .words import brief_id, count, parts, ratio, seconds, signed, tokens
 
 Writer = Callable[[Any, RunState], str]
@@ -97,13 +98,6 @@ def _request_finished(event: e.RequestFinished, run: RunState) -> str:
     size = f", {tokens(event.output_tokens)} written" if event.output_tokens is not None else ""
     end = event.finish if event.status == 200 else f"{event.finish}, status {event.status}"
     return f"{event.agent}'s {_request(event.rid)} finished ({end}) in {seconds(event.latency_s)}{size}"
-
-
-def _agent_seen(event: e.AgentSeen, run: RunState) -> str:
-    how = "declared" if event.declared else "inferred from its prompt"
-    extra = f"; {event.versions} versions of its prompt" if event.versions > 1 else ""
-    extra += f"; {event.claimants} names claim this prompt" if event.claimants > 1 else ""
-    return f"agent {event.agent} seen ({how}): {event.label or 'no label'}{extra}"
 
 
 def _engine_started(event: e.EngineStarted, run: RunState) -> str:
@@ -271,7 +265,8 @@ WRITERS: dict[type[e.Event], Writer] = {
     e.ToolMemoized: _tool_memoized,
     e.FirstTokenSent: _first_token_sent,
     e.RequestFinished: _request_finished,
-    e.AgentSeen: _agent_seen,
+    e.AgentSeen: agent_seen,
+    e.NamesDoubted: names_doubted,
     e.EngineStarted: _engine_started,
     e.EngineLost: _engine_lost,
     e.PrefixMatched: _prefix_matched,

@@ -77,6 +77,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     # An answer whose last word is one of these says that its task is over, as AutoGen's do: its session will likely
     # not go on. At most 16, of 32 characters each, capitals count; none: answers are not looked at for that.
     closing_words: tuple[str, ...] = CLOSING_WORDS
+    # Where the names that callers give agents or sessions do not hold (a new one with each request, or any by chance),
+    # go by what is sent instead: agents by their system prompts and tools, sessions by what was said. Off: never.
+    doubt_names: bool = True
     engine: EngineSpec = EngineSpec()
     policy: PolicySection = PolicySection()
 

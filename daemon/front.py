@@ -194,8 +194,9 @@ class Front:
         body, size = await read_object(request, self._max_body_bytes)
         who = named(lambda: self._identities.identify(told, request.path, body, key_tenant, arrived_ns / 1e9))
         following = named(lambda: declared_next_agent(told, who.tenant))
-        if who.seen is not None:
-            self._to.emit(msgspec.structs.replace(who.seen, t_ns=arrived_ns))
+        for news in (who.seen, *who.doubts):
+            if news is not None:
+                self._to.emit(msgspec.structs.replace(news, t_ns=arrived_ns))
         try:
             self._admit(who.agent)
             rid = self._ids.take(asked_id(request.path, body), request.path)

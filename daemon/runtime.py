@@ -85,7 +85,7 @@ class Daemon:
         self.engine = Engine(
             config.engine, self.setup, endpoint, paths.logs, paths.models, self._on_engine_status, config.node,
         )  # fmt: skip
-        self.identities = Identities(tenants=frozenset(config.api_keys.values()))
+        self.identities = Identities(tenants=frozenset(config.api_keys.values()), doubts=config.doubt_names)
         key, keep = engine_key(config), self.recorder.keep if config.record_anchors else None
         self.anchors = AnchorBook(
             upstream=lambda: self.engine.url, hint=self._hint, now_ns=now_ns, engine_key=key, keep=keep,

@@ -8,6 +8,7 @@ from radixdeck.storage.evaluate import Prefetch
 from .bench_model_cells import Way
 from .families import (
     GARBAGE,
+    IDENTIFIED,
     LOGS,
     MANY,
     NON_STATIONARY,
@@ -44,7 +45,10 @@ PARTS: dict[str, str] = {
 """Tunables that switch a part of our policy off at 0, and what they are called."""
 GUARD = "guard_margin"
 QUICK_BASELINES = (LRU_PAGES, "protect_shared", "kvflow", "cachescout_sessions")
-QUICK_GARBAGE = ("one agent", "session per request", "agent per request", "random", "none")
+QUICK_GARBAGE = (
+    "one agent", "session per request", "agent per request", "random", "none", f"random{IDENTIFIED}",
+    f"session per request{IDENTIFIED}",
+)  # fmt: skip
 
 
 def baselines(*, quick: bool) -> list[Way]:

@@ -25,6 +25,8 @@ NON_STATIONARY, PER_TASK, GARBAGE, MANY = "non-stationary", "per-task prompts", 
 PLAIN, LOGS = "plain conversations", "real logs"
 NO_NAMES = "no names"
 """Part of the name of a plain stream where nothing is known of who asks."""
+IDENTIFIED = ", identified"
+"""Behind the name of a stream of which policies are told what the daemon makes of bad names."""
 TRACE = Path("mooncake/synthetic_trace.jsonl")
 LOG_FOLDERS = ("who_and_when/algorithm_generated", "who_and_when/hand_crafted", "who_and_when")
 
@@ -166,16 +168,18 @@ def _per_task() -> list[Variant]:
 
 
 def _garbage() -> list[Variant]:
-    """Callers that name agents and sessions badly or not at all, on traffic where there is something to lose."""
-    ids = ("one_agent", "one_session", "all_equal", "session_per_request", "agent_per_request", "random",
-           "no_session", "no_agent", "none")  # fmt: skip
-    return [
-        Generated(
-            f"mixture, ids: {said.replace('_', ' ')}",
-            {"topology": "mixture", "style": "private", "agents": 12, "ids": said},
-        )
-        for said in ids
-    ]
+    """Callers that name agents and sessions badly or not at all, on traffic where there is something to lose: policies
+    told what was said, and what the daemon's front makes of it where that is something else."""
+    lumped = ("one_agent", "one_session", "all_equal")
+    split = ("session_per_request", "agent_per_request", "random", "no_session", "no_agent", "none")
+    return [_misnamed(said) for said in lumped + split] + [_misnamed(said, identified=True) for said in split]
+
+
+def _misnamed(said: str, *, identified: bool = False) -> Variant:
+    return Generated(
+        f"mixture, ids: {said.replace('_', ' ')}{IDENTIFIED if identified else ''}",
+        {"topology": "mixture", "style": "private", "agents": 12, "ids": said, "identified": identified},
+    )
 
 
 def _many() -> list[Variant]:

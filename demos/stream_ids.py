@@ -1,10 +1,15 @@
-"""Callers that name themselves badly or not at all: what policies are told then. Prompts and times stay as they are."""
+"""Callers that name themselves badly or not at all: what they say, and what the daemon makes of it before policies hear
+of it. Prompts and times stay as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
+
+from radixdeck.policies.identity import Identities
+from radixdeck.policies.prompts import CHAT_ROUTES
 
 from .stream_spec import Call, Ids
 
@@ -32,3 +37,22 @@ def renamed(calls: Sequence[Call], ids: Ids, seed: int) -> list[Call]:
     rng, rename = Random(f"ids {ids} {seed}"), RENAMES[ids]
     named = [rename(call, number, rng) for number, call in enumerate(calls)]
     return [replace(call, agent=agent, session=session) for call, (agent, session) in zip(calls, named, strict=True)]
+
+
+def identified(calls: Sequence[Call]) -> list[Call]:
+    """The calls, which come in the order of their starts, as the daemon's front tells who they are of: its own code,
+    told what callers say in headers and one message for each atom behind the anchor."""
+    front, route = Identities(), min(CHAT_ROUTES)
+    seen = [front.identify(_headers(call), route, _body(call), None, call.start_s) for call in calls]
+    return [replace(call, agent=who.agent, session=who.session) for call, who in zip(calls, seen, strict=True)]
+
+
+def _headers(call: Call) -> dict[str, str]:
+    said = {"x-agent-id": call.agent, "x-session-id": call.session}
+    return {header: name for header, name in said.items() if name}
+
+
+def _body(call: Call) -> dict[str, Any]:
+    """Two atoms are the same message if they are the same text."""
+    head = [{"role": "system", "content": repr(call.prompt[: call.anchor_atoms])}] if call.fingerprint else []
+    return {"messages": head + [{"role": "user", "content": repr(atom)} for atom in call.prompt[call.anchor_atoms :]]}

@@ -49,8 +49,9 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `change`: halfway through, new sessions have other agents in every other seat (`roster`), or another topology.
     `prompts`: `per_task`: agents with anchors written anew for each session, under new ids; `per_task_same_name`: under
-    the old ids. `ids`: what callers say, see `stream_ids`. `tells_ends`, `tells_next`: whether they say when a session
-    is over, and which agent comes next.
+    the old ids. `ids`: what callers say, see `stream_ids`; `identified`: policies are told what the daemon makes of it,
+    not what was said. `tells_ends`, `tells_next`: whether callers say when a session is over, and which agent comes
+    next.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     change: Change = ""
     prompts: Prompts = "fixed"
     ids: Ids = "true"
+    identified: bool = False
     tells_ends: bool = False
     tells_next: bool = False
     preamble_tokens: int = 40

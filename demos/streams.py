@@ -10,7 +10,7 @@ from random import Random
 
 from radixdeck.storage.streams import Stream
 
-from .stream_ids import renamed
+from .stream_ids import identified, renamed
 from .stream_sessions import Cast, Script, make_cast
 from .stream_spec import Call, StreamSpec, check
 from .stream_tell import tell
@@ -25,6 +25,7 @@ PILOTS = 48
 def generate_stream(spec: StreamSpec, name: str = "") -> Stream:
     """The stream of a spec; equal specs give equal streams. Raises WorkloadError if a setting makes no sense."""
     calls = renamed(scripted(spec), spec.ids, spec.seed)
+    calls = identified(calls) if spec.identified else calls
     return tell(name or name_of(spec), calls, tells_ends=spec.tells_ends, tells_next=spec.tells_next)
 
 
@@ -32,7 +33,7 @@ def name_of(spec: StreamSpec) -> str:
     """What a stream is called where nobody gave it a name."""
     told = [spec.topology, spec.style, f"{spec.agents} agents", f"seed {spec.seed}"]
     odd = [value for value in (spec.change, spec.prompts, spec.ids) if value not in ("", "fixed", "true")]
-    return ", ".join([*told, *odd])
+    return ", ".join([*told, *odd, *(["identified"] if spec.identified else [])])
 
 
 def scripted(spec: StreamSpec) -> list[Call]:

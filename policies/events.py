@@ -205,6 +205,16 @@ class AgentSeen(Event, frozen=True, kw_only=True, tag="agent_seen"):
     claimants: int = 1
 
 
+class NamesDoubted(Event, frozen=True, kw_only=True, tag="names_doubted"):
+    """What a tenant's callers call their agents, or their sessions, is not gone by any more, or is again (`doubted`
+    false). `held`: the share of the last names that agreed with what was sent under them."""
+
+    tenant: str
+    what: Literal["agents", "sessions"]
+    doubted: bool
+    held: float = 0.0
+
+
 # ---- engine stream: what happened in SGLang's scheduler, in order ----------------------------------------------------
 
 
@@ -523,6 +533,7 @@ FrontEvent = (
     | FirstTokenSent
     | RequestFinished
     | AgentSeen
+    | NamesDoubted
     | EngineLost
     | CommandReceived
 )

@@ -9,13 +9,16 @@ are told apart by the anchors their prompts share (`raw_prompts`); until one is 
 
 Session. Declared, else inferred from what was said before (`sessions`).
 
+Doubt. Where a tenant's names do not hold (`names_hold`), its agents go by their fingerprints and its sessions by what
+was said; each keeps the first name that it had, if nothing else had it.
+
 Tenant. Of the API key, else declared, else 'default'. Agents and sessions of other tenants are `<tenant>/<name>`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +34,8 @@ from .declared import (
     declared_tenant,
     scoped,
 )
-from .events import AgentSeen
+from .events import AgentSeen, NamesDoubted
+from .names_hold import TenantNames
 from .prompts import RESPONSES_ROUTE, Prompt, RawKind, read_prompt
 from .raw_prompts import LEAST, RawAnchors, common_length
 from .sessions import Sessions
@@ -40,6 +44,7 @@ UNKNOWN = "unknown"
 MAX_REMEMBERED = 64
 """Versions remembered per agent, and claimants per fingerprint."""
 MAX_RAW_TABLES = 16
+MAX_TENANTS = 64
 MAX_RELABELS = 8
 _LABEL_WORDS = 6
 _LABEL_CHARACTERS = 48
@@ -48,7 +53,8 @@ _BLANKS = re.compile(r"\s+")
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks. `fingerprint`: hash of system messages and tools, '' if there are none; `label`: a few words a human
-    recognises the agent by; `seen`: what is new about the agent, if anything (its `t_ns` is `now_s`)."""
+    recognises the agent by; `seen`: what is new about the agent, if anything; `doubts`: what is about whether its
+    tenant's names hold (their `t_ns` is `now_s`)."""
 
     agent: str
     session: str
@@ -57,6 +63,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     label: str = ""
     seen: AgentSeen | None = None
+    doubts: tuple[NamesDoubted, ...] = ()
 
 
 class _Agent(msgspec.Struct):
@@ -72,15 +79,26 @@ class _Agent(msgspec.Struct):
 class Identities:
     """The memory behind `identify`. Bounded: the agents least recently heard of are forgotten first.
 
-    `tenants`: names that no agent or session of the default tenant may hide behind (`<tenant>/...`).
+    `tenants`: names that no agent or session of the default tenant may hide behind (`<tenant>/...`). `doubts`: whether
+    names that do not hold are doubted.
     """
 
-    def __init__(self, *, agents: int = 4_096, sessions: int = 16_384, tenants: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        agents: int = 4_096,
+        sessions: int = 16_384,
+        tenants: frozenset[str] = frozenset(),
+        doubts: bool = True,
+    ) -> None:
         self._agents: Bounded[str, _Agent] = Bounded(agents)
         self._claims: Bounded[tuple[str, str], list[str]] = Bounded(2 * agents)
         self._raw: Bounded[tuple[str, str, RawKind], RawAnchors] = Bounded(MAX_RAW_TABLES)
         self._answers: Bounded[tuple[str, str], str] = Bounded(sessions)
         self._sessions = Sessions(chains=sessions)
+        self._found: Bounded[tuple[str, str], str] = Bounded(sessions)
+        self._names: Bounded[str, TenantNames] = Bounded(MAX_TENANTS)
+        self._doubts = doubts
         self._tenants = tenants
         self._shared_head: str | None = None
         self._shared_cuts = 0
@@ -102,20 +120,19 @@ class Identities:
         session = self._unreserved(declared_session(headers, body), "x-session-id", tenant)
         prompt = read_prompt(route, body)
         agent, text = self._agent(tenant, name, prompt, str(body.get("model"))[:128])
-        if session:
-            session = scoped(session, tenant)
-            self._sessions.learn(tenant, agent, prompt.chain, session, now_s)
-        else:
-            session = self._inferred_session(tenant, agent, route, body, prompt, now_s)
-        seen = self._note(agent, tenant, prompt, text, bool(name), now_s)
+        held = self._sessions.held(tenant, prompt.chain, session) if session else None
+        session = self._session(tenant, agent, session, route, body, prompt, now_s)
+        declared = bool(name) and agent == scoped(name, tenant)
+        seen = self._note(agent, tenant, prompt, text, declared, now_s)
         return Who(
             agent=agent,
             session=session,
             tenant=tenant,
-            declared=bool(name),
+            declared=declared,
             fingerprint=prompt.fingerprint,
             label=self._known(agent).label,
             seen=seen,
+            doubts=tuple(self._judged(tenant, name, prompt.fingerprint, session, held, now_s)),
         )
 
     def answered(self, response_id: str, who: Who) -> None:
@@ -126,7 +143,8 @@ class Identities:
         """The full name of a session that a caller calls `name`. Raises IdentityError."""
         tenant = declared_tenant(headers, api_key_tenant)
         where = "the session's name"
-        return scoped(self._unreserved(checked_name(name, where), where, tenant), tenant)
+        said = self._unreserved(checked_name(name, where), where, tenant)
+        return self._found.get((tenant, said)) or scoped(said, tenant)
 
     def _unreserved(self, name: str, where: str, tenant: str) -> str:
         """`name`, declared in the header `where` or in what stands for it."""
@@ -141,18 +159,28 @@ class Identities:
             full = scoped(name, tenant)
             if prompt.fingerprint:
                 self._claim(tenant, prompt.fingerprint, full)
-            return full, prompt.head
+            if not (prompt.fingerprint and self._names_of(tenant).agents.doubted):
+                return full, prompt.head
         if prompt.fingerprint:
-            claimants = self._claims.get((tenant, prompt.fingerprint))
-            return claimants[0] if claimants else scoped(f"agent-{prompt.fingerprint[:12]}", tenant), prompt.head
+            return self._by_prompt(tenant, prompt.fingerprint), prompt.head
         if prompt.kind:
             table = self._raw.get((tenant, model, prompt.kind))
             if table is None:
                 table = self._raw.put((tenant, model, prompt.kind), RawAnchors(LEAST[prompt.kind]))
             if anchor := table.find(prompt.raw):
                 text = "" if prompt.kind == "ids" else anchor.text[table.shared :]
-                return scoped(f"agent-{anchor.name[:12]}", tenant), text
+                return _inferred(anchor.name, tenant), text
         return scoped(UNKNOWN, tenant), ""
+
+    def _by_prompt(self, tenant: str, fingerprint: str) -> str:
+        """The agent of this head: the name that claimed it first, if there is one; where names are doubted only if
+        that never sent another one."""
+        claimants = self._claims.get((tenant, fingerprint))
+        if not claimants:
+            return _inferred(fingerprint, tenant)
+        known = self._agents.get(claimants[0]) if self._names_of(tenant).agents.doubted else None
+        own = known is None or list(known.versions) == [fingerprint]
+        return claimants[0] if own else _inferred(fingerprint, tenant)
 
     def _claim(self, tenant: str, fingerprint: str, agent: str) -> None:
         claimants = self._claims.get((tenant, fingerprint))
@@ -161,14 +189,45 @@ class Identities:
         if agent not in claimants and len(claimants) < MAX_REMEMBERED:
             claimants.append(agent)
 
+    # ---- sessions, and whether names hold ----------------------------------------------------------------------------
+
+    def _session(
+        self, tenant: str, agent: str, said: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
+    ) -> str:
+        """`said`: what its caller calls it, '' if it does not."""
+        if said and not (prompt.chain and self._names_of(tenant).sessions.doubted):
+            self._sessions.learn(tenant, agent, prompt.chain, said, now_s, said)
+            self._found.pop((tenant, said))
+            return scoped(said, tenant)
+        session = self._inferred_session(tenant, agent, said, route, body, prompt, now_s)
+        if said:
+            self._found.put((tenant, said), session)
+        return session
+
+    def _judged(
+        self, tenant: str, name: str, fingerprint: str, session: str, held: bool | None, now_s: float
+    ) -> Iterator[NamesDoubted]:
+        """Learn from a request whether names hold. `held`: whether its session's did, None if that cannot be told.
+        Yields what is new."""
+        if not self._doubts:
+            return
+        names = self._names_of(tenant)
+        if name and fingerprint and (doubted := names.agent_sends(name, fingerprint, session, now_s)):
+            yield doubted
+        if held is not None and (doubted := names.session_goes_on(held, now_s)):
+            yield doubted
+
+    def _names_of(self, tenant: str) -> TenantNames:
+        return self._names.get(tenant) or self._names.put(tenant, TenantNames(tenant))
+
     def _inferred_session(
-        self, tenant: str, agent: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
+        self, tenant: str, agent: str, said: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
     ) -> str:
         previous = str(body.get("previous_response_id")) if route == RESPONSES_ROUTE else ""
         if known := self._answers.get((tenant, previous)):
             return known
         if prompt.chain:
-            return scoped(self._sessions.of_chain(tenant, agent, prompt.chain, now_s), tenant)
+            return scoped(self._sessions.of_chain(tenant, agent, prompt.chain, now_s, said), tenant)
         return scoped(self._sessions.of_raw(tenant, agent, prompt.raw, now_s), tenant)
 
     def _known(self, agent: str) -> _Agent:
@@ -217,6 +276,11 @@ class Identities:
         known.relabels += bool(known.label)
         known.label, known.labelled_after = label, self._shared_cuts
         return changed
+
+
+def _inferred(fingerprint: str, tenant: str) -> str:
+    """What an agent is called by its prompt."""
+    return scoped(f"agent-{fingerprint[:12]}", tenant)
 
 
 def first_words(text: str) -> str:

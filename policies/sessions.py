@@ -12,16 +12,31 @@ from .prompts import digest
 LIVE_S = 900.0
 """A conversation that was silent for longer is not joined by another agent any more."""
 MAX_WAITING = 16
+"""Sessions known by the same words, and names that they were said to have."""
 MAX_RAW_PER_AGENT = 128
+MAX_TEAM = 64
+BEGINNING = 4
+"""Messages by which it is known how a session began."""
 
 
 class _Known(msgspec.Struct):
-    """One known chain. `waiting`: sessions that start with it and have not been continued, oldest first."""
+    """One known chain. `waiting`: sessions that start with it and have not been continued, oldest first; `said`: what
+    callers called those of them that could still be continued under that name."""
 
     session: str
     agents: set[str]
     last_s: float
     waiting: list[str]
+    said: list[str]
+
+
+class _Begun(msgspec.Struct):
+    """How conversations began: the session in which they did, its agents, and whether others began so too."""
+
+    session: str
+    agents: set[str]
+    last_s: float
+    several: bool = False
 
 
 class Sessions:
@@ -29,37 +44,60 @@ class Sessions:
 
     A chain has one rolling digest per message. A request belongs to the session of the longest known chain that it
     extends or repeats. Only a first message can repeat without being the same conversation: the same agent asked it
-    again means a new session; another agent asking it while the session is alive has joined that session.
+    again means a new session; another agent asking it while the session is alive has joined that session. So has an
+    agent whose own conversation begins with the words with which a single live session began.
     Sessions that began with the same words are continued in the order in which they began.
     """
 
     def __init__(self, chains: int = 16_384, agents: int = 1_024) -> None:
         self._chains: Bounded[tuple[str, bytes], _Known] = Bounded(chains)
         self._raw: Bounded[tuple[str, str], Bounded[tuple[int, bytes], str]] = Bounded(agents)
+        self._begun: Bounded[tuple[str, bytes], _Begun] = Bounded(chains)
+        self._taken: Bounded[tuple[str, str], bool] = Bounded(chains)
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._chains)
 
-    def of_chain(self, tenant: str, agent: str, chain: tuple[bytes, ...], now_s: float) -> str:
-        """The session of a conversation given as rolling digests, one per message."""
+    def of_chain(self, tenant: str, agent: str, chain: tuple[bytes, ...], now_s: float, said: str = "") -> str:
+        """The session of a conversation given as rolling digests, one per message. `said`: what its caller calls it; a
+        new one is called so, unless another one was."""
         length, known = self._longest(tenant, chain)
         if known is None:
-            session = self._new(chain[-1] if chain else b"", now_s)
-        elif length == len(chain):
-            session = self._repeated(known, length, agent, now_s)
+            session = self._joined(tenant, agent, chain, now_s)
         else:
-            session = self._continued(known)
-        self.learn(tenant, agent, chain, session, now_s)
+            session = self._continued(known) if length < len(chain) else self._repeated(known, length, agent, now_s)
+        if not session:
+            free = said and (tenant, said) not in self._taken
+            session = said if free else self._new(chain[-1] if chain else b"", now_s)
+        self.learn(tenant, agent, chain, session, now_s, said)
         return session
 
-    def learn(self, tenant: str, agent: str, chain: tuple[bytes, ...], session: str, now_s: float) -> None:
-        """Note that this chain was said in this session, inferred or declared."""
+    def held(self, tenant: str, chain: tuple[bytes, ...], said: str) -> bool | None:
+        """Whether a caller calls a conversation that goes on what it was called before; None if that cannot be told:
+        it begins, nobody said what it is called, or it was gone on with before under whatever name."""
+        _, known = self._longest(tenant, chain[:-1])
+        if known is None or not known.said:
+            return None
+        held = said in known.said
+        known.said = [other for other in known.said if other != said] if held else []
+        return held
+
+    def learn(
+        self, tenant: str, agent: str, chain: tuple[bytes, ...], session: str, now_s: float, said: str = ""
+    ) -> None:
+        """Note that this chain was said in this session, inferred or declared; `said`: what its caller called it."""
+        if said:
+            self._taken.put((tenant, said), True)
         if not chain:
             return
+        for words in chain[:BEGINNING]:
+            self._begin((tenant, words), agent, session, now_s)
         known = self._chains.get((tenant, chain[-1]))
         if known is None:
-            known = self._chains.put((tenant, chain[-1]), _Known(session, set(), now_s, []))
+            known = self._chains.put((tenant, chain[-1]), _Known(session, set(), now_s, [], []))
+        if said and said not in known.said:
+            known.said = [*known.said[1 - MAX_WAITING :], said]
         if known.session != session:
             known.session, known.agents = session, set()
         if len(known.agents) < MAX_WAITING:
@@ -92,11 +130,30 @@ class Sessions:
         return 0, None
 
     def _repeated(self, known: _Known, length: int, agent: str, now_s: float) -> str:
+        """'' for a new one."""
         asked_before = agent in known.agents
         asleep = now_s - known.last_s > LIVE_S
         if length == 1 and (asked_before or asleep):
-            return self._new(agent.encode("utf-8", "surrogatepass"), now_s)
+            return ""
         return known.session
+
+    def _begin(self, words: tuple[str, bytes], agent: str, session: str, now_s: float) -> None:
+        begun = self._begun.get(words)
+        if begun is None or now_s - begun.last_s > LIVE_S:
+            begun = self._begun.put(words, _Begun(session, set(), now_s))
+        begun.several |= begun.session != session
+        begun.last_s = now_s
+        if len(begun.agents) < MAX_TEAM:
+            begun.agents.add(agent)
+
+    def _joined(self, tenant: str, agent: str, chain: tuple[bytes, ...], now_s: float) -> str:
+        """The live session that began as this conversation does, as far as any did; '' if there are several, or if the
+        agent is one of its own."""
+        for words in reversed(chain[:BEGINNING]):
+            begun = self._begun.get((tenant, words))
+            if begun is not None and now_s - begun.last_s <= LIVE_S:
+                return "" if begun.several or agent in begun.agents else begun.session
+        return ""
 
     def _continued(self, known: _Known) -> str:
         return known.waiting.pop(0) if known.waiting else known.session

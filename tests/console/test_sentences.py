@@ -110,6 +110,11 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
         e.RequestAdmitted(t_ns=1, rid="r1", agent="coder", session="s1", by="fairness", why="its turn", held_s=2.0),
         "fairness lets coder's request r1 in after 2.0 s: its turn",
     ),
+    "names_doubted": (
+        e.NamesDoubted(t_ns=1, tenant="acme", what="sessions", doubted=True, held=0.2),
+        "names of sessions of tenant acme do not hold: they are told by what is said in them from now on "
+        "(20 % of the last agreed with prompts)",
+    ),
     "rules_read": (
         e.RulesRead(t_ns=1, policy="safety", path="safety.toml", ok=False, detail="line 3: tools: no list"),
         "rules of safety in safety.toml cannot be used, the former ones hold: line 3: tools: no list",

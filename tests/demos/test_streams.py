@@ -10,7 +10,6 @@ import pytest
 
 from radixdeck.demos.families import FAMILIES, GARBAGE, variants
 from radixdeck.demos.stream_chats import chats_stream
-from radixdeck.demos.stream_ids import RENAMES, renamed
 from radixdeck.demos.stream_spec import Call, StreamSpec
 from radixdeck.demos.stream_tell import tell
 from radixdeck.demos.streams import REPORT_SEEDS, TUNING_SEEDS, generate_stream, scripted
@@ -236,20 +235,6 @@ def test_a_team_is_a_few_of_many_and_some_are_asked_for_more_often() -> None:
     counts = Counter(agent for team in teams.values() for agent in team)
     assert len(counts) > 60
     assert counts.most_common(1)[0][1] > 5 * sum(counts.values()) / len(counts)
-
-
-@pytest.mark.parametrize("ids", RENAMES)
-def test_whatever_callers_say_prompts_and_times_stay(ids: Any) -> None:
-    calls = scripted(StreamSpec(**SHORT))
-    said = renamed(calls, ids, 5)
-    assert [(call.prompt, call.start_s) for call in said] == [(call.prompt, call.start_s) for call in calls]
-    if ids == "true":
-        assert said == calls
-    else:
-        assert [(call.agent, call.session) for call in said] != [(call.agent, call.session) for call in calls]
-    assert renamed(calls, ids, 5) == said
-    matched = of_kind(tell("ids", said), PrefixMatched)
-    assert [(event.agent, event.session) for event in matched] == [(call.agent, call.session) for call in said]
 
 
 def test_plain_chats_have_no_agents_and_extend_themselves() -> None:

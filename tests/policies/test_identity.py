@@ -149,6 +149,13 @@ def test_a_previous_response_is_known_to_its_own_tenant_only() -> None:
     assert ask(ids, following, route=RESPONSES_ROUTE).session != first.session
 
 
+def test_who_says_nothing_joins_a_session_that_was_declared_in_another_tenant_too() -> None:
+    ids = Identities()
+    declared = ask(ids, chat("You plan.", "task"), x_tenant_id="acme", x_session_id="s1")
+    joined = ask(ids, chat("You search.", "task"), x_tenant_id="acme")
+    assert declared.session == joined.session == "acme/s1"
+
+
 def test_a_declared_name_claims_its_fingerprint() -> None:
     ids = Identities()
     body = chat("You plan.", "hi")

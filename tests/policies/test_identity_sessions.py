@@ -89,3 +89,38 @@ def test_tables_stay_within_their_bounds(words: list[str]) -> None:
         s.of_chain("t", word, chain(word, "x", word * 2), now)
         s.of_raw("t", word, word * 3, now)
         assert len(s) <= 5
+
+
+def test_an_agent_joins_the_one_live_session_that_began_with_its_words() -> None:
+    s = Sessions()
+    one = s.of_chain("t", "planner", chain("task", "news"), 0)
+    assert s.of_chain("t", "coder", chain("task", "what the planner says"), 1) == one
+    assert s.of_chain("t", "coder", chain("task", "what the planner says", "code", "wrong"), 2) == one
+    assert s.of_chain("t", "critic", chain("task", "what the coder says"), 3) == one
+    again = s.of_chain("t", "planner", chain("task", "other news"), 4)
+    assert again != one, "one of its own agents begins anew"
+    assert s.of_chain("t", "late", chain("task", "x"), 5) not in (one, again), "two sessions began so"
+
+
+def test_how_far_two_sessions_begin_alike_decides_which_one_is_joined() -> None:
+    s = Sessions()
+    one = s.of_chain("t", "planner", chain("you are in a team", "task 1", "news"), 0)
+    two = s.of_chain("t", "planner", chain("you are in a team", "task 2", "news"), 1)
+    assert one != two
+    assert s.of_chain("t", "coder", chain("you are in a team", "task 1", "code it"), 2) == one
+    assert s.of_chain("t", "coder", chain("you are in a team", "task 2", "code it"), 3) == two
+    assert s.of_chain("t", "coder", chain("you are in a team", "task 3", "code it"), 4) not in (one, two)
+
+
+def test_a_session_that_is_asleep_is_not_joined() -> None:
+    s = Sessions()
+    one = s.of_chain("t", "planner", chain("task", "news"), 0)
+    late = s.of_chain("t", "coder", chain("task", "code it"), LIVE_S + 1)
+    assert late != one
+    assert s.of_chain("t", "critic", chain("task", "look"), LIVE_S + 2) == late, "the only one that is awake"
+
+
+def test_a_declared_session_is_joined_by_its_beginning_too() -> None:
+    s = Sessions()
+    s.learn("t", "planner", chain("task", "news"), "mine", 0)
+    assert s.of_chain("t", "coder", chain("task", "code it"), 1) == "mine"

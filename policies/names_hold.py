@@ -1,0 +1,81 @@
+"""Whether what a tenant's callers say of themselves holds, judged by what they send.
+
+A conversation that goes on goes on in the session that it was in, and a system prompt that sessions have in common is
+the same agent's in each. A caller that makes a name up for each request, or draws one by chance, says otherwise. One
+such request proves nothing: names are doubted once few of those that could be judged lately held, and believed again
+once most do. Names that lump together are not doubted: there are agents of many prompts, and sessions of many
+conversations. Nor are agents' names that are drawn by chance where there are only a handful of prompts: too many agree.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .bounded import Bounded
+from .events import NamesDoubted
+from .shares import Share
+
+DOUBTED, BELIEVED = 0.25, 0.5
+"""Share of names that held: below the first they are doubted, until it is above the second."""
+MAX_NAMES = 4_096
+SEVERAL = ""
+"""In place of a session's name."""
+
+
+class NamesHold:
+    """One kind of name. Believed until some seven in a row did not hold."""
+
+    def __init__(self) -> None:
+        self._held = Share(1.0)
+        self.doubted = False
+
+    @property
+    def held(self) -> float:
+        """The share of the last few names that held, 0 to 1."""
+        return self._held.mean
+
+    def see(self, held: bool) -> bool:
+        """A name could be judged. Returns whether names are doubted, or believed again, from now on."""
+        self._held.see(float(held))
+        before, self.doubted = self.doubted, self.held < (BELIEVED if self.doubted else DOUBTED)
+        return self.doubted != before
+
+
+class TenantNames:
+    """`agents` and `sessions`: whether a tenant's names of either kind hold. Bounded, like all that is known here."""
+
+    def __init__(self, tenant: str) -> None:
+        self.agents, self.sessions = NamesHold(), NamesHold()
+        self._tenant = tenant
+        self._name_of: Bounded[str, str] = Bounded(MAX_NAMES)
+        self._prompt_of: Bounded[str, str] = Bounded(MAX_NAMES)
+        self._session_of: Bounded[str, str] = Bounded(MAX_NAMES)
+
+    def agent_sends(self, name: str, fingerprint: str, session: str, now_s: float) -> NamesDoubted | None:
+        """An agent that calls itself `name` sends a prompt with that head in that session. Returns what is news."""
+        held = self._held(name, fingerprint)
+        before = self._session_of.get(fingerprint)
+        self._session_of.put(fingerprint, session if before in (None, session) else SEVERAL)
+        if before is None or before == session:  # sessions may have a prompt of their own for all of their agents
+            return None
+        return self._news("agents", self.agents, held, now_s)
+
+    def session_goes_on(self, held: bool, now_s: float) -> NamesDoubted | None:
+        """A conversation goes on, under the name that it had or another one. Returns what is news."""
+        return self._news("sessions", self.sessions, held, now_s)
+
+    def _held(self, name: str, fingerprint: str) -> bool:
+        """Whether either was last seen with the other."""
+        held = self._name_of.get(fingerprint) == name or self._prompt_of.get(name) == fingerprint
+        self._name_of.put(fingerprint, name)
+        self._prompt_of.put(name, fingerprint)
+        return held
+
+    def _news(
+        self, what: Literal["agents", "sessions"], names: NamesHold, held: bool, now_s: float
+    ) -> NamesDoubted | None:
+        if not names.see(held):
+            return None
+        return NamesDoubted(
+            t_ns=int(now_s * 1e9), tenant=self._tenant, what=what, doubted=names.doubted, held=names.held
+        )
