@@ -69,6 +69,7 @@ def identity_lines(stats: AgentStats, key: str) -> list[str]:
         f"tools      {named + more or 'none seen'}",
         f"identity   {identity}"
         + (f", {stats.versions} versions" if stats.versions > 1 else "")
+        + (f", {stats.claimants} names for it" if stats.claimants > 1 else "")
         + f"; {key}: its text",
     ]
     return [*lines, f"begins     {stats.label}"] if stats.label else lines

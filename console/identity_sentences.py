@@ -1,11 +1,13 @@
-"""What the daemon found out about who is asking, in words."""
+"""What the daemon found out about who is asking, in words. Pure."""
 
 from __future__ import annotations
 
 from radixdeck.policies import events as e
 from radixdeck.policies.run_state import RunState
 
-from .words import ratio
+from .words import printable, ratio
+
+BY = {"agents": "their prompts", "sessions": "what is said in them"}
 
 
 def agent_seen(event: e.AgentSeen, run: RunState) -> str:
@@ -16,7 +18,15 @@ def agent_seen(event: e.AgentSeen, run: RunState) -> str:
 
 
 def names_doubted(event: e.NamesDoubted, run: RunState) -> str:
-    by = "their prompts" if event.what == "agents" else "what is said in them"
-    told = f"do not hold: they are told by {by} from now on" if event.doubted else "hold again"
-    held = f"{ratio(event.held, 1)} of the last agreed with prompts"
-    return f"names of {event.what} of tenant {event.tenant} {told} ({held})"
+    told = f"by {BY[event.what]} from now on: names do not hold" if event.doubted else "by name again"
+    return f"{event.what} of {event.tenant} told {told} ({ratio(event.held, 1)} of the last agreed with prompts)"
+
+
+def doubted_words(run: RunState) -> str:
+    """Which names are not gone by, and what is instead; '' if all are."""
+    return printable(
+        "; ".join(
+            f"{what} of {', '.join(tenants)} told by {BY.get(what, 'what is sent')}, not by name"
+            for what, tenants in sorted(run.doubted.items())
+        )
+    )

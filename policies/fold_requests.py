@@ -9,6 +9,7 @@ from .events import (
     AgentSeen,
     Event,
     FirstTokenSent,
+    NamesDoubted,
     PrefixInserted,
     PrefixMatched,
     RequestArrived,
@@ -22,6 +23,9 @@ from .fold_ghosts import forget_session, settle_ghosts
 from .fold_tree import learn_anchor, stats_of, touch_path
 from .fold_trends import moment
 from .run_state import AgentStats, Guesses, RequestView, RunState
+
+MAX_DOUBTED = 16
+"""Tenants remembered whose names are not gone by."""
 
 REQUESTS_KEPT = 500
 SESSIONS_KEPT = 512
@@ -125,6 +129,12 @@ def _agent_seen(state: RunState, event: AgentSeen) -> None:
     stats.claimants = event.claimants
 
 
+def _names_doubted(state: RunState, event: NamesDoubted) -> None:
+    others = [tenant for tenant in state.doubted.pop(event.what, []) if tenant != event.tenant]
+    if tenants := [*others, event.tenant] if event.doubted else others:
+        state.doubted[event.what] = tenants[-MAX_DOUBTED:]
+
+
 def _matched(state: RunState, event: PrefixMatched) -> None:
     request = _request(state, event.rid, event.agent, event.session)
     if request.matched_ns:
@@ -218,6 +228,7 @@ HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     FirstTokenSent: _first_token,
     RequestFinished: _finished,
     AgentSeen: _agent_seen,
+    NamesDoubted: _names_doubted,
     PrefixMatched: _matched,
     PrefixInserted: _inserted,
     SessionEnded: _session_ended,

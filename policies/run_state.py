@@ -206,7 +206,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     `host`: nodes whose KV lies in host memory only, the latest of them, how many nodes lie there beyond these, with how
     many tokens, and how many fit there; 0 without a host tier.
     `blind`: the call in which the engine's observer broke, and the error; '' while it sees. Since `blind_ns` SGLang's
-    own order is used, and of nodes, evictions and harm nothing is told (see sight.py).
+    own order is used, and of nodes, evictions and harm nothing is told (see sight.py). `doubted`: the tenants whose
+    names of agents or sessions are not gone by, by which of the two.
     """
 
     t_ns: int = 0
@@ -239,4 +240,5 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     replicas: int = 1
     blind: str = ""
     blind_ns: int = 0
+    doubted: dict[str, list[str]] = {}
     totals: Totals = msgspec.field(default_factory=Totals)

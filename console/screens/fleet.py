@@ -21,6 +21,7 @@ from ..blindness import blind_words, unseen_since
 from ..cache_map import held_tokens
 from ..event_log import newest
 from ..fleet_state import FleetState, NodeState
+from ..identity_sentences import doubted_words
 from ..matrix import shares
 from ..rates import Rates, hit_series, rates, run_hit_rate
 from ..standing import besides
@@ -260,6 +261,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
         series = [0.0 if value is None else max(0.02, value) for value in
                   hit_series(entry.run, now_ns, min(60, width), SERIES_BUCKET_S)]  # fmt: skip
         rows = [("hit rate", f"{ratio(run_hit_rate(entry.run) or 0.0, 1)} since the run began"),
+                ("names", doubted_words(entry.run)),
                 *totals_words(entry.run.totals, entry.unknown_events),
                 ("evictions", unseen_since(entry.run))]  # fmt: skip
         if entry.status is not None:

@@ -112,7 +112,7 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
     ),
     "names_doubted": (
         e.NamesDoubted(t_ns=1, tenant="acme", what="sessions", doubted=True, held=0.2),
-        "names of sessions of tenant acme do not hold: they are told by what is said in them from now on "
+        "sessions of acme told by what is said in them from now on: names do not hold "
         "(20 % of the last agreed with prompts)",
     ),
     "rules_read": (
