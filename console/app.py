@@ -95,6 +95,7 @@ class ConsoleApp(App[None]):
         self.shadows = ShadowWorker(replay.path if replay else None)
         self._oddities = Oddities()
         self._looked_at = self.reason = ""
+        self._chosen = False
         self.animated = animate
         self._drawn_s = self._tabled_s = self._ready_s = self._rested_s = self._owed_s = 0.0
         self._changed = True
@@ -140,6 +141,13 @@ class ConsoleApp(App[None]):
         if not self._looked_at and isinstance(arrived.message, NodeStatus) and arrived.message.status.online:
             self._looked_at = arrived.message.node
 
+    def _leave_unheard(self) -> None:
+        """Show one that is heard, if what is shown since the start said long ago that it is up and nothing since."""
+        entry, fleet = self.entry, self.fleet
+        if not self._chosen and entry is not None and not entry.metrics_ns and fleet.is_silent(entry):
+            heard = [node for node, other in fleet.nodes.items() if fleet.is_live(other)]
+            self._looked_at = heard[0] if heard else self._looked_at
+
     def _tick(self) -> None:
         """Draw if there is something new, not too soon, and in any case now and then."""
         now_s = time.monotonic()
@@ -163,6 +171,7 @@ class ConsoleApp(App[None]):
         self._drawn_s, self._changed = now_s, False
         if tables:
             self._tabled_s = now_s
+            self._leave_unheard()
         if tables and self.replay is not None and self.entry is not None:
             # Live, the daemon says what its policies think; a recording has to be asked.
             self.entry.table = self.replay.policies(self.entry.run)
@@ -195,7 +204,7 @@ class ConsoleApp(App[None]):
     def look_at(self, node: str) -> None:
         """Show another daemon on every screen."""
         if node in self.fleet.nodes:
-            self._looked_at = node
+            self._looked_at, self._chosen = node, True
             self.draw(tables=True)
 
     def open_daemon(self, node: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import psutil
 
+from .control_groups import left_bytes
 from .errors import SessionError, WhatIfError
 from .session import Session
 
 
 def free_bytes() -> int:
-    """Memory that can be had now without swapping."""
-    return int(psutil.virtual_memory().available)
+    """Memory that can be had now without swapping, of the machine and of the containers that this runs in."""
+    return min([int(psutil.virtual_memory().available), *left_bytes()])
 
 
 def make_sure_of_room(session: Session) -> None:

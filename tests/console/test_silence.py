@@ -48,6 +48,38 @@ class Stage:
         return live
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+async def test_who_said_long_ago_that_it_is_up_gives_way_to_one_that_is_heard(chosen: bool) -> None:
+    now_s = 100.0
+    feed = ScriptedFeed([Connection(True), status(node="gone"), *live_messages(EVENTS)])
+    app = ConsoleApp(feed, animate=False)
+    app.fleet = FleetState(lambda: now_s)
+    async with app.run_test(size=LARGE) as pilot:
+        await drawn(pilot)
+        assert app.entry is not None
+        assert app.entry.node == "gone"
+        if chosen:
+            app.look_at("gone")
+        now_s += LONG_S
+        feed.tell(NodeMetrics(NODE, Metrics(t_ns=1)))
+        await drawn(pilot)
+        assert app.entry.node == ("gone" if chosen else NODE)
+
+
+async def test_who_was_heard_and_falls_silent_stays_on_the_screen() -> None:
+    now_s = 100.0
+    feed = ScriptedFeed([*live_messages(EVENTS), NodeMetrics(NODE, Metrics(t_ns=1)), status(node="box-2")])
+    app = ConsoleApp(feed, animate=False)
+    app.fleet = FleetState(lambda: now_s)
+    async with app.run_test(size=LARGE) as pilot:
+        await drawn(pilot)
+        now_s += LONG_S
+        feed.tell(NodeMetrics("box-2", Metrics(t_ns=1)))
+        await drawn(pilot)
+        assert app.entry is not None
+        assert app.entry.node == NODE
+
+
 def test_a_daemon_is_live_while_it_tells_anything_and_not_once_it_told_nothing_for_long() -> None:
     stage = Stage()
     for message in (NodeMetrics(NODE, Metrics(t_ns=1)), NodePolicies(NODE, policies()), status()):
