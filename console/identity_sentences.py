@@ -7,7 +7,7 @@ from radixdeck.policies.run_state import RunState
 
 from .words import printable, ratio
 
-BY = {"agents": "their prompts", "sessions": "what is said in them"}
+BY = {"agents": "prompt", "sessions": "what is said"}
 
 
 def agent_seen(event: e.AgentSeen, run: RunState) -> str:
@@ -23,10 +23,8 @@ def names_doubted(event: e.NamesDoubted, run: RunState) -> str:
 
 
 def doubted_words(run: RunState) -> str:
-    """Which names are not gone by, and what is instead; '' if all are."""
-    return printable(
-        "; ".join(
-            f"{what} of {', '.join(tenants)} told by {BY.get(what, 'what is sent')}, not by name"
-            for what, tenants in sorted(run.doubted.items())
-        )
-    )
+    """What names are not gone by, and what is instead; '' if all are."""
+    ways: dict[str, list[str]] = {}
+    for what, tenants in sorted(run.doubted.items()):
+        ways.setdefault(", ".join(tenants), []).append(f"{what} by {BY.get(what, 'what is sent')}")
+    return printable("; ".join(f"{' and '.join(told)} ({tenants})" for tenants, told in ways.items()))

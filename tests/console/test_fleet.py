@@ -192,8 +192,12 @@ async def test_and_all_of_it_can_be_read_below(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_names_that_are_not_gone_by_are_said_while_it_is_so(size: tuple[int, int]) -> None:
     doubted = e.NamesDoubted(t_ns=T0_NS, tenant="acme", what="sessions", doubted=True, held=0.2)
-    feed = ScriptedFeed(live_messages([*EVENTS, doubted]))
+    agents = msgspec.structs.replace(doubted, what="agents")
+    feed = ScriptedFeed(live_messages([*EVENTS, doubted, agents]))
     async with console(size, feed) as pilot:
-        assert "names sessions of acme told by what is said in them" in in_words(await drawn(pilot))
-        feed.tell(batch([msgspec.structs.replace(doubted, doubted=False)], len(EVENTS) + 2))
-        assert "names sessions" not in in_words(await drawn(pilot))
+        said = in_words(await drawn(pilot))
+        assert "names agents by prompt and sessions by what is said (acme)" in said
+        feed.tell(batch([msgspec.structs.replace(doubted, doubted=False)], len(EVENTS) + 3))
+        assert "names agents by prompt (acme)" in in_words(await drawn(pilot))
+        feed.tell(batch([msgspec.structs.replace(agents, doubted=False)], len(EVENTS) + 4))
+        assert "by prompt (acme)" not in await drawn(pilot)

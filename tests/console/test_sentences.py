@@ -112,8 +112,7 @@ SAID: dict[str, tuple[e.AnyEvent, str]] = {
     ),
     "names_doubted": (
         e.NamesDoubted(t_ns=1, tenant="acme", what="sessions", doubted=True, held=0.2),
-        "sessions of acme told by what is said in them from now on: names do not hold "
-        "(20 % of the last agreed with prompts)",
+        "sessions of acme told by what is said from now on: names do not hold (20 % of the last agreed with prompts)",
     ),
     "rules_read": (
         e.RulesRead(t_ns=1, policy="safety", path="safety.toml", ok=False, detail="line 3: tools: no list"),
