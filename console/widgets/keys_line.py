@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
@@ -17,11 +19,21 @@ if TYPE_CHECKING:
     from ..screens.base import DeckScreen
 
 ALWAYS = "-always"
+_Shown = tuple[Binding, bool, str, bool]
+"""A key of the line, whether it works now, its tooltip, and whether orders can be given."""
 
 
 class KeysLine(Footer):
     """As many keys as there is room for, each whole; help says the rest. Orders are not among them where none can be
     given: their keys say why."""
+
+    _shows: list[_Shown] | None = None
+
+    def bindings_changed(self, screen: Screen[object]) -> None:
+        """Textual says so whenever the focus moves. Only other keys than those in sight are worth making them anew,
+        which costs more than most of what else is drawn."""
+        if _shown(screen) != self._shows:
+            super().bindings_changed(screen)
 
     def compose(self) -> ComposeResult:
         barred = frozenset[str]() if cast("ConsoleApp", self.app).acts else cast("DeckScreen", self.screen).ordering
@@ -29,7 +41,10 @@ class KeysLine(Footer):
         keys = [key for key in super().compose() if _of(key, "key") not in ordering]
         for key in keys:
             key.set_class(_of(key, "action") == "help", ALWAYS)
+            key.set_class(self.compact, "-compact")  # once it is in sight, this looks through the style sheet again
         self._fit(keys)
+        if keys:
+            self._shows = _shown(self.screen)
         yield from keys
 
     def on_resize(self) -> None:
@@ -43,6 +58,13 @@ class KeysLine(Footer):
             if not key.has_class(ALWAYS):
                 room -= _width(key)
                 key.display = room >= 0
+
+
+def _shown(screen: Screen[object]) -> list[_Shown]:
+    """All that decides what the line of a screen shows but for its width."""
+    acts = cast("ConsoleApp", screen.app).acts
+    active = screen.active_bindings.values()
+    return [(one.binding, one.enabled, one.tooltip, acts) for one in active if one.binding.show]
 
 
 def _of(key: Widget, fact: str) -> str:

@@ -12,6 +12,7 @@ from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_mess
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.help import help_content
+from radixdeck.console.widgets.keys_line import KeysLine
 from radixdeck.console.widgets.log_view import LogView
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.table import SyncTable
@@ -148,3 +149,19 @@ async def test_where_there_is_room_for_all_there_is_no_such_key() -> None:
         for shown in ("pinned: goes as number 15", "history coder s0", "just gone, just warmed"):
             assert shown in text
         assert "n next" not in text
+
+
+async def test_the_line_of_keys_is_made_anew_only_when_other_keys_work() -> None:
+    async with console(SMALL) as pilot:
+        await pilot.press("2")
+        await drawn(pilot)
+        line = pilot.app.screen.query_one(KeysLine)
+        keys = [*line.children]
+        assert all(key.has_class("-compact") for key in keys)
+        pilot.app.screen.refresh_bindings()
+        await drawn(pilot)
+        assert keys == [*line.children], "the same widgets"
+        await pilot.press("T")
+        text = await drawn(pilot)
+        assert keys != [*line.children]
+        assert "fold" in text.splitlines()[-1]
