@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typed import cold, completed, environment, radixdeck
 
 from radixdeck.console import cli_headless
 from radixdeck.console.words import command_line
@@ -16,42 +16,20 @@ from radixdeck.daemon.engine.args import CPU_KV_TOKENS
 from radixdeck.daemon.orders import ORDERS, synopsis
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Of a user who has nothing yet, with the same radixdeck that these tests import."""
-    same = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    return {"RADIXDECK_HOME": str(home), "PATH": "/usr/bin:/bin", "HOME": str(home), **same}
-
-
-def radixdeck(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "radixdeck.console.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=home, env=environment(home),
-                          check=False)  # fmt: skip
-
-
-def completed(home: Path, typed: str) -> list[str]:
-    """What bash offers when tab is hit."""
-    program = "from radixdeck.console.cli import app; app(prog_name='radixdeck')"
-    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_RADIXDECK_COMPLETE": "complete_bash"}
-    ran = subprocess.run([sys.executable, "-c", program], env={**environment(home), **asked}, capture_output=True,
-                         text=True, timeout=60, check=False)  # fmt: skip
-    return ran.stdout.split()
-
-
 def test_help_names_every_command(tmp_path: Path) -> None:
-    said = radixdeck(tmp_path, "--help").stdout
+    said = cold(tmp_path, "--help").stdout
     for name in ("serve", "console", "web", "replay", "recordings", "tail", "status", "act"):
         assert name in said
 
 
 def test_versions_are_told(tmp_path: Path) -> None:
-    said = radixdeck(tmp_path, "--version").stdout
+    said = cold(tmp_path, "--version").stdout
     assert re.fullmatch(r"radixdeck \S+, (SGLang \S+|no SGLang), Python 3\.\d+\.\S+\n", said), said
 
 
 def test_what_follows_the_dashes_is_sglangs_even_without_a_model(tmp_path: Path) -> None:
-    ran = radixdeck(
-        tmp_path, "serve", "--dry-run", "--device", "cpu", "--", "--tp-size", "2", "--kv-cache-dtype", "auto"
-    )
+    theirs = ("--tp-size", "2", "--kv-cache-dtype", "auto")
+    ran = cold(tmp_path, "serve", "--dry-run", "--device", "cpu", "--", *theirs)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.rstrip().endswith("--tp-size 2 --kv-cache-dtype auto")
     assert "--model-path MODEL" in ran.stdout
@@ -135,7 +113,7 @@ def test_the_size_of_the_cache_on_a_cpu_is_in_the_help(tmp_path: Path) -> None:
 
 def test_no_daemon_is_said_in_words(tmp_path: Path) -> None:
     for words in (("act", "evict", "agent=x"), ("tail",), ("status",), ("console",)):
-        ran = radixdeck(tmp_path, *words)
+        ran = cold(tmp_path, *words)
         assert ran.returncode == 3, ran
         assert "no daemon runs here" in ran.stderr
 

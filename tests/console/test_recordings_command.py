@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import completed, radixdeck
+from typed import cold, completed, radixdeck
 
 from radixdeck.policies import events as ev
 from radixdeck.storage.errors import StorageError
@@ -57,7 +57,7 @@ def agent_of(home: Path, *words: str) -> str:
 
 
 def test_the_list_has_names_that_other_commands_take(home: Path) -> None:
-    said = radixdeck(home, "recordings").stdout.splitlines()
+    said = cold(home, "recordings").stdout.splitlines()
     names = [line.split()[-1] for line in said[2:4]]
     assert names == [NEWER, OLDER]
     assert f"in {home / 'runs'}" in said[-1]
@@ -105,7 +105,7 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["replay", "whatif", "web", "recordings"])
 def test_a_name_longer_than_any_file_may_have_is_said(tmp_path: Path, command: str) -> None:
     name = "x" * 300
-    ran = radixdeck(tmp_path, command, name)
+    ran = cold(tmp_path, command, name)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"radixdeck: {name}: File name too long\n")
 
 

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from scenario import run_events
 from staging import recorded
-from test_cli import environment, radixdeck
+from typed import environment, radixdeck
 
 pytest.importorskip("textual_serve", reason="the extra 'web' is not installed: pip install 'radixdeck[web]'")
 

@@ -12,7 +12,7 @@ import pytest
 from chromium import PATIENCE_S, find_chromium, open_page
 from scenario import run_events
 from staging import recorded
-from test_cli import environment
+from typed import environment
 
 pytest.importorskip("textual_serve", reason="the extra 'web' is not installed: pip install 'radixdeck[web]'")
 CHROMIUM = find_chromium()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import radixdeck
 
 from radixdeck.policies import events as ev
 from radixdeck.storage.files import RunInfo
@@ -19,8 +20,7 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def whatif(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "radixdeck.console.cli", "whatif", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return radixdeck(Path.cwd(), "whatif", *words, env=os.environ)
 
 
 def request(number: int) -> list[ev.AnyEvent]:
