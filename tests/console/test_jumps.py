@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,21 @@ from radixdeck.console.bookmarks import Bookmarks
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.jumps import marks, next_of
 from radixdeck.policies import events as e
+from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.session import open_session
 
+
+def hurts_after_each(events: list[e.AnyEvent]) -> Iterator[int]:
+    """How many evictions hurt by then."""
+    state = RunState()
+    for event in events:
+        fold(state, event)
+        yield state.totals.evictions_that_hurt
+
+
 EVENTS = run_events()
-HURTS = [folded(EVENTS[:seq]).totals.evictions_that_hurt for seq in range(len(EVENTS) + 1)]
+HURTS = [0, *hurts_after_each(EVENTS)]
 SWITCHED = next(seq for seq, event in enumerate(EVENTS, 1) if isinstance(event, e.PolicySwitched))
 RISES = [seq for seq in range(1, len(EVENTS) + 1) if HURTS[seq] > HURTS[seq - 1]]
 
