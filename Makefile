@@ -17,8 +17,8 @@ setup: ## .venv with everything, an engine that this machine can run
 demo: setup ## agents on the real engine, first under LRU, then under our policy (ARGS="--quick")
 	@$(PY) -m radixdeck.demos $(ARGS)
 
-test: setup ## every test, the real engine included, two at a time (ARGS="-k front", ARGS="-n 0")
-	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: setup ## every test, the real engine included, three at a time (ARGS="-k front", ARGS="-n 0")
+	@$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## style, types, import rules
 	@scripts/setup.sh lint

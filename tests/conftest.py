@@ -1,4 +1,6 @@
-"""Fixtures that more than one room uses, and what the workers of a shared run (`-n 2`, as in `make test`) each take."""
+"""Fixtures that more than one room uses, and what the workers of a shared run (`-n 3`, as in `make test`) each take.
+
+Three of them for two cores: tests wait for engines, timers and sockets, and then another one has the core."""
 
 from __future__ import annotations
 

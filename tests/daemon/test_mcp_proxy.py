@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("mcp")
 
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, ElicitResult, TextContent
+from typed import radixdeck
 
 RULES = """
 [tools.get]
@@ -60,6 +62,11 @@ def proxied(rules: Path, *server: str, more: tuple[str, ...] = ()) -> StdioServe
     arguments = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(rules), "--agent", "coder"]
     arguments += [*more, "--", *server]
     return StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
+
+
+def refused(folder: Path, told: StdioServerParameters) -> CompletedProcess[str]:
+    """How a proxy ends that starts nothing."""
+    return radixdeck(folder, *told.args[2:], env=told.env)
 
 
 @asynccontextmanager
@@ -167,13 +174,9 @@ async def test_garbage_from_the_server_is_left_out_and_the_rest_goes_on(tmp_path
     ],
     ids=["rules", "command", "nothing"],
 )
-async def test_what_cannot_start_says_why(tmp_path: Path, rules: str, server: list[str], says: str) -> None:
+def test_what_cannot_start_says_why(tmp_path: Path, rules: str, server: list[str], says: str) -> None:
     file = tmp_path / "rules.toml"
     file.write_text(rules)
-    told = proxied(file, *server)
-    process = await asyncio.create_subprocess_exec(
-        told.command, *told.args, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    assert says in said.decode()
-    assert process.returncode == 2
+    ran = refused(tmp_path, proxied(file, *server))
+    assert says in ran.stderr
+    assert ran.returncode == 2

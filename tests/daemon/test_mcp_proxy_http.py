@@ -19,7 +19,7 @@ import uvicorn
 from mcp import MCPError, StdioServerParameters
 from mcp_types import ElicitResult, ErrorData, JSONRPCError, JSONRPCRequest
 from relay_sides import Sides
-from test_mcp_proxy import RULES, Rig, rigged
+from test_mcp_proxy import RULES, Rig, refused, rigged
 
 from radixdeck.demos.mcp_store import build
 
@@ -133,17 +133,13 @@ async def test_a_server_that_cannot_be_reached_is_an_error_of_the_call_only(tmp_
         (["--url", "http://127.0.0.1:1/mcp", "--header", TOKEN], "write NAME=VARIABLE"),
     ],
 )
-async def test_what_cannot_start_says_why(tmp_path: Path, more: list[str], says: str) -> None:
+def test_what_cannot_start_says_why(tmp_path: Path, more: list[str], says: str) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
-    told = proxied(rules, *more)
-    process = await asyncio.create_subprocess_exec(
-        told.command, *told.args, env=told.env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    assert says in said.decode()
-    assert TOKEN not in said.decode()
-    assert process.returncode == 2
+    ran = refused(tmp_path, proxied(rules, *more))
+    assert says in ran.stderr
+    assert TOKEN not in ran.stderr
+    assert ran.returncode == 2
 
 
 @pytest.mark.parametrize(("code", "settled"), [(-32602, True), (-32603, False)])

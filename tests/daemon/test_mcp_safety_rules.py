@@ -14,7 +14,7 @@ pytest.importorskip("mcp")
 
 from brokers import until
 from mcp import MCPError
-from test_mcp_proxy import Rig, proxied, rigged
+from test_mcp_proxy import Rig, proxied, refused, rigged
 
 RULES = "[tools.get]\nread_only = true\nttl_s = 300\n"
 GARBAGE = ["[agents.coder]\ntool = []", "tools = [", "[everybody]\ntools = 7", "\x00", "[nobody]\ntools = []"]
@@ -59,16 +59,13 @@ async def put(r: Rig) -> str:
 
 
 @pytest.mark.parametrize("garbage", [*GARBAGE, None])
-async def test_rules_that_cannot_be_used_start_nothing(tmp_path: Path, garbage: str | None) -> None:
+def test_rules_that_cannot_be_used_start_nothing(tmp_path: Path, garbage: str | None) -> None:
     rules, safety = tmp_path / "rules.toml", tmp_path / "safety.toml"
     rules.write_text(RULES)
     if garbage is not None:
         safety.write_text(garbage)
     told = proxied(rules, "touch", str(tmp_path / "started"), more=("--safety-rules", str(safety)))
-    process = await asyncio.create_subprocess_exec(
-        told.command, *told.args, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, words = await process.communicate()
-    assert process.returncode == 2
-    assert f"rules of safety ({safety})" in words.decode()
+    ran = refused(tmp_path, told)
+    assert ran.returncode == 2
+    assert f"rules of safety ({safety})" in ran.stderr
     assert not (tmp_path / "started").exists()

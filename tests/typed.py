@@ -18,9 +18,11 @@ from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "radixdeck.console.cli")
 FORKING = """
-import atexit, gc, json, os, sys
+import atexit, contextlib, gc, json, os, sys
 import radixdeck.console.app, radixdeck.console.headless, radixdeck.console.web, radixdeck.console.whatif
 import radixdeck.daemon.main
+with contextlib.suppress(ImportError):  # the extra 'mcp'
+    import radixdeck.daemon.tools.proxy
 from radixdeck.console.cli import main
 
 gc.collect()
