@@ -20,12 +20,14 @@ STEP_S = 0.01
 
 async def at_rest(min_sleep: float = STEP_S, max_sleep: float = 1) -> None:
     """Textual's `wait_for_idle`, which follows every key and pause, in steps half as long: until one passes in which
-    this process hardly computes. Animations, whose frames are longer than a step, are asked about."""
-    began_s, app = monotonic(), active_app.get(None)
+    this process hardly computes, though it could: nothing waits for its turn, and other processes did not have the core
+    for so long that the step was late. Animations, whose frames are longer than a step, are asked about."""
+    began_s, app, loop = monotonic(), active_app.get(None), asyncio.get_running_loop()
     while (passed_s := monotonic() - began_s) < max_sleep:
         spent_s = process_time()
         await asyncio.sleep(STEP_S)
-        still = app is None or app.animator._complete_event.is_set()
+        late = monotonic() - began_s - passed_s > 2 * STEP_S
+        still = (app is None or app.animator._complete_event.is_set()) and not (late or getattr(loop, "_ready", ()))
         if still and process_time() - spent_s < STEP_S / 20 and passed_s + STEP_S > min_sleep:
             return
 
