@@ -4,7 +4,8 @@ A conversation that goes on goes on in the session that it was in, and a system 
 the same agent's in each. A caller that makes a name up for each request, or draws one by chance, says otherwise. One
 such request proves nothing: names are doubted once few of those that could be judged lately held, and believed again
 once most do. Names that lump together are not doubted: there are agents of many prompts, and sessions of many
-conversations. Nor are agents' names that are drawn by chance where there are only a handful of prompts: too many agree.
+conversations. Nor are agents' names that are drawn by chance where there are only a handful of prompts: too many agree,
+as do those of a few agents that share a few prompts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .shares import Share
 DOUBTED, BELIEVED = 0.25, 0.5
 """Share of names that held: below the first they are doubted, until it is above the second."""
 MAX_NAMES = 4_096
+FEW = 4
+"""Agents of a prompt, or prompts of an agent, that may come by turns."""
 SEVERAL = ""
 """In place of a session's name."""
 
@@ -47,8 +50,8 @@ class TenantNames:
     def __init__(self, tenant: str) -> None:
         self.agents, self.sessions = NamesHold(), NamesHold()
         self._tenant = tenant
-        self._name_of: Bounded[str, str] = Bounded(MAX_NAMES)
-        self._prompt_of: Bounded[str, str] = Bounded(MAX_NAMES)
+        self._names_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
+        self._prompts_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
         self._session_of: Bounded[str, str] = Bounded(MAX_NAMES)
 
     def agent_sends(self, name: str, fingerprint: str, session: str, now_s: float) -> NamesDoubted | None:
@@ -65,11 +68,9 @@ class TenantNames:
         return self._news("sessions", self.sessions, held, now_s)
 
     def _held(self, name: str, fingerprint: str) -> bool:
-        """Whether either was last seen with the other."""
-        held = self._name_of.get(fingerprint) == name or self._prompt_of.get(name) == fingerprint
-        self._name_of.put(fingerprint, name)
-        self._prompt_of.put(name, fingerprint)
-        return held
+        """Whether either was last seen with the other, or with few and that among them."""
+        seen = _among(self._names_of, fingerprint, name), _among(self._prompts_of, name, fingerprint)
+        return any(seen)
 
     def _news(
         self, what: Literal["agents", "sessions"], names: NamesHold, held: bool, now_s: float
@@ -79,3 +80,11 @@ class TenantNames:
         return NamesDoubted(
             t_ns=int(now_s * 1e9), tenant=self._tenant, what=what, doubted=names.doubted, held=names.held
         )
+
+
+def _among(table: Bounded[str, list[str]], key: str, value: str) -> bool:
+    """Whether `key` was last seen with `value`, or with few and that among them. Learns that it was seen with it."""
+    before = table.get(key) or []
+    held = before[-1:] == [value] or (len(before) <= FEW and value in before)
+    table.put(key, [*[other for other in before if other != value][-FEW:], value])
+    return held

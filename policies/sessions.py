@@ -21,13 +21,16 @@ BEGINNING = 4
 
 class _Known(msgspec.Struct):
     """One known chain. `waiting`: sessions that start with it and have not been continued, oldest first; `said`: what
-    callers called those of them that could still be continued under that name."""
+    callers called those of them that could still be continued under that name; `held`: names under which it was gone
+    on with; `crowded`: there were more names than are kept."""
 
     session: str
     agents: set[str]
     last_s: float
     waiting: list[str]
     said: list[str]
+    held: list[str]
+    crowded: bool = False
 
 
 class _Begun(msgspec.Struct):
@@ -75,13 +78,19 @@ class Sessions:
 
     def held(self, tenant: str, chain: tuple[bytes, ...], said: str) -> bool | None:
         """Whether a caller calls a conversation that goes on what it was called before; None if that cannot be told:
-        it begins, nobody said what it is called, or it was gone on with before under whatever name."""
+        it begins, nobody said what it is called, it was gone on with before (under any name if it had but one), or
+        too many began so for all their names to be remembered."""
         _, known = self._longest(tenant, chain[:-1])
         if known is None or not known.said:
             return None
-        held = said in known.said
-        known.said = [other for other in known.said if other != said] if held else []
-        return held
+        if said in known.said:
+            known.said.remove(said)
+            known.held = [*known.held[1 - MAX_WAITING :], said]
+            return True
+        if known.crowded or said in known.held:
+            return None
+        known.said = []
+        return False
 
     def learn(
         self, tenant: str, agent: str, chain: tuple[bytes, ...], session: str, now_s: float, said: str = ""
@@ -95,8 +104,9 @@ class Sessions:
             self._begin((tenant, words), agent, session, now_s)
         known = self._chains.get((tenant, chain[-1]))
         if known is None:
-            known = self._chains.put((tenant, chain[-1]), _Known(session, set(), now_s, [], []))
+            known = self._chains.put((tenant, chain[-1]), _Known(session, set(), now_s, [], [], []))
         if said and said not in known.said:
+            known.crowded |= len(known.said) == MAX_WAITING
             known.said = [*known.said[1 - MAX_WAITING :], said]
         if known.session != session:
             known.session, known.agents = session, set()

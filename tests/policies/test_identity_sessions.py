@@ -124,3 +124,13 @@ def test_a_declared_session_is_joined_by_its_beginning_too() -> None:
     s = Sessions()
     s.learn("t", "planner", chain("task", "news"), "mine", 0)
     assert s.of_chain("t", "coder", chain("task", "code it"), 1) == "mine"
+
+
+def test_a_conversation_that_is_gone_on_with_twice_under_its_name_is_judged_once() -> None:
+    s = Sessions()
+    for name in ("one", "two"):
+        s.learn("t", "a", chain("hi"), name, 0, name)
+    goes_on = chain("hi", "hello", "more")
+    assert s.held("t", goes_on, "one") is True
+    assert s.held("t", goes_on, "one") is None
+    assert s.held("t", goes_on, "two") is True

@@ -37,10 +37,11 @@ class Callers:
         self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self._said: dict[tuple[str, str], list[str]] = {}
 
-    def ask(self, agent: str, session: str, naming: Naming, system: str = "") -> Who:
+    def ask(self, agent: str, session: str, naming: Naming, system: str = "", words: str = "") -> Who:
+        """`words`: all that is said in a session that begins; its task and some news if there are none."""
         number = len(self.asked)
-        said = self._said.setdefault((agent, session), [f"the task of {session}"])
-        said += [f"news {number}"]
+        said = self._said.setdefault((agent, session), [] if words else [f"the task of {session}"])
+        said += [words or f"news {number}"]
         messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)]
         said += [f"answer {number}"]
         body = {"messages": [{"role": "system", "content": system or f"You are the {agent}."}, *messages]}
@@ -170,6 +171,26 @@ def test_agents_that_take_turns_under_one_prompt_are_not_doubted() -> None:
         for agent in AGENTS:
             callers.ask(agent, f"s{number}", honest, system="You debate.")
     assert not callers.doubts
+
+
+def test_a_few_agents_that_share_a_few_prompts_are_not_doubted() -> None:
+    callers = Callers()
+    for number in range(30):
+        for agent in AGENTS:
+            for system in ("You help, with tools.", "You help."):
+                assert callers.ask(agent, f"s{number}", honest, system=system).agent == agent
+    assert not callers.doubts
+
+
+@pytest.mark.parametrize("live", [30, 200])
+def test_many_sessions_that_begin_with_the_same_words_are_not_doubted(live: int) -> None:
+    callers = Callers()
+    for number in range(live + 60):
+        callers.ask("bot", f"s{number}", honest, words="hi")
+        if number >= live:
+            callers.ask("bot", f"s{number - live}", honest)
+    assert not callers.doubts
+    assert all(session == who.session for _, session, who in callers.asked)
 
 
 def test_lumps_are_not_doubted() -> None:
