@@ -198,11 +198,11 @@ class Front:
             if news is not None:
                 self._to.emit(msgspec.structs.replace(news, t_ns=arrived_ns))
         try:
-            self._admit(who.agent)
+            self._admit(who.agent, who.called)
             rid = self._ids.take(asked_id(request.path, body), request.path)
             try:
                 async with self._door.passage(request.path, body, who, rid, size, self._to) as passage:
-                    self._admit(who.agent)  # much may have changed while it was held
+                    self._admit(who.agent, who.called)  # much may have changed while it was held
                     prepared = self._prepared(request.path, body, who, rid, size)
                     exchange = Exchange(
                         who, prepared, request.path, size, arrived_ns, self._to, following, self._closing_words
@@ -222,10 +222,11 @@ class Front:
             if not begun and declared_end(told):  # else the exchange says so
                 self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=who.session))
 
-    def _admit(self, agent: str) -> None:
-        """Raises Refusal if the agent is quarantined or the engine is away."""
-        if reason := self._quarantined(agent):
-            raise Refusal(403, f"agent {agent!r} is quarantined: {reason}", "agent_quarantined")
+    def _admit(self, *names: str) -> None:
+        """Raises Refusal if the agent is quarantined under any of its names, or the engine is away."""
+        for agent in names:
+            if reason := self._quarantined(agent):
+                raise Refusal(403, f"agent {agent!r} is quarantined: {reason}", "agent_quarantined")
         self._relay.base()
 
     def _prepared(self, route: str, body: dict[str, Any], who: Who, rid: str, size_bytes: int) -> Prepared:

@@ -28,8 +28,8 @@ DEFAULT_MODEL = "default"
 def read_asked(route: str, body: Mapping[str, Any], who: Who, rid: str, size_bytes: int) -> Asked:
     """The request as doorkeepers see it. Reads only; anything of an unexpected shape counts as absent."""
     return Asked(
-        rid=rid, agent=who.agent, session=who.session, tenant=who.tenant, route=route, models=_models(body),
-        tools=tuple(dict.fromkeys(_tools(body))), output_tokens=_asked_tokens(route, body),
+        rid=rid, agent=who.agent, called=who.called, session=who.session, tenant=who.tenant, route=route,
+        models=_models(body), tools=tuple(dict.fromkeys(_tools(body))), output_tokens=_asked_tokens(route, body),
         about_tokens=size_bytes // BYTES_PER_TOKEN, batch=is_batch(body), streamed=body.get("stream") is True,
         stateful=route == RESPONSES_ROUTE or any(body.get(field) is not None for field in _STATEFUL),
     )  # fmt: skip

@@ -39,6 +39,7 @@ from .names_hold import TenantNames
 from .prompts import RESPONSES_ROUTE, Prompt, RawKind, read_prompt
 from .raw_prompts import LEAST, RawAnchors, common_length
 from .sessions import Sessions
+from .who import Who
 
 UNKNOWN = "unknown"
 MAX_REMEMBERED = 64
@@ -49,21 +50,6 @@ MAX_RELABELS = 8
 _LABEL_WORDS = 6
 _LABEL_CHARACTERS = 48
 _BLANKS = re.compile(r"\s+")
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `fingerprint`: hash of system messages and tools, '' if there are none; `label`: a few words a human
-    recognises the agent by; `seen`: what is new about the agent, if anything; `doubts`: what is about whether its
-    tenant's names hold (their `t_ns` is `now_s`)."""
-
-    agent: str
-    session: str
-    tenant: str = DEFAULT_TENANT
-    declared: bool = False
-    fingerprint: str = ""
-    label: str = ""
-    seen: AgentSeen | None = None
-    doubts: tuple[NamesDoubted, ...] = ()
 
 
 class _Agent(msgspec.Struct):
@@ -122,13 +108,15 @@ class Identities:
         agent, text = self._agent(tenant, name, prompt, str(body.get("model"))[:128])
         held = self._sessions.held(tenant, prompt.chain, session) if session else None
         session = self._session(tenant, agent, session, route, body, prompt, now_s)
-        declared = bool(name) and agent == scoped(name, tenant)
+        called = scoped(name, tenant)
+        declared = bool(name) and agent == called
         seen = self._note(agent, tenant, prompt, text, declared, now_s)
         return Who(
             agent=agent,
             session=session,
             tenant=tenant,
             declared=declared,
+            called="" if declared else called,
             fingerprint=prompt.fingerprint,
             label=self._known(agent).label,
             seen=seen,

@@ -88,8 +88,10 @@ class Safety(BaseDoorkeeper, BasePolicy):
                 pass
 
     def _scopes(self, asked: Asked) -> Iterator[Scope]:
-        """Everything that the rules say about a request."""
-        yield f"agent {asked.agent!r}", self.rules.of_agent(asked.agent)
+        """Everything that the rules say about a request. An agent that they name by what it calls itself is held to
+        that even where it is known by its prompt: whatever others of its tenant say, its rules stay."""
+        agent = asked.called if asked.called in self.rules.agents else asked.agent
+        yield f"agent {agent!r}", self.rules.of_agent(agent)
         if asked.tenant in self.rules.tenants:
             yield f"tenant {asked.tenant!r}", self.rules.tenants[asked.tenant]
 
@@ -119,7 +121,7 @@ def _forbidden(asked: Asked, who: str, limits: Limits) -> str:
     for what, allowed, named in (
         ("tool", limits.tools, asked.tools),
         ("model", limits.models, asked.models),
-        ("agent name", limits.agents, (asked.agent,)),
+        ("agent name", limits.agents, (asked.called or asked.agent,)),
     ):
         if allowed is not None:
             for name in named:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from front_harness import stack
+from front_harness import Stack, stack
 
 from radixdeck.policies.events import NamesDoubted, RequestArrived
 
@@ -21,3 +21,23 @@ async def test_names_that_do_not_hold_are_said_once_and_not_gone_by() -> None:
         assert set(sessions[8:]) == {"request 7"}, "the conversation keeps the last name that was gone by"
         async with s.client.post(s.url + "/radixdeck/sessions/request%2011/end") as answer:
             assert (await answer.json())["session"] == "request 7"
+
+
+async def test_a_quarantine_holds_for_what_an_agent_calls_itself_where_that_is_doubted() -> None:
+    async with stack() as s:
+        for version in ("old", "new"):
+            await _ask(s, "bad", f"the {version} prompt", version)
+        for number in range(12):
+            await _ask(s, f"agent {number}", "The prompt of all.", f"session {number}")
+        assert [fact.what for fact in s.of(NamesDoubted)] == ["agents"]
+        assert await _ask(s, "bad", "the new prompt", "another") == 200
+        assert s.of(RequestArrived)[-1].agent != "bad"
+        s.banned["bad"] = "it loops"
+        assert await _ask(s, "bad", "the new prompt", "yet another") == 403
+        assert await _ask(s, "agent 20", "The prompt of all.", "more") == 200
+
+
+async def _ask(s: Stack, agent: str, system: str, session: str) -> int:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": f"task of {session}"}]
+    headers = {"x-agent-id": agent, "x-session-id": session}
+    return (await s.post("/v1/chat/completions", {"messages": messages}, headers))[0]

@@ -46,6 +46,10 @@ def test_it_keeps_the_contract_and_says_nothing_without_rules() -> None:
         (asked("other", tools=("shell",), models=("qwen3",)), ""),
         (asked("acme/x", tenant="acme", models=("qwen3",)), "tenant 'acme' may not use agent name 'acme/x'"),
         (asked("acme/planner", tenant="acme", models=("qwen3",), tools=("a",)), "tenant 'acme' may not use tool 'a'"),
+        (asked("agent-1", called="coder", tools=("shell",)), "agent 'coder' may not use tool 'shell'"),
+        (asked("agent-1", called="someone", tools=("shell",), models=("qwen3",)), ""),
+        (asked("coder", called="someone", tools=("shell",)), "agent 'coder' may not use tool 'shell'"),
+        (asked("acme/agent-1", called="acme/planner", tenant="acme", models=("qwen3",)), ""),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(request_: Asked, why: str) -> None:
