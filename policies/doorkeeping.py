@@ -19,11 +19,12 @@ MAX_NAME = 120
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request at the door. `called`: as in Who. `models`: the model and the adapters it names; `tools`: names of the tools it offers;
-    `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt, guessed from its
-    size in bytes, since nobody has tokenized it yet. `batch`: several prompts or answers in one, which SGLang gives ids
-    of their own, so that nothing else is heard of this one until it is over. `streamed`: its answer comes as it is
-    written. `stateful`: it leaves something in the engine, or goes on from something there, that no other one has."""
+    """A request at the door. `called`: as in Who. `models`: the model and the adapters it names; `tools`: names of the
+    tools it offers; `output_tokens`: the most it wants written, None if it does not say; `about_tokens`: its prompt,
+    guessed from its size in bytes, since nobody has tokenized it yet. `batch`: several prompts or answers in one, which
+    SGLang gives ids of their own, so that nothing else is heard of this one until it is over. `streamed`: its answer
+    comes as it is written. `stateful`: it leaves something in the engine, or goes on from something there, that no
+    other one has."""
 
     rid: str
     agent: str

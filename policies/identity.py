@@ -147,7 +147,7 @@ class Identities:
             full = scoped(name, tenant)
             if prompt.fingerprint:
                 self._claim(tenant, prompt.fingerprint, full)
-            if not (prompt.fingerprint and self._names_of(tenant).agents.doubted):
+            if not (prompt.fingerprint and self._names_of(tenant).goes_by_prompt(name)):
                 return full, prompt.head
         if prompt.fingerprint:
             return self._by_prompt(tenant, prompt.fingerprint), prompt.head

@@ -3,7 +3,7 @@
 A conversation that goes on goes on in the session that it was in, and a system prompt that sessions have in common is
 the same agent's in each. A caller that makes a name up for each request, or draws one by chance, says otherwise. One
 such request proves nothing: names are doubted once few of those that could be judged lately held, and believed again
-once most do. Names that lump together are not doubted: there are agents of many prompts, and sessions of many
+once most do; one that held itself is gone by all the while, whatever others are called. Names that lump together are not doubted: there are agents of many prompts, and sessions of many
 conversations. Nor are agents' names that are drawn by chance where there are only a handful of prompts: too many agree,
 as do those of a few agents that share a few prompts.
 """
@@ -53,12 +53,21 @@ class TenantNames:
         self._names_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
         self._prompts_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
         self._session_of: Bounded[str, str] = Bounded(MAX_NAMES)
+        self._share_of: Bounded[str, Share] = Bounded(MAX_NAMES)
+
+    def goes_by_prompt(self, name: str) -> bool:
+        """Whether an agent that calls itself `name` is told by its prompt: names are doubted, and this one did not hold
+        by itself."""
+        share = self._share_of.get(name) if self.agents.doubted else None
+        return self.agents.doubted and (share is None or share.mean <= BELIEVED)
 
     def agent_sends(self, name: str, fingerprint: str, session: str, now_s: float) -> NamesDoubted | None:
         """An agent that calls itself `name` sends a prompt with that head in that session. Returns what is news."""
         held = self._held(name, fingerprint)
         before = self._session_of.get(fingerprint)
         self._session_of.put(fingerprint, session if before in (None, session) else SEVERAL)
+        if before is not None:
+            (self._share_of.get(name) or self._share_of.put(name, Share(0.0))).see(float(held))
         if before is None or before == session:  # sessions may have a prompt of their own for all of their agents
             return None
         return self._news("agents", self.agents, held, now_s)

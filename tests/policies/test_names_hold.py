@@ -143,6 +143,18 @@ def test_an_honest_agent_keeps_its_name_where_others_are_doubted() -> None:
     assert (made.agent, made.declared) == ("agent 1", False)
 
 
+def test_an_honest_agent_of_many_prompts_keeps_its_name_where_others_are_doubted() -> None:
+    callers = Callers()
+    for number in (0, 1, 0, 1, 0, 1):
+        callers.ask("planner", f"s{number}", honest, system=f"Today is day {number}.")
+    for number in range(40):
+        callers.ask("coder", f"s{number}", made_up)
+    assert [fact.what for fact in callers.doubts] == ["agents"]
+    for number in (0, 1, 2, 3):
+        who = callers.ask("planner", f"s{number}", honest, system=f"Today is day {number}.")
+        assert (who.agent, who.declared) == ("planner", True)
+
+
 def test_tenants_are_judged_apart() -> None:
     ids = Identities()
     Callers(ids, x_tenant_id="acme").talk(made_up, range(4))
