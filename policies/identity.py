@@ -211,8 +211,8 @@ class Identities:
     def _inferred_session(
         self, tenant: str, agent: str, said: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
     ) -> str:
-        previous = str(body.get("previous_response_id")) if route == RESPONSES_ROUTE else ""
-        if known := self._answers.get((tenant, previous)):
+        previous = body.get("previous_response_id") if route == RESPONSES_ROUTE else None
+        if isinstance(previous, str) and (known := self._answers.get((tenant, previous))):
             return known
         if prompt.chain:
             return scoped(self._sessions.of_chain(tenant, agent, prompt.chain, now_s, said), tenant)

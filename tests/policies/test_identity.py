@@ -149,6 +149,15 @@ def test_a_previous_response_is_known_to_its_own_tenant_only() -> None:
     assert ask(ids, following, route=RESPONSES_ROUTE).session != first.session
 
 
+def test_who_names_no_previous_response_goes_on_with_none() -> None:
+    ids = Identities()
+    ids.answered("None", ask(ids, {"input": "hi"}, route=RESPONSES_ROUTE))
+    assert (
+        ask(ids, {"input": "other"}, route=RESPONSES_ROUTE).session
+        != ids.identify({}, RESPONSES_ROUTE, {"input": "more", "previous_response_id": "None"}, None, 0.0).session
+    )
+
+
 def test_who_says_nothing_joins_a_session_that_was_declared_in_another_tenant_too() -> None:
     ids = Identities()
     declared = ask(ids, chat("You plan.", "task"), x_tenant_id="acme", x_session_id="s1")
