@@ -10,7 +10,7 @@ are told apart by the anchors their prompts share (`raw_prompts`); until one is 
 Session. Declared, else inferred from what was said before (`sessions`).
 
 Doubt. Where a tenant's names do not hold (`names_hold`), its agents go by their fingerprints and its sessions by what
-was said; each keeps the first name that it had, if nothing else had it.
+was said; each keeps the first name that it had, if nothing else had it. Names that held by themselves are gone by.
 
 Tenant. Of the API key, else declared, else 'default'. Agents and sessions of other tenants are `<tenant>/<name>`.
 """
@@ -103,11 +103,11 @@ class Identities:
         """
         tenant = declared_tenant(headers, api_key_tenant)
         name = self._unreserved(declared_agent(headers, body), "x-agent-id", tenant)
-        session = self._unreserved(declared_session(headers, body), "x-session-id", tenant)
+        said = self._unreserved(declared_session(headers, body), "x-session-id", tenant)
         prompt = read_prompt(route, body)
         agent, text = self._agent(tenant, name, prompt, str(body.get("model"))[:128])
-        held = self._sessions.held(tenant, prompt.chain, session) if session else None
-        session = self._session(tenant, agent, session, route, body, prompt, now_s)
+        held = self._sessions.held(tenant, prompt.chain, said) if said else None
+        session = self._session(tenant, agent, said, route, body, prompt, now_s)
         called = scoped(name, tenant)
         declared = bool(name) and agent == called
         seen = self._note(agent, tenant, prompt, text, declared, now_s)
@@ -120,7 +120,7 @@ class Identities:
             fingerprint=prompt.fingerprint,
             label=self._known(agent).label,
             seen=seen,
-            doubts=tuple(self._judged(tenant, name, prompt.fingerprint, session, held, now_s)),
+            doubts=tuple(self._judged(tenant, name, prompt.fingerprint, said, session, held, now_s)),
         )
 
     def answered(self, response_id: str, who: Who) -> None:
@@ -147,7 +147,7 @@ class Identities:
             full = scoped(name, tenant)
             if prompt.fingerprint:
                 self._claim(tenant, prompt.fingerprint, full)
-            if not (prompt.fingerprint and self._names_of(tenant).goes_by_prompt(name)):
+            if not prompt.fingerprint or self._names_of(tenant).agents.believes(name):
                 return full, prompt.head
         if prompt.fingerprint:
             return self._by_prompt(tenant, prompt.fingerprint), prompt.head
@@ -183,7 +183,7 @@ class Identities:
         self, tenant: str, agent: str, said: str, route: str, body: Mapping[str, Any], prompt: Prompt, now_s: float
     ) -> str:
         """`said`: what its caller calls it, '' if it does not."""
-        if said and not (prompt.chain and self._names_of(tenant).sessions.doubted):
+        if said and (not prompt.chain or self._names_of(tenant).sessions.believes(said)):
             self._sessions.learn(tenant, agent, prompt.chain, said, now_s, said)
             self._found.pop((tenant, said))
             return scoped(said, tenant)
@@ -193,16 +193,16 @@ class Identities:
         return session
 
     def _judged(
-        self, tenant: str, name: str, fingerprint: str, session: str, held: bool | None, now_s: float
+        self, tenant: str, name: str, fingerprint: str, said: str, session: str, held: float | None, now_s: float
     ) -> Iterator[NamesDoubted]:
-        """Learn from a request whether names hold. `held`: whether its session's did, None if that cannot be told.
-        Yields what is new."""
+        """Learn from a request whether names hold. `held`: whether `said`, its session's, did, as Sessions tell it. Yields
+        what is new."""
         if not self._doubts:
             return
         names = self._names_of(tenant)
         if name and fingerprint and (doubted := names.agent_sends(name, fingerprint, session, now_s)):
             yield doubted
-        if held is not None and (doubted := names.session_goes_on(held, now_s)):
+        if held is not None and (doubted := names.session_goes_on(said, held, now_s)):
             yield doubted
 
     def _names_of(self, tenant: str) -> TenantNames:

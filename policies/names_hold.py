@@ -3,9 +3,10 @@
 A conversation that goes on goes on in the session that it was in, and a system prompt that sessions have in common is
 the same agent's in each. A caller that makes a name up for each request, or draws one by chance, says otherwise. One
 such request proves nothing: names are doubted once few of those that could be judged lately held, and believed again
-once most do; one that held itself is gone by all the while, whatever others are called. Names that lump together are not doubted: there are agents of many prompts, and sessions of many
-conversations. Nor are agents' names that are drawn by chance where there are only a handful of prompts: too many agree,
-as do those of a few agents that share a few prompts.
+once most do; one that held a few times itself is gone by all the while, whatever others are called. Names that lump
+together are not doubted: there are agents of many prompts, and sessions of many conversations. Nor are agents' names
+that are drawn by chance where there are only a handful of prompts: too many agree, as do those of a few agents that
+share a few prompts.
 """
 
 from __future__ import annotations
@@ -26,16 +27,26 @@ SEVERAL = ""
 
 
 class NamesHold:
-    """One kind of name. Believed until some seven in a row did not hold."""
+    """One kind of name. Believed until some seven in a row did not hold, but for those that held themselves."""
 
     def __init__(self) -> None:
         self._held = Share(1.0)
+        self._of_each: Bounded[str, Share] = Bounded(MAX_NAMES)
         self.doubted = False
 
     @property
     def held(self) -> float:
         """The share of the last few names that held, 0 to 1."""
         return self._held.mean
+
+    def believes(self, name: str) -> bool:
+        """Whether that name is gone by."""
+        own = self._of_each.get(name) if self.doubted else None
+        return not self.doubted or (own is not None and own.mean > BELIEVED)
+
+    def see_one(self, name: str, held: float) -> None:
+        """That name held, or did not: 1 or 0, and between them where it might have by chance."""
+        (self._of_each.get(name) or self._of_each.put(name, Share(0.0))).see(held)
 
     def see(self, held: bool) -> bool:
         """A name could be judged. Returns whether names are doubted, or believed again, from now on."""
@@ -53,13 +64,6 @@ class TenantNames:
         self._names_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
         self._prompts_of: Bounded[str, list[str]] = Bounded(MAX_NAMES)
         self._session_of: Bounded[str, str] = Bounded(MAX_NAMES)
-        self._share_of: Bounded[str, Share] = Bounded(MAX_NAMES)
-
-    def goes_by_prompt(self, name: str) -> bool:
-        """Whether an agent that calls itself `name` is told by its prompt: names are doubted, and this one did not hold
-        by itself."""
-        share = self._share_of.get(name) if self.agents.doubted else None
-        return self.agents.doubted and (share is None or share.mean <= BELIEVED)
 
     def agent_sends(self, name: str, fingerprint: str, session: str, now_s: float) -> NamesDoubted | None:
         """An agent that calls itself `name` sends a prompt with that head in that session. Returns what is news."""
@@ -67,14 +71,16 @@ class TenantNames:
         before = self._session_of.get(fingerprint)
         self._session_of.put(fingerprint, session if before in (None, session) else SEVERAL)
         if before is not None:
-            (self._share_of.get(name) or self._share_of.put(name, Share(0.0))).see(float(held))
+            self.agents.see_one(name, held)
         if before is None or before == session:  # sessions may have a prompt of their own for all of their agents
             return None
         return self._news("agents", self.agents, held, now_s)
 
-    def session_goes_on(self, held: bool, now_s: float) -> NamesDoubted | None:
-        """A conversation goes on, under the name that it had or another one. Returns what is news."""
-        return self._news("sessions", self.sessions, held, now_s)
+    def session_goes_on(self, said: str, held: float, now_s: float) -> NamesDoubted | None:
+        """A conversation goes on, called `said`, which it was before or not (`held`: as
+        `see_one`). Returns what is news."""
+        self.sessions.see_one(said, held)
+        return self._news("sessions", self.sessions, held > 0, now_s)
 
     def _held(self, name: str, fingerprint: str) -> bool:
         """Whether either was last seen with the other, or with few and that among them."""

@@ -49,14 +49,15 @@ class Sessions:
     extends or repeats. Only a first message can repeat without being the same conversation: the same agent asked it
     again means a new session; another agent asking it while the session is alive has joined that session. So has an
     agent whose own conversation begins with the words with which a single live session began.
-    Sessions that began with the same words are continued in the order in which they began.
+    Sessions that began with the same words are continued in the order in which they began, but for one that is called
+    as its caller says.
     """
 
     def __init__(self, chains: int = 16_384, agents: int = 1_024) -> None:
         self._chains: Bounded[tuple[str, bytes], _Known] = Bounded(chains)
         self._raw: Bounded[tuple[str, str], Bounded[tuple[int, bytes], str]] = Bounded(agents)
         self._begun: Bounded[tuple[str, bytes], _Begun] = Bounded(chains)
-        self._taken: Bounded[tuple[str, str], bool] = Bounded(chains)
+        self._called: Bounded[tuple[str, str], str] = Bounded(chains)
         self._count = 0
 
     def __len__(self) -> int:
@@ -66,38 +67,42 @@ class Sessions:
         """The session of a conversation given as rolling digests, one per message. `said`: what its caller calls it; a
         new one is called so, unless another one was."""
         length, known = self._longest(tenant, chain)
+        called = self._called.get((tenant, said)) if said else None
         if known is None:
             session = self._joined(tenant, agent, chain, now_s)
+        elif length < len(chain):
+            session = self._continued(known, called)
         else:
-            session = self._continued(known) if length < len(chain) else self._repeated(known, length, agent, now_s)
+            session = called if called == known.session else self._repeated(known, length, agent, now_s)
         if not session:
-            free = said and (tenant, said) not in self._taken
-            session = said if free else self._new(chain[-1] if chain else b"", now_s)
+            session = said if said and called is None else self._new(chain[-1] if chain else b"", now_s)
         self.learn(tenant, agent, chain, session, now_s, said)
         return session
 
-    def held(self, tenant: str, chain: tuple[bytes, ...], said: str) -> bool | None:
-        """Whether a caller calls a conversation that goes on what it was called before; None if that cannot be told:
+    def held(self, tenant: str, chain: tuple[bytes, ...], said: str) -> float | None:
+        """Whether a caller calls a conversation that goes on what it was called before: 1 if it does, less where others
+        began so and chance might, 0 if it does not; None if that cannot be told:
         it begins, nobody said what it is called, it was gone on with before (under any name if it had but one), or
         too many began so for all their names to be remembered."""
         _, known = self._longest(tenant, chain[:-1])
         if known is None or not known.said:
             return None
         if said in known.said:
+            held = 1 / len(known.said)
             known.said.remove(said)
             known.held = [*known.held[1 - MAX_WAITING :], said]
-            return True
+            return held
         if known.crowded or said in known.held:
             return None
         known.said = []
-        return False
+        return 0.0
 
     def learn(
         self, tenant: str, agent: str, chain: tuple[bytes, ...], session: str, now_s: float, said: str = ""
     ) -> None:
         """Note that this chain was said in this session, inferred or declared; `said`: what its caller called it."""
         if said:
-            self._taken.put((tenant, said), True)
+            self._called.put((tenant, said), session)
         if not chain:
             return
         for words in chain[:BEGINNING]:
@@ -165,7 +170,11 @@ class Sessions:
                 return "" if begun.several or agent in begun.agents else begun.session
         return ""
 
-    def _continued(self, known: _Known) -> str:
+    def _continued(self, known: _Known, called: str | None) -> str:
+        """`called`: the session that last was called as its caller calls this one."""
+        if called in known.waiting:
+            known.waiting.remove(called)
+            return called
         return known.waiting.pop(0) if known.waiting else known.session
 
     def _new(self, seed: bytes, now_s: float) -> str:

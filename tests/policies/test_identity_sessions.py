@@ -131,6 +131,22 @@ def test_a_conversation_that_is_gone_on_with_twice_under_its_name_is_judged_once
     for name in ("one", "two"):
         s.learn("t", "a", chain("hi"), name, 0, name)
     goes_on = chain("hi", "hello", "more")
-    assert s.held("t", goes_on, "one") is True
+    assert s.held("t", goes_on, "one") == 0.5
     assert s.held("t", goes_on, "one") is None
-    assert s.held("t", goes_on, "two") is True
+    assert s.held("t", goes_on, "two") == 1
+
+
+def test_of_sessions_that_began_alike_the_one_that_is_called_as_its_caller_says_goes_on() -> None:
+    s = Sessions()
+    names = ("one", "two", "three")
+    assert [s.of_chain("t", "a", chain("hi"), 0, name) for name in names] == list(names)
+    assert s.of_chain("t", "a", chain("hi", "hello", "of three"), 1, "three") == "three"
+    assert s.of_chain("t", "a", chain("hi", "hello", "of nobody"), 2, "nobody") == "one"
+    assert s.of_chain("t", "a", chain("hi", "hello", "of two"), 3, "two") == "two"
+
+
+def test_what_is_asked_again_under_the_name_of_its_session_is_no_new_one() -> None:
+    s = Sessions()
+    assert s.of_chain("t", "a", chain("task"), 0, "one") == "one"
+    assert s.of_chain("t", "a", chain("task"), 1, "one") == "one"
+    assert s.of_chain("t", "a", chain("task"), 2, "two") == "two"

@@ -155,6 +155,18 @@ def test_an_honest_agent_of_many_prompts_keeps_its_name_where_others_are_doubted
         assert (who.agent, who.declared) == ("planner", True)
 
 
+def test_an_honest_session_keeps_its_name_for_all_its_agents_where_others_are_doubted() -> None:
+    callers = Callers()
+    for _ in range(4):
+        callers.ask("planner", "s0", honest)
+    for number in range(40):
+        callers.ask("coder", f"task {number % 20}", lambda number, *_: ("coder", f"request {number}"))
+    assert [fact.what for fact in callers.doubts] == ["sessions"]
+    for agent in ("planner", "critic", "tester"):
+        assert callers.ask(agent, "s0", honest, words=f"what a {agent} is told").session == "s0"
+    assert callers.ids.session_name("s0", {}, None) == "s0"
+
+
 def test_tenants_are_judged_apart() -> None:
     ids = Identities()
     Callers(ids, x_tenant_id="acme").talk(made_up, range(4))
