@@ -195,8 +195,8 @@ class Identities:
     def _judged(
         self, tenant: str, name: str, fingerprint: str, said: str, session: str, held: float | None, now_s: float
     ) -> Iterator[NamesDoubted]:
-        """Learn from a request whether names hold. `held`: whether `said`, its session's, did, as Sessions tell it. Yields
-        what is new."""
+        """Learn from a request whether names hold. `held`: whether `said`, its session's, did, as Sessions tell it.
+        Yields what is new."""
         if not self._doubts:
             return
         names = self._names_of(tenant)

@@ -14,7 +14,8 @@ LIVE_S = 900.0
 MAX_WAITING = 16
 """Sessions known by the same words, and names that they were said to have."""
 MAX_RAW_PER_AGENT = 128
-MAX_TEAM = 64
+MAX_TEAM = 16
+"""Agents of a session that others may join: more are rather one agent with a prompt for each of its users."""
 BEGINNING = 4
 """Messages by which it is known how a session began."""
 
@@ -115,7 +116,7 @@ class Sessions:
             known.said = [*known.said[1 - MAX_WAITING :], said]
         if known.session != session:
             known.session, known.agents = session, set()
-        if len(known.agents) < MAX_WAITING:
+        if len(known.agents) < MAX_TEAM:
             known.agents.add(agent)
         known.last_s = now_s
         if session not in known.waiting:
@@ -146,7 +147,7 @@ class Sessions:
 
     def _repeated(self, known: _Known, length: int, agent: str, now_s: float) -> str:
         """'' for a new one."""
-        asked_before = agent in known.agents
+        asked_before = agent in known.agents or len(known.agents) == MAX_TEAM
         asleep = now_s - known.last_s > LIVE_S
         if length == 1 and (asked_before or asleep):
             return ""
@@ -162,12 +163,13 @@ class Sessions:
             begun.agents.add(agent)
 
     def _joined(self, tenant: str, agent: str, chain: tuple[bytes, ...], now_s: float) -> str:
-        """The live session that began as this conversation does, as far as any did; '' if there are several, or if the
-        agent is one of its own."""
+        """The live session that began as this conversation does, as far as any did; '' if there are several, if the
+        agent is one of its own, or if it has too many."""
         for words in reversed(chain[:BEGINNING]):
             begun = self._begun.get((tenant, words))
             if begun is not None and now_s - begun.last_s <= LIVE_S:
-                return "" if begun.several or agent in begun.agents else begun.session
+                alone = begun.several or agent in begun.agents or len(begun.agents) == MAX_TEAM
+                return "" if alone else begun.session
         return ""
 
     def _continued(self, known: _Known, called: str | None) -> str:

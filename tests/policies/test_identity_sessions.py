@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.policies.prompts import read_prompt
-from radixdeck.policies.sessions import LIVE_S, Sessions
+from radixdeck.policies.sessions import LIVE_S, MAX_TEAM, Sessions
 
 CHAT = "/v1/chat/completions"
 
@@ -150,3 +152,11 @@ def test_what_is_asked_again_under_the_name_of_its_session_is_no_new_one() -> No
     assert s.of_chain("t", "a", chain("task"), 0, "one") == "one"
     assert s.of_chain("t", "a", chain("task"), 1, "one") == "one"
     assert s.of_chain("t", "a", chain("task"), 2, "two") == "two"
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_conversations_of_an_agent_with_a_prompt_for_each_user_are_not_all_one_session(own: int) -> None:
+    s = Sessions()
+    talks = [("how can I help?", f"user {user}")[: 1 + own] for user in range(200)]
+    sizes = Counter(s.of_chain("t", f"of user {user}", chain(*talk), user) for user, talk in enumerate(talks))
+    assert max(sizes.values()) <= MAX_TEAM
