@@ -147,7 +147,7 @@ class Identities:
             full = scoped(name, tenant)
             if prompt.fingerprint:
                 self._claim(tenant, prompt.fingerprint, full)
-            if not prompt.fingerprint or self._names_of(tenant).agents.believes(name):
+            if not prompt.fingerprint or self._names_of(tenant).agents.believes(full):
                 return full, prompt.head
         if prompt.fingerprint:
             return self._by_prompt(tenant, prompt.fingerprint), prompt.head
@@ -162,11 +162,11 @@ class Identities:
 
     def _by_prompt(self, tenant: str, fingerprint: str) -> str:
         """The agent of this head: the name that claimed it first, if there is one; where names are doubted only if
-        that never sent another one."""
+        that held itself or never sent another one."""
         claimants = self._claims.get((tenant, fingerprint))
         if not claimants:
             return _inferred(fingerprint, tenant)
-        known = self._agents.get(claimants[0]) if self._names_of(tenant).agents.doubted else None
+        known = None if self._names_of(tenant).agents.believes(claimants[0]) else self._agents.get(claimants[0])
         own = known is None or list(known.versions) == [fingerprint]
         return claimants[0] if own else _inferred(fingerprint, tenant)
 
@@ -200,7 +200,7 @@ class Identities:
         if not self._doubts:
             return
         names = self._names_of(tenant)
-        if name and fingerprint and (doubted := names.agent_sends(name, fingerprint, session, now_s)):
+        if name and fingerprint and (doubted := names.agent_sends(scoped(name, tenant), fingerprint, session, now_s)):
             yield doubted
         if held is not None and (doubted := names.session_goes_on(said, held, now_s)):
             yield doubted

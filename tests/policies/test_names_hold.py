@@ -27,6 +27,10 @@ def made_up(number: int, _agent: str, _session: str) -> tuple[str, str]:
     return f"agent {number}", f"request {number}"
 
 
+def nobody(*_: object) -> tuple[str, str]:
+    return "", ""
+
+
 class Callers:
     """Sessions of three agents in turn, each with a history of its own that begins with the session's task. `asked`:
     the agent, the session and the daemon's word on both."""
@@ -153,6 +157,7 @@ def test_an_honest_agent_of_many_prompts_keeps_its_name_where_others_are_doubted
     for number in (0, 1, 2, 3):
         who = callers.ask("planner", f"s{number}", honest, system=f"Today is day {number}.")
         assert (who.agent, who.declared) == ("planner", True)
+    assert callers.ask("planner", "s1", nobody, system="Today is day 1.").agent == "planner"
 
 
 def test_an_honest_session_keeps_its_name_for_all_its_agents_where_others_are_doubted() -> None:
