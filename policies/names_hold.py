@@ -19,7 +19,7 @@ from .shares import Share
 
 DOUBTED, BELIEVED = 0.25, 0.5
 """Share of names that held: below the first they are doubted, until it is above the second."""
-MAX_NAMES = 4_096
+MAX_NAMES = 2_048
 FEW = 4
 """Agents of a prompt, or prompts of an agent, that may come by turns."""
 SEVERAL = ""
