@@ -20,6 +20,8 @@ from .shares import Share
 DOUBTED, BELIEVED = 0.25, 0.5
 """Share of names that held: below the first they are doubted, until it is above the second."""
 MAX_NAMES = 2_048
+PRIOR = 4
+"""Names taken to have held before any could be judged."""
 FEW = 4
 """Agents of a prompt, or prompts of an agent, that may come by turns."""
 SEVERAL = ""
@@ -27,10 +29,11 @@ SEVERAL = ""
 
 
 class NamesHold:
-    """One kind of name. Believed until some seven in a row did not hold, but for those that held themselves."""
+    """One kind of name. Believed until some thirteen of a new tenant did not hold, one after the other, and those that
+    held themselves even then: a team of agents of one kind that each ask once looks the same for so long."""
 
     def __init__(self) -> None:
-        self._held = Share(1.0)
+        self._held = Share(1.0, weight=PRIOR)
         self._of_each: Bounded[str, Share] = Bounded(MAX_NAMES)
         self.doubted = False
 
@@ -77,15 +80,15 @@ class TenantNames:
         return self._news("agents", self.agents, held, now_s)
 
     def session_goes_on(self, said: str, held: float, now_s: float) -> NamesDoubted | None:
-        """A conversation goes on, called `said`, which it was before or not (`held`: as
-        `see_one`). Returns what is news."""
+        """A conversation goes on, called `said`, which it was before or not (`held`: as for `see_one`). Returns what is
+        news."""
         self.sessions.see_one(said, held)
         return self._news("sessions", self.sessions, held > 0, now_s)
 
     def _held(self, name: str, fingerprint: str) -> bool:
         """Whether either was last seen with the other, or with few and that among them."""
-        seen = _among(self._names_of, fingerprint, name), _among(self._prompts_of, name, fingerprint)
-        return any(seen)
+        by_prompt = _among(self._names_of, fingerprint, name)
+        return _among(self._prompts_of, name, fingerprint) or by_prompt  # both learn
 
     def _news(
         self, what: Literal["agents", "sessions"], names: NamesHold, held: bool, now_s: float

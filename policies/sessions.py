@@ -82,9 +82,9 @@ class Sessions:
 
     def held(self, tenant: str, chain: tuple[bytes, ...], said: str) -> float | None:
         """Whether a caller calls a conversation that goes on what it was called before: 1 if it does, less where others
-        began so and chance might, 0 if it does not; None if that cannot be told:
-        it begins, nobody said what it is called, it was gone on with before (under any name if it had but one), or
-        too many began so for all their names to be remembered."""
+        began so and chance might, 0 if it does not; None if that cannot be told: it begins, nobody said what it is
+        called, it was gone on with before (under any name if it had but one), or too many began so for all their names
+        to be remembered."""
         _, known = self._longest(tenant, chain[:-1])
         if known is None or not known.said:
             return None

@@ -164,7 +164,7 @@ def test_an_honest_session_keeps_its_name_for_all_its_agents_where_others_are_do
     callers = Callers()
     for _ in range(4):
         callers.ask("planner", "s0", honest)
-    for number in range(40):
+    for number in range(60):
         callers.ask("coder", f"task {number % 20}", lambda number, *_: ("coder", f"request {number}"))
     assert [fact.what for fact in callers.doubts] == ["sessions"]
     for agent in ("planner", "critic", "tester"):
@@ -250,9 +250,17 @@ def test_whatever_is_sent_under_doubted_names_is_answered(body: dict[str, Any]) 
 
 def test_names_are_doubted_below_a_quarter_and_believed_above_a_half() -> None:
     names = NamesHold()
-    changes = [names.see(False) for _ in range(10)]
-    assert changes.index(True) == 6
+    changes = [names.see(False) for _ in range(20)]
+    assert changes.index(True) == 12
     assert sum(changes) == 1
     while not names.see(True):
         assert names.held <= 0.5
     assert not names.doubted
+
+
+def test_a_team_of_one_kind_that_asks_once_each_is_believed() -> None:
+    callers = Callers()
+    for number in range(12):
+        callers.ask("worker", f"part {number}", lambda number, *_: (f"worker {number}", f"part {number}"))
+    assert not callers.doubts
+    assert [who.agent for *_, who in callers.asked] == [f"worker {number}" for number in range(12)]
