@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from folding import after
 from traffic import Shape, run
 
 from radixdeck.policies.events import (
@@ -12,7 +13,6 @@ from radixdeck.policies.events import (
     ActionTaken,
     AgentSeen,
     AnchorMeasured,
-    AnyEvent,
     CacheFlushed,
     EngineLoadSampled,
     EngineLost,
@@ -33,16 +33,9 @@ from radixdeck.policies.events import (
     SessionEnded,
     TunableChanged,
 )
-from radixdeck.policies.residency import RunState, fold, resident_tokens
+from radixdeck.policies.residency import resident_tokens
 
 SECOND = 10**9
-
-
-def folded(*events: AnyEvent, state: RunState | None = None) -> RunState:
-    state = state or RunState()
-    for event in events:
-        fold(state, event)
-    return state
 
 
 def matched(rid: str, agent: str, session: str, prompt: int, cached: int, t_ns: int = 1, **more: Any) -> PrefixMatched:
@@ -63,7 +56,7 @@ def evicted(node: int, start: int, tokens: int, role: Role = "private", by: str 
 
 
 def test_a_split_keeps_tokens_owners_and_hits():
-    state = folded(added(1, 0, 0, 100), matched("r1", "coder", "s1", 100, 100, node=1), NodeSplit(
+    state = after(added(1, 0, 0, 100), matched("r1", "coder", "s1", 100, 100, node=1), NodeSplit(
         t_ns=2, node=1, upper=2, upper_tokens=30))  # fmt: skip
     upper, lower = state.nodes[2], state.nodes[1]
     assert (upper.start, upper.tokens, upper.parent, upper.hits) == (0, 30, 0, 1)
@@ -73,29 +66,29 @@ def test_a_split_keeps_tokens_owners_and_hits():
 
 @pytest.mark.parametrize("upper_tokens", [0, 100, 500, -3])
 def test_an_impossible_split_is_odd_and_changes_nothing(upper_tokens: int):
-    state = folded(added(1, 0, 0, 100), NodeSplit(t_ns=2, node=1, upper=2, upper_tokens=upper_tokens))
+    state = after(added(1, 0, 0, 100), NodeSplit(t_ns=2, node=1, upper=2, upper_tokens=upper_tokens))
     assert (list(state.nodes), resident_tokens(state), state.totals.oddities) == ([1], 100, 1)
 
 
 def test_owners_each_count_a_shared_node():
-    state = folded(added(1, 0, 0, 100), NodeOwned(t_ns=2, node=1, agents=("coder", "tester"), role="shared"))
+    state = after(added(1, 0, 0, 100), NodeOwned(t_ns=2, node=1, agents=("coder", "tester"), role="shared"))
     assert {name: stats.resident_tokens for name, stats in state.agents.items()} == {"coder": 100, "tester": 100}
     assert resident_tokens(state) == 100
 
 
 def test_anchor_residency_follows_the_anchors_length():
-    state = folded(added(1, 0, 0, 100), added(2, 1, 100, 50), AnchorMeasured(t_ns=2, agent="coder", tokens=120))
+    state = after(added(1, 0, 0, 100), added(2, 1, 100, 50), AnchorMeasured(t_ns=2, agent="coder", tokens=120))
     assert state.agents["coder"].anchor_resident_tokens == 120
-    assert not folded(AnchorMeasured(t_ns=2, agent="coder", tokens=0), state=state).agents["coder"].anchor_tokens
-    folded(AnchorMeasured(t_ns=3, agent="coder", tokens=90), state=state)
+    assert not after(AnchorMeasured(t_ns=2, agent="coder", tokens=0), state=state).agents["coder"].anchor_tokens
+    after(AnchorMeasured(t_ns=3, agent="coder", tokens=90), state=state)
     assert state.agents["coder"].anchor_resident_tokens == 90
-    folded(evicted(2, 100, 50), evicted(1, 0, 100), state=state)
+    after(evicted(2, 100, 50), evicted(1, 0, 100), state=state)
     assert state.agents["coder"].anchor_resident_tokens == 0
 
 
 def test_a_match_marks_the_path_as_used():
-    state = folded(added(1, 0, 0, 10), added(2, 1, 10, 5), added(3, 1, 10, 5))
-    folded(matched("r1", "coder", "s1", 20, 15, t_ns=9, node=2), state=state)
+    state = after(added(1, 0, 0, 10), added(2, 1, 10, 5), added(3, 1, 10, 5))
+    after(matched("r1", "coder", "s1", 20, 15, t_ns=9, node=2), state=state)
     assert {node: (view.last_use_ns, view.hits) for node, view in state.nodes.items()} == {
         1: (9, 1),
         2: (9, 1),
@@ -104,7 +97,7 @@ def test_a_match_marks_the_path_as_used():
 
 
 def test_an_eviction_hurts_when_its_owner_needs_it_again_and_only_once():
-    state = folded(evicted(1, 50, 30), matched("r1", "coder", "s1", 70, 50), matched("r2", "coder", "s1", 70, 50))
+    state = after(evicted(1, 50, 30), matched("r1", "coder", "s1", 70, 50), matched("r2", "coder", "s1", 70, 50))
     assert (state.totals.evictions_that_hurt, state.totals.hurt_tokens) == (1, 20)
     assert state.agents["coder"].evicted_by == {"tester": 1}
     assert (state.requests["r1"].hurt_by, state.requests["r2"].hurt_by) == ("tester", "")
@@ -123,11 +116,11 @@ def test_an_eviction_hurts_when_its_owner_needs_it_again_and_only_once():
     ids=["other session", "other agent", "ends before", "still cached", "warm-up", "new text"],
 )
 def test_private_history_does_not_hurt_when_nobody_missed_it(later: PrefixMatched):
-    assert folded(evicted(1, 50, 30), later).totals.evictions_that_hurt == 0
+    assert after(evicted(1, 50, 30), later).totals.evictions_that_hurt == 0
 
 
 def test_a_lost_anchor_hurts_any_session_of_its_agent():
-    state = folded(evicted(1, 0, 30, role="anchor", by=""), matched("r1", "coder", "s9", 200, 0))
+    state = after(evicted(1, 0, 30, role="anchor", by=""), matched("r1", "coder", "s9", 200, 0))
     assert state.agents["coder"].evicted_by == {"allocation": 1}
 
 
@@ -135,13 +128,13 @@ def test_a_shared_ghost_hurts_once_for_all_its_owners():
     event = NodeEvicted(
         t_ns=2, node=5, tokens=30, start=0, agents=("coder", "tester"), role="shared", by_agent="critic"
     )
-    state = folded(event, matched("r1", "coder", "s1", 99, 0), matched("r2", "tester", "s1", 99, 0))
+    state = after(event, matched("r1", "coder", "s1", 99, 0), matched("r2", "tester", "s1", 99, 0))
     assert state.totals.evictions_that_hurt == 1
     assert state.ghosts == {}
 
 
 def test_a_warm_up_lays_the_ghosts_it_repairs():
-    state = folded(
+    state = after(
         evicted(1, 0, 30, role="anchor"),
         matched("w", "coder", "", 30, 0, warm=True),
         matched("r", "coder", "s1", 90, 0),
@@ -151,7 +144,7 @@ def test_a_warm_up_lays_the_ghosts_it_repairs():
 
 
 def test_a_streamed_request_is_joined_over_both_streams():
-    state = folded(
+    state = after(
         RequestArrived(t_ns=1 * SECOND, rid="r1", agent="coder", session="s1", declared=True),
         matched("r1", "coder", "s1", 100, 60, t_ns=2 * SECOND),
         FirstTokenSent(t_ns=3 * SECOND, rid="r1", ttft_s=2.0),
@@ -160,14 +153,14 @@ def test_a_streamed_request_is_joined_over_both_streams():
     done = RequestFinished(
         t_ns=4 * SECOND, rid="r1", agent="coder", session="s1", status=200, finish="stop", latency_s=3.0, ttft_s=2.0
     )
-    folded(done, done, state=state)
+    after(done, done, state=state)
     request, stats = state.requests["r1"], state.agents["coder"]
     assert (request.cached_tokens, request.ttft_s, request.latency_s, request.finish) == (60, 2.0, 3.0, "stop")
     assert (stats.running, stats.ttft_recent_s, stats.declared, state.totals.oddities) == (0, [2.0], True, 1)
 
 
 def test_without_streaming_the_first_token_is_when_prefill_ended():
-    state = folded(
+    state = after(
         RequestArrived(t_ns=1 * SECOND, rid="r1", agent="coder", session="s1"),
         PrefixInserted(t_ns=3 * SECOND // 2, rid="r1", phase="prompt", total_tokens=10, new_tokens=10),
         PrefixInserted(t_ns=2 * SECOND, rid="r1", phase="finish", total_tokens=12, new_tokens=2),
@@ -180,7 +173,7 @@ def test_without_streaming_the_first_token_is_when_prefill_ended():
 
 
 def test_refusals_and_errors_are_counted():
-    state = folded(
+    state = after(
         RequestRefused(t_ns=1, rid="r1", agent="coder", status=403, reason="quarantined"),
         RequestFinished(t_ns=2, rid="r2", agent="coder", session="s", status=502, finish="error", latency_s=1.0),
     )
@@ -188,7 +181,7 @@ def test_refusals_and_errors_are_counted():
 
 
 def test_transitions_are_per_session_and_without_warm_ups():
-    state = folded(
+    state = after(
         matched("1", "planner", "s1", 9, 0),
         matched("2", "critic", "s2", 9, 0),
         matched("3", "coder", "s1", 9, 0, warm=True),
@@ -201,13 +194,13 @@ def test_transitions_are_per_session_and_without_warm_ups():
 
 
 def test_a_session_that_ended_leaves_no_ghosts_but_its_agents_anchors():
-    state = folded(evicted(1, 50, 30), evicted(2, 0, 50, role="anchor"), SessionEnded(t_ns=5, session="s1"))
+    state = after(evicted(1, 50, 30), evicted(2, 0, 50, role="anchor"), SessionEnded(t_ns=5, session="s1"))
     assert list(state.ghosts) == ["coder"]
 
 
 def test_a_whole_run_leaves_the_residency_that_the_tree_has():
     tree = run(Shape("random", requests=200), "kv_caching", 10_000).tree
-    state = folded(*tree.events)
+    state = after(*tree.events)
     assert resident_tokens(state) == tree.resident_tokens
     assert sum(view.role == "private" for view in state.nodes.values()) > 0
     assert {node: (view.agents, view.role) for node, view in state.nodes.items()} == {
@@ -218,7 +211,7 @@ def test_a_whole_run_leaves_the_residency_that_the_tree_has():
 
 
 def test_losing_the_engine_empties_the_tree_and_keeps_the_counters():
-    state = folded(
+    state = after(
         EngineStarted(t_ns=1, pid=1, model="tiny", capacity_tokens=1000, page_size=1, policy="lru"),
         added(1, 0, 0, 100),
         evicted(9, 0, 10, role="anchor"),
@@ -229,7 +222,7 @@ def test_losing_the_engine_empties_the_tree_and_keeps_the_counters():
     assert (state.engine_up, state.engine_detail, state.nodes, state.ghosts) == (False, "killed", {}, {})
     assert (state.used_tokens, state.running) == (0, 0)
     assert (state.agents["coder"].resident_tokens, state.agents["coder"].dispatches) == (0, 1)
-    folded(EngineStarted(t_ns=4, pid=2, model="tiny", capacity_tokens=1000, page_size=1, policy="lru"), state=state)
+    after(EngineStarted(t_ns=4, pid=2, model="tiny", capacity_tokens=1000, page_size=1, policy="lru"), state=state)
     assert (state.engine_up, state.totals.engine_starts, state.policies) == (True, 2, {"lru": True})
 
 
@@ -237,7 +230,7 @@ def test_switches_tunables_and_actions_show():
     def acted(kind: ActionKind, **more: Any) -> ActionTaken:
         return ActionTaken(t_ns=SECOND, id="1", kind=kind, **more)
 
-    state = folded(
+    state = after(
         added(1, 0, 0, 10),
         PolicySwitched(t_ns=1, policy="kv_caching", enabled=True),
         TunableChanged(t_ns=1, policy="kv_caching", name="turnover", value=3),
@@ -255,7 +248,7 @@ def test_switches_tunables_and_actions_show():
     assert "tester" not in state.agents
     assert (state.policies, state.tunables) == ({"kv_caching": True}, {"kv_caching": {"turnover": 3}})
     assert state.totals.dropped_events == 4
-    folded(
+    after(
         EngineLoadSampled(t_ns=7 * SECOND, running=0, waiting=0, used_tokens=0, evictable_tokens=0, capacity_tokens=9),
         CacheFlushed(t_ns=8 * SECOND),
         state=state,
@@ -271,19 +264,19 @@ def test_a_retain_shows_until_it_has_decayed_or_is_undone():
     def retain(amount: float, ttl_s: float) -> ActionTaken:
         return ActionTaken(t_ns=SECOND, id="1", kind="retain", agent="coder", amount=amount, ttl_s=ttl_s)
 
-    state = folded(retain(500, 10))
+    state = after(retain(500, 10))
     coder = state.agents["coder"]
     assert (coder.retain_tokens, coder.retain_until_ns) == (500, 61 * SECOND)
-    folded(sampled(60 * SECOND), state=state)
+    after(sampled(60 * SECOND), state=state)
     assert coder.retain_tokens == 500
-    folded(sampled(61 * SECOND), state=state)
+    after(sampled(61 * SECOND), state=state)
     assert (coder.retain_tokens, coder.retain_until_ns) == (0, 0)
-    folded(retain(500, 10), retain(-1, 10), state=state)
+    after(retain(500, 10), retain(-1, 10), state=state)
     assert (coder.retain_tokens, coder.retain_until_ns) == (0, 0)
 
 
 def test_what_a_retain_leaves_open_is_the_operators_to_say():
-    state = folded(
+    state = after(
         TunableChanged(t_ns=1, policy="operator", name="half_life_s", value=2.0),
         ActionTaken(t_ns=SECOND, id="1", kind="retain", agent="coder"),
         ActionTaken(t_ns=SECOND, id="2", kind="boost", agent="coder", amount=1.0),
@@ -293,7 +286,7 @@ def test_what_a_retain_leaves_open_is_the_operators_to_say():
 
 
 def test_a_fresh_engine_knows_of_no_retain():
-    state = folded(
+    state = after(
         ActionTaken(t_ns=1, id="1", kind="retain", agent="coder", amount=9, ttl_s=60),
         EngineStarted(t_ns=4, pid=2, model="tiny", capacity_tokens=1000, page_size=1, policy="lru"),
     )

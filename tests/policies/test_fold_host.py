@@ -8,6 +8,7 @@ from itertools import count
 
 import msgspec
 import pytest
+from folding import after
 
 from radixdeck.policies import fold_tree
 from radixdeck.policies.events import (
@@ -42,15 +43,8 @@ def moved(node: int, tokens: int = 10) -> NodeEvicted:
     )
 
 
-def folded(*events: AnyEvent) -> RunState:
-    state = RunState()
-    for event in events:
-        fold(state, event)
-    return state
-
-
 def test_what_moves_there_lies_there_as_it_was_and_counts_as_evicted() -> None:
-    state = folded(started(), added(1), moved(1))
+    state = after(started(), added(1), moved(1))
     assert state.host[1].agents == ("a",)
     assert state.host[1].last_use_ns == 2
     assert state.nodes == {}
@@ -58,19 +52,19 @@ def test_what_moves_there_lies_there_as_it_was_and_counts_as_evicted() -> None:
 
 
 def test_what_comes_back_is_in_one_place_only() -> None:
-    state = folded(started(), added(1), moved(1), added(1, from_host=True))
+    state = after(started(), added(1), moved(1), added(1, from_host=True))
     assert (list(state.nodes), list(state.host)) == ([1], [])
     assert resident_tokens(state) == 10
     assert state.totals.oddities == 0
 
 
 def test_what_leaves_is_nowhere() -> None:
-    state = folded(started(), added(1), added(2), moved(1), moved(2), HostNodeLeft(t_ns=4, node=1, tokens=10))
+    state = after(started(), added(1), added(2), moved(1), moved(2), HostNodeLeft(t_ns=4, node=1, tokens=10))
     assert list(state.host) == [2]
 
 
 def test_a_split_there_makes_two_that_keep_what_was_known() -> None:
-    state = folded(
+    state = after(
         started(),
         added(1),
         moved(1),
@@ -86,17 +80,17 @@ def test_a_split_there_makes_two_that_keep_what_was_known() -> None:
 
 @pytest.mark.parametrize("over", [CacheFlushed(t_ns=5), EngineLost(t_ns=5, reason="x", retry_in_s=1.0), started()])
 def test_it_ends_with_the_cache(over: AnyEvent) -> None:
-    assert folded(started(), added(1), moved(1), over).host == {}
+    assert after(started(), added(1), moved(1), over).host == {}
 
 
 def test_an_engine_that_tells_of_no_tier_is_not_followed() -> None:
-    state = folded(started(0), added(1), moved(1), HostNodeKept(t_ns=4, node=2, parent=0, start=0, tokens=6))
+    state = after(started(0), added(1), moved(1), HostNodeKept(t_ns=4, node=2, parent=0, start=0, tokens=6))
     assert state.host == {}
-    assert folded(started(-5)).host_capacity_tokens == 0
+    assert after(started(-5)).host_capacity_tokens == 0
 
 
 def test_odd_facts_are_borne_and_counted() -> None:
-    state = folded(
+    state = after(
         started(),
         moved(9),
         HostNodeLeft(t_ns=4, node=77, tokens=-1),
@@ -161,7 +155,7 @@ def test_what_is_not_followed_is_counted_exactly(seed: int, monkeypatch: pytest.
 
 
 def test_a_gap_that_hides_what_left_does_not_make_it_grow_for_ever_nor_a_keyframe() -> None:
-    state, nodes = folded(started()), fold_tree.HOST_NODES + 50
+    state, nodes = after(started()), fold_tree.HOST_NODES + 50
     for node in range(nodes):
         fold(state, added(node))
         fold(state, moved(node))
@@ -172,7 +166,7 @@ def test_a_gap_that_hides_what_left_does_not_make_it_grow_for_ever_nor_a_keyfram
 
 @pytest.mark.parametrize(("host_tokens", "hurts"), [(10, 0), (0, 1)])
 def test_what_is_found_there_was_not_computed_again_and_hurts_nobody(host_tokens: int, hurts: int) -> None:
-    state = folded(
+    state = after(
         started(),
         added(1),
         moved(1),
@@ -184,6 +178,6 @@ def test_what_is_found_there_was_not_computed_again_and_hurts_nobody(host_tokens
 
 
 def test_it_is_in_a_keyframe_and_comes_out_of_it_the_same() -> None:
-    state = folded(started(), added(1), moved(1))
+    state = after(started(), added(1), moved(1))
     assert msgspec.json.decode(msgspec.json.encode(state), type=RunState) == state
-    assert b"host" not in msgspec.json.encode(folded(started(0), added(1)))
+    assert b"host" not in msgspec.json.encode(after(started(0), added(1)))

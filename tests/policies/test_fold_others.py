@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+from folding import folded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import any_stream
@@ -13,14 +14,7 @@ from streams import any_stream
 from radixdeck.policies import fold_others
 from radixdeck.policies.events import ActionTaken, AnyEvent, NodeAdded, PrefixMatched
 from radixdeck.policies.fold_others import AGENTS_KEPT, OTHERS
-from radixdeck.policies.residency import RunState, fold
-
-
-def folded(stream: list[AnyEvent], state: RunState | None = None) -> RunState:
-    state = state or RunState()
-    for event in stream:
-        fold(state, event)
-    return state
+from radixdeck.policies.residency import RunState
 
 
 def asked(number: int, **more: Any) -> PrefixMatched:

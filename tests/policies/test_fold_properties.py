@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from folding import folded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import any_stream
@@ -10,14 +11,7 @@ from streams import any_stream
 from radixdeck.policies.events import AnyEvent
 from radixdeck.policies.fold_requests import REQUESTS_KEPT, SESSIONS_KEPT
 from radixdeck.policies.fold_tree import anchor_overlap
-from radixdeck.policies.residency import RunState, fold, resident_tokens
-
-
-def folded(stream: list[AnyEvent], state: RunState | None = None) -> RunState:
-    state = state or RunState()
-    for event in stream:
-        fold(state, event)
-    return state
+from radixdeck.policies.residency import RunState, resident_tokens
 
 
 @given(any_stream, st.integers(0, 60))
