@@ -145,8 +145,8 @@ class ConsoleApp(App[None]):
         """Show one that is heard, if what is shown since the start said long ago that it is up and nothing since."""
         entry, fleet = self.entry, self.fleet
         if not self._chosen and entry is not None and not entry.metrics_ns and fleet.is_silent(entry):
-            heard = [node for node, other in fleet.nodes.items() if fleet.is_live(other)]
-            self._looked_at = heard[0] if heard else self._looked_at
+            heard = (node for node, other in fleet.nodes.items() if fleet.is_live(other))
+            self._looked_at = next(heard, self._looked_at)
 
     def _tick(self) -> None:
         """Draw if there is something new, not too soon, and in any case now and then."""

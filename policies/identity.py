@@ -102,14 +102,13 @@ class Identities:
         Raises IdentityError, naming the header, if the caller names itself in a way that cannot be used.
         """
         tenant = declared_tenant(headers, api_key_tenant)
-        name = self._unreserved(declared_agent(headers, body), "x-agent-id", tenant)
+        called = scoped(self._unreserved(declared_agent(headers, body), "x-agent-id", tenant), tenant)
         said = self._unreserved(declared_session(headers, body), "x-session-id", tenant)
         prompt = read_prompt(route, body)
-        agent, text = self._agent(tenant, name, prompt, str(body.get("model"))[:128])
-        held = self._sessions.held(tenant, prompt.chain, said) if said else None
+        agent, text = self._agent(tenant, called, prompt, str(body.get("model"))[:128])
+        held = self._sessions.held(tenant, prompt.chain, said) if said and self._doubts else None
         session = self._session(tenant, agent, said, route, body, prompt, now_s)
-        called = scoped(name, tenant)
-        declared = bool(name) and agent == called
+        declared = agent == called
         seen = self._note(agent, tenant, prompt, text, declared, now_s)
         return Who(
             agent=agent,
@@ -120,7 +119,7 @@ class Identities:
             fingerprint=prompt.fingerprint,
             label=self._known(agent).label,
             seen=seen,
-            doubts=tuple(self._judged(tenant, name, prompt.fingerprint, said, session, held, now_s)),
+            doubts=tuple(self._judged(tenant, called, prompt.fingerprint, said, session, held, now_s)),
         )
 
     def answered(self, response_id: str, who: Who) -> None:
@@ -141,14 +140,13 @@ class Identities:
             raise IdentityError(f"{where} {name!r}: names that begin with '{owner}/' belong to tenant {owner!r}")
         return name
 
-    def _agent(self, tenant: str, name: str, prompt: Prompt, model: str) -> tuple[str, str]:
-        """The agent's full name, and the text to label it by."""
-        if name:
-            full = scoped(name, tenant)
+    def _agent(self, tenant: str, called: str, prompt: Prompt, model: str) -> tuple[str, str]:
+        """The agent's full name, and the text to label it by. `called`: the full name that it says, or ''."""
+        if called:
             if prompt.fingerprint:
-                self._claim(tenant, prompt.fingerprint, full)
-            if not prompt.fingerprint or self._names_of(tenant).agents.believes(full):
-                return full, prompt.head
+                self._claim(tenant, prompt.fingerprint, called)
+            if not prompt.fingerprint or self._names_of(tenant).agents.believes(called):
+                return called, prompt.head
         if prompt.fingerprint:
             return self._by_prompt(tenant, prompt.fingerprint), prompt.head
         if prompt.kind:
@@ -193,14 +191,14 @@ class Identities:
         return session
 
     def _judged(
-        self, tenant: str, name: str, fingerprint: str, said: str, session: str, held: float | None, now_s: float
+        self, tenant: str, called: str, fingerprint: str, said: str, session: str, held: float | None, now_s: float
     ) -> Iterator[NamesDoubted]:
         """Learn from a request whether names hold. `held`: whether `said`, its session's, did, as Sessions tell it.
         Yields what is new."""
         if not self._doubts:
             return
         names = self._names_of(tenant)
-        if name and fingerprint and (doubted := names.agent_sends(scoped(name, tenant), fingerprint, session, now_s)):
+        if called and fingerprint and (doubted := names.agent_sends(called, fingerprint, session, now_s)):
             yield doubted
         if held is not None and (doubted := names.session_goes_on(said, held, now_s)):
             yield doubted

@@ -107,6 +107,11 @@ def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
         "identity   inferred from its prompt; a: its text",
         "begins     You are",
     ]
+    claimed = AgentStats(agent="a", versions=2, claimants=3)
+    assert (
+        identity_lines(claimed, "a")[1]
+        == "identity   inferred from its prompt, 2 versions, 3 names for it; a: its text"
+    )
 
 
 async def test_all_of_it_is_on_a_large_page_and_one_key_away_on_a_small_one() -> None:
