@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from .demand import Request, in_pages, steps_of
 from .lru import LeastRecent
-from .model_cache import ModelCache
+from .model_cache import CHUNK_TOKENS, ModelCache
 from .trie import Trie
 
 __all__ = ["Bound", "Request", "belady_bound", "lru_hits"]
@@ -43,25 +43,31 @@ class Bound:
         return self.hit_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
-def belady_bound(requests: Sequence[Request], capacity_tokens: int, page_size: int = 1) -> Bound:
+def belady_bound(
+    requests: Sequence[Request], capacity_tokens: int, page_size: int = 1, chunk_tokens: int = CHUNK_TOKENS
+) -> Bound:
     """What the best evictions would have given on these timings, without prefetch, whole pages at a time.
 
-    A request holds its prompt from start to finish, and its output at the finish. Rounded upwards only: by
-    `assumed_tokens`, and by the token a prompt ends in and by an output that is already there, which take no room just
-    before. Rounded downwards only where a request is matched between two chunks of another one's prefill: all of that
-    prompt counts as held by then. A flush is not known here: ask for each side of it on its own.
+    A request holds its prompt from start to finish, and its output at the finish. A prompt longer than a chunk takes
+    its room bit by bit: until it is prefilled only what it was served for certain and a first chunk of what is new are
+    taken for held. Rounded upwards only: by that, by `assumed_tokens`, and by the token a prompt ends in and by an
+    output that is already there, which take no room just before. Rounded downwards only where a prompt no longer than
+    a chunk is prefilled in two, behind others of its batch, and a request is matched in between. A flush is not known
+    here: ask for each side of it on its own.
     """
     if page_size < 1:
         raise ValueError(f"pages of {page_size} tokens: not a cache")
-    return Uses(requests, page_size).bound(capacity_tokens)
+    return Uses(requests, page_size, chunk_tokens).bound(capacity_tokens)
 
 
-def lru_hits(requests: Sequence[Request], capacity_tokens: int, page_size: int = 1) -> Bound:
+def lru_hits(
+    requests: Sequence[Request], capacity_tokens: int, page_size: int = 1, chunk_tokens: int = CHUNK_TOKENS
+) -> Bound:
     """What SGLang's own order gives: whole leaves, least recently used first, prefixes of running requests locked.
 
     All chunks of a prompt go in when the last one does: a request tells no more.
     """
-    cache = ModelCache(LeastRecent(), capacity_tokens, page_size)
+    cache = ModelCache(LeastRecent(), capacity_tokens, page_size, chunk_tokens)
     hits = [0] * len(requests)
     for step, index in steps_of(requests):
         match step:
@@ -83,29 +89,54 @@ class _Interval:
     size: int
 
 
+@dataclass(frozen=True)
+class _Path:
+    """Nodes of a request's prompt and of its output, top down; the cache may serve the first `matchable` of them.
+    `is_long`: the prompt is more than a chunk."""
+
+    prompt: list[int]
+    output: list[int]
+    matchable: int
+    is_long: bool
+
+
+@dataclass
+class _Long:
+    """A long prompt that is being prefilled: the first `served` of its nodes were served whatever was kept;
+    `first_chunk`: pages held besides these."""
+
+    path: _Path
+    served: int
+    first_chunk: int
+
+
 class Uses:
-    """One walk over the steps, for bounds at any capacity. A point is a start or a finish: where room is taken.
-    `held[p]`: pages that running requests hold at point p; `always`: hits on pages that a running request holds anyway.
+    """One walk over the steps, for bounds at any capacity. A point is a start, a finish, or the end of the prefill of a
+    prompt longer than a chunk: where room is taken. `held[p]`: pages that running requests hold for certain at point p;
+    `always`: hits on pages that a running request holds anyway.
     """
 
-    def __init__(self, requests: Sequence[Request], page_size: int) -> None:
+    def __init__(self, requests: Sequence[Request], page_size: int, chunk_tokens: int = CHUNK_TOKENS) -> None:
         self.page_size = page_size
         self.prompt_tokens = sum(request.prompt_tokens for request in requests)
         self.intervals: list[_Interval] = []
         self.held: list[int] = []
         self.always = 0
         self.assumed = 0
+        self._chunk_pages = max(1, chunk_tokens // page_size)
         self._holding = 0
         self._trie = Trie()
         self._paths = self._segment(requests, page_size)
         nodes = len(self._trie.begin)
+        self._users = [0] * nodes
         self._holders = [0] * nodes
         self._released = [NEVER] * nodes
         self._in_tree = [False] * nodes
         self._may_be = [False] * nodes
+        self._long: dict[int, _Long] = {}
         take = {"start": self._start, "prefilled": self._prefilled, "finish": self._finish}
         for step, index in steps_of(requests):
-            take[step](*self._paths[index])
+            take[step](index, self._paths[index])
 
     def bound(self, capacity_tokens: int) -> Bound:
         """See belady_bound. Raises ValueError for a capacity below 0."""
@@ -130,56 +161,84 @@ class Uses:
         idle = accumulate(change)
         return max((held + kept for held, kept in zip(self.held, idle, strict=False)), default=0) * self.page_size
 
-    def _segment(self, requests: Sequence[Request], page_size: int) -> list[tuple[list[int], int, int]]:
-        """Cut all sequences so that a request uses every node whole or not at all: its nodes, how many of them the
-        cache may serve, how many are prompt."""
+    def _segment(self, requests: Sequence[Request], page_size: int) -> list[_Path]:
+        """Cut all sequences so that a request uses every node whole or not at all."""
         pages = [in_pages(request, page_size) for request in requests]
         for page in pages:
             for depth in (len(page.hashes), page.prompt, page.matchable):
                 self._trie.insert(page.hashes[:depth])
-        paths: list[tuple[list[int], int, int]] = []
+        paths: list[_Path] = []
         for page in pages:
             nodes = self._trie.path(page.hashes)
             ends = [self._trie.end[node] for node in nodes]
-            paths.append((nodes, sum(end <= page.matchable for end in ends), sum(end <= page.prompt for end in ends)))
+            matchable, prompt = (sum(end <= depth for end in ends) for depth in (page.matchable, page.prompt))
+            paths.append(_Path(nodes[:prompt], nodes[prompt:], matchable, is_long=page.prompt > self._chunk_pages))
         return paths
 
-    def _start(self, nodes: list[int], matchable: int, prompt: int) -> None:
-        point = len(self.held)
-        for place, node in enumerate(nodes[:prompt]):
-            size = self._trie.size(node)
-            if place < matchable:
-                self._want(node, size, point)
-            if not self._holders[node]:
-                self._holding += size
+    def _start(self, index: int, path: _Path) -> None:
+        point, new_pages, served = len(self.held), 0, 0
+        for place, node in enumerate(path.prompt):
+            if place < path.matchable and self._want(node, point):
+                served += 1
+            if not self._users[node]:
+                new_pages += self._trie.size(node) if self._released[node] == NEVER else 0
                 self._in_tree[node] = False
                 self._may_be[node] = self._released[node] != NEVER
-            self._holders[node] += 1
+            self._users[node] += 1
+        if path.is_long:
+            first_chunk = min(self._chunk_pages, new_pages)
+            self._long[index] = _Long(path, served, first_chunk)
+            self._holding += first_chunk
+        self._hold(path.prompt[:served] if path.is_long else path.prompt)
         self.held.append(self._holding)
 
-    def _want(self, node: int, size: int, point: int) -> None:
-        if not self._holders[node]:
+    def _want(self, node: int, point: int) -> bool:
+        """A request is matched and may be served this node. Returns whether it is, whatever was kept."""
+        if not self._users[node]:
             if self._released[node] != NEVER:
-                self.intervals.append(_Interval(self._released[node], point, size))
+                self.intervals.append(_Interval(self._released[node], point, self._trie.size(node)))
         elif self._in_tree[node]:
-            self.always += size
+            self.always += self._trie.size(node)
+            return self._holders[node] > 0
         elif self._may_be[node]:
-            self.assumed += size
+            self.assumed += self._trie.size(node)
+        return False
 
-    def _prefilled(self, nodes: list[int], _matchable: int, prompt: int) -> None:
-        for node in nodes[:prompt]:
-            self._in_tree[node] = True
-
-    def _finish(self, nodes: list[int], _matchable: int, prompt: int) -> None:
-        point = len(self.held)
-        output = sum(self._trie.size(node) for node in nodes[prompt:] if not self._holders[node])
-        self.held.append(self._holding + output)
-        for place, node in enumerate(nodes):
-            self._in_tree[node] = True
-            if place < prompt:
-                self._holders[node] -= 1
-                self._holding -= 0 if self._holders[node] else self._trie.size(node)
+    def _hold(self, nodes: Sequence[int]) -> None:
+        """One more request holds these nodes for certain."""
+        for node in nodes:
             if not self._holders[node]:
+                self._holding += self._trie.size(node)
+                if self._users[node] > 1:
+                    self._share(node)
+            self._holders[node] += 1
+
+    def _share(self, node: int) -> None:
+        """The first chunk of a prompt that is being prefilled may be what another request holds now."""
+        for long in self._long.values():
+            if node in long.path.prompt:
+                self._holding -= long.first_chunk
+                long.first_chunk = 0
+
+    def _prefilled(self, index: int, path: _Path) -> None:
+        for node in path.prompt:
+            self._in_tree[node] = True
+        if (long := self._long.pop(index, None)) is not None:
+            self._holding -= long.first_chunk
+            self._hold(path.prompt[long.served :])
+            self.held.append(self._holding)
+
+    def _finish(self, _index: int, path: _Path) -> None:
+        point = len(self.held)
+        output = sum(self._trie.size(node) for node in path.output if not self._users[node])
+        self.held.append(self._holding + output)
+        for node in path.prompt:
+            self._users[node] -= 1
+            self._holders[node] -= 1
+            self._holding -= 0 if self._holders[node] else self._trie.size(node)
+        for node in (*path.prompt, *path.output):
+            self._in_tree[node] = True
+            if not self._users[node]:
                 self._released[node] = point
 
 

@@ -12,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_samples import Numbering
 
+from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.victims import Choice, VictimIndex
 from radixdeck.storage.bound import Request, Uses, belady_bound, lru_hits
 from radixdeck.storage.demand import steps_of
+from radixdeck.storage.lru import LeastRecent
+from radixdeck.storage.model_cache import ModelCache
 
 Prompt = tuple[str, str]
 """Prompt and output, one letter per token."""
@@ -120,6 +124,62 @@ def test_lru_never_beats_the_bound(drawn: list[Prompt], capacity: int, data: st.
     lru, bound = lru_hits(requests, capacity), belady_bound(requests, capacity)
     assert lru.hit_tokens <= bound.hit_tokens <= bound.reused_tokens
     assert lru.prompt_tokens == bound.prompt_tokens == sum(len(prompt) for prompt, _ in drawn)
+
+
+@settings(max_examples=400, deadline=None)
+@given(prompts, st.integers(0, 12), st.integers(1, 3), st.data())
+def test_no_order_of_eviction_beats_the_bound_of_prompts_prefilled_in_chunks(
+    drawn: list[Prompt], capacity: int, chunk_tokens: int, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations([i for i in range(len(drawn)) for _ in range(3)]))
+    requests = overlapping(drawn, order)
+    bound = belady_bound(requests, capacity, chunk_tokens=chunk_tokens)
+    for watcher in (LeastRecent(), AnyOrder(data.draw(st.integers(0, 99)))):
+        hits = served(ModelCache(watcher, capacity, chunk_tokens=chunk_tokens), requests)
+        assert hits <= bound.hit_tokens <= bound.reused_tokens
+
+
+class AnyOrder(LeastRecent):
+    """Evicts by chance, and of a leaf only as much as is needed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._index = VictimIndex(lambda node: Subject("private", session=str(node)))
+        self._chance = random.Random(seed)
+
+    def kept(self, tokens: int, needed_tokens: int, page_size: int) -> int:
+        return max(0, tokens - needed_tokens)
+
+    def choose(self) -> Choice | None:
+        return self._index.choose(lambda _: Score(self._chance.random()))
+
+
+def served(cache: ModelCache, requests: list[Request]) -> int:
+    """Tokens that a cache serves."""
+    hits = 0
+    for step, index in steps_of(requests):
+        match step:
+            case "start":
+                hits += cache.start(index, requests[index])
+            case "prefilled":
+                cache.prefilled(index)
+            case "finish":
+                cache.finish(index)
+    return hits
+
+
+def test_a_long_prompt_leaves_room_until_its_chunks_take_it() -> None:
+    """While the eight tokens of x are prefilled two at a time, abc is still there for who asks for it."""
+    number = Numbering()
+    requests = [
+        Request("first", number.hashes("abc"), 3, 0, 1, 2),
+        Request("long", number.hashes("xxxxxxxx"), 8, 3, 7, 8),
+        Request("again", number.hashes("abc"), 3, 4, 5, 6),
+    ]
+    for chunk_tokens, hits in ((3, 2), (8, 0)):
+        assert belady_bound(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
+        assert lru_hits(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
+    assert belady_bound(requests, 4, chunk_tokens=3).hit_tokens == 1, "a chunk takes its room at once"
 
 
 @given(prompts, st.sampled_from([1, 2, 3]))
