@@ -33,13 +33,15 @@ GROWTH = 8
 
 class Transitions:
     """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
-    `met`: where a session went on as none had before, how often to an agent that others had met; `own`: how often it
-    goes on to any of the agents that it had before (see `team`), rather than to where sessions go."""
+    `met`: where a session went on as none had before, how often to an agent that others had met; `met_first`: how often
+    a session begins with one; `own`: how often it goes on to any of the agents that it had before (see `team`), rather
+    than to where sessions go."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
         self.met = Share(0.5)
+        self.met_first = Share(1.0)
         self.own = Share(0.2)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
@@ -67,6 +69,7 @@ class Transitions:
 
     def started(self, agent: int) -> None:
         """A session began with this agent."""
+        self.met_first.see(float(self._known >> agent & 1))
         self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
@@ -150,7 +153,7 @@ class Transitions:
         """The same as it is now, whatever is counted later."""
         still = copy(self)
         still._counts, still.pairs, still.met = self._counts.copy(), self.pairs.still(), copy(self.met)
-        still.own, still._more_ends = copy(self.own), self._more_ends.copy()
+        still.met_first, still.own, still._more_ends = copy(self.met_first), copy(self.own), self._more_ends.copy()
         return still
 
     def counts(self) -> Floats:
@@ -173,10 +176,15 @@ class Transitions:
         return (counts + AGENT_WEIGHT * overall) / (counts.sum(0) + AGENT_WEIGHT)
 
     def first(self, marginal: Floats | None = None) -> Floats:
-        """Probability of each agent to begin a session."""
+        """Probability of each agent to begin a session; they sum to at most 1, the rest is for agents nobody has met.
+        That rest is taken from all that began one alike (absolute discounting; Ney, Essen and Kneser, 1994): where most
+        sessions begin with somebody new, who began one once is not expected to again."""
+        met = self.met_first.mean
         counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
+        total, began = float(counts.sum()), max(1, np.count_nonzero(counts))
+        counts = np.maximum(0.0, counts - (1.0 - met) * total / began)
         marginal = (self.marginal() if marginal is None else marginal)[1:]
-        return backed_off(counts, marginal / marginal.sum(), AGENT_WEIGHT)
+        return (counts + AGENT_WEIGHT * met / marginal.sum() * marginal) / (total + AGENT_WEIGHT)
 
     def _by_agent(self) -> Floats:
         return self.counts().sum(0)

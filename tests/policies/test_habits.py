@@ -53,6 +53,22 @@ def test_probabilities_sum_to_one_and_follow_what_was_seen():
     assert transitions.first() == pytest.approx([1, 0, 0], abs=0.05)
 
 
+def test_who_began_one_session_is_not_expected_to_begin_another_where_most_begin_with_somebody_new():
+    strangers = Transitions()
+    strangers.grow(30)
+    for agent in range(30):
+        strangers.started(agent)
+    assert strangers.first().sum() < 0.1
+    for agent in range(1, 30):
+        strangers.forget(agent)
+        strangers.started(agent)
+        strangers.started(0)
+    first = strangers.first()
+    assert first[0] > 0.4, "who begins every other one is"
+    assert first[1:].max() < 0.05
+    assert first.sum() < 0.7
+
+
 def test_how_a_response_finished_tells_rows_apart():
     transitions = taught((0, 1), (1, 0))
     for _ in range(20):
