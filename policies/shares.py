@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 PRIOR_WEIGHT = 2
 LONGEST_WEIGHT = 20
+FIRST_FEW = 4
+"""Values of an agent that tell what to expect of a new one."""
 
 
 @dataclass(slots=True)
@@ -22,35 +24,34 @@ class Share:
 
 
 class Shares:
-    """A share for each agent, by its slot. Of an agent of whom little was seen, what agents do lately is expected; of
-    the first ones, `prior`."""
+    """A share for each agent, by its slot. Of an agent of whom little was seen it is what agents showed at first lately,
+    of the first ones `prior`; the more is seen of an agent itself, the less that counts."""
 
     def __init__(self, prior: float) -> None:
-        self._of_all = Share(prior)
+        self._at_first = Share(prior)
         self._means, self._seen = array("f"), array("B")
 
     def __getitem__(self, agent: int) -> float:
-        if agent >= len(self._means):
-            return self._of_all.mean
-        seen = self._seen[agent]
-        return (seen * self._means[agent] + PRIOR_WEIGHT * self._of_all.mean) / (seen + PRIOR_WEIGHT)
+        seen = self._seen[agent] if agent < len(self._seen) else 0
+        if not seen:
+            return self._at_first.mean
+        weight = PRIOR_WEIGHT * (1.0 - seen / LONGEST_WEIGHT)
+        return (seen * self._means[agent] + weight * self._at_first.mean) / (seen + weight)
 
     def first(self, agents: int) -> list[float]:
         """The shares of agents 0 ... agents - 1."""
-        of_all = self._of_all.mean
-        expected, own = PRIOR_WEIGHT * of_all, zip(self._seen[:agents], self._means, strict=False)
-        known = [(seen * mean + expected) / (seen + PRIOR_WEIGHT) for seen, mean in own]
-        return known + [of_all] * (agents - len(known))
+        return [self[agent] for agent in range(agents)]
 
     def see(self, agent: int, value: float) -> None:
         while len(self._means) <= agent:
             self._means.append(0.0)
             self._seen.append(0)
-        self._seen[agent] = seen = min(self._seen[agent] + 1, LONGEST_WEIGHT - PRIOR_WEIGHT)
+        self._seen[agent] = seen = min(self._seen[agent] + 1, LONGEST_WEIGHT)
         self._means[agent] += (value - self._means[agent]) / seen
-        self._of_all.see(value)
+        if seen <= FIRST_FEW:
+            self._at_first.see(value)
 
     def forget(self, agent: int) -> None:
         """A slot is taken over by another agent."""
-        if agent < len(self._means):
+        if agent < len(self._seen):
             self._seen[agent] = 0

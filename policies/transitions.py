@@ -29,19 +29,21 @@ DECAY = 0.985
 AGENT_WEIGHT = 1.0
 PAIR_WEIGHT = 2.0
 GROWTH = 8
+FIRST_WEIGHT = 8
+"""Sessions taken to have begun with agents that had been met, before any did: at first all agents are new."""
 
 
 class Transitions:
     """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
     `met`: where a session went on as none had before, how often to an agent that others had met; `met_first`: how often
-    a session begins with one; `own`: how often it goes on to any of the agents that it had before (see `team`), rather
-    than to where sessions go."""
+    a session begins with one that others had met; `own`: how often it goes on to any of the agents that it had before
+    (see `team`), rather than to where sessions go."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
         self.met = Share(0.5)
-        self.met_first = Share(1.0)
+        self.met_first = Share(1.0, weight=FIRST_WEIGHT)
         self.own = Share(0.2)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
@@ -177,14 +179,14 @@ class Transitions:
 
     def first(self, marginal: Floats | None = None) -> Floats:
         """Probability of each agent to begin a session; they sum to at most 1, the rest is for agents nobody has met.
-        That rest is taken from all that began one alike (absolute discounting; Ney, Essen and Kneser, 1994): where most
-        sessions begin with somebody new, who began one once is not expected to again."""
+        That rest is taken from the counts of all alike, as far as they go (absolute discounting; Ney, Essen and Kneser,
+        1994): where most sessions begin with somebody new, who began one once is not expected to again."""
         met = self.met_first.mean
         counts = self._counts[ANSWER, 0, 1 : self.agents + 1].astype(np.float32)
-        total, began = float(counts.sum()), max(1, np.count_nonzero(counts))
-        counts = np.maximum(0.0, counts - (1.0 - met) * total / began)
+        total = float(counts.sum())
+        counts -= np.minimum(counts, _level(counts, (1.0 - met) * total))
         marginal = (self.marginal() if marginal is None else marginal)[1:]
-        return (counts + AGENT_WEIGHT * met / marginal.sum() * marginal) / (total + AGENT_WEIGHT)
+        return (counts + AGENT_WEIGHT * met * (marginal / marginal.sum())) / (total + AGENT_WEIGHT)
 
     def _by_agent(self) -> Floats:
         return self.counts().sum(0)
@@ -219,6 +221,15 @@ def first_passage(step: Floats) -> Floats:
     `[i, j]` are discounted probabilities (rows sum to less than 1)."""
     visits = np.linalg.inv(np.eye(len(step)) - step)
     return ((visits - np.eye(len(step))) / np.diag(visits)).astype(np.float32)
+
+
+def _level(counts: Floats, amount: float) -> float:
+    """What to take of each count, or all of it where it is less, to take so much of all; that is at most their sum."""
+    ordered = np.sort(counts)
+    left = np.arange(len(ordered), 0, -1)
+    levels = (amount - (np.cumsum(ordered) - ordered)) / left
+    enough = np.flatnonzero(levels <= ordered)
+    return float(levels[enough[0]]) if len(enough) else float(ordered[-1]) if len(ordered) else 0.0
 
 
 def backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:

@@ -48,12 +48,11 @@ def belady_bound(
 ) -> Bound:
     """What the best evictions would have given on these timings, without prefetch, whole pages at a time.
 
-    A request holds its prompt from start to finish, and its output at the finish. A prompt longer than a chunk takes
-    its room bit by bit: until it is prefilled only what it was served for certain and a first chunk of what is new are
-    taken for held. Rounded upwards only: by that, by `assumed_tokens`, and by the token a prompt ends in and by an
-    output that is already there, which take no room just before. Rounded downwards only where a prompt no longer than
-    a chunk is prefilled in two, behind others of its batch, and a request is matched in between. A flush is not known
-    here: ask for each side of it on its own.
+    A request holds its prompt from start to finish, and its output at the finish; a prompt longer than a chunk, which
+    takes its room bit by bit, only from when it is prefilled. Rounded upwards only: by that, by `assumed_tokens`, and
+    by the token a prompt ends in and by an output that is already there, which take no room just before. Rounded
+    downwards only where a prompt no longer than a chunk is prefilled in two, behind others of its batch, and a request
+    is matched in between. A flush is not known here: ask for each side of it on its own.
     """
     if page_size < 1:
         raise ValueError(f"pages of {page_size} tokens: not a cache")
@@ -100,20 +99,10 @@ class _Path:
     is_long: bool
 
 
-@dataclass
-class _Long:
-    """A long prompt that is being prefilled: the first `served` of its nodes were served whatever was kept;
-    `first_chunk`: pages held besides these."""
-
-    path: _Path
-    served: int
-    first_chunk: int
-
-
 class Uses:
     """One walk over the steps, for bounds at any capacity. A point is a start, a finish, or the end of the prefill of a
-    prompt longer than a chunk: where room is taken. `held[p]`: pages that running requests hold for certain at point p;
-    `always`: hits on pages that a running request holds anyway.
+    long prompt: where room is taken. `held[p]`: pages that running requests are taken to hold at point p; `always`:
+    hits on pages that a running request holds anyway.
     """
 
     def __init__(self, requests: Sequence[Request], page_size: int, chunk_tokens: int = CHUNK_TOKENS) -> None:
@@ -133,10 +122,11 @@ class Uses:
         self._released = [NEVER] * nodes
         self._in_tree = [False] * nodes
         self._may_be = [False] * nodes
-        self._long: dict[int, _Long] = {}
-        take = {"start": self._start, "prefilled": self._prefilled, "finish": self._finish}
-        for step, index in steps_of(requests):
-            take[step](index, self._paths[index])
+        take = (self._start, self._inserted, self._prefilled, self._finish)
+        moments = [(one.start, one.inserted, one.prefilled, one.finish) for one in requests]
+        steps = [(at, rank, index) for index, each in enumerate(moments) for rank, at in enumerate(each)]
+        for _, rank, index in sorted(steps):
+            take[rank](self._paths[index])
 
     def bound(self, capacity_tokens: int) -> Bound:
         """See belady_bound. Raises ValueError for a capacity below 0."""
@@ -175,60 +165,43 @@ class Uses:
             paths.append(_Path(nodes[:prompt], nodes[prompt:], matchable, is_long=page.prompt > self._chunk_pages))
         return paths
 
-    def _start(self, index: int, path: _Path) -> None:
-        point, new_pages, served = len(self.held), 0, 0
+    def _start(self, path: _Path) -> None:
+        point = len(self.held)
         for place, node in enumerate(path.prompt):
-            if place < path.matchable and self._want(node, point):
-                served += 1
+            if place < path.matchable:
+                self._want(node, point)
             if not self._users[node]:
-                new_pages += self._trie.size(node) if self._released[node] == NEVER else 0
                 self._in_tree[node] = False
                 self._may_be[node] = self._released[node] != NEVER
             self._users[node] += 1
-        if path.is_long:
-            first_chunk = min(self._chunk_pages, new_pages)
-            self._long[index] = _Long(path, served, first_chunk)
-            self._holding += first_chunk
-        self._hold(path.prompt[:served] if path.is_long else path.prompt)
+        if not path.is_long:
+            self._hold(path)
         self.held.append(self._holding)
 
-    def _want(self, node: int, point: int) -> bool:
-        """A request is matched and may be served this node. Returns whether it is, whatever was kept."""
+    def _want(self, node: int, point: int) -> None:
         if not self._users[node]:
             if self._released[node] != NEVER:
                 self.intervals.append(_Interval(self._released[node], point, self._trie.size(node)))
         elif self._in_tree[node]:
             self.always += self._trie.size(node)
-            return self._holders[node] > 0
         elif self._may_be[node]:
             self.assumed += self._trie.size(node)
-        return False
 
-    def _hold(self, nodes: Sequence[int]) -> None:
-        """One more request holds these nodes for certain."""
-        for node in nodes:
-            if not self._holders[node]:
-                self._holding += self._trie.size(node)
-                if self._users[node] > 1:
-                    self._share(node)
+    def _hold(self, path: _Path) -> None:
+        for node in path.prompt:
+            self._holding += 0 if self._holders[node] else self._trie.size(node)
             self._holders[node] += 1
 
-    def _share(self, node: int) -> None:
-        """The first chunk of a prompt that is being prefilled may be what another request holds now."""
-        for long in self._long.values():
-            if node in long.path.prompt:
-                self._holding -= long.first_chunk
-                long.first_chunk = 0
-
-    def _prefilled(self, index: int, path: _Path) -> None:
+    def _inserted(self, path: _Path) -> None:
         for node in path.prompt:
             self._in_tree[node] = True
-        if (long := self._long.pop(index, None)) is not None:
-            self._holding -= long.first_chunk
-            self._hold(path.prompt[long.served :])
+
+    def _prefilled(self, path: _Path) -> None:
+        if path.is_long:
+            self._hold(path)
             self.held.append(self._holding)
 
-    def _finish(self, _index: int, path: _Path) -> None:
+    def _finish(self, path: _Path) -> None:
         point = len(self.held)
         output = sum(self._trie.size(node) for node in path.output if not self._users[node])
         self.held.append(self._holding + output)

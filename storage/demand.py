@@ -20,9 +20,10 @@ Lookup = tuple[int, int]
 class Request:
     """One request. `hashes`: prefix hashes, uint32, one per token, prompt then output, as it lay in the tree at last.
 
-    `start`: when it was matched and took its room; `inserted`: when others could match its prompt; `finish`: when its
-    output was in the tree and it let go. All three are numbers on one common line. `cached_tokens`: what the engine
-    really served. `warm`: a warm-up, which nobody waited for. `refused`: steps at which it was looked up in vain.
+    `start`: when it was matched and took its room; `inserted`: when others could match its prompt, or its first chunk;
+    `last_chunk`: when the rest of the prompt was in the tree too, 0 if that was at once; `finish`: when its output was,
+    and it let go. All are numbers on one common line. `cached_tokens`: what the engine really served. `warm`: a
+    warm-up, which nobody waited for. `refused`: steps at which it was looked up in vain.
     """
 
     rid: str
@@ -35,6 +36,12 @@ class Request:
     agent: str = ""
     warm: bool = False
     refused: tuple[int, ...] = ()
+    last_chunk: int = 0
+
+    @property
+    def prefilled(self) -> int:
+        """When all of its prompt was computed."""
+        return max(self.inserted, self.last_chunk)
 
 
 @dataclass(frozen=True)

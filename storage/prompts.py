@@ -104,6 +104,8 @@ class Demand:
         known.last = seq
         if known.inserted is None:
             known.inserted = seq
+        if final is None:
+            known.last_chunk = seq
         if final is not None:
             known.hashes = final
             self._last_done = max(self._last_done, known.start)
@@ -118,6 +120,7 @@ class _Open:
         self.hashes = hashes
         self.start = seq
         self.inserted: int | None = None
+        self.last_chunk = 0
         self.last = seq
 
     def closed(self) -> Request:
@@ -132,4 +135,5 @@ class _Open:
             agent=self.event.agent,
             warm=self.event.warm,
             refused=self.event.refused,
+            last_chunk=self.last_chunk,
         )

@@ -103,7 +103,7 @@ class _Run:
         self._failures: list[str] = []
         self._broken = ""
         self._too_long = 0
-        self._pieces = [Piece(size.of(self._own_tokens), 1)]
+        self._pieces = [Piece(size.of(self._own_tokens), 1, recorded.chunk_tokens)]
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
         host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
@@ -143,7 +143,7 @@ class _Run:
             self._own_tokens = event.capacity_tokens or self._own_tokens
             page_size = max(1, event.page_size)
             self._engine.resize(self._size.of(self._own_tokens))
-        self._pieces.append(Piece(self._engine.kv_tokens, page_size))
+        self._pieces.append(Piece(self._engine.kv_tokens, page_size, self._pieces[-1].chunk_tokens))
 
     def _is_passed_over(self, event: AnyEvent) -> bool:
         """What the model says of itself (switches, failures) is not taken from the recording, except for switches where

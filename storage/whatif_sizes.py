@@ -38,14 +38,16 @@ def check_known(size: Size, recorded: Recorded) -> None:
 
 @dataclass
 class Piece:
-    """The requests between two moments at which the cache was emptied, and the cache that they met."""
+    """The requests between two moments at which the cache was emptied, and the cache that they met; `chunk_tokens`: how
+    much of a prompt was computed at once."""
 
     kv_tokens: int
     page_size: int
+    chunk_tokens: int
     requests: list[Request] = field(default_factory=list[Request])
 
 
 def best_tokens(pieces: Sequence[Piece]) -> int:
     """The most that any policy could have served, see belady_bound."""
-    bounds = [belady_bound(piece.requests, piece.kv_tokens, piece.page_size) for piece in pieces]
+    bounds = [belady_bound(one.requests, one.kv_tokens, one.page_size, one.chunk_tokens) for one in pieces]
     return sum(bound.hit_tokens for bound in bounds)

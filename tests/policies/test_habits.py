@@ -55,18 +55,29 @@ def test_probabilities_sum_to_one_and_follow_what_was_seen():
 
 def test_who_began_one_session_is_not_expected_to_begin_another_where_most_begin_with_somebody_new():
     strangers = Transitions()
-    strangers.grow(30)
-    for agent in range(30):
+    strangers.grow(201)
+    for agent in range(200):
         strangers.started(agent)
-    assert strangers.first().sum() < 0.1
-    for agent in range(1, 30):
+    assert strangers.first().sum() < 0.05
+    for agent in range(200):
         strangers.forget(agent)
         strangers.started(agent)
-        strangers.started(0)
+        strangers.started(200)
     first = strangers.first()
-    assert first[0] > 0.4, "who begins every other one is"
-    assert first[1:].max() < 0.05
-    assert first.sum() < 0.7
+    assert first[200] > 0.4, "who begins every other one is"
+    assert first[:200].sum() < 0.05
+    assert strangers.still().first() == pytest.approx(first)
+
+
+def test_a_team_that_takes_turns_is_not_taken_for_strangers():
+    team = Transitions()
+    team.grow(20)
+    for agent in 2 * list(range(20)):
+        team.started(agent)
+    assert team.first().sum() > 0.6
+    for agent in 2 * list(range(20)):
+        team.started(agent)
+    assert team.first() == pytest.approx(np.full(20, 0.05), abs=0.02)
 
 
 def test_how_a_response_finished_tells_rows_apart():

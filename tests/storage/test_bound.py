@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -179,7 +180,23 @@ def test_a_long_prompt_leaves_room_until_its_chunks_take_it() -> None:
     for chunk_tokens, hits in ((3, 2), (8, 0)):
         assert belady_bound(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
         assert lru_hits(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
-    assert belady_bound(requests, 4, chunk_tokens=3).hit_tokens == 1, "a chunk takes its room at once"
+
+
+def test_a_long_prompt_holds_nothing_that_another_one_only_computes_again() -> None:
+    """B finds what C left in the tree, and what A, which computes the same, has not put there yet."""
+    prompts = {"C": "a", "A": "a", "D": "dd", "B": "ab", "F": "x", "G": "g", "H": "g", "I": "xx", "J": "xx"}
+    order = [list(prompts).index(name) for name in "CACCDDDBAAFFFGGGIIIHHHJJJBB"]
+    requests = overlapping([(prompt, "") for prompt in prompts.values()], order)
+    assert lru_hits(requests, 3, chunk_tokens=1).hit_tokens == 2
+    assert belady_bound(requests, 3, chunk_tokens=1).hit_tokens >= 2
+
+
+def test_a_prompt_takes_its_room_until_its_last_chunk() -> None:
+    number = Numbering()
+    first, again = (Request(rid, number.hashes("abc"), 3, *at) for rid, at in (("a", (0, 1, 2)), ("b", (5, 6, 7))))
+    long = Request("long", number.hashes("xxxxxxxx"), 8, 3, 4, 9, last_chunk=8)
+    assert belady_bound([first, long, again], 9, chunk_tokens=3).hit_tokens == 2
+    assert belady_bound([first, replace(long, last_chunk=0), again], 9, chunk_tokens=3).hit_tokens == 1
 
 
 @given(prompts, st.sampled_from([1, 2, 3]))
