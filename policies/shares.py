@@ -24,8 +24,8 @@ class Share:
 
 
 class Shares:
-    """A share for each agent, by its slot. Of an agent of whom little was seen it is what agents showed at first lately,
-    of the first ones `prior`; the more is seen of an agent itself, the less that counts."""
+    """A share for each agent, by its slot. Of an agent of whom little was seen it is what others showed at first, of
+    the first ones `prior`; the more is seen of an agent itself, the less that counts."""
 
     def __init__(self, prior: float) -> None:
         self._at_first = Share(prior)
