@@ -9,6 +9,8 @@ PRIOR_WEIGHT = 2
 LONGEST_WEIGHT = 20
 FIRST_FEW = 4
 """Values of an agent that tell what to expect of a new one."""
+OWN = tuple(seen / (seen + PRIOR_WEIGHT * (1.0 - seen / LONGEST_WEIGHT)) for seen in range(LONGEST_WEIGHT + 1))
+"""How much the mean of so many values of an agent counts against what is expected of a new one."""
 
 
 @dataclass(slots=True)
@@ -32,15 +34,17 @@ class Shares:
         self._means, self._seen = array("f"), array("B")
 
     def __getitem__(self, agent: int) -> float:
-        seen = self._seen[agent] if agent < len(self._seen) else 0
-        if not seen:
-            return self._at_first.mean
-        weight = PRIOR_WEIGHT * (1.0 - seen / LONGEST_WEIGHT)
-        return (seen * self._means[agent] + weight * self._at_first.mean) / (seen + weight)
+        expected = self._at_first.mean
+        if agent >= len(self._seen):
+            return expected
+        return expected + OWN[self._seen[agent]] * (self._means[agent] - expected)
 
     def first(self, agents: int) -> list[float]:
         """The shares of agents 0 ... agents - 1."""
-        return [self[agent] for agent in range(agents)]
+        expected = self._at_first.mean
+        seen_of = zip(self._seen[:agents], self._means, strict=False)
+        known = [expected + OWN[seen] * (mean - expected) for seen, mean in seen_of]
+        return known + [expected] * (agents - len(known))
 
     def see(self, agent: int, value: float) -> None:
         while len(self._means) <= agent:
