@@ -42,11 +42,13 @@ HINTED_AND_WARMED = 4
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is run. `quick`: a few members of each family, fewer baselines, no ablations."""
+    """What is run. `quick`: a few members of each family, fewer baselines, no ablations. `evictions_only`: nothing is
+    prefetched, and no ablations."""
 
     seeds: tuple[int, ...] = REPORT_SEEDS
     requests: int = 800
     quick: bool = False
+    evictions_only: bool = False
     only: tuple[str, ...] = ()
     jobs: int = MOST_JOBS
     traces: Path | None = None
@@ -66,13 +68,13 @@ def tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
             seeds = settings.seeds if variant.seeded else settings.seeds[:1]
             ways = tuple(ways_on(family, quick=settings.quick))
             alone = tuple(way for way in ways if way.prefetch is None)
-            warmed = PREFETCH_SEEDS if prefetched(family, variant) else 0
+            warmed = PREFETCH_SEEDS if prefetched(family, variant) and not settings.evictions_only else 0
             made = [
                 Task(family, variant.name, seed, settings.requests, ways if number < warmed else alone, settings.traces)
                 for number, seed in enumerate(seeds)
             ]
             compared += made
-            if not settings.quick and ablated(family, variant):
+            if not settings.quick and not settings.evictions_only and ablated(family, variant):
                 parts += [replace(task, ways=without) for task in made[:PARTS_SEEDS]]
     return compared, parts
 
@@ -91,7 +93,8 @@ def write(settings: Settings, cells: Sequence[Cell], parts: Sequence[Cell], rows
     """Record, history and picture. Returns the record's path."""
     told: dict[str, Any] = {
         "seeds": settings.seeds, "requests": settings.requests, "quick": settings.quick, "only": settings.only,
-        "budgets": BUDGETS, "streams": sorted({cell.variant for cell in cells}),
+        "evictions_only": settings.evictions_only, "budgets": BUDGETS,
+        "streams": sorted({cell.variant for cell in cells}),
     }  # fmt: skip
     verdict = {"targets": msgspec.to_builtins(list(rows)), "passed": passed(rows)}
     record = Record(
@@ -117,6 +120,9 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None, Path 
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.bench_model", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a subset, in minutes")
+    parser.add_argument(
+        "--evictions-only", action="store_true", help="no prefetch and no ablations, which take most of the time"
+    )
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--tuning", action="store_true", help=f"the tuning seeds {TUNING_SEEDS}")
     seeds.add_argument("--seeds", type=int, nargs="+", help=f"instead of the reporting seeds {REPORT_SEEDS}")
@@ -131,8 +137,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Path | None, Path 
     named = TUNING_SEEDS if told.tuning else default.seeds
     seeds = tuple(told.seeds or named[: QUICK_SEEDS if told.quick else None])
     settings = Settings(
-        seeds=seeds, requests=told.requests, quick=told.quick, only=tuple(told.only), jobs=told.jobs,
-        traces=told.traces,
+        seeds=seeds, requests=told.requests, quick=told.quick, evictions_only=told.evictions_only,
+        only=tuple(told.only), jobs=told.jobs, traces=told.traces,
     )  # fmt: skip
     return settings, None if told.no_record else told.out, told.keep
 

@@ -169,6 +169,18 @@ def test_a_quick_run_is_a_part_of_the_whole() -> None:
     assert {task.seed for task in tasks(Settings(seeds=TUNING_SEEDS))[0]} == set(TUNING_SEEDS)
 
 
+def test_a_run_of_evictions_only_is_the_whole_without_what_prefetches_and_ablations() -> None:
+    whole, _ = tasks(Settings())
+    evictions, none = tasks(Settings(evictions_only=True))
+    assert parse(["--evictions-only"])[0].evictions_only
+    assert not none
+    assert [(task.family, task.variant, task.seed) for task in evictions] == [
+        (task.family, task.variant, task.seed) for task in whole
+    ]
+    for before, task in zip(whole, evictions, strict=True):
+        assert task.ways == tuple(way for way in before.ways if way.prefetch is None)
+
+
 def test_seeds_are_the_reporting_ones_unless_told_and_one_where_it_must_be_quick() -> None:
     for arguments, seeds in (
         ([], REPORT_SEEDS),
