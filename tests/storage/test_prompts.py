@@ -13,6 +13,7 @@ from radixdeck.policies import events as ev
 from radixdeck.storage.bound import belady_bound
 from radixdeck.storage.prompts import Demand
 from radixdeck.storage.session import open_session
+from radixdeck.storage.whatif_sizes import Piece, best_tokens
 
 texts = st.text("ab", max_size=6)
 
@@ -89,6 +90,17 @@ def test_request_without_an_end_lets_go_when_its_prompt_is_in() -> None:
     (cut,) = demand_of(events[:2]).requests()
     assert (len(cut.hashes), cut.inserted, cut.finish) == (3, 1, 1)
     assert demand_of(events[:1]).requests() == []
+
+
+def test_a_prompt_that_went_in_in_chunks_could_be_shared_from_the_first_and_is_whole_with_the_last() -> None:
+    """What others are served between its chunks counts, if the bound is told how large they are."""
+    serial = told([("abc", ""), ("xxxxxxxx", ""), ("abc", "")])
+    chunk = ev.PrefixInserted(t_ns=1, rid="r1", phase="prompt", total_tokens=3, new_tokens=3)
+    events = [*serial[:4], chunk, *serial[6:9], *serial[4:6]]
+    _, request, _ = requests = demand_of(events).requests()
+    assert (request.start, request.inserted, request.prefilled, request.finish) == (3, 4, 8, 9)
+    assert best_tokens([Piece(9, 1, 3, requests)]) == 2
+    assert best_tokens([Piece(9, 1, 8, requests)]) == 1
 
 
 def test_requests_whose_inserts_were_lost_are_counted_and_those_under_way_are_not() -> None:
