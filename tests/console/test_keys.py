@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from scenario import NODE, run_events
-from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, recorded, screen_text, until
+from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, recorded, until
 
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
@@ -115,7 +116,9 @@ async def test_a_retained_agent_is_marked_on_the_map_and_in_words() -> None:
         feed.tell(batch([retain], len(run_events()) + 1))
         app = pilot.app
         assert isinstance(app, ConsoleApp)
-        await until(pilot, lambda: "=CCCC" in screen_text(app))  # once its evictions of a moment ago are drawn no more
+        async with asyncio.timeout(15):
+            while "=CCCC" not in await drawn(pilot):  # until its evictions of a moment ago have faded
+                await pilot.pause(0.1)
         assert "= retained" in await drawn(pilot), "the frame explains the sign"
         view = app.screen.query_one(MapView)
         coders = (n.node for n in app.fleet.nodes[NODE].run.nodes.values() if n.agents == ("coder",))
