@@ -8,6 +8,7 @@ between, `since`, makes a late count fade as if it had been in time, see `open_t
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from typing import Any
 
@@ -229,7 +230,7 @@ def _level(counts: Floats, amount: float) -> float:
     left = np.arange(len(ordered), 0, -1)
     levels = (amount - (np.cumsum(ordered) - ordered)) / left
     enough = np.flatnonzero(levels <= ordered)
-    return float(levels[enough[0]]) if len(enough) else float(ordered[-1]) if len(ordered) else 0.0
+    return float(levels[enough[0]]) if len(enough) else math.inf
 
 
 def backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:
