@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from .demand import Request, in_pages, steps_of
+from .demand import Request, in_order, in_pages, steps_of
 from .lru import LeastRecent
 from .model_cache import CHUNK_TOKENS, ModelCache
 from .trie import Trie
 
-__all__ = ["Bound", "Request", "belady_bound", "lru_hits"]
+__all__ = ["Bound", "Request", "belady_bound", "hits_of", "lru_hits"]
 
 NEVER = -1
 
@@ -66,7 +66,12 @@ def lru_hits(
 
     All chunks of a prompt go in when the last one does: a request tells no more.
     """
-    cache = ModelCache(LeastRecent(), capacity_tokens, page_size, chunk_tokens)
+    hits = hits_of(ModelCache(LeastRecent(), capacity_tokens, page_size, chunk_tokens), requests)
+    return Bound(sum(hits), sum(request.prompt_tokens for request in requests), by_request=tuple(hits))
+
+
+def hits_of(cache: ModelCache, requests: Sequence[Request]) -> list[int]:
+    """Tokens that a cache serves each request, by its own order of eviction."""
     hits = [0] * len(requests)
     for step, index in steps_of(requests):
         match step:
@@ -76,7 +81,7 @@ def lru_hits(
                 cache.prefilled(index)
             case "finish":
                 cache.finish(index)
-    return Bound(sum(hits), sum(request.prompt_tokens for request in requests), by_request=tuple(hits))
+    return hits
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,7 @@ class Uses:
         self._may_be = [False] * nodes
         take = (self._start, self._inserted, self._prefilled, self._finish)
         moments = [(one.start, one.inserted, one.prefilled, one.finish) for one in requests]
-        steps = [(at, rank, index) for index, each in enumerate(moments) for rank, at in enumerate(each)]
-        for _, rank, index in sorted(steps):
+        for rank, index in in_order(moments):
             take[rank](self._paths[index])
 
     def bound(self, capacity_tokens: int) -> Bound:

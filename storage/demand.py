@@ -67,9 +67,12 @@ def in_pages(request: Request, page_size: int) -> Pages:
 
 def steps_of(requests: Sequence[Request]) -> list[tuple[Step, int]]:
     """Every step of every request in order, as (step, index of the request). At one number starts come first."""
-    timed = [
-        (number, rank, index)
-        for index, request in enumerate(requests)
-        for rank, number in enumerate((request.start, request.inserted, request.finish))
-    ]
-    return [(STEPS[rank], index) for _, rank, index in sorted(timed)]
+    moments = [(request.start, request.inserted, request.finish) for request in requests]
+    return [(STEPS[rank], index) for rank, index in in_order(moments)]
+
+
+def in_order(moments: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """What is first, second and so on of each, `moments[index][rank]`, as (rank, index) in the order of the moments. At
+    one moment lower ranks come first."""
+    timed = [(at, rank, index) for index, each in enumerate(moments) for rank, at in enumerate(each)]
+    return [(rank, index) for _, rank, index in sorted(timed)]

@@ -15,7 +15,7 @@ from storage_samples import Numbering
 
 from radixdeck.policies.primitives import Score, Subject
 from radixdeck.policies.victims import Choice, VictimIndex
-from radixdeck.storage.bound import Request, Uses, belady_bound, lru_hits
+from radixdeck.storage.bound import Request, Uses, belady_bound, hits_of, lru_hits
 from radixdeck.storage.demand import steps_of
 from radixdeck.storage.lru import LeastRecent
 from radixdeck.storage.model_cache import ModelCache
@@ -136,7 +136,7 @@ def test_no_order_of_eviction_beats_the_bound_of_prompts_prefilled_in_chunks(
     requests = overlapping(drawn, order)
     bound = belady_bound(requests, capacity, chunk_tokens=chunk_tokens)
     for watcher in (LeastRecent(), AnyOrder(data.draw(st.integers(0, 99)))):
-        hits = served(ModelCache(watcher, capacity, chunk_tokens=chunk_tokens), requests)
+        hits = sum(hits_of(ModelCache(watcher, capacity, chunk_tokens=chunk_tokens), requests))
         assert hits <= bound.hit_tokens <= bound.reused_tokens
 
 
@@ -153,20 +153,6 @@ class AnyOrder(LeastRecent):
 
     def choose(self) -> Choice | None:
         return self._index.choose(lambda _: Score(self._chance.random()))
-
-
-def served(cache: ModelCache, requests: list[Request]) -> int:
-    """Tokens that a cache serves."""
-    hits = 0
-    for step, index in steps_of(requests):
-        match step:
-            case "start":
-                hits += cache.start(index, requests[index])
-            case "prefilled":
-                cache.prefilled(index)
-            case "finish":
-                cache.finish(index)
-    return hits
 
 
 def test_a_long_prompt_leaves_room_until_its_chunks_take_it() -> None:
