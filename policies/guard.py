@@ -16,6 +16,12 @@ from .shadow import Shadow
 FADE = 0.5 ** (1 / 120)
 """Per dispatch: what is 120 dispatches old counts half."""
 WINDOW = 1 / (1 - FADE)
+LONG_FADE = 0.5 ** (1 / 1200)
+"""The same of what the policy gained over LRU all in all."""
+AT_STAKE = 0.5
+"""Share of what it gained that it may lose again."""
+BY_CHANCE = 1.5
+"""Deviations of a sum of differences that are taken for chance."""
 FIRST_REST = 120
 LONGEST_REST = 4000
 IMPATIENCE = 0.5
@@ -36,10 +42,12 @@ class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
     order still holds. `names_hold`: how much of what names promise comes true, see Histories. The margin is one of a
     whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count that is
-    below the deviation of a sum of such differences, as if each prompt were as good for one side as for the other."""
+    below some deviations of a sum of such differences, as if each prompt were as good for one side as for the other, or
+    below a share of what the policy gained before."""
 
     def __init__(self) -> None:
         self.lead_tokens = 0.0
+        self._gained_tokens = 0.0
         self.resting = 0
         self.names_hold = 1.0
         self._dispatches = 0
@@ -53,7 +61,7 @@ class Guard:
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
-        self.lead_tokens = self._credit_tokens = self._variance = 0.0
+        self.lead_tokens = self._credit_tokens = self._variance = self._gained_tokens = 0.0
         self.resting, self._rest, self._patience, self._held_out = 0, FIRST_REST, 1.0, 0
 
     def inserted(self, event: PrefixInserted) -> None:
@@ -81,6 +89,7 @@ class Guard:
             self._rests()
             return
         self.lead_tokens = self.lead_tokens * FADE + by_lru - served
+        self._gained_tokens = self._gained_tokens * LONG_FADE + served - by_lru
         self._variance = self._variance * FADE**2 + (by_lru - served) ** 2
         self._credit_tokens *= FADE
         if self._dispatches < YOUNG:
@@ -117,5 +126,6 @@ class Guard:
     def _allowed_tokens(self, margin: float) -> float:
         """The lead of LRU that is put up with. Where names do not hold what they promise, less is."""
         window_tokens = margin * self._patience * WINDOW * self._prompt_tokens / self._prompts
-        by_chance_tokens = math.sqrt(self._variance)
-        return max(1.0, self._trust() * max(window_tokens + self._credit_tokens, by_chance_tokens))
+        by_chance_tokens = BY_CHANCE * math.sqrt(self._variance)
+        at_stake_tokens = AT_STAKE * self._gained_tokens
+        return max(1.0, self._trust() * max(window_tokens + self._credit_tokens, by_chance_tokens, at_stake_tokens))

@@ -24,8 +24,8 @@ POSSIBLE = 1e-4
 
 def begin_turn(session: Session, transitions: Transitions, turns: Turns) -> None:
     """What is counted of its turn will weigh as if it were now."""
-    session.seen_of_agent = transitions.seen(session.finish, session.agent)
-    session.seen_of_turn = turns.seen(session.turn)
+    session.faded_of_agent = transitions.faded(session.finish, session.agent)
+    session.faded_of_turn = turns.faded(session.turn)
 
 
 class OpenTurns:
@@ -50,14 +50,14 @@ class OpenTurns:
         """Tell both how many there are, and how many of them are likely the last of their sessions."""
         over = self._over(gaps, untold_ends, now_s)
         sessions, agents, buckets = self._sessions, transitions.agents, len(BUCKETS) + 1
-        weight = np.array([transitions.weight(it.finish, it.agent, it.seen_of_agent) for it in sessions])
+        weight = np.array([transitions.weight(it.finish, it.agent, it.faded_of_agent) for it in sessions])
         cell = self._finish * agents + self._at
-        for_agents = [np.bincount(cell, values, FINISHES * agents) for values in (weight, weight * over)]
-        transitions.open(*np.array(for_agents, np.float32).reshape(2, FINISHES, agents))
-        of_turn = np.array([0.0 if it.closes else turns.weight(it.turn, it.seen_of_turn) for it in sessions])
-        turns.open(
-            *(np.bincount(self._bucket, of_turn * values, buckets).tolist() for values in (over, self._by_agent))
-        )
+        of_agents = np.array([np.bincount(cell, of, FINISHES * agents) for of in (weight, weight * over)], np.float32)
+        number = np.bincount(cell, minlength=FINISHES * agents)
+        transitions.open(*of_agents.reshape(2, FINISHES, agents), number=number.reshape(FINISHES, agents))
+        weight = np.array([0.0 if it.closes else turns.weight(it.turn, it.faded_of_turn) for it in sessions])
+        of_turns = (weight, weight * over, weight * self._by_agent, None)
+        turns.open(*(np.bincount(self._bucket, of, buckets).tolist() for of in of_turns))
 
     def _over(self, gaps: Gaps, untold_ends: float, now_s: float) -> Floats:
         """The probability that each session is over."""

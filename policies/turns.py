@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
+
 from .leaving import BUCKETS, Chances, Leaving, Passed, bucket_of
 from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session, Standing
 from .tables import Tables
+from .transitions import age, fades_with, weight_of
 
-DECAY = 0.99
+FADES = 0.01
+"""See transitions.FADES."""
 PRIOR_WEIGHT = 8.0
+"""Turns of each bucket that are taken to have ended as their agents alone make one expect."""
 CLOSING = 0.5
 """How often an answer that closes a session is taken to be its last, until that was seen."""
+NONE = (0.0,) * (len(BUCKETS) + 1)
 MOST_NOTED = 6
 """Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 UNKNOWN = 0.1
@@ -24,10 +31,9 @@ class Turns:
     turn."""
 
     def __init__(self) -> None:
-        self._ended = [0.0] * (len(BUCKETS) + 1)
-        self._expected = [0.0] * (len(BUCKETS) + 1)
-        self._seen = [0] * (len(BUCKETS) + 1)
-        self._open_ended = self._open_expected = [0.0] * (len(BUCKETS) + 1)
+        self._number, self._ended, self._expected = (_by_bucket(NONE) for _ in range(3))
+        self._faded = [0] * (len(BUCKETS) + 1)
+        self.open(NONE, NONE, NONE, NONE)
         self.closings = Share(CLOSING)
         self._noted: list[Passed] = []
 
@@ -36,29 +42,36 @@ class Turns:
         """Turns that are not counted yet."""
         return len(self._noted)
 
-    def seen(self, turn: int) -> int:
-        """How many turns of about that number were noted."""
-        return self._seen[bucket_of(turn)]
+    def faded(self, turn: int) -> int:
+        """How far what was noted of turns of about that number has faded so far, see transitions.age."""
+        return self._faded[bucket_of(turn)]
 
     def weight(self, turn: int, since: int) -> float:
-        """What a turn weighs that began when so many had been `seen`."""
-        return DECAY ** (self.seen(turn) - since)
+        """What a turn weighs that began when so much had `faded`."""
+        return weight_of(self.faded(turn) - since)
 
     def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
         """A session went past its turn, or ended there."""
-        weight = self.weight(session.turn, session.seen_of_turn)
-        self._seen[bucket_of(session.turn)] += 1
+        weight = self.weight(session.turn, session.faded_of_turn)
+        place = bucket_of(session.turn)
+        self._faded[place] += age(self._fades[place])
         self._noted.append(Passed(leaving, session.finish, session.turn, ended, weight))
 
-    def open(self, over: list[float], expected: list[float]) -> None:
-        """Of turns that nothing has followed yet, so many are likely over, and by their agents alone, by bucket."""
-        self._open_ended, self._open_expected = over, expected
+    def open(
+        self, turns: Sequence[float], over: Sequence[float], expected: Sequence[float], number: Sequence[float]
+    ) -> None:
+        """Of so many turns that nothing has followed yet, so many are likely over, and by their agents alone, by
+        bucket; `number`: how many there are, whatever they weigh."""
+        self._open_number, self._open_ended, self._open_expected = map(_by_bucket, (turns, over, expected))
+        self._fades = _by_bucket([fades_with(FADES, open_turns) for open_turns in number])
 
     def passed(self, turn: int, expected: float, ended: bool, weight: float) -> None:
         """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
         place = bucket_of(turn)
-        self._ended[place] = self._ended[place] * DECAY + weight * ended
-        self._expected[place] = self._expected[place] * DECAY + weight * expected
+        keeps = 1.0 - self._fades[place]
+        self._number[place] = self._number[place] * keeps + weight
+        self._ended[place] = self._ended[place] * keeps + weight * ended
+        self._expected[place] = self._expected[place] * keeps + weight * expected
 
     def learn(self, tables: Tables, standing: Standing) -> None:
         """Count the turns that were noted. Sessions that are behind keep the ratio that there was when they came to
@@ -92,7 +105,10 @@ class Turns:
     def _ratio(self, place: int) -> float:
         ended = self._ended[place] + self._open_ended[place]
         expected = self._expected[place] + self._open_expected[place]
-        return (ended + PRIOR_WEIGHT * 0.1) / (expected + PRIOR_WEIGHT * 0.1)
+        number = self._number[place] + self._open_number[place]
+        few = PRIOR_WEIGHT * (expected + UNKNOWN) / (number + 1.0)
+        rest = number + PRIOR_WEIGHT - few
+        return (ended + few) * (rest - expected) / ((expected + few) * (rest - ended))
 
     def end(self, session: Session, chance: float, by_agent: float, hints_right: float) -> float:
         """Probability that the session has no further turn, by the `chance` of that, see Chances, and, whatever its
@@ -103,3 +119,7 @@ class Turns:
             odds = chance * by_agent / max(1e-6, 1.0 - by_agent)
             p_end = odds / (1.0 + odds)
         return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)
+
+
+def _by_bucket(values: Sequence[float]) -> array[float]:
+    return array("f", values)

@@ -202,6 +202,26 @@ def test_ends_are_counted_before_sessions_have_been_idle_for_long(last_of: int):
     assert 1 - float(rates.alive[model.standing.by_name[name].place]) == pytest.approx(1 / last_of, rel=0.5)
 
 
+def test_ends_are_learned_where_pauses_are_long_and_sessions_many():
+    """Three sessions a second begin; one in eight has a second turn, after 20 to 180 s, and of those four in five have
+    each further one. While one of them pauses hundreds of others begin."""
+    rng, model = np.random.default_rng(3), ReuseModel()
+    due = [(number / 3, f"s{number}", 1 / 8) for number in range(2400)]
+    for _ in range(2400):
+        now_s, name, goes_on = heapq.heappop(due)
+        step(model, name, "a", now_s)
+        if rng.random() < goes_on:
+            heapq.heappush(due, (now_s + rng.uniform(20, 180), name, 0.8))
+    rates = model.rates(now_s + 1.0)
+    assert rates is not None
+    alive: dict[bool, list[float]] = {True: [], False: []}
+    for session in model.standing.by_name.values():
+        if now_s - session.since_s < 20:
+            alive[session.turn == 0].append(float(rates.alive[session.place]))
+    assert np.mean(alive[True]) == pytest.approx(1 / 8, abs=0.06)
+    assert np.mean(alive[False]) == pytest.approx(0.8, abs=0.15)
+
+
 def test_an_answer_that_closes_is_believed_as_often_as_the_session_was_over():
     def alive(over: bool) -> float:
         model, now_s = ReuseModel(), 0.0
