@@ -17,11 +17,9 @@ FADE = 0.5 ** (1 / 120)
 """Per dispatch: what is 120 dispatches old counts half."""
 WINDOW = 1 / (1 - FADE)
 LONG_FADE = 0.5 ** (1 / 1200)
-"""The same of what the policy gained over LRU all in all."""
-AT_STAKE = 0.5
-"""Share of what it gained that it may lose again."""
+"""The same of the sum that tells whether what is lost now and then is still chance."""
 BY_CHANCE = 1.5
-"""Deviations of a sum of differences that are taken for chance."""
+"""Deviations of a sum of differences that are chance, as if each prompt were as good for one side as for the other."""
 FIRST_REST = 120
 LONGEST_REST = 4000
 IMPATIENCE = 0.5
@@ -38,16 +36,33 @@ DOUBTED, TRUSTED, LEAST_TRUST = 0.6, 0.8, 0.2
 more than that does, by all of it."""
 
 
+class Lead:
+    """What LRU would have served beyond what was served, by a sum that fades, in tokens."""
+
+    def __init__(self) -> None:
+        self.tokens = self._squares = 0.0
+
+    def see(self, tokens: int, fade: float) -> None:
+        self.tokens = self.tokens * fade + tokens
+        self._squares = self._squares * fade**2 + tokens**2
+
+    @property
+    def by_chance_tokens(self) -> float:
+        """A lead that chance explains."""
+        return BY_CHANCE * math.sqrt(self._squares)
+
+    def clear(self) -> None:
+        self.tokens = self._squares = 0.0
+
+
 class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
     order still holds. `names_hold`: how much of what names promise comes true, see Histories. The margin is one of a
-    whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count that is
-    below some deviations of a sum of such differences, as if each prompt were as good for one side as for the other, or
-    below a share of what the policy gained before."""
+    whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count that
+    chance explains, unless it does not explain what LRU leads by in the long run."""
 
     def __init__(self) -> None:
-        self.lead_tokens = 0.0
-        self._gained_tokens = 0.0
+        self._lead, self._long_lead = Lead(), Lead()
         self.resting = 0
         self.names_hold = 1.0
         self._dispatches = 0
@@ -56,12 +71,15 @@ class Guard:
         self._rest = FIRST_REST
         self._patience = 1.0
         self._held_out = self._held_back = 0
-        self._variance = 0.0
         self.shadow = Shadow()
+
+    @property
+    def lead_tokens(self) -> float:
+        return self._lead.tokens
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""
-        self.lead_tokens = self._credit_tokens = self._variance = self._gained_tokens = 0.0
+        self._forget()
         self.resting, self._rest, self._patience, self._held_out = 0, FIRST_REST, 1.0, 0
 
     def inserted(self, event: PrefixInserted) -> None:
@@ -88,9 +106,8 @@ class Guard:
         if self.resting:
             self._rests()
             return
-        self.lead_tokens = self.lead_tokens * FADE + by_lru - served
-        self._gained_tokens = self._gained_tokens * LONG_FADE + served - by_lru
-        self._variance = self._variance * FADE**2 + (by_lru - served) ** 2
+        self._lead.see(by_lru - served, FADE)
+        self._long_lead.see(by_lru - served, LONG_FADE)
         self._credit_tokens *= FADE
         if self._dispatches < YOUNG:
             self._credit_tokens += CREDIT * served
@@ -103,11 +120,17 @@ class Guard:
     def _rests(self) -> None:
         """One dispatch more. Where names do not hold, there is no other chance before the longest rest is over too: it
         may be that nothing tells any more whether they do."""
-        self.lead_tokens = self._credit_tokens = self._variance = 0.0
+        self._forget()
         if self.resting == 1 and self.names_hold < DOUBTED and self._held_back < LONGEST_REST:
             self._held_back += 1
         else:
             self.resting -= 1
+
+    def _forget(self) -> None:
+        """What was served so far says nothing of what will be."""
+        self._lead.clear()
+        self._long_lead.clear()
+        self._credit_tokens = 0.0
 
     def _send_away(self) -> None:
         self.resting, self._rest = self._rest, min(2 * self._rest, LONGEST_REST)
@@ -126,6 +149,6 @@ class Guard:
     def _allowed_tokens(self, margin: float) -> float:
         """The lead of LRU that is put up with. Where names do not hold what they promise, less is."""
         window_tokens = margin * self._patience * WINDOW * self._prompt_tokens / self._prompts
-        by_chance_tokens = BY_CHANCE * math.sqrt(self._variance)
-        at_stake_tokens = AT_STAKE * self._gained_tokens
-        return max(1.0, self._trust() * max(window_tokens + self._credit_tokens, by_chance_tokens, at_stake_tokens))
+        is_chance = self._long_lead.tokens <= self._long_lead.by_chance_tokens
+        by_chance_tokens = self._lead.by_chance_tokens if is_chance else 0.0
+        return max(1.0, self._trust() * max(window_tokens + self._credit_tokens, by_chance_tokens))

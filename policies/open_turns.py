@@ -15,7 +15,8 @@ from .liveness import Gaps, Residual
 from .rates import not_over
 from .standing import Session, Standing
 from .tables import Tables
-from .transitions import FINISHES, Floats, Transitions
+from .transitions import FINISHES, LONGEST_SPAN, SPAN, Floats, Ints, Transitions
+from .turns import SPAN as TURNS_SPAN
 from .turns import Turns
 
 POSSIBLE = 1e-4
@@ -24,18 +25,19 @@ POSSIBLE = 1e-4
 
 def begin_turn(session: Session, transitions: Transitions, turns: Turns) -> None:
     """What is counted of its turn will weigh as if it were now."""
-    session.faded_of_agent = transitions.faded(session.finish, session.agent)
-    session.faded_of_turn = turns.faded(session.turn)
+    session.seen_of_agent = transitions.seen(session.finish, session.agent)
+    session.seen_of_turn = turns.seen(session.turn)
 
 
 class OpenTurns:
-    """Those of sessions that do not run, of agents that the tables know, with how likely each is its session's last: by
-    its agent alone, and all in all."""
+    """Those of agents that the tables know, with how likely each is its session's last: by its agent alone, and all in
+    all. One that runs may not be over."""
 
     def __init__(self, here: Standing, tables: Tables, turns: Turns, hints_right: float) -> None:
-        sessions = [one for one in here.by_name.values() if not one.running and one.agent < tables.agents]
+        sessions = [one for one in here.by_name.values() if one.agent < tables.agents]
         ends = tables.ends_of({session.agent for session in sessions})
         self._sessions = sessions
+        self._idle = np.array([not session.running for session in sessions], np.float32)
         self._finish = np.array([session.finish for session in sessions], np.intp)
         self._at = np.array([session.agent for session in sessions], np.intp)
         self._by_agent = [ends[session.agent][session.finish] for session in sessions]
@@ -50,14 +52,17 @@ class OpenTurns:
         """Tell both how many there are, and how many of them are likely the last of their sessions."""
         over = self._over(gaps, untold_ends, now_s)
         sessions, agents, buckets = self._sessions, transitions.agents, len(BUCKETS) + 1
-        weight = np.array([transitions.weight(it.finish, it.agent, it.faded_of_agent) for it in sessions])
-        cell = self._finish * agents + self._at
-        of_agents = np.array([np.bincount(cell, of, FINISHES * agents) for of in (weight, weight * over)], np.float32)
-        number = np.bincount(cell, minlength=FINISHES * agents)
-        transitions.open(*of_agents.reshape(2, FINISHES, agents), number=number.reshape(FINISHES, agents))
-        weight = np.array([0.0 if it.closes else turns.weight(it.turn, it.faded_of_turn) for it in sessions])
-        of_turns = (weight, weight * over, weight * self._by_agent, None)
-        turns.open(*(np.bincount(self._bucket, of, buckets).tolist() for of in of_turns))
+        cell, cells = self._finish * agents + self._at, FINISHES * agents
+        waited = np.array([transitions.seen(it.finish, it.agent) - it.seen_of_agent for it in sessions])
+        span = _span(cell, waited, 1.0 - over, cells, SPAN)
+        weight = self._idle * [transitions.weight(it.finish, it.agent, it.seen_of_agent) for it in sessions]
+        of_agents = np.array([np.bincount(cell, of, cells) for of in (weight, weight * over)], np.float32)
+        transitions.open(*of_agents.reshape(2, FINISHES, agents), span=span.reshape(FINISHES, agents))
+        waited = np.array([turns.seen(it.turn) - it.seen_of_turn for it in sessions])
+        span = _span(self._bucket, waited, 1.0 - over, buckets, TURNS_SPAN)
+        weight = self._idle * [0.0 if it.closes else turns.weight(it.turn, it.seen_of_turn) for it in sessions]
+        of_turns = (weight, weight * over, weight * self._by_agent)
+        turns.open(*(np.bincount(self._bucket, of, buckets).tolist() for of in of_turns), span=span.tolist())
 
     def _over(self, gaps: Gaps, untold_ends: float, now_s: float) -> Floats:
         """The probability that each session is over."""
@@ -65,4 +70,10 @@ class OpenTurns:
         still, _ = Residual(gaps.shapes(self._finish, self._at), self._beta_per_s).after(idle_s)
         over = 1.0 - not_over((1.0 - self._p_end) * still, untold_ends * self._p_end)
         by_silence = 1.0 - not_over((1.0 - POSSIBLE) * still, untold_ends * POSSIBLE)
-        return np.maximum(over, by_silence - POSSIBLE)
+        return self._idle * np.maximum(over, by_silence - POSSIBLE)
+
+
+def _span(place: Ints, waited: Ints, alive: Floats, places: int, least: int) -> Ints:
+    """By place, twice as many counts as passed on the mean since turns began that are open and not over."""
+    counts = np.bincount(place, 2.0 * waited * alive, places) / np.maximum(np.bincount(place, alive, places), 1e-9)
+    return np.clip(counts, least, LONGEST_SPAN).astype(np.uint16)

@@ -125,7 +125,7 @@ class ReuseModel:
             self.standing.reopen(name, past)
             self.histories.lengths.forget_place(past.place)
             self._changing(past.agent)
-            self.transitions.not_ended(past.finish, past.agent, past.faded_of_agent)
+            self.transitions.not_ended(past.finish, past.agent, past.seen_of_agent)
         return past
 
     def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
@@ -137,7 +137,7 @@ class ReuseModel:
         self._changing(session.agent)
         self.transitions.moved(
             session.finish, session.came_from, session.agent, slot,
-            returned=session.returned, team=session.team, since=session.faded_of_agent,
+            returned=session.returned, team=session.team, since=session.seen_of_agent,
         )  # fmt: skip
         if session.hinted != NOWHERE:
             self.settle()
@@ -191,7 +191,7 @@ class ReuseModel:
     def _learn_end(self, session: Session) -> None:
         self._learn_turn(session, ended=True)
         self._changing(session.agent)
-        self.transitions.ended(session.finish, session.agent, session.faded_of_agent)
+        self.transitions.ended(session.finish, session.agent, session.seen_of_agent)
 
     def hinted(self, name: str, agent: str) -> None:
         """Somebody said which agent the session dispatches next."""

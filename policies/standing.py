@@ -23,8 +23,8 @@ class Session(msgspec.Struct):
     """The agent dispatched last, how its response finished, since when the session is idle (or runs, if `running` > 0),
     the last other agent and whether it had come there from this one, how many dispatches it had, and the agent it was
     said to go to next. `place`: its column; `team`: the agents it has been at; `again`: it had been at this one before;
-    `closes`: its last answer says that it is over; `faded_of_agent`, `faded_of_turn`: how far what is counted of both
-    had faded when its turn began, see open_turns."""
+    `closes`: its last answer says that it is over; `seen_of_agent`, `seen_of_turn`: what had been counted when its turn
+    began, see open_turns."""
 
     agent: int
     since_s: float
@@ -38,8 +38,8 @@ class Session(msgspec.Struct):
     team: int = 0
     again: bool = False
     closes: bool = False
-    faded_of_agent: int = 0
-    faded_of_turn: int = 0
+    seen_of_agent: int = 0
+    seen_of_turn: int = 0
 
     def go_on(self, agent: int, now_s: float) -> None:
         """It dispatches an agent."""

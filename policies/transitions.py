@@ -2,8 +2,8 @@
 how the last response finished. Agents are small slot numbers here; the policy knows their names.
 
 What an agent's few counts leave open is filled in by what all agents do, see `habits`. Decay is per row, so an agent
-that is rarely dispatched does not lose what is known of it to the traffic of others. What faded of a row in between,
-`since`, makes a late count fade as if it had been in time, see `open_turns`.
+that is rarely dispatched does not lose what is known of it to the traffic of others. What was counted of a row in
+between, `since`, makes a late count fade as if it had been in time, see `open_turns`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ANSWER, TOOL = 0, 1
 FINISHES = 2
 """Finish classes: the last response was a final message (or nobody said), or it asked for tools."""
 
-FADES = 0.015
-"""Share of what is counted of a row that fades with each further count; one of as many as there are open turns, where
-that is less: else what came of the turns of a time would be forgotten before it is known of half of them."""
+SPAN, LONGEST_SPAN = 67, 500
+"""Counts that a row is made of: each further one makes one of so many fade. They are twice as many as pass while its
+turns are open, where that is more: else what came of turns would be forgotten before it is known. More than the longest
+would not fade evenly in half precision."""
 AGENT_WEIGHT = 1.0
 PAIR_WEIGHT = 2.0
-AGES = 4096
 GROWTH = 8
 FIRST_WEIGHT = 8
 """Sessions taken to have begun with agents that had been met, before any did: at first all agents are new."""
@@ -51,8 +51,8 @@ class Transitions:
         self.own = Share(0.2)
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
-        self._open: Ints = np.zeros((FINISHES, 1), np.uint16)
-        self._faded: Ints = np.zeros((FINISHES, 1), np.int64)
+        self._seen: Ints = np.zeros((FINISHES, 1), np.int32)
+        self._span: Ints = np.full((FINISHES, 1), SPAN, np.uint16)
         self._more_ends: Floats = np.zeros((FINISHES, 1), np.float16)
         self._predictability: float | None = None
 
@@ -62,8 +62,8 @@ class Transitions:
             size = 1 + -(-agents // GROWTH) * GROWTH
             more = size - self._counts.shape[1]
             self._counts = np.pad(self._counts, ((0, 0), (0, more), (0, more)))
-            self._open = np.pad(self._open, ((0, 0), (0, more)))
-            self._faded = np.pad(self._faded, ((0, 0), (0, more)))
+            self._seen = np.pad(self._seen, ((0, 0), (0, more)))
+            self._span = np.pad(self._span, ((0, 0), (0, more)), constant_values=SPAN)
             self._more_ends = np.pad(self._more_ends, ((0, 0), (0, more)))
         self.agents, self._predictability = max(self.agents, agents), None
 
@@ -81,23 +81,23 @@ class Transitions:
         self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
-    def faded(self, finish: int, agent: int) -> int:
-        """How far what followed the agent's responses that finished so has faded so far, see `age`."""
-        return int(self._faded[finish, agent + 1])
+    def seen(self, finish: int, agent: int) -> int:
+        """How often it was counted what followed the agent's responses that finished so."""
+        return int(self._seen[finish, agent + 1])
 
     def weight(self, finish: int, agent: int, since: int | None) -> float:
-        """What a turn weighs that began when so much had `faded`; None: now."""
-        return 1.0 if since is None else weight_of(self.faded(finish, agent) - since)
+        """What a turn weighs that began when so many had been `seen`; None: now."""
+        return 1.0 if since is None else keeps(self._span[finish, agent + 1]) ** (self.seen(finish, agent) - since)
 
-    def open(self, turns: Floats, over: Floats, number: Ints) -> None:
-        """Of so many turns that nothing has followed yet, so many are likely over, `[finish, agent]`; `number`: how
-        many there are, whatever they weigh. Ends are counted so that they have the share that they would have if it
+    def open(self, turns: Floats, over: Floats, span: Ints) -> None:
+        """Of so many turns that nothing has followed yet, so many are likely over, `[finish, agent]`; `span`: what
+        their rows are made of from now on. Ends are counted so that they have the share that they would have if it
         were known, which makes no difference to where sessions go that go on."""
         expected = AGENT_WEIGHT * float(self.marginal()[0])
         counts = self._counts[:, 1 : self.agents + 1].astype(np.float32)
         ended = counts[:, :, 0] + expected
         moved = np.add.reduce(counts, -1) + AGENT_WEIGHT - ended
-        self._open[:, 1 : self.agents + 1] = number
+        self._span[:, 1 : self.agents + 1] = span
         self._more_ends[:, 1 : self.agents + 1] = moved * (ended + over) / (moved + turns - over) - ended
         self._predictability = None
 
@@ -148,10 +148,9 @@ class Transitions:
 
     def _count(self, finish: int, row: int, column: int, weight: float = 1.0) -> None:
         counts = self._counts[finish, row]
-        fades = fades_with(FADES, self._open[finish, row])
-        counts *= 1.0 - fades
+        counts *= keeps(self._span[finish, row])
         counts[column] += weight
-        self._faded[finish, row] += age(fades)
+        self._seen[finish, row] += 1
         self._predictability = None
 
     def following(self, marginal: Floats | None = None) -> Floats:
@@ -224,20 +223,9 @@ class Transitions:
         return min(1.0, max(0.0, 1.0 - given / overall)) if overall > 1e-6 else 0.0
 
 
-def fades_with(fades: float, open_turns: float) -> float:
-    """What fades with each count, see FADES, where so many turns are open."""
-    return min(fades, 1.0 / max(1.0, open_turns))
-
-
-def age(fades: float) -> int:
-    """How much older what is counted is once so much of it has faded: what has faded to a share of 1 / e has the age
-    AGES, however that came about. A whole number, for it is kept of each session."""
-    return round(-AGES * math.log1p(-fades))
-
-
-def weight_of(age: int) -> float:
-    """What is left of what has so aged."""
-    return math.exp(-age / AGES)
+def keeps(span: int) -> float:
+    """What is left of what was counted before, after one count of a row of that span."""
+    return 1.0 - 1.0 / span
 
 
 def first_passage(step: Floats) -> Floats:

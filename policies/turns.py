@@ -10,12 +10,12 @@ from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session, Standing
 from .tables import Tables
-from .transitions import age, fades_with, weight_of
+from .transitions import keeps
 
-FADES = 0.01
-"""See transitions.FADES."""
+SPAN = 100
+"""See transitions.SPAN."""
 PRIOR_WEIGHT = 8.0
-"""Turns of each bucket that are taken to have ended as their agents alone make one expect."""
+"""Turns of each bucket, UNKNOWN of which ended, as their agents alone made one expect, before any were seen."""
 CLOSING = 0.5
 """How often an answer that closes a session is taken to be its last, until that was seen."""
 NONE = (0.0,) * (len(BUCKETS) + 1)
@@ -32,8 +32,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._number, self._ended, self._expected = (_by_bucket(NONE) for _ in range(3))
-        self._faded = [0] * (len(BUCKETS) + 1)
-        self.open(NONE, NONE, NONE, NONE)
+        self._seen = [0] * (len(BUCKETS) + 1)
+        self.open(NONE, NONE, NONE, [SPAN] * len(NONE))
         self.closings = Share(CLOSING)
         self._noted: list[Passed] = []
 
@@ -42,36 +42,35 @@ class Turns:
         """Turns that are not counted yet."""
         return len(self._noted)
 
-    def faded(self, turn: int) -> int:
-        """How far what was noted of turns of about that number has faded so far, see transitions.age."""
-        return self._faded[bucket_of(turn)]
+    def seen(self, turn: int) -> int:
+        """How many turns of about that number were noted."""
+        return self._seen[bucket_of(turn)]
 
     def weight(self, turn: int, since: int) -> float:
-        """What a turn weighs that began when so much had `faded`."""
-        return weight_of(self.faded(turn) - since)
+        """What a turn weighs that began when so many had been `seen`."""
+        return keeps(self._span[bucket_of(turn)]) ** (self.seen(turn) - since)
 
     def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
         """A session went past its turn, or ended there."""
-        weight = self.weight(session.turn, session.faded_of_turn)
-        place = bucket_of(session.turn)
-        self._faded[place] += age(self._fades[place])
+        weight = self.weight(session.turn, session.seen_of_turn)
+        self._seen[bucket_of(session.turn)] += 1
         self._noted.append(Passed(leaving, session.finish, session.turn, ended, weight))
 
     def open(
-        self, turns: Sequence[float], over: Sequence[float], expected: Sequence[float], number: Sequence[float]
+        self, turns: Sequence[float], over: Sequence[float], expected: Sequence[float], span: Sequence[int]
     ) -> None:
         """Of so many turns that nothing has followed yet, so many are likely over, and by their agents alone, by
-        bucket; `number`: how many there are, whatever they weigh."""
+        bucket; `span`: what is counted of each bucket is made of from now on."""
         self._open_number, self._open_ended, self._open_expected = map(_by_bucket, (turns, over, expected))
-        self._fades = _by_bucket([fades_with(FADES, open_turns) for open_turns in number])
+        self._span = array("H", span)
 
     def passed(self, turn: int, expected: float, ended: bool, weight: float) -> None:
         """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
         place = bucket_of(turn)
-        keeps = 1.0 - self._fades[place]
-        self._number[place] = self._number[place] * keeps + weight
-        self._ended[place] = self._ended[place] * keeps + weight * ended
-        self._expected[place] = self._expected[place] * keeps + weight * expected
+        kept = keeps(self._span[place])
+        self._number[place] = self._number[place] * kept + weight
+        self._ended[place] = self._ended[place] * kept + weight * ended
+        self._expected[place] = self._expected[place] * kept + weight * expected
 
     def learn(self, tables: Tables, standing: Standing) -> None:
         """Count the turns that were noted. Sessions that are behind keep the ratio that there was when they came to
@@ -106,7 +105,7 @@ class Turns:
         ended = self._ended[place] + self._open_ended[place]
         expected = self._expected[place] + self._open_expected[place]
         number = self._number[place] + self._open_number[place]
-        few = PRIOR_WEIGHT * (expected + UNKNOWN) / (number + 1.0)
+        few = PRIOR_WEIGHT * UNKNOWN
         rest = number + PRIOR_WEIGHT - few
         return (ended + few) * (rest - expected) / ((expected + few) * (rest - ended))
 

@@ -222,6 +222,28 @@ def test_ends_are_learned_where_pauses_are_long_and_sessions_many():
     assert np.mean(alive[False]) == pytest.approx(0.8, abs=0.15)
 
 
+@pytest.mark.parametrize(("run_s", "pause_s", "told"), [(60, 0.5, True), (0.5, 60, True), (0.5, 60, False)])
+def test_ends_are_learned_of_an_agent_however_long_its_runs_and_pauses_take(run_s: float, pause_s: float, told: bool):
+    """Four sessions a second begin, and one response in five is their last, which is told at once or never."""
+    rng, model = np.random.default_rng(4), ReuseModel()
+    due = [(number / 4, f"s{number}", "asks") for number in range(1500)]
+    while due[0][0] < 1500 / 4:
+        now_s, name, what = heapq.heappop(due)
+        if what == "asks":
+            model.dispatched(name, "a", 500, now_s)
+            heapq.heappush(due, (now_s + run_s * rng.uniform(0.8, 1.2), name, "is answered"))
+        elif what == "ends":
+            model.ended(name, True, now_s)
+        else:
+            model.responded(name, now_s)
+            if rng.random() < 0.8:
+                heapq.heappush(due, (now_s + pause_s * rng.uniform(0.5, 1.5), name, "asks"))
+            elif told:
+                heapq.heappush(due, (now_s + 0.2, name, "ends"))
+    assert model.tables is not None
+    assert model.tables.ends_of([model.agents["a"]])[0][ANSWER] == pytest.approx(0.2, abs=0.07)
+
+
 def test_an_answer_that_closes_is_believed_as_often_as_the_session_was_over():
     def alive(over: bool) -> float:
         model, now_s = ReuseModel(), 0.0
