@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from model_cells import PROTECT, cell, row
 
@@ -202,6 +206,21 @@ def test_two_processes_find_what_one_finds() -> None:
         msgspec.structs.replace(seen, took_s=0) for seen in two
     ]
     assert said[-1].startswith("  2 of 2 streams")
+
+
+def test_a_bench_that_is_killed_leaves_nobody_behind() -> None:
+    words = ["-m", "radixdeck.demos.bench_model", "--seeds", "5", "--only", "pipeline", "--no-record"]
+    bench = psutil.Popen([sys.executable, *words], stderr=subprocess.DEVNULL)
+    try:
+        while len(workers := [it for it in bench.children(recursive=True) if "spawn_main" in str(it.cmdline())]) < 2:
+            assert bench.poll() is None
+            time.sleep(0.1)
+        time.sleep(2.0)  # until they are at work
+    finally:
+        bench.kill()
+        bench.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (2, [])
 
 
 def test_a_run_goes_on_from_what_is_kept_and_a_broken_line_counts_as_none(
