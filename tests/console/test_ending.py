@@ -19,7 +19,7 @@ import pytest
 from radixdeck.console.heard_folder import PREFIX, YOUNG_S, HeardFolder
 
 CONSOLE = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 from pathlib import Path
 from shadow_stage import messages, served_events
 from staging import ScriptedFeed
@@ -27,10 +27,11 @@ from test_heard import on_the_bus
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.ending import run
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 told = messages(Path("elsewhere.db"), on_the_bus(served_events()))
 sys.exit(run(ConsoleApp(ScriptedFeed(told))))
 """
-"""On a terminal of its own, and about a daemon whose recording is on another machine."""
+"""On a terminal of its own, also if the tests run under nohup, about a daemon whose recording is on another machine."""
 KEYS = b"4C"
 PATIENCE_S = 60.0
 
