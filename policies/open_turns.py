@@ -53,14 +53,14 @@ class OpenTurns:
         over = self._over(gaps, untold_ends, now_s)
         sessions, agents, buckets = self._sessions, transitions.agents, len(BUCKETS) + 1
         cell, cells = self._finish * agents + self._at, FINISHES * agents
-        waited = np.array([transitions.seen(it.finish, it.agent) - it.seen_of_agent for it in sessions])
+        waited = transitions.waited(self._finish, self._at, np.array([it.seen_of_agent for it in sessions], np.intp))
         span = _span(cell, waited, 1.0 - over, cells, SPAN)
-        weight = self._idle * [transitions.weight(it.finish, it.agent, it.seen_of_agent) for it in sessions]
+        weight = self._idle * transitions.weights(self._finish, self._at, waited)
         of_agents = np.array([np.bincount(cell, of, cells) for of in (weight, weight * over)], np.float32)
         transitions.open(*of_agents.reshape(2, FINISHES, agents), span=span.reshape(FINISHES, agents))
-        waited = np.array([turns.seen(it.turn) - it.seen_of_turn for it in sessions])
+        waited = turns.waited(self._bucket, np.array([it.seen_of_turn for it in sessions], np.intp))
         span = _span(self._bucket, waited, 1.0 - over, buckets, TURNS_SPAN)
-        weight = self._idle * [0.0 if it.closes else turns.weight(it.turn, it.seen_of_turn) for it in sessions]
+        weight = self._idle * turns.weights(self._bucket, waited) * [not it.closes for it in sessions]
         of_turns = (weight, weight * over, weight * self._by_agent)
         turns.open(*(np.bincount(self._bucket, of, buckets).tolist() for of in of_turns), span=span.tolist())
 

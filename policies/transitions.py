@@ -89,6 +89,14 @@ class Transitions:
         """What a turn weighs that began when so many had been `seen`; None: now."""
         return 1.0 if since is None else keeps(self._span[finish, agent + 1]) ** (self.seen(finish, agent) - since)
 
+    def waited(self, finish: Ints, agents: Ints, since: Ints) -> Ints:
+        """How often each of these was counted since so many had been `seen`."""
+        return self._seen[finish, agents + 1] - since
+
+    def weights(self, finish: Ints, agents: Ints, waited: Ints) -> Floats:
+        """See `weight`, of many turns."""
+        return (1.0 - 1.0 / self._span[finish, agents + 1]) ** waited
+
     def open(self, turns: Floats, over: Floats, span: Ints) -> None:
         """Of so many turns that nothing has followed yet, so many are likely over, `[finish, agent]`; `span`: what
         their rows are made of from now on. Ends are counted so that they have the share that they would have if it

@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+import numpy as np
+
 from .leaving import BUCKETS, Chances, Leaving, Passed, bucket_of
 from .pairs import NOWHERE
 from .shares import Share
 from .standing import Session, Standing
 from .tables import Tables
-from .transitions import keeps
+from .transitions import Floats, Ints, keeps
 
 SPAN = 100
 """See transitions.SPAN."""
@@ -49,6 +51,14 @@ class Turns:
     def weight(self, turn: int, since: int) -> float:
         """What a turn weighs that began when so many had been `seen`."""
         return keeps(self._span[bucket_of(turn)]) ** (self.seen(turn) - since)
+
+    def waited(self, buckets: Ints, since: Ints) -> Ints:
+        """How many of each of these were noted since so many had been `seen`."""
+        return np.array(self._seen)[buckets] - since
+
+    def weights(self, buckets: Ints, waited: Ints) -> Floats:
+        """See `weight`, of many turns."""
+        return (1.0 - 1.0 / np.array(self._span)[buckets]) ** waited
 
     def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
         """A session went past its turn, or ended there."""
