@@ -8,6 +8,7 @@ import msgspec
 
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
+    COLLECTIONS,
     EVICT,
     LEARN,
     LEARN_ANY,
@@ -152,7 +153,7 @@ def measured_text(costs: Costs) -> str:
     columns = {
         "evict 1,000": EVICT, "of it choosing": CHOICE, "look-up, splits": SPLIT, "walk/node": WALK,
         "snapshot/node": SNAPSHOT, "score": SCORE, "all, 50 later": SCORES_SPARSE, "all, each": SCORES_DENSE,
-        "note": NOTE_ANY, "learn": LEARN_ANY, "learn/request": LEARN_REQUEST,
+        "note": NOTE_ANY, "learn": LEARN_ANY, "learn/request": LEARN_REQUEST, "collect": COLLECTIONS,
     }  # fmt: skip
     rows: list[list[str]] = []
     for nodes in costs.sizes:

@@ -1,9 +1,8 @@
 """What the cache layer costs per operation, on trees of one size: ours against SGLang's Python and Rust tree cores.
 
 `python -m radixdeck.daemon.engine.bench_cost NODES AGENTS...` prints one JSON object per measurement. SGLang's own
-caches know no agents and are measured once. Times are CPU times of the one thread that works. Garbage collection is on,
-but what a tree was built from is frozen, on all sides: a collection over a million nodes takes longer than anything
-measured here.
+caches know no agents and are measured once. Times are those of `bench_clock`. Garbage collection is on, but what a tree
+was built from is frozen, on all sides: a collection over a million nodes takes longer than anything measured here.
 """
 
 # SGLang ships no type stubs. The timers hook into private parts of it.
@@ -18,13 +17,13 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from radixdeck.policies.observer import Observer
 
-from .bench_trees import CLOCK, NODE_TOKENS, Grown, TimedHost, Watched, clock_s, our_cache, stock_cache
+from .bench_clock import Laps, clock_s, collected
+from .bench_trees import NODE_TOKENS, Grown, TimedHost, Watched, our_cache, stock_cache
 
 FREED_TOKENS = 1_000
 MANY_NODES = 100_000
@@ -40,6 +39,8 @@ NOTE, NOTE_ANY, NOTE_REQUEST = "note ", "note, any event", "note, all of a reque
 """What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
 LEARN, LEARN_ANY, LEARN_REQUEST = "learn ", "learn, any event", "learn, all of a request"
 """What the policies need to learn from it, later."""
+COLLECTIONS = "garbage collections, per event"
+"""Those while events are noted and learned from, on either side and in SGLang's tree: whose they are nobody can say."""
 SCORES_SPARSE, SCORES_DENSE = "all scores, 50 requests after the last", "all scores, at every request"
 """All that an eviction waits for before it can choose: what happened since is learned from and worked out first."""
 
@@ -65,33 +66,6 @@ def summary(nodes: int, agents: int, core: str, what: str, took_s: Sequence[floa
         nodes=nodes, agents=agents, core=core, what=what, count=len(at), mean_us=statistics.fmean(at),
         median_us=statistics.median(at), low_us=at[len(at) // 10], high_us=at[-1 - len(at) // 10],
     )  # fmt: skip
-
-
-class Laps:
-    """Adds up the CPU time spent in some methods of some objects, until they are released again."""
-
-    def __init__(self) -> None:
-        self.total_s = 0.0
-        self._timed: list[tuple[Any, str]] = []
-
-    def time(self, owner: Any, *names: str) -> None:
-        for name in names:
-            setattr(owner, name, self._around(getattr(owner, name)))
-            self._timed.append((owner, name))
-
-    def release(self) -> None:
-        for owner, name in self._timed:
-            delattr(owner, name)
-
-    def _around(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            begun_s = CLOCK()
-            try:
-                return method(*args, **kwargs)
-            finally:
-                self.total_s += CLOCK() - begun_s - clock_s()
-
-        return timed
 
 
 class Bench:
@@ -123,9 +97,9 @@ class Bench:
 
         if self.tree.stream is not None:
             self.tree.stream.step()
-        begun_s = CLOCK()
+        begun_s = clock_s()
         freed = self.tree.cache.evict(EvictParams(num_tokens=FREED_TOKENS)).num_tokens_evicted
-        took_s = CLOCK() - begun_s
+        took_s = clock_s() - begun_s
         if freed < FREED_TOKENS:
             raise RuntimeError(f"{self._core} freed {freed} tokens of {FREED_TOKENS}")
         for _ in range(freed // NODE_TOKENS):
@@ -165,18 +139,18 @@ class Bench:
         took_s: list[float] = []
         for number in range(self.tree.turns - 100, self.tree.turns):
             params = MatchPrefixParams(key=self.tree.leaf_key(number, tokens))
-            begun_s = CLOCK()
+            begun_s = clock_s()
             found = self.tree.cache.match_prefix(params)
-            took_s.append(CLOCK() - begun_s)
+            took_s.append(clock_s() - begun_s)
             if len(found.device_indices) != tokens:
                 raise RuntimeError(f"{self._core} found {len(found.device_indices)} tokens of {tokens}")
         return took_s
 
     def walk(self) -> float:
         """SGLang's own pass over the whole tree, per node."""
-        begun_s = CLOCK()
+        begun_s = clock_s()
         self.tree.cache.total_size()
-        return (CLOCK() - begun_s) / self._nodes
+        return (clock_s() - begun_s) / self._nodes
 
     # ---- on ours -----------------------------------------------------------------------------------------------------
 
@@ -188,13 +162,13 @@ class Bench:
         stream.step()
         now_s = stream.now_ns() / 1e9
         host = stream.host
-        begun_s = CLOCK()
+        begun_s = clock_s()
         if together:
             host.scores(subjects, now_s)
         else:
             for subject in subjects:
                 host.score(subject, now_s)
-        return (CLOCK() - begun_s) / len(subjects)
+        return (clock_s() - begun_s) / len(subjects)
 
     def scores(self, *, dense: bool) -> float:
         """Of the whole call: 50 requests after the last one and learned from, or one request after it, and the next
@@ -206,9 +180,9 @@ class Bench:
             self.tree.look_up()
         else:
             self.evict()
-        begun_s = CLOCK()
+        begun_s = clock_s()
         stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
-        return CLOCK() - begun_s
+        return clock_s() - begun_s
 
     def note_and_learn(self) -> None:
         """What the scheduler needs to note each event of requests and evictions, and all of one request; and what the
@@ -217,10 +191,12 @@ class Bench:
         assert stream is not None
         stream.catch_up()
         stream.took_s, stream.learner.took_s, before = [], [], self.tree.turns
+        before_s = collected.total_s
         self.repeated(self.evict, least=5, most=20)
         noted, stream.took_s = stream.took_s, None
         learned, stream.learner.took_s = stream.learner.took_s, None
         requests = self.tree.turns - before
+        self.say(COLLECTIONS, [(collected.total_s - before_s) / len(noted)])
         for of_kind, of_any, of_request, took in (
             (NOTE, NOTE_ANY, NOTE_REQUEST, noted),
             (LEARN, LEARN_ANY, LEARN_REQUEST, learned),
@@ -234,9 +210,9 @@ class Bench:
             self.say(of_request, [sum(seconds for _, seconds in took) / requests])
 
     def snapshot(self) -> float:
-        begun_s = CLOCK()
+        begun_s = clock_s()
         self.tree.observer.snapshot(self.tree.cache.tree_core.root_node)
-        return (CLOCK() - begun_s) / self._nodes
+        return (clock_s() - begun_s) / self._nodes
 
     def run(self) -> None:
         freeze()

@@ -11,7 +11,6 @@ A session is a few turns of different agents; the youngest sessions are live, th
 from __future__ import annotations
 
 import functools
-import time
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
 from radixdeck.policies.ownership import NOBODY, Who
 
+from .bench_clock import clock_s, reading_s
 from .link import EngineSideLink
 from .stream import Stream
 
@@ -32,18 +32,6 @@ STEP_NS = 12_000_000
 SLACK_TOKENS = 2_048
 BATCH = 1_000
 """Leaves whose slots are allocated at once while a tree grows."""
-CLOCK = time.thread_time
-"""CPU time of this thread, seconds: what else runs on the machine does not count."""
-
-
-@functools.cache
-def clock_s() -> float:
-    """What reading the clock costs: taken off every lap."""
-    laps_s: list[float] = []
-    for _ in range(2_001):
-        begun_s = CLOCK()
-        laps_s.append(CLOCK() - begun_s)
-    return sorted(laps_s)[1_000]
 
 
 def bare_parts(capacity_tokens: int, page_size: int = 1) -> Any:
@@ -98,18 +86,18 @@ class TimedHost(PolicyHost):
     took_s: list[tuple[str, float]] | None = None
 
     def observe(self, event: EngineEvent) -> list[EngineEvent]:
-        begun_s = CLOCK()
+        begun_s = clock_s()
         facts = super().observe(event)
         if self.took_s is not None:
-            self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
+            self.took_s.append((type(event).__name__, clock_s() - begun_s - reading_s()))
         return facts
 
     def catch_up(self) -> list[EngineEvent]:
-        begun_s = CLOCK()
+        begun_s = clock_s()
         facts = super().catch_up()
         if self.took_s:
             kind, seconds = self.took_s[-1]
-            self.took_s[-1] = kind, seconds + CLOCK() - begun_s - clock_s()
+            self.took_s[-1] = kind, seconds + clock_s() - begun_s - reading_s()
         return facts
 
 
@@ -135,10 +123,10 @@ class Watched(Stream):
     def emit(self, event: EngineEvent) -> None:
         if self.deaf:
             return
-        begun_s = CLOCK()
+        begun_s = clock_s()
         super().emit(event)
         if self.took_s is not None:
-            self.took_s.append((type(event).__name__, CLOCK() - begun_s - clock_s()))
+            self.took_s.append((type(event).__name__, clock_s() - begun_s - reading_s()))
 
 
 class Grown:

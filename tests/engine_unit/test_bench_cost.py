@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
 
 import pytest
 
 from radixdeck.daemon.engine import bench_cost, bench_trim
+from radixdeck.daemon.engine.bench_clock import clock_s, collected
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
+    COLLECTIONS,
     EVICT,
     LEARN,
     NOTE,
@@ -52,6 +56,14 @@ def test_choosing_is_a_part_of_evicting_and_leaves_no_timer_behind() -> None:
     assert (set(vars(tree.observer)), set(vars(tree))) == before
 
 
+def test_a_garbage_collection_is_no_part_of_a_lap_and_is_told_apart() -> None:
+    collected_s, begun_s, all_begun_s = collected.total_s, clock_s(), time.thread_time()
+    gc.collect()
+    all_s, lap_s, collected_s = time.thread_time() - all_begun_s, clock_s() - begun_s, collected.total_s - collected_s
+    assert collected_s > all_s / 2
+    assert lap_s < all_s / 2
+
+
 def test_a_prompt_that_was_just_looked_up_is_learned_from_when_scores_are_asked_for() -> None:
     tree = grow_ours(NODES, AGENTS)
     stream = tree.stream
@@ -69,7 +81,7 @@ def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]
     seen = {(line["core"], line["what"]) for line in lines}
     assert {(core, what) for core in STOCK for what in (EVICT, SPLIT, WALK)} <= seen
     assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
-    assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTE_ANY)} <= seen
+    assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTE_ANY, COLLECTIONS)} <= seen
     count = {line["what"]: line["count"] for line in lines if line["core"] == "ours"}
     for kind in ("NodeEvicted", "PrefixMatched", "SessionEnded"):
         assert count[NOTE + kind] == count[LEARN + kind] > 0, "what is noted is learned from, each event once"
