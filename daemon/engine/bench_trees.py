@@ -20,7 +20,7 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.observer import Observer
 from radixdeck.policies.ownership import NOBODY, Who
 
-from .bench_clock import clock_s, reading_s
+from .bench_clock import event_clock_s, reading_s
 from .link import EngineSideLink
 from .stream import Stream
 
@@ -86,18 +86,18 @@ class TimedHost(PolicyHost):
     took_s: list[tuple[str, float]] | None = None
 
     def observe(self, event: EngineEvent) -> list[EngineEvent]:
-        begun_s = clock_s()
+        begun_s = event_clock_s()
         facts = super().observe(event)
         if self.took_s is not None:
-            self.took_s.append((type(event).__name__, clock_s() - begun_s - reading_s()))
+            self.took_s.append((type(event).__name__, event_clock_s() - begun_s - reading_s(event_clock_s)))
         return facts
 
     def catch_up(self) -> list[EngineEvent]:
-        begun_s = clock_s()
+        begun_s = event_clock_s()
         facts = super().catch_up()
         if self.took_s:
             kind, seconds = self.took_s[-1]
-            self.took_s[-1] = kind, seconds + clock_s() - begun_s - reading_s()
+            self.took_s[-1] = kind, seconds + event_clock_s() - begun_s - reading_s(event_clock_s)
         return facts
 
 
@@ -123,10 +123,10 @@ class Watched(Stream):
     def emit(self, event: EngineEvent) -> None:
         if self.deaf:
             return
-        begun_s = clock_s()
+        begun_s = event_clock_s()
         super().emit(event)
         if self.took_s is not None:
-            self.took_s.append((type(event).__name__, clock_s() - begun_s - reading_s()))
+            self.took_s.append((type(event).__name__, event_clock_s() - begun_s - reading_s(event_clock_s)))
 
 
 class Grown:

@@ -49,7 +49,7 @@ def decode(tree: Grown, tokens: int) -> TrimCost:
         if free < NEED_TOKENS:
             begun_s = clock_s()
             told = tree.cache.evict(EvictParams(num_tokens=NEED_TOKENS - free)).num_tokens_evicted
-            took_s += clock_s() - begun_s - reading_s()
+            took_s += clock_s() - begun_s - reading_s(clock_s)
             if told < NEED_TOKENS - free:
                 raise RuntimeError(f"{told} tokens were freed of {NEED_TOKENS - free}")
             calls, freed, free = calls + 1, freed + told, free + told

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from radixdeck.daemon.engine import bench_cost, bench_trim
-from radixdeck.daemon.engine.bench_clock import clock_s, collected
+from radixdeck.daemon.engine.bench_clock import collected, event_clock_s
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
     COLLECTIONS,
@@ -56,10 +56,14 @@ def test_choosing_is_a_part_of_evicting_and_leaves_no_timer_behind() -> None:
     assert (set(vars(tree.observer)), set(vars(tree))) == before
 
 
-def test_a_garbage_collection_is_no_part_of_a_lap_and_is_told_apart() -> None:
-    collected_s, begun_s, all_begun_s = collected.total_s, clock_s(), time.thread_time()
+def test_a_garbage_collection_is_no_part_of_an_event_and_is_told_apart() -> None:
+    collected_s, begun_s, all_begun_s = collected.total_s, event_clock_s(), time.thread_time()
     gc.collect()
-    all_s, lap_s, collected_s = time.thread_time() - all_begun_s, clock_s() - begun_s, collected.total_s - collected_s
+    all_s, lap_s, collected_s = (
+        time.thread_time() - all_begun_s,
+        event_clock_s() - begun_s,
+        collected.total_s - collected_s,
+    )
     assert collected_s > all_s / 2
     assert lap_s < all_s / 2
 
