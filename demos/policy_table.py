@@ -8,8 +8,6 @@ between two comment markers, the first of which names the records.
 
 from __future__ import annotations
 
-import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +16,11 @@ from typing import Any
 import msgspec
 
 from .bench_record import RecordError
+from .marked import Tables
 from .policy_cases import CASES
 from .policy_record import KIND, read, settings_of
 from .policy_verdict import Told, judge, shown
-from .readme_table import MarkerError
-from .report import HISTORY, RESULTS
-
-BEGIN, BEGIN_BRIEF, END = "<!-- policies of {} -->", "<!-- policies in brief of {} -->", "<!-- end of policies -->"
+from .report import HISTORY
 
 
 def newest(folder: Path) -> list[Path]:
@@ -93,51 +89,12 @@ def _short(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def replaced(text: str, records: Sequence[Path], *, brief: bool = False) -> str:
-    """The file with the table of `records`. Raises MarkerError, RecordError or OSError."""
-    start, end = _block(text, brief).span()
-    begin = (BEGIN_BRIEF if brief else BEGIN).format(" ".join(path.name for path in records))
-    return f"{text[:start]}{begin}\n{render(records, brief=brief)}\n{END}{text[end:]}"
-
-
-def named_in(text: str, *, brief: bool = False) -> list[str]:
-    """Names of the records that a file's table is of. Raises MarkerError."""
-    return _block(text, brief)[1].split()
-
-
-def _block(text: str, brief: bool) -> re.Match[str]:
-    begin = BEGIN_BRIEF if brief else BEGIN
-    found = re.search(rf"{begin.format('(.*?)')}\n(.*?)\n?{END}", text, re.S)
-    if found is None:
-        raise MarkerError(f"no {begin.format('RECORD.json')!r} with {END!r} after it")
-    return found
+TABLES = Tables("policies", newest, lambda records, brief: render(records, brief=brief))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table, write it, or look whether it is up to date. Exit codes: 0 done, 1 it is not, 2 could not."""
-    parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.policy_table", description=__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of records [demos/results]")
-    parser.add_argument(
-        "--brief",
-        action="store_true",
-        help="of each case only the first number that it is judged by, and what it misses",
-    )
-    parser.add_argument("--into", type=Path, help="write it into this file, between the markers")
-    parser.add_argument("--check", action="store_true", help="only compare it with the records that the file names")
-    told = parser.parse_args(arguments)
-    try:
-        if told.into is None:
-            print(render(newest(told.results), brief=told.brief))
-            return 0
-        before = told.into.read_text(encoding="utf-8")
-        if told.check:
-            records = [told.results / name for name in named_in(before, brief=told.brief)]
-            return 0 if before == replaced(before, records, brief=told.brief) else 1
-        told.into.write_text(replaced(before, newest(told.results), brief=told.brief), encoding="utf-8")
-    except (MarkerError, RecordError, OSError) as error:
-        print(f"policy_table: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """See Tables.main."""
+    return TABLES.main("policy_table", __doc__ or "", arguments)
 
 
 if __name__ == "__main__":

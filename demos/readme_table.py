@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from .bench_record import NAMES, RecordError, read
+from .marked import MarkerError
 from .named import NAMED
 from .report import HISTORY, RESULTS, Record, milliseconds, points
 from .versus import SIDES, Comparison, judge
@@ -23,10 +24,6 @@ from .versus import SIDES, Comparison, judge
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- results of {} -->", "<!-- end of results -->"
 _BLOCK = re.compile(r"<!-- results of (\S+) -->\n(.*?)\n<!-- end of results -->", re.S)
-
-
-class MarkerError(ValueError):
-    """The README has no place for the results. The message names the file and the markers."""
 
 
 def render(record: Path) -> str:

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from radixdeck.daemon import wire
-from radixdeck.demos import policy_table
+from radixdeck.demos import model_table, policy_table
 from radixdeck.policies import registry
 from radixdeck.policies.events import KINDS
 
@@ -60,5 +60,6 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize(("page", "how"), [("README.md", ["--brief"]), ("docs/benchmarks.md", [])])
-def test_the_tables_of_policies_are_what_their_records_say(page: str, how: list[str]) -> None:
-    assert policy_table.main(["--into", str(ROOT / page), "--check", *how]) == 0
+def test_tables_are_what_their_records_say(page: str, how: list[str]) -> None:
+    for table in (policy_table, model_table):
+        assert table.main(["--into", str(ROOT / page), "--check", *how]) == 0
