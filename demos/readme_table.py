@@ -1,7 +1,9 @@
-"""`python -m radixdeck.demos.readme_table`: renders the README's results from records, each between comment markers.
+"""`python -m radixdeck.demos.readme_table`: renders results from records, each between comment markers: in brief into
+the README, whole into docs/benchmarks.md.
 
-The first of two markers names the record, so that anybody can see, and a test does, whether the README says what it
-says. The first results are those of the newest full record; what comes after, as of another machine, keeps its record.
+The first of two markers names the record, so that anybody can see, and a test does, whether a page says what it says.
+The first results of a page are those of the newest full record; what comes after, as of another machine, keeps its
+record.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,20 +23,68 @@ from .named import NAMED
 from .report import HISTORY, RESULTS, Record, milliseconds, points
 from .versus import SIDES, Comparison, judge
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- results of {} -->", "<!-- end of results -->"
-_BLOCK = re.compile(r"<!-- results of (\S+) -->\n(.*?)\n<!-- end of results -->", re.S)
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+BEGIN, END = "<!-- results {}of {} -->", "<!-- end of results -->"
+BRIEF = "in brief "
+_BLOCK = re.compile(r"<!-- results (in brief )?of (\S+) -->\n(.*?)\n<!-- end of results -->", re.S)
 
 
-def render(record: Path) -> str:
+class Block(NamedTuple):
+    """Results in a page, and the name of the record that they are of."""
+
+    brief: bool
+    record: str
+    results: str
+
+
+def render(record: Path, *, brief: bool = False) -> str:
     """The tables of a record in Markdown. Raises RecordError or OSError."""
     told = read(record)
     tight = [one for one in told if one.tight and one.repetitions]
     grown = [one for one in told if not one.tight and one.repetitions]
-    lines = [_origin(record, tight), "", *_tight_table(tight)]
-    if grown:
+    lines = [_origin(record, tight), "", *(_brief_table if brief else _tight_table)(tight)]
+    if grown and brief:
+        lines += _where_all_fits(grown)
+    elif grown:
         lines += ["", "Hit rate as memory grows, one run each:", "", *_growth_table([*tight, *grown])]
     return "\n".join(lines)
+
+
+def _brief_table(told: Sequence[Comparison]) -> list[str]:
+    """A line for each workload: from what SGLang's own cache reaches to what ours does."""
+    rows = ["| workload | KV tokens | hit rate | bound | mean TTFT | requests/s |", f"|{6 * '---|'}"]
+    for one in told:
+        hits, times, served = (
+            [show(one.mean(side, name)) for side in SIDES]
+            for name, show in (("hit_rate", points), ("ttft_mean_s", milliseconds), ("requests_per_s", _hundredths))
+        )
+        change_hits, change_ttft, _, _, change_served = _change(one)
+        rows.append(
+            _row([
+                one.name, f"{one.kv_tokens:,}", f"{' → '.join(hits)} %: {change_hits}", f"{points(one.bound)} %",
+                f"{' → '.join(times)} ms: {change_ttft}", f"{' → '.join(served)}: {change_served}",
+            ])
+        )  # fmt: skip
+    return rows
+
+
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _where_all_fits(grown: Sequence[Comparison]) -> list[str]:
+    """What is lost where there is nothing to win, [] if that was not run."""
+    runs = [run for one in grown for run in one.repetitions if run.sglang.hit_rate >= run.bound.hit_rate - 0.001]
+    if not runs:
+        return []
+    slower = [run.ttft_percent for run in runs]
+    hits = max(abs(run.hit_points) for run in runs)
+    return [
+        "",
+        f"Where memory holds everything, hit rates are the same (within {hits:.1f} points) and mean TTFT is "
+        f"{min(slower):+.1f} to {max(slower):+.1f} %, which is what the daemon costs ({len(runs)} runs).",
+    ]
 
 
 def _origin(record: Path, tight: Sequence[Comparison]) -> str:
@@ -93,17 +143,17 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def named_in(text: str) -> list[tuple[str, str]]:
-    """Names of the records that a README's results are of, and the results, in order. Raises MarkerError for none."""
+def blocks(text: str) -> list[Block]:
+    """A page's results, in order. Raises MarkerError for none."""
     if not (found := _BLOCK.findall(text)):
-        raise MarkerError(f"no {BEGIN.format('RECORD.json')!r} with {END!r} after it")
-    return found
+        raise MarkerError(f"no {BEGIN.format('', 'RECORD.json')!r} with {END!r} after it")
+    return [Block(bool(brief), record, results) for brief, record, results in found]
 
 
 def replaced(text: str, record: Path) -> str:
-    """The README with the results of `record` in the first place. Raises MarkerError, RecordError or OSError."""
-    named_in(text)
-    block = f"{BEGIN.format(record.name)}\n{render(record)}\n{END}"
+    """The page with the results of `record` in the first place. Raises MarkerError, RecordError or OSError."""
+    brief = blocks(text)[0].brief
+    block = f"{BEGIN.format(BRIEF if brief else '', record.name)}\n{render(record, brief=brief)}\n{END}"
     return _BLOCK.sub(lambda _: block, text, count=1)
 
 
@@ -120,21 +170,24 @@ def newest(folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the README, or only look at it. Exit codes: 0 it is up to date now, 1 it is not, 2 could not tell."""
+    """Write the pages, or only look at them. Exit codes: 0 they are up to date, 1 they are not, 2 could not tell."""
     parser = argparse.ArgumentParser(prog="python -m radixdeck.demos.readme_table", description=__doc__)
     parser.add_argument("--record", type=Path, help="render this record in the first place [the newest full one]")
-    parser.add_argument("--check", action="store_true", help="compare with the records that the README names")
-    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--check", action="store_true", help="compare with the records that the pages name")
+    parser.add_argument("--page", type=Path, action="append", help="[README.md and docs/benchmarks.md]")
     told = parser.parse_args(arguments)
+    current = True
     try:
-        before = told.readme.read_text(encoding="utf-8")
-        if told.check:
-            return 0 if all(results == render(RESULTS / name) for name, results in named_in(before)) else 1
-        told.readme.write_text(replaced(before, told.record or newest(RESULTS)), encoding="utf-8")
+        for page in told.page or PAGES:
+            before = page.read_text(encoding="utf-8")
+            if told.check:
+                current &= all(one.results == render(RESULTS / one.record, brief=one.brief) for one in blocks(before))
+            else:
+                page.write_text(replaced(before, told.record or newest(RESULTS)), encoding="utf-8")
     except (MarkerError, RecordError, OSError) as error:
         print(f"readme_table: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 0 if current else 1
 
 
 if __name__ == "__main__":

@@ -11,16 +11,20 @@ from radixdeck.demos import readme_table
 from radixdeck.demos.arms import Arms
 from radixdeck.demos.bench_record import RecordError, read, write
 from radixdeck.demos.named import NAMED
-from radixdeck.demos.readme_table import README, main, named_in, newest, render, replaced
+from radixdeck.demos.readme_table import PAGES, blocks, main, newest, render, replaced
 from radixdeck.demos.report import RESULTS
 
 EMPTY = "before\n<!-- results of none.json -->\n\n<!-- end of results -->\nafter\n"
 
 
-def test_the_readme_says_what_its_record_says() -> None:
-    told = named_in(README.read_text(encoding="utf-8"))
-    assert [results for _, results in told] == [render(RESULTS / name) for name, _ in told]
-    assert len(told) == 2
+def test_pages_say_what_their_records_say() -> None:
+    readme, docs = (blocks(page.read_text(encoding="utf-8")) for page in PAGES)
+    assert [one.brief for one in readme] == [True, True]
+    assert [one.brief for one in docs] == [False, False]
+    assert [one.record for one in readme] == [one.record for one in docs]
+    for brief, _, results in readme:
+        assert brief
+        assert "| mmlu | 7,000 |" in results
     assert main(["--check"]) == 0
 
 
@@ -34,13 +38,26 @@ def test_a_record_becomes_two_tables_between_the_markers(tmp_path: Path) -> None
     text = replaced(EMPTY, path)
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert [name for name, _ in named_in(text)] == [path.name]
+    assert [one.record for one in blocks(text)] == [path.name]
     assert "| gaia | 7,000 | SGLang's own cache | 20.0 % | 400 ms |" in text
     assert "| radixdeck | **50.0 %** (bound 60.0 %) | 300 ms |" in text
     assert "One run each (seed 1)" in text
     assert "+30.0 points | -25.0 % |" in text
     assert "| gaia | 80,000 | 60.0 % | 60.0 % | 60.0 % | +0.0 % |" in text
     assert replaced(text, path) == text
+
+
+def test_in_brief_a_workload_is_a_line_and_what_it_costs_where_all_fits_another(tmp_path: Path) -> None:
+    path = record(tmp_path)
+    text = replaced(EMPTY.replace("results of", "results in brief of"), path)
+    assert f"<!-- results in brief of {path.name} -->\n{render(path, brief=True)}\n" in text
+    assert (
+        "| gaia | 7,000 | 20.0 → 50.0 %: +30.0 points | 60.0 % | 400 → 300 ms: -25.0 % | 2.00 → 2.40: +20.0 % |" in text
+    )
+    assert "hit rates are the same (within 0.0 points) and mean TTFT is +0.0 to +0.0 %" in text
+    missed = render(write(Arms(), [1], [comparison(EQUAL)], tmp_path, quick=False), brief=True)
+    assert "+0.0 points **missed**" in missed
+    assert "Where memory holds" not in missed
 
 
 def test_results_behind_the_first_keep_their_record_and_are_checked_too(
@@ -50,11 +67,11 @@ def test_results_behind_the_first_keep_their_record_and_are_checked_too(
     kept = replaced(EMPTY, first)
     readme.write_text(replaced(EMPTY + kept, second))
     monkeypatch.setattr(readme_table, "RESULTS", tmp_path)
-    assert [name for name, _ in named_in(readme.read_text())] == [second.name, first.name]
+    assert [one.record for one in blocks(readme.read_text())] == [second.name, first.name]
     assert readme.read_text().endswith(kept)
-    assert main(["--readme", str(readme), "--check"]) == 0
+    assert main(["--page", str(readme), "--check"]) == 0
     readme.write_text(readme.read_text().removesuffix(kept) + kept.replace("20.0 %", "19.0 %"))
-    assert main(["--readme", str(readme), "--check"]) == 1
+    assert main(["--page", str(readme), "--check"]) == 1
 
 
 def test_a_floor_that_is_missed_is_marked(tmp_path: Path) -> None:
@@ -101,12 +118,12 @@ def test_a_readme_without_markers_is_left_alone(
 ) -> None:
     path, readme = record(tmp_path), tmp_path / "README.md"
     readme.write_text("no place\n")
-    assert main(["--record", str(path), "--readme", str(readme)]) == 2
+    assert main(["--record", str(path), "--page", str(readme)]) == 2
     assert "results of RECORD.json" in capsys.readouterr().err
     assert readme.read_text() == "no place\n"
     readme.write_text(EMPTY)
     monkeypatch.setattr(readme_table, "RESULTS", tmp_path)
-    assert main(["--readme", str(readme)]) == 0
-    assert main(["--readme", str(readme), "--check"]) == 0
+    assert main(["--page", str(readme)]) == 0
+    assert main(["--page", str(readme), "--check"]) == 0
     readme.write_text(readme.read_text().replace("20.0 %", "19.0 %"))
-    assert main(["--readme", str(readme), "--check"]) == 1
+    assert main(["--page", str(readme), "--check"]) == 1
