@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from radixdeck.policies.events import Role
+from radixdeck.policies.parts import PASSED_BY
 from radixdeck.policies.residency import NodeView, RunState
 
 from .cache_map import ordered
@@ -19,7 +20,7 @@ FOLDS = ("nothing", "each session's history", "each agent's anchor with what is 
 """What is folded unless somebody unfolds it."""
 CLOSING: tuple[frozenset[Role], ...] = (frozenset(), frozenset({"private"}), frozenset({"anchor", "private"}))
 """By fold: the roles of which the first node down the tree is closed."""
-PART_WORDS = {"output": "output", "old": "superseded"}
+PART_WORDS = {"output": "output", **dict.fromkeys(PASSED_BY, "superseded")}
 
 
 class Row(NamedTuple):

@@ -26,9 +26,9 @@ import msgspec
 Role = Literal["anchor", "shared", "private", "unowned"]
 """What a cache node holds: one agent's anchor; a prefix several agents share; one session's history; nobody's."""
 
-Part = Literal["", "output", "old"]
+Part = Literal["", "output", "old", "old_32", "old_128", "old_512"]
 """Which part of it: what the last prompt of its agent holds; an output that no prompt repeated yet; what later prompts
-passed by."""
+passed by, of what sessions have in common so many at least (see policies.parts)."""
 
 Cause = Literal["allocation", "operator", "policy", "flush"]
 FinishReason = Literal["stop", "length", "tool_calls", "abort", "error", "unknown"]
@@ -325,7 +325,7 @@ class NodeEvicted(Event, frozen=True, kw_only=True, tag="node_evicted"):
 
     `by_rid`, `by_agent`: the request whose allocation needed the room. `score` and `parts`: the policy's, at that
     moment. `instead`: the LRU victim at that moment if another one (`instead_agent` its owner), else NO_NODE. `part`:
-    'old' if it was history that later prompts passed by.
+    'old' or alike if later prompts passed it by.
     """
 
     node: int

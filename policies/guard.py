@@ -57,9 +57,9 @@ class Lead:
 
 class Guard:
     """`lead_tokens`: what LRU would have served beyond what was served, lately. `resting`: dispatches for which LRU's
-    order still holds. `names_hold`: how much of what names promise comes true, see Histories. The margin is one of a
-    whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count that
-    chance explains, unless it does not explain what LRU leads by in the long run."""
+    order holds in any case. `names_hold`: how much of what names promise comes true, see Histories. The margin is one
+    of a whole window, however few prompts there were: what a handful of them shows is chance. Nor does a lead count
+    that chance explains, unless it does not explain what LRU leads by in the long run."""
 
     def __init__(self) -> None:
         self._lead, self._long_lead = Lead(), Lead()
@@ -76,6 +76,12 @@ class Guard:
     @property
     def lead_tokens(self) -> float:
         return self._lead.tokens
+
+    @property
+    def rests_at_most(self) -> int:
+        """For how many dispatches LRU's order may still hold: fewer, if names begin to hold."""
+        waits = LONGEST_REST - self._held_back if self.resting and self.names_hold < DOUBTED else 0
+        return self.resting + waits
 
     def begin(self) -> None:
         """The policy was switched on: what was served before was not its doing."""

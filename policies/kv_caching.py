@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
-
 from .events import (
     AnswerGiven,
     CacheFlushed,
@@ -126,7 +124,7 @@ class KvCaching(BasePolicy):
         model.predicts, model.watches_ends = self._is_on("prediction"), self._is_on("liveness")
         name, tag = event.session or event.rid, tag_of(event.rid)
         if (before := self._outstanding.pop(tag, None)) is not None:
-            model.responded(before, now_s)  # SGLang had taken it back for want of room, and computes it again
+            model.responded(before, now_s)  # the same id again: whatever came of the one before is over
         missed_tokens = max(0, event.prompt_tokens - event.cached_tokens)
         known = event.agent in model.agents
         session = model.dispatched(name, event.agent, missed_tokens, now_s)
@@ -147,7 +145,7 @@ class KvCaching(BasePolicy):
 
     def score(self, subject: Subject, now_s: float) -> Score:
         if self._guard.resting:
-            return Score(0.0, {"guard_dispatches": float(self._guard.resting)})
+            return Score(0.0, self.tells())
         rates = self._model.rates(now_s)
         if rates is None:
             return self._prior(subject)
@@ -167,5 +165,9 @@ class KvCaching(BasePolicy):
     # ---- predict -------------------------------------------------------------------------------------------------
 
     def predict(self, now_s: float) -> Prediction:
-        prediction = outlook(self._model, now_s)
-        return msgspec.structs.replace(prediction, guard_dispatches=self._guard.resting)
+        return outlook(self._model, now_s)
+
+    def tells(self) -> dict[str, float]:
+        """See BasePolicy.tells: for how many more dispatches LRU's order is used at most, since it would have served
+        more."""
+        return {"guard_dispatches": float(self._guard.rests_at_most)} if self._guard.resting else {}

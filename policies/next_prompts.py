@@ -10,6 +10,7 @@ import msgspec
 
 from .bounded import Bounded
 from .events import ActionTaken, NodeEvicted, PrefixInserted, PrefixMatched
+from .parts import PASSED_BY
 from .primitives import PREEMPTED
 from .shares import Share
 from .tags import tag_of
@@ -164,7 +165,7 @@ class NextPrompts:
         """What is behind the beginning of a node that went is gone too, if the node is one that prompts still lead
         through."""
         self._fade(event.tokens)
-        if event.part == "old":
+        if event.part in PASSED_BY:
             return
         for agent in event.agents:
             path = self._anchors.get(agent)

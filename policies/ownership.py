@@ -21,7 +21,7 @@ from collections import OrderedDict, deque
 import msgspec
 
 from .events import NO_NODE, Part, Role
-from .parts import Parts
+from .parts import MAX_AGENTS, Parts
 from .primitives import Subject
 from .subjects import EVERYBODY, subject_of
 
@@ -81,7 +81,7 @@ class Ownership:
         self._exact: set[str] = set()
         self._shared: dict[str, deque[int]] = {}
         self._agents: OrderedDict[str, None] = OrderedDict()
-        self._live: OrderedDict[str, set[str]] = OrderedDict()
+        self._live: OrderedDict[str, dict[str, None]] = OrderedDict()
         self._parts = Parts()
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
@@ -143,10 +143,16 @@ class Ownership:
         """A request's prompt was looked up, and the path it found is used: which nodes it shows to be out of use."""
         if not who.agent or who.warm:
             return []
-        gone = [self.nodes[node] for node in self._parts.passed_by(who.session, who.agent) if node in self.nodes]
-        gone = [owned for owned in gone if owned.used_by[1] == who.agent and owned.part != "old"]
-        for owned in gone:
-            owned.part = "old"
+        told: list[tuple[int, Part, bool]] = [(node, part, False) for node, part in self._parts.passed_by(who.agent)]
+        told += [(node, "old", True) for node in self._parts.not_repeated(who.session, who.agent)]
+        gone: list[Owned] = []
+        for node, part, is_private in told:  # a session's own node may be common property by now
+            owned = self.nodes.get(node)
+            if owned is None or owned.used_by[1] != who.agent or is_private != (owned.role == "private"):
+                continue
+            if owned.part != part:
+                owned.part = part
+                gone.append(owned)
         return gone
 
     def settle(self, owned: Owned) -> bool:
@@ -189,11 +195,15 @@ class Ownership:
             self._parts.begin(who.session, who.agent, prompt_tokens)
         if who.agent:
             self._agents[who.agent] = None
+            self._agents.move_to_end(who.agent)
             if len(self._agents) > MAX_KNOWN_AGENTS:
                 self._forget(self._agents.popitem(last=False)[0])
         if not who.session or who.warm:
             return None
-        self._live.setdefault(who.session, set()).add(who.agent)
+        agents = self._live.setdefault(who.session, {})
+        agents[who.agent] = None
+        if len(agents) > MAX_AGENTS:
+            del agents[next(iter(agents))]
         self._live.move_to_end(who.session)
         if len(self._live) <= MAX_LIVE_SESSIONS:
             return None
@@ -205,7 +215,7 @@ class Ownership:
         return agent in self._agents
 
     def is_new(self, who: Who) -> bool:
-        """Whether the agent has not been seen in this live session before."""
+        """Whether the agent is not known to have been in this live session before."""
         return who.agent not in self._live.get(who.session, ())
 
     def end_session(self, session: str) -> None:

@@ -52,14 +52,12 @@ class Prediction(msgspec.Struct, frozen=True):
     """What comes next. `next_agent`: per live session, probability of each agent's next dispatch (sums to <= 1; the
     rest is the session ending). `survival`: per agent, probability of a dispatch within the policy's horizon.
     `predictability`: R = 1 - H(next | current) / H(next), 0 (no better than chance) to 1; `dispatches`: learned from.
-    `guard_dispatches`: for how many more of them LRU's order is used, since LRU would have served more.
     """
 
     next_agent: dict[str, dict[str, float]] = {}
     survival: dict[str, float] = {}
     predictability: float = 0.0
     dispatches: int = 0
-    guard_dispatches: int = 0
 
 
 class Action(msgspec.Struct, frozen=True):

@@ -131,8 +131,8 @@ class ReuseModel:
     def _move(self, name: str, session: Session, slot: int, now_s: float) -> None:
         if session.running and (ran_s := self.runs.lost(session.agent, now_s - session.since_s)) is not None:
             session.running, session.since_s = 0, session.since_s + ran_s
-        gap_s = 0.0 if session.running else max(0.0, now_s - session.since_s)
-        self.gaps.came_back(session.finish, session.agent, gap_s)
+        if not session.running:  # else there was no pause, or the end of a run was never told
+            self.gaps.came_back(session.finish, session.agent, max(0.0, now_s - session.since_s))
         self.standing.behind.pop(name, None)
         self._changing(session.agent)
         self.transitions.moved(
@@ -163,7 +163,7 @@ class ReuseModel:
         if not session.running:
             self.runs.took(session.agent, max(0.0, now_s - session.since_s))
             session.since_s = now_s
-            self._stand(name, session)
+        self._stand(name, session)  # also while it runs: it may have been taken for ended until now
 
     def finished_with(self, name: str, agent: str, finish: int, *, closes: bool = False) -> None:
         """How the last response of the session finished, if the session has not moved on meanwhile."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from .primitives import Score, Subject
-from .queues import SLACK, Heads, Node, Ranked, ScoreOf
+from .queues import SLACK, Entry, Heads, Node, Ranked, ScoreOf
 
 KeysOf = Callable[[list[Subject]], list[float]]
 """What tells the keys of many subjects at once."""
@@ -134,19 +134,26 @@ class VictimIndex:
         """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
         that has nodes once from one `begin` to the next; with `keys_of` for many at a time, and then for the whole
         score of those only that victims are taken from."""
-        if not self._scored:
-            self._score_all(score_of, keys_of)
-        elif self._unscored:
-            self._score_new(score_of, keys_of)
-        lowest, oldest = self._lowest.first(), self._by_age.first()
-        while lowest is None and self._reach_on():
-            lowest = self._lowest.first()
+        lowest, oldest = self._lowest_head(score_of, keys_of), self._by_age.first()
+        while lowest is not None and self._classify(lowest[2]) != lowest[4].subject:
+            self.move(lowest[2])  # its session was over, and has come back
+            lowest = self._lowest_head(score_of, keys_of)
         if lowest is None or oldest is None:
             return None
         queue = lowest[4]
         if queue.score is None:
             self._told.append(queue)
         return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
+
+    def _lowest_head(self, score_of: ScoreOf, keys_of: KeysOf | None) -> Entry | None:
+        if not self._scored:
+            self._score_all(score_of, keys_of)
+        elif self._unscored:
+            self._score_new(score_of, keys_of)
+        lowest = self._lowest.first()
+        while lowest is None and self._reach_on():
+            lowest = self._lowest.first()
+        return lowest
 
     def upcoming(self, score_of: ScoreOf, number: int) -> list[tuple[int, Subject, Score]]:
         """The `number` evictable nodes that rank lowest now. Changes nothing; costs as much as there are nodes."""

@@ -140,9 +140,9 @@ def test_the_policy_scores_like_lru_while_the_guard_rests_and_says_so():
     scores = [policy.score(Subject(role, ("coder",)), 70.0) for role in ("anchor", "private")]
     assert [score.key for score in scores] == [0.0, 0.0]
     assert scores[0].parts["guard_dispatches"] > 0
-    assert policy.predict(70.0).guard_dispatches > 0
+    assert policy.tells() == scores[0].parts
     policy.observe(PolicySwitched(t_ns=70 * 10**9, policy="kv_caching", enabled=True))
-    assert policy.predict(70.0).guard_dispatches == 0, "what another policy lost is not held against this one"
+    assert policy.tells() == {}, "what another policy lost is not held against this one"
     policy.observe(CacheFlushed(t_ns=10**12))
 
 
@@ -205,7 +205,11 @@ def test_it_rests_for_as_long_as_names_do_not_hold():
     guard.names_hold = DOUBTED / 2
     served(guard, range(1000, 1000 + 2 * FIRST_REST), cached=PROMPT_TOKENS)
     assert guard.resting == 1
+    before = guard.rests_at_most
+    assert FIRST_REST < before <= LONGEST_REST
+    assert served(guard, range(1999, 2000), cached=PROMPT_TOKENS).rests_at_most == before - 1
     guard.names_hold = TRUSTED
+    assert guard.rests_at_most == 1
     served(guard, range(2000, 2001), cached=PROMPT_TOKENS)
     assert guard.resting == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,7 +19,9 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.ownership import Who
+from radixdeck.policies.parts import PASSED_BY
 from radixdeck.policies.primitives import Subject
+from radixdeck.policies.worth import STALE
 
 SHAPES = [
     Shape(topology, style=style, tool_share=tools, ends_told=not tools, requests=250)
@@ -104,7 +106,6 @@ def test_more_agents_and_sessions_than_it_can_hold_leave_it_bounded():
         policy.observe(responded(number))
     prediction = policy.predict(1000.0)
     assert len(prediction.survival) <= 64
-    assert len(prediction.next_agent) <= 256
     assert np.isfinite(policy.score(Subject("anchor", ("agent199",)), 1000.0).key)
 
 
@@ -162,11 +163,21 @@ def test_every_part_can_be_left_out(part: str):
 
 def test_outputs_and_superseded_history_are_told_apart():
     policy = taught()
-    current, output, old = (
-        policy.score(Subject("private", ("planner",), "s1", part=part), 59.5) for part in get_args(Part)
-    )
+    parts: tuple[Part, ...] = ("", "output", "old")
+    current, output, old = (policy.score(Subject("private", ("planner",), "s1", part=part), 59.5) for part in parts)
     assert current.key > output.key > old.key > 0
     assert old.parts["superseded"] == 1.0
+
+
+def test_the_longer_a_common_prefix_was_not_used_the_less_it_is_worth():
+    policy = taught()
+    used = policy.score(Subject("anchor", ("planner",)), 59.5)
+    for part, dispatches in PASSED_BY.items():
+        old = policy.score(Subject("anchor", ("planner",), part=part), 59.5)
+        assert old.key == pytest.approx(used.parts["rate_per_s"] * STALE / dispatches)
+        assert old.parts["passed_by"] == dispatches
+    policy.tunables.set("supersession", 0.0)
+    assert policy.score(Subject("anchor", ("planner",), part="old"), 59.5) == used
 
 
 def test_requests_that_are_followed_no_longer_leave_no_session_running(monkeypatch: pytest.MonkeyPatch):

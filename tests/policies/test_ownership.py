@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from radixdeck.policies.ownership import MAX_AGENTS_NAMED, MAX_LIVE_SESSIONS, Owned, Ownership, Who
 from radixdeck.policies.primitives import Subject
 
@@ -101,3 +103,11 @@ def test_an_anchor_is_learned_from_what_sessions_share_until_it_is_known_exactly
     assert not table.set_anchor("a", 96)
     assert not table.learn_anchor("a", 50)
     assert table.anchors["a"] == 96
+
+
+def test_the_agent_that_is_forgotten_is_the_one_asked_for_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radixdeck.policies.ownership.MAX_KNOWN_AGENTS", 2)
+    table = Ownership()
+    for agent in ("busy", "once", "busy", "new"):
+        table.meet(Who("r", agent, "s"))
+    assert [table.knows(agent) for agent in ("busy", "once", "new")] == [True, False, True]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from radixdeck.policies.events import Part
 from radixdeck.policies.ownership import Owned, Ownership, Who
-from radixdeck.policies.parts import PASSED_BY
+from radixdeck.policies.parts import MAX_AGENTS, MAX_COMMON, PASSED_BY
 from radixdeck.policies.primitives import Subject
 
 ASK = Who("r", "coder", "s1")
@@ -67,18 +68,82 @@ def test_a_closed_session_has_no_parts():
     assert table.subject(3) == Subject("private", ("coder",))
 
 
-def test_an_anchor_that_the_agents_last_dispatches_did_not_use_is_passed_by():
-    table = history()
-    for number in range(PASSED_BY):
-        assert table.nodes[1].part == ""
+def elsewhere(table: Ownership, times: int) -> None:
+    """The agent is dispatched in sessions of their own that do not use what is there."""
+    for _ in range(times):
+        number = len(table.nodes)
         who = Who(f"r{number}", "coder", f"t{number}")
         table.meet(who, 600)
         add(table, 100 + number, 0, 500, who)
         table.passed_by(who)
-    assert table.subject(1) == Subject("anchor", ("coder",), part="old")
+
+
+def test_an_anchor_that_the_agents_last_dispatches_did_not_use_is_passed_by_the_longer_the_more():
+    table, done = history(), 0
+    before: Part = ""
+    for part, dispatches in PASSED_BY.items():
+        elsewhere(table, dispatches - 1 - done)
+        assert table.nodes[1].part == before
+        elsewhere(table, 1)
+        assert table.subject(1) == Subject("anchor", ("coder",), part=part)
+        done, before = dispatches, part
+    elsewhere(table, 100)
+    assert table.nodes[1].part == before
     table.meet(ASK, 900)
     assert table.use(table.nodes[1], ASK, 999)
     assert table.subject(1).part == ""
+    elsewhere(table, PASSED_BY["old"] - 1)
+    assert table.subject(1).part == ""
+    elsewhere(table, 1)
+    assert table.subject(1).part == "old"
+
+
+def learned() -> Ownership:
+    """What was one session's became common: another session of the agent used it."""
+    table = Ownership()
+    other = Who("r2", "coder", "s2")
+    table.meet(ASK, 500)
+    add(table, 1, 0, 500)
+    table.meet(other, 500)
+    table.use(table.nodes[1], other, 2)
+    assert table.nodes[1].role == "anchor"
+    return table
+
+
+def test_what_became_common_is_not_passed_by_when_it_is_used_again():
+    table = learned()
+    table.meet(ASK, 900)
+    table.use(table.nodes[1], ASK, 3)
+    assert table.passed_by(ASK) == []
+
+
+def test_what_became_common_is_not_passed_by_as_soon_as_one_session_does_without_it():
+    table = learned()
+    table.meet(ASK, 900)
+    assert table.passed_by(ASK) == []
+    elsewhere(table, PASSED_BY["old"])
+    assert table.nodes[1].part == "old"
+
+
+def test_of_common_nodes_only_those_used_last_are_watched():
+    table = history()
+    for node in range(1000, 1000 + MAX_COMMON + 10):
+        add(table, node, 0, 500)
+    common = table._parts._common["coder"]  # pyright: ignore[reportPrivateUsage]
+    assert sum(map(len, common.used)) == MAX_COMMON
+    elsewhere(table, PASSED_BY["old"])
+    assert (table.nodes[1].part, table.nodes[1005].part, table.nodes[1000 + MAX_COMMON].part) == ("", "", "old")
+
+
+def test_a_session_of_ever_new_agents_takes_no_more_room():
+    table = history()
+    for number in range(3 * MAX_AGENTS):
+        who = Who(f"r{number}", f"agent{number}", "s1")
+        table.meet(who, 600)
+        assert not table.is_new(who)
+    lines = table._parts._lines["s1"]  # pyright: ignore[reportPrivateUsage]
+    assert list(lines) == [f"agent{number}" for number in range(2 * MAX_AGENTS, 3 * MAX_AGENTS)]
+    assert table.is_new(ASK)
 
 
 def test_nodes_that_are_gone_do_no_harm():

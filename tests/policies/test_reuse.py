@@ -9,7 +9,7 @@ import pytest
 
 from radixdeck.policies.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, RATIO, TAIL_S, Gaps, Residual, bin_of
 from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
-from radixdeck.policies.standing import MAX_SESSIONS
+from radixdeck.policies.standing import GROWTH, MAX_SESSIONS
 from radixdeck.policies.transitions import ANSWER, first_passage
 
 
@@ -192,6 +192,36 @@ def test_who_was_taken_for_ended_and_yet_ran_is_back_with_its_response():
     model.responded("long", 600.0)
     assert model.standing.by_name["long"].running == 0
     assert model.standing.by_name["long"].since_s == 600.0
+
+
+def test_one_of_two_responses_brings_a_session_back_that_was_taken_for_ended():
+    """It runs on; its place may be a new one, behind all that the rates so far have a row of."""
+    model = ReuseModel()
+    for _ in range(2):
+        model.dispatched("long", "a", 100, 0.0)
+    for step in range(1, 300):
+        model.dispatched("s", "a", 100, step * 1.0)
+        model.responded("s", step + 0.5)
+    assert list(model.standing.by_name) == ["s"]
+    for number in range(7):
+        model.dispatched(f"more {number}", "a", 100, 300.0)
+    assert model.rates(300.0) is not None
+    model.responded("long", 300.0)
+    session = model.standing.by_name["long"]
+    rates = model.rates(300.0)
+    assert rates is not None
+    assert session.running == 1
+    assert session.place == len(rates.by_session) - GROWTH
+    assert rates.by_session[session.place].sum() > 0.0
+
+
+def test_no_pause_is_learned_of_a_request_that_was_not_over():
+    model = ReuseModel()
+    for step in range(200):
+        model.dispatched("s", "a", 100, step * 4.0)
+        if step != 20:
+            model.responded("s", step * 4.0 + 1.0)
+    assert model.gaps.longest_s() > 3.0
 
 
 def test_pauses_are_learned_though_one_response_was_never_told():

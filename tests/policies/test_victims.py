@@ -122,3 +122,19 @@ def test_what_comes_in_the_order_of_its_use_goes_in_that_order_and_so_does_what_
         went.append(head)
         del queue.members[head[1]]
     assert went == sorted((leaf.last_access_time, leaf.id) for leaf in leaves)
+
+
+def test_what_was_queued_for_an_ended_session_goes_by_its_own_again_once_that_is_back() -> None:
+    """Nobody tells the index which nodes a session has that is live again."""
+    live: set[str] = set()
+    index = VictimIndex(lambda node: Subject("private", ("a",), f"s{node % 2}" if f"s{node % 2}" in live else ""))
+    keys = {"": 0.0, "s0": 2.0, "s1": 1.0}
+    for node in range(6):
+        index.add(Leaf(node, node))
+    live.add("s0")
+    gone: list[int] = []
+    while (choice := index.choose(lambda subject: Score(keys[subject.session]))) is not None:
+        assert choice.subject.session in ({"", "s0"} if choice.node % 2 == 0 else {""})
+        gone.append(choice.node)
+        index.discard(choice.node)
+    assert gone == [1, 3, 5, 0, 2, 4]
