@@ -2,7 +2,7 @@
 
 Two tables in Markdown: kinds of traffic, and the targets of the project, `--brief`: those that are missed. A kind of
 traffic is shown by the newest record in which every baseline and every hint ran on it with the reporting seeds, on no
-less than in those before. Printed, or written into a file between two comment markers, the first of which names the
+less than in those before; a target by the newest that judges it, one about all traffic by the worst. Printed, or written into a file between two comment markers, the first of which names the
 records.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from .bench_model_judge import Row, Summary
+from .bench_model_judge import EVERYWHERE, Row, Summary
 from .bench_model_ways import AGENTS, ENDS, LRU_PAGES, NEXT, OURS, baselines
 from .bench_record import RecordError
 from .families import GARBAGE, LOGS, MANY, NON_STATIONARY, PER_TASK, PLAIN
@@ -45,16 +45,18 @@ def newest(folder: Path) -> list[Path]:
     lines: list[dict[str, Any]] = [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
     records = [folder / str(line["file"]) for line in lines if line["kind"] == "model"]
     shown: dict[str, tuple[int, Path]] = {}
+    judged: dict[str, Path] = {}
     for path in records:
         record = _read(path)
-        if record.settings["quick"] or tuple(record.settings["seeds"]) != REPORT_SEEDS:
+        if record.settings["quick"] or tuple(record.settings["seeds"]) != REPORT_SEEDS or not (told := _whole(record)):
             continue
-        for family, told in _whole(record).items():
-            if told[OURS].cells >= shown.get(family, (0, path))[0]:
-                shown[family] = told[OURS].cells, path
+        for family, ways in told.items():
+            if ways[OURS].cells >= shown.get(family, (0, path))[0]:
+                shown[family] = ways[OURS].cells, path
+        judged |= {row.what: path for row in _rows(record) if row.what not in EVERYWHERE}
     if not shown:
         raise RecordError(f"{folder / HISTORY}: no bench of the model with every baseline and the reporting seeds")
-    needed = {path for _, path in shown.values()}
+    needed = {path for _, path in shown.values()} | set(judged.values())
     return [path for path in records if path in needed]
 
 
@@ -117,17 +119,19 @@ def _line(title: str, told: Sequence[dict[str, Summary]]) -> str:
 
 
 def _rows(record: Record) -> list[Row]:
+    """Its targets that were measured."""
     try:
-        return msgspec.convert(record.verdict["targets"], list[Row])
+        return [row for row in msgspec.convert(record.verdict["targets"], list[Row]) if row.met is not None]
     except (KeyError, msgspec.ValidationError) as error:
         raise RecordError(f"model record of {record.at}: {error}") from error
 
 
 def _targets(rows: Iterable[Row], brief: bool) -> list[str]:
-    """A target that several records judge is as in the worst of them."""
+    """`rows`: of all records, the oldest first."""
     decisive: dict[str, Row] = {}
     for row in rows:
-        if row.met is not None and (row.what not in decisive or _rank(row) < _rank(decisive[row.what])):
+        before = decisive.get(row.what)
+        if before is None or row.what not in EVERYWHERE or _rank(row) < _rank(before):
             decisive[row.what] = row
     missed = [row for row in decisive.values() if not row.met]
     reached = f"{len(decisive) - len(missed)} of {len(decisive)} targets are reached"
