@@ -2,8 +2,8 @@
 
 Two tables in Markdown: kinds of traffic, and the targets of the project, `--brief`: those that are missed. A kind of
 traffic is shown by the newest record in which every baseline and every hint ran on it with the reporting seeds, on no
-less than in those before; a target by the newest that judges it, one about all traffic by the worst. Printed, or written
-into a file between two comment markers, the first of which names the records.
+less than in those before; a target by the newest that judges it, one about all traffic by the worst. Printed, or
+written into a file between two comment markers, the first of which names the records.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ class Ownership:
         """A request's prompt was looked up, and the path it found is used: which nodes it shows to be out of use."""
         if not who.agent or who.warm:
             return []
-        told: list[tuple[int, Part, bool]] = [(node, part, False) for node, part in self._parts.passed_by(who.agent)]
-        told += [(node, "old", True) for node in self._parts.not_repeated(who.session, who.agent)]
+        told = [(node, part, False) for node, part in self._parts.passed_by(who.agent)]
+        told += [(node, part, True) for node, part in self._parts.not_repeated(who.session, who.agent)]
         gone: list[Owned] = []
         for node, part, is_private in told:  # a session's own node may be common property by now
             owned = self.nodes.get(node)

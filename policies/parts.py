@@ -108,12 +108,13 @@ class Parts:
         """The prompt of the agent was looked up: common nodes that are passed by, or for longer, from now on."""
         return self._of(agent).passed_by()
 
-    def not_repeated(self, session: str, agent: str) -> list[int]:
+    def not_repeated(self, session: str, agent: str) -> list[tuple[int, Part]]:
         """The same of nodes of the session's own history: its agent's last turn used them, and this one does not."""
         line = self._lines.get(session, {}).get(agent)
         if line is None or not line.before:
             return []
-        gone, line.before = sorted(line.before), set()
+        gone: list[tuple[int, Part]] = [(node, "old") for node in sorted(line.before)]
+        line.before = set()
         return gone
 
     def end_session(self, session: str) -> None:
