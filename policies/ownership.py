@@ -143,17 +143,20 @@ class Ownership:
         """A request's prompt was looked up, and the path it found is used: which nodes it shows to be out of use."""
         if not who.agent or who.warm:
             return []
-        told = [(node, part, False) for node, part in self._parts.passed_by(who.agent)]
-        told += [(node, part, True) for node, part in self._parts.not_repeated(who.session, who.agent)]
-        gone: list[Owned] = []
-        for node, part, is_private in told:  # a session's own node may be common property by now
+        own = self._now(who, self._parts.not_repeated(who.session, who.agent), private=True)
+        return self._now(who, self._parts.passed_by(who.agent), private=False) + own
+
+    def _now(self, who: Who, told: list[tuple[int, Part]], *, private: bool) -> list[Owned]:
+        """Nodes that are another part now. What was one session's own may be common property by now."""
+        changed: list[Owned] = []
+        for node, part in told:
             owned = self.nodes.get(node)
-            if owned is None or owned.used_by[1] != who.agent or is_private != (owned.role == "private"):
+            if owned is None or owned.used_by[1] != who.agent or (owned.role == "private") != private:
                 continue
             if owned.part != part:
                 owned.part = part
-                gone.append(owned)
-        return gone
+                changed.append(owned)
+        return changed
 
     def settle(self, owned: Owned) -> bool:
         """Apply the rules of the module's docstring. Returns whether the role changed."""
