@@ -111,11 +111,11 @@ def _when(lately: Lately) -> str:
 def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list[LogLine]) -> list[LogLine]:
     """The lines of the time in which a policy held the slot that it shares with others. Whoever takes it is told of
     first, then that the one before is off."""
-    switches = [line.event for line in lines if isinstance(line.event, e.PolicySwitched)]
-    first = next((event for event in switches if event.policy in slot_mates), None)
-    if first is None:
+    told = [line.event for line in lines if isinstance(line.event, e.PolicySwitched)]
+    switches = [event for event in told if event.policy in slot_mates]
+    if not switches:
         return lines if run.policies.get(policy) else []
-    holder_now = "" if first.enabled else first.policy
+    holder_now = _holder_before(switches)
     mine: list[LogLine] = []
     for line in lines:
         if isinstance(line.event, e.PolicySwitched) and line.event.policy in slot_mates:
@@ -126,6 +126,14 @@ def lines_of(policy: str, slot_mates: frozenset[str], run: RunState, lines: list
         elif holder_now == policy:
             mine.append(line)
     return mine
+
+
+def _holder_before(switches: list[e.PolicySwitched]) -> str:
+    """Who held the slot before the first of these switches: what that one, or the next, says is off; '' for nobody."""
+    first, *then = switches[:2]
+    if not first.enabled:
+        return first.policy
+    return "".join(event.policy for event in then if not event.enabled and event.policy != first.policy)
 
 
 def _judged(line: LogLine, event: e.NodeEvicted, past: Past) -> Decision:

@@ -216,13 +216,18 @@ class ReplayFeed:
         if self.sort == "bookmark":
             t_ns = self.bookmarks.next(self.position_ns, backwards=backwards)
         else:
-            seq = await asyncio.to_thread(next_of, self._session, self.sort, self._seq, backwards=backwards)
+            here = self._first_of_moment() if backwards else self._seq
+            seq = await asyncio.to_thread(next_of, self._session, self.sort, here, backwards=backwards)
             t_ns = None if seq is None else self._session.arrived_ns(seq)
         if t_ns is None:
             self.notice = f"no {self.sort} {'before' if backwards else 'after'} this"
         elif self._seek_ns is None:
             self.seek(t_ns)
         return []
+
+    def _first_of_moment(self) -> int:
+        """The first event that arrived with the one shown: to go to any of these would lead here again."""
+        return self._session.seq_at(self._session.arrived_ns(self._seq) - 1) + 1
 
     def _stepped(self) -> list[FeedMessage]:
         forward, self._steps = self._steps > 0, self._steps - (1 if self._steps > 0 else -1)

@@ -20,7 +20,7 @@ KINDS: dict[Sort, tuple[str, ...]] = {
 }
 SIGNS: dict[Sort, str] = {"policy change": "~", "operator action": "*", "fault": "!", "bookmark": "b"}
 MARKS = 400
-"""So many of each sort are shown on the strip."""
+"""So many of each kind are shown on the strip, the first ones: what happens often hides nothing that is rare."""
 NEAR = 5_000
 """Events that are folded one by one once they are few."""
 
@@ -36,10 +36,11 @@ def marks(session: Session) -> list[tuple[int, str]]:
     """(time, sign) of policy changes, operator's actions and faults; without a sort of which one is damaged."""
     found: list[tuple[int, str]] = []
     for sort, kinds in KINDS.items():
-        with suppress(SessionError):
-            for _, event in session.events(session.first_seq - 1, MARKS, kinds):
-                if not (isinstance(event, CommandReceived) and event.name == "watch"):
-                    found.append((event.t_ns, SIGNS[sort]))
+        for kind in kinds:
+            with suppress(SessionError):
+                for _, event in session.events(session.first_seq - 1, MARKS, (kind,)):
+                    if not (isinstance(event, CommandReceived) and event.name == "watch"):
+                        found.append((event.t_ns, SIGNS[sort]))
     return sorted(found)
 
 

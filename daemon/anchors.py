@@ -27,6 +27,8 @@ from .front_access import bearer
 
 MAX_AGENTS = 1_024
 MAX_TRIES = 3
+BACK = 3
+"""So often in a row an agent sends a version that was measured before until it is taken to be the present one again."""
 MAX_WAITING = 256
 RENDERED = ("model", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
 """Body fields that change how SGLang renders a conversation."""
@@ -80,6 +82,7 @@ class AnchorBook:
         self._lengths: Bounded[tuple[str, str], int] = Bounded(4 * MAX_AGENTS)
         self._sights: Bounded[tuple[str, str], int] = Bounded(4 * MAX_AGENTS)
         self._tries: Bounded[tuple[str, str], int] = Bounded(4 * MAX_AGENTS)
+        self._in_a_row: Bounded[str, tuple[str, int]] = Bounded(MAX_AGENTS)
         self._waiting: asyncio.Queue[_Job] = asyncio.Queue(MAX_WAITING)
         self._queued: set[tuple[str, str]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -117,7 +120,7 @@ class AnchorBook:
         """A request of this agent passed. Queues a measurement where one is wanted; never blocks, never raises.
 
         A new agent is measured at first sight; a new version of a known agent at its second, so that an agent whose
-        prompt is written anew for each task costs nothing.
+        prompt is written anew for each task costs nothing; a version that is back once it came BACK times in a row.
         """
         if not who.fingerprint or route not in CHAT_ROUTES:
             return
@@ -125,17 +128,27 @@ class AnchorBook:
         anchor = self._anchors.get(who.agent)
         if anchor and anchor.fingerprint == who.fingerprint:
             anchor.salt = salt
-        if self._lengths.get(key) or not self._wanted(key, new_agent=anchor is None):
+        if not self._wanted(key, anchor):
             return
         self._queued.add(key)
         shown = {field: body[field] for field in RENDERED if field in body}
         self._waiting.put_nowait(_Job(who, {**shown, "messages": head_messages(body.get("messages"))}, salt))
 
-    def _wanted(self, key: tuple[str, str], *, new_agent: bool) -> bool:
+    def _wanted(self, key: tuple[str, str], anchor: Anchor | None) -> bool:
+        """`anchor`: the one that is known of the agent."""
+        agent, fingerprint = key
+        last, times = self._in_a_row.get(agent) or ("", 0)
+        in_a_row = self._in_a_row.put(agent, (fingerprint, times + 1 if last == fingerprint else 1))[1]
         sights = self._sights.put(key, (self._sights.get(key) or 0) + 1)
+        if anchor is not None and (anchor.fingerprint == fingerprint or self._known(key, in_a_row)):
+            return False
         if key in self._queued or self._waiting.full() or (self._tries.get(key) or 0) >= MAX_TRIES:
             return False
-        return new_agent or sights > 1
+        return anchor is None or sights > 1
+
+    def _known(self, key: tuple[str, str], in_a_row: int) -> bool:
+        """A version that was measured and that others took the place of, and which is not back for good yet."""
+        return bool(self._lengths.get(key)) and in_a_row < BACK
 
     async def _work(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from radixdeck.policies.events import ActionKind, ActionTaken, AnchorMeasured, EngineEvent
+from radixdeck.policies.fold_engine import HALF_LIVES
 from radixdeck.policies.residency import AgentStats, RunState
 
 from .anchors import AnchorBook
@@ -25,7 +26,8 @@ def _held(stats: AgentStats, now: int) -> list[ActionTaken]:
     if stats.boost and stats.boost_until_ns > now:
         held.append(_again(stats, "boost", now, stats.boost, (stats.boost_until_ns - now) / 1e9))
     if stats.retain_tokens and stats.retain_until_ns > now:
-        held.append(_again(stats, "retain", now, stats.retain_tokens))
+        half_life_s = (stats.retain_until_ns - now) / 1e9 / HALF_LIVES  # so that it is over when it would have been
+        held.append(_again(stats, "retain", now, stats.retain_tokens, half_life_s))
     return held
 
 

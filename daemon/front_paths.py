@@ -108,8 +108,7 @@ class PathBook:
     def ended(self, session: str) -> None:
         """Nobody is asked in the session any more. The heads of its agents are of use in the next one."""
         self._latest.pop(session)
-        for key in [key for key in self._asked if key[0] == session]:
-            asked = self._drop(key)
+        for asked in [self._drop(key) for key in list(self._asked) if key[0] == session]:
             if self._sessions.get(asked.agent) == session:
                 self._sessions.put(asked.agent, NONE)
                 head = msgspec.structs.replace(asked, talk=[], said=0, size_bytes=_head_bytes(asked))

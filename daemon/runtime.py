@@ -260,6 +260,7 @@ class Daemon:
         withdraw(self.paths.state, self.config.node, os.getpid())
         await self.front.stop()
         await self.engine.stop()
+        self.publisher.send_events()  # what the engine said last
         self.publisher.lead_no_more()
         self.journal.record_keyframe()
 

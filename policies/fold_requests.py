@@ -123,6 +123,7 @@ def _ttft_without_stream(request: RequestView, event: RequestFinished) -> float 
 
 def _agent_seen(state: RunState, event: AgentSeen) -> None:
     stats = stats_of(state, event.agent)
+    stats.last_seen_ns = max(stats.last_seen_ns, event.t_ns)  # or it would be the one not seen for longest
     stats.label = event.label
     stats.declared = event.declared
     stats.versions = event.versions

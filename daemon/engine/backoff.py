@@ -6,6 +6,7 @@ import random
 import re
 
 FIRST_S, LAST_S = 1.0, 60.0
+MOST_DOUBLED = 10
 HEALTHY_S = 60.0
 """After this long without a loss the next one is retried as the first."""
 GIVE_UP_AFTER = 5
@@ -19,10 +20,6 @@ class Retry:
         self._losses = 0
         self._reason = ""
         self._same = 0
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self._losses = self._same = 0
 
     def served(self, seconds: float) -> None:
         """The engine has served for so long since its start."""
@@ -44,4 +41,5 @@ class Retry:
         self._losses += 1
         if self._same >= GIVE_UP_AFTER:
             return LAST_S
-        return min(LAST_S, FIRST_S * 2 ** (self._losses - 1)) * random.uniform(0.8, 1.2)
+        doubled = min(self._losses - 1, MOST_DOUBLED)  # an engine that fails for days is tried thousands of times
+        return min(LAST_S, FIRST_S * 2**doubled) * random.uniform(0.8, 1.2)

@@ -49,4 +49,5 @@ def _carried(req: Any, field: str) -> Identity | None:
 
 def _sane(identity: Identity) -> bool:
     names = (identity.agent, identity.session, identity.tenant)
-    return bool(identity.agent) and identity.anchor >= 0 and all(len(name) <= MAX_NAME_LENGTH for name in names)
+    usable = all(len(name) <= MAX_NAME_LENGTH and (name.isprintable() or not name) for name in names)
+    return bool(identity.agent) and identity.anchor >= 0 and usable

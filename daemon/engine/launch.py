@@ -74,7 +74,6 @@ class Engine:
         self._ended.set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
-        self._again = ""
 
     @property
     def url(self) -> str | None:
@@ -98,11 +97,6 @@ class Engine:
         self._stopping.set()
         await self._ended.wait()
 
-    async def restart(self, why: str) -> None:
-        """Have the running engine ended and another one started, without waiting for either."""
-        self._retry.forget()
-        self._again = why
-
     async def wait_ready(self, timeout_s: float = 300.0) -> str:
         """URL of the server as soon as it is ready. Raises EngineNotReady if it fails or takes longer."""
         try:
@@ -118,7 +112,6 @@ class Engine:
 
     async def _live_once(self) -> None:
         """One life of the engine: start, serve, die, and the wait before the next."""
-        self._again = ""
         self._say("starting", "preparing")
         self._starts += 1
         try:
@@ -145,10 +138,10 @@ class Engine:
         try:
             await self._until_ready(process, log, host, port)
             ready_at = time.monotonic()
-            while not (why := process.lost() or self._again) and not self._stopping.is_set():
+            while not (why := process.lost()) and not self._stopping.is_set():
                 await self._tick(log)
                 self._retry.served(time.monotonic() - ready_at)
-            if process.lost():
+            if why:
                 why = _with_error(why, log)
             else:
                 grace_s = GRACE_S
@@ -165,7 +158,7 @@ class Engine:
     async def _until_ready(self, process: EngineProcess, log: LogReader, host: str, port: int) -> None:
         """Follow the start. Raises _StartFailed with the last error of the log if a process dies before it serves."""
         began = time.monotonic()
-        while not self._stopping.is_set() and not self._again:
+        while not self._stopping.is_set():
             process.learn_family()
             if why := process.lost():
                 _read(log)
@@ -190,11 +183,11 @@ class Engine:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _pause(self, state: State, why: str) -> None:
-        """Wait before the next start, unless a restart is asked for."""
-        wait_s = 0.0 if self._again else self._retry.next_wait_s()
+        """Wait before the next start."""
+        wait_s = self._retry.next_wait_s()
         self._say(state, why, retry_in_s=wait_s)
         until = time.monotonic() + wait_s
-        while not self._stopping.is_set() and not self._again and (left_s := until - time.monotonic()) > 0:
+        while not self._stopping.is_set() and (left_s := until - time.monotonic()) > 0:
             await self._sleep(min(left_s, POLL_S))
 
     async def _model_path(self) -> str:

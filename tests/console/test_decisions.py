@@ -98,6 +98,11 @@ def test_only_what_it_decided_itself_is_its() -> None:
     assert [one.t_ns // S for one in theirs.decisions] == [2]
     assert lately_words(lru, theirs) == "lru evicted 1 node lately, each as plain LRU would have"
     assert lately_words(OURS, Lately([])) == ""
+    log = EventLog()
+    for seq, event in enumerate(events, 1):  # what was on at the start nothing in the log says
+        log.add(seq, event, "")
+    assert [one.t_ns // S for one in decided(lru, MATES, folded(events), log).decisions] == [2]
+    assert [one.t_ns // S for one in decided(OURS, MATES, folded(events), log).decisions] == [5]
     off = e.PolicySwitched(t_ns=3 * S, policy="kv_caching", enabled=False, by="operator")
     assert [one.t_ns // S for one in lately([went(2, 8), off, went(5, 10)]).decisions] == [2]
 

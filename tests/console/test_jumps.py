@@ -15,7 +15,7 @@ from staging import drawn, recorded, toasts, until
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.bookmarks import Bookmarks
 from radixdeck.console.feed import ReplayFeed
-from radixdeck.console.jumps import marks, next_of
+from radixdeck.console.jumps import MARKS, marks, next_of
 from radixdeck.policies import events as e
 from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage.files import RunInfo
@@ -121,6 +121,35 @@ async def test_the_keys(tmp_path: Path) -> None:
         await until(pilot, lambda: feed.position_ns == session.arrived_ns(RISES[0]))
     assert ReplayFeed(session).bookmarks.times == [session.arrived_ns(RISES[0])]
     session.close()
+
+
+async def test_it_goes_back_past_several_of_a_moment(tmp_path: Path) -> None:
+    """A switch is two events of one time: one policy is on, the other is off."""
+    both = [("kv_caching", True), ("lru", False)], [("lru", True), ("kv_caching", False)]
+    switches = [
+        e.PolicySwitched(t_ns=EVENTS[-1].t_ns + after * 10**9, policy=policy, enabled=enabled)
+        for after, pair in enumerate(both, 1)
+        for policy, enabled in pair
+    ]
+    last = e.PolicyFailed(t_ns=switches[-1].t_ns + 10**9, policy="x", call="y", error="z")
+    with await recorded(tmp_path / "run.db", [*EVENTS, *switches, last]) as session:
+        feed = ReplayFeed(session, playing=False)
+        app = ConsoleApp(feed, animate=False)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].synced)
+            await pilot.press("6", "G", "J")
+            await until(pilot, lambda: feed.position_ns == session.last_ns)
+            for switch in (switches[2], switches[0]):
+                await pilot.press("comma")
+                await until(pilot, lambda at=switch: feed.position_ns == at.t_ns)
+
+
+async def test_what_happens_often_hides_nothing_rare_on_the_strip(tmp_path: Path) -> None:
+    at_ns = EVENTS[-1].t_ns
+    refused = [e.RequestRefused(t_ns=at_ns + n, rid=f"x{n}", agent="a", status=403, reason="no") for n in range(MARKS)]
+    lost = e.EngineLost(t_ns=at_ns + 10**9, reason="gone", retry_in_s=1.0)
+    with await recorded(tmp_path / "run.db", [*EVENTS, *refused, lost]) as session:
+        assert (lost.t_ns, "!") in marks(session)
 
 
 def test_bookmarks_are_kept_and_taken_away(tmp_path: Path) -> None:

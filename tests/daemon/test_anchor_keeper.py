@@ -58,6 +58,33 @@ async def test_text_goes_to_its_keeper_and_into_no_fact() -> None:
     assert b"4711" not in ev.encode(fact)
 
 
+async def test_a_version_that_is_back_is_the_agents_anchor_again() -> None:
+    """Not yet at its first sight: two versions may take turns."""
+    versions = {"f1": BODY, "f2": {**BODY, "messages": [{"role": "system", "content": "Plan well, and at length."}]}}
+    facts: asyncio.Queue[ev.EngineEvent] = asyncio.Queue()
+    async with serving(Upstream()) as upstream, aiohttp.ClientSession() as session:
+        book = AnchorBook(upstream=lambda: upstream.url, hint=facts.put_nowait, now_ns=now_ns)
+        book.start(session)
+
+        async def sent(version: str, *, is_measured: bool) -> str:
+            who = Who(agent="planner", session="s", fingerprint=version)
+            book.note(who, "/v1/chat/completions", versions[version], None)
+            if is_measured:
+                async with asyncio.timeout(10):
+                    await facts.get()
+            anchor = book.get("planner")
+            return anchor.fingerprint if anchor else ""
+
+        assert await sent("f1", is_measured=True) == "f1"
+        assert await sent("f2", is_measured=False) == "f1"
+        assert await sent("f2", is_measured=True) == "f2"
+        for version in ("f1", "f2", "f1", "f1"):
+            assert await sent(version, is_measured=False) == "f2"
+        assert await sent("f1", is_measured=True) == "f1"
+        await book.stop()
+        assert facts.empty()
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_a_daemon_hands_text_on_only_where_it_records_it(wanted: bool, tmp_path: Path) -> None:
     broker = BrokerAddress(host="127.0.0.1", port=1)

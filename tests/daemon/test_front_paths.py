@@ -101,6 +101,16 @@ def test_a_shared_transcript_stays_under_the_salt_it_came_with() -> None:
     assert (asked.agent, asked.salt, asked.tenant) == ("c", "acme", "acme")
 
 
+def test_a_head_that_is_larger_than_its_body_was_said_to_be_leaves_no_room_and_does_no_harm() -> None:
+    """JSON may be longer once it was read and written again."""
+    book = PathBook(max_bytes=1_000)
+    said(book, "a", "s", "one", size_bytes=10, chat_template_kwargs={"x": [1e9] * 100})
+    said(book, "b", "s", "one", size_bytes=900)
+    book.ended("s")
+    said(book, "c", "t", "two", size_bytes=900)
+    assert likely(book, "t", "c") == ("You are c.", ["two"])
+
+
 def test_nothing_is_kept_beyond_the_budget() -> None:
     book = PathBook(max_bytes=250)
     said(book, "a", "s", "one")

@@ -51,6 +51,13 @@ def test_waits_double_up_to_a_minute() -> None:
         assert wait == pytest.approx(min(backoff.LAST_S, backoff.FIRST_S * 2**at), rel=0.2)
 
 
+def test_an_engine_that_fails_for_days_is_still_tried() -> None:
+    retry = Retry()
+    for number in range(3_000):
+        retry.start_failed("no such model" if number % 7 else "port 1 is taken")
+        assert retry.next_wait_s() <= 1.2 * backoff.LAST_S
+
+
 def test_a_healthy_minute_forgets_the_losses() -> None:
     retry = Retry()
     for _ in range(6):

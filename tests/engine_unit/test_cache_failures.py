@@ -145,6 +145,16 @@ def test_identity_in_the_routing_key(key: Any, agent: str) -> None:
     assert who_asks(SimpleNamespace(rid="r", routing_key=key, sampling_params=params)).agent == agent
 
 
+@pytest.mark.parametrize(("name", "agent"), [("planner", "planner"), ("\ud800", ""), ("a\nb", ""), ("", "")])
+def test_names_that_no_event_could_carry_are_nobodys(name: str, agent: str) -> None:
+    from types import SimpleNamespace
+
+    from radixdeck.daemon.engine.identity import who_asks
+
+    params = SimpleNamespace(custom_params={"radixdeck": {"agent": name, "session": "s"}})
+    assert who_asks(SimpleNamespace(rid="r", sampling_params=params)).agent == agent
+
+
 def test_on_several_ranks_the_cache_only_watches(stock: Maker, ours: Maker) -> None:
     from radixdeck.daemon.engine.control import Control
     from radixdeck.daemon.engine.protocol import Act

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams import any_stream
 
 from radixdeck.policies import fold_others
-from radixdeck.policies.events import ActionTaken, AnyEvent, NodeAdded, PrefixMatched
+from radixdeck.policies.events import ActionTaken, AgentSeen, AnyEvent, NodeAdded, PrefixMatched
 from radixdeck.policies.fold_others import AGENTS_KEPT, OTHERS
 from radixdeck.policies.residency import RunState
 
@@ -45,6 +45,12 @@ def test_who_holds_something_or_is_under_an_order_keeps_its_row():
     assert state.agents["holder"].resident_tokens == 5
     assert state.agents["ordered"].quarantined
     assert len(state.agents) <= AGENTS_KEPT
+
+
+def test_who_is_seen_for_the_first_time_is_not_the_one_seen_longest_ago():
+    seen = AgentSeen(t_ns=10**12, agent="new", label="You are new.", fingerprint="f", declared=False)
+    state = folded([*(asked(number) for number in range(AGENTS_KEPT)), seen])
+    assert state.agents["new"].label == "You are new."
 
 
 @given(any_stream, st.integers(0, 60))
