@@ -50,8 +50,9 @@ def _row(runs: WhatIfs, case: Case, look: Look) -> list[Cell]:
     rate = runs.hit_rate(case, look.after_seq) if outcome else None
     if outcome is None or rate is None or outcome.too_long:
         return [mark, case.words, size, "-", "", "", "", "", "", _state(runs, case, look)]
-    base = look.base if look.base in runs.outcomes else None
-    points = "" if base and runs.outcomes[base].too_long else f"{runs.points(base, case, look.after_seq):+.1f}"
+    base = None if look.base is None else runs.outcomes.get(look.base)
+    unknown = base.too_long if base is not None else look.base is not None
+    points = "" if unknown else f"{runs.points(look.base, case, look.after_seq):+.1f}"
     saved = sum(cached for _, cached in runs.by_agent(case, look.after_seq).values())
     counts = [outcome.evictions, outcome.evictions_that_hurt, outcome.hurt_tokens]
     of_all = [f"{count:,}" if look.after_seq < 0 else "" for count in counts]

@@ -126,7 +126,12 @@ class WhatIfScreen(DeckScreen):
         self.deck.stop_whatifs()
 
     def action_compare(self) -> None:
-        self._base = self._selected(self.entry) if self.entry else None
+        case = self._selected(self.entry) if self.entry else None
+        runs = self.deck.whatifs(self.entry)[0] if self.entry else None
+        if case is not None and (runs is None or case not in runs.outcomes):
+            self.notify("this row has not run: enter runs it", severity="warning", timeout=6)
+            return
+        self._base = case
         self.refresh_state(tables=True)
 
     def action_change_here(self) -> None:

@@ -98,7 +98,9 @@ async def test_the_screen_runs_and_compares(session: Session) -> None:
         assert "a cache of 2x the recorded size" in await drawn(pilot)
         entry = app.entry
         assert entry is not None
-        await pilot.press("A")
+        await pilot.press("down", "c")
+        assert "this row has not run: enter runs it" in toasts(app)
+        await pilot.press("up", "A")
         runs, _ = app.whatifs(entry)
         assert runs is not None
         await until(pilot, lambda: Case("lru", 2.0) in runs.outcomes and Case("kv_caching", 2.0) in runs.outcomes)
