@@ -54,7 +54,7 @@ def test_in_brief_a_workload_is_a_line_and_what_it_costs_where_all_fits_another(
     assert (
         "| gaia | 7,000 | 20.0 → 50.0 %: +30.0 points | 60.0 % | 400 → 300 ms: -25.0 % | 2.00 → 2.40: +20.0 % |" in text
     )
-    assert "hit rates are the same (within 0.0 points) and mean TTFT is +0.0 to +0.0 %" in text
+    assert "hit rates are the same (within 0.0 points), and mean TTFT is +0.0 % (+0.0 to +0.0 in 1 runs)" in text
     missed = render(write(Arms(), [1], [comparison(EQUAL)], tmp_path, quick=False), brief=True)
     assert "+0.0 points **missed**" in missed
     assert "Where memory holds" not in missed
