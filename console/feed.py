@@ -19,7 +19,7 @@ from .event_log import MAX_LINES
 from .feed_messages import Connection, FeedMessage, NodeEvents, NodeKeyframe, NodeStatus
 from .feed_mqtt import MqttFeed
 from .flashes import FLASH_NS
-from .jumps import SORTS, Sort, next_known, next_of
+from .jumps import SORTS, Sort, moment_before, next_known, next_of
 from .passed_over import history
 from .strip import BUCKETS, Strip
 from .twin import Twin
@@ -216,18 +216,14 @@ class ReplayFeed:
         if self.sort == "bookmark":
             t_ns = self.bookmarks.next(self.position_ns, backwards=backwards)
         else:
-            here = self._first_of_moment() if backwards else self._seq
-            seq = await asyncio.to_thread(next_of, self._session, self.sort, here, backwards=backwards)
+            look = moment_before if backwards else next_of
+            seq = await asyncio.to_thread(look, self._session, self.sort, self._seq)
             t_ns = None if seq is None else self._session.arrived_ns(seq)
         if t_ns is None:
             self.notice = f"no {self.sort} {'before' if backwards else 'after'} this"
         elif self._seek_ns is None:
             self.seek(t_ns)
         return []
-
-    def _first_of_moment(self) -> int:
-        """The first event that arrived with the one shown: to go to any of these would lead here again."""
-        return self._session.seq_at(self._session.arrived_ns(self._seq) - 1) + 1
 
     def _stepped(self) -> list[FeedMessage]:
         forward, self._steps = self._steps > 0, self._steps - (1 if self._steps > 0 else -1)

@@ -32,6 +32,11 @@ def next_of(session: Session, sort: Sort, seq: int, *, backwards: bool = False) 
     return session.next_of(seq, KINDS.get(sort, ()), backwards)
 
 
+def moment_before(session: Session, sort: Sort, seq: int) -> int | None:
+    """The one before all that arrived with event `seq`: to go to any of these would lead there again."""
+    return next_of(session, sort, session.seq_at(session.arrived_ns(seq) - 1) + 1, backwards=True)
+
+
 def marks(session: Session) -> list[tuple[int, str]]:
     """(time, sign) of policy changes, operator's actions and faults; without a sort of which one is damaged."""
     found: list[tuple[int, str]] = []
