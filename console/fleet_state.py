@@ -188,7 +188,7 @@ class FleetState:
             self._watch_clock(entry, message.events[-1][1].t_ns)
         entry.log.heard_from(message.first_seq)
         for seq, event in message.events:
-            entry.orders.add(seq, event, entry.run if seq > entry.seq else None, entry.table)
+            entry.orders.add(seq, event, entry.run if seq > entry.seq else None, entry.table, entry.run.policies)
             if seq > entry.seq:
                 fold(entry.run, event)
             entry.flashes.add(event, entry.run)
@@ -201,7 +201,7 @@ class FleetState:
     def _on_orders(self, entry: NodeState, message: NodeOrders) -> None:
         if entry.synced and message.run == entry.run_id:
             for seq, event in message.events:
-                entry.orders.add(seq, event, None, None)
+                entry.orders.add(seq, event, None, None, entry.run.policies)
 
     def _on_metrics(self, entry: NodeState, t_ns: int) -> None:
         if entry.metrics_ns:

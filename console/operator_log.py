@@ -4,7 +4,7 @@ what, why, whether it still holds, and what would undo it. No Textual."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from radixdeck.daemon.wire import CommandName, PoliciesTable
@@ -102,15 +102,23 @@ class OperatorLog:
     def __len__(self) -> int:
         return len(self._done)
 
-    def add(self, seq: int, event: AnyEvent, run: RunState | None, table: PoliciesTable | None) -> None:
+    def add(
+        self,
+        seq: int,
+        event: AnyEvent,
+        run: RunState | None,
+        table: PoliciesTable | None,
+        policies: Iterable[str] = (),
+    ) -> None:
         """Take one event, before it is folded into `run`; None: it was folded already, so that what was before it is
-        not known. One that was taken already is passed over."""
+        not known, but for the names of `policies`, who are no operators. One that was taken already is passed over."""
         if seq <= self._last_seq:
             return
         self._last_seq = seq
         if isinstance(event, EngineStarted | CacheFlushed):
             self._emptied.append(seq)
-        done = _done(seq, event, run or RunState(), table if run is not None else None)
+        before = run or RunState(policies=dict.fromkeys(policies, False))
+        done = _done(seq, event, before, table if run is not None else None)
         if done is None or self._is_known(done):
             return
         done = done._replace(engine=-1 if run is None else run.totals.engine_starts)

@@ -221,10 +221,13 @@ class MqttLink:
         return [msgspec.structs.replace(stopped, retain=False), *cleared]
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+        """What is queued goes out as far as there is time for it: that this node is offline has to be said."""
         try:
-            async with asyncio.timeout(GOODBYE_S):
-                while len(self._outbox):
-                    await self._send(client, (await self._outbox.get())[0])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S / 2):
+                    while len(self._outbox):
+                        await self._send(client, (await self._outbox.get())[0])
+            async with asyncio.timeout(GOODBYE_S / 2):
                 for item in [*self._farewell, *self._last_words()]:
                     await self._send(client, item)
         except (TimeoutError, aiomqtt.MqttError) as error:

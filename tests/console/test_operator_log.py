@@ -131,6 +131,14 @@ def test_a_tune_of_which_nothing_before_is_known_cannot_be_taken_back() -> None:
     assert "what it was before is not known" in undo(alone.listed(run)[0], run, newest_of(alone.listed(run)))[1]
 
 
+def test_what_a_policy_of_another_make_does_is_no_order_though_it_was_folded_before() -> None:
+    log = OperatorLog()
+    tuned = ev.TunableChanged(t_ns=1, policy="kv_caching", name="horizon", value=4.0, by="theirs")
+    log.add(0, tuned, None, None, {"theirs": True})
+    log.add(1, ev.TunableChanged(t_ns=1, policy="kv_caching", name="horizon", value=4.0, by="me"), None, None)
+    assert [done.by for done in log.listed(RunState())] == ["me"]
+
+
 def test_what_policies_and_the_host_do_is_no_order() -> None:
     log, run = heard(
         ev.ActionTaken(t_ns=AFTER_NS, id="1", kind="warm", agent="coder", by="kv_caching"),

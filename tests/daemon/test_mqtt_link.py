@@ -86,6 +86,21 @@ async def test_what_is_queued_goes_out_before_the_goodbye(broker: BrokerAddress)
         assert (await next_status(raw)).detail == "stopped"
 
 
+async def test_a_goodbye_does_not_wait_for_all_that_is_queued(broker: BrokerAddress) -> None:
+    async with running(broker) as link:
+        send = link._send  # pyright: ignore[reportPrivateUsage]
+
+        async def slowly(client: Any, item: Any) -> None:
+            await asyncio.sleep(0.2 if item.leaf == "events" else 0.0)
+            await send(client, item)
+
+        link._send = slowly  # pyright: ignore[reportPrivateUsage]
+        for number in range(20):
+            link.publish("events", b"%d" % number)
+    async with open_raw(broker, STATUS) as raw:
+        assert (await next_status(raw)).detail == "stopped"
+
+
 async def test_a_cut_is_told_by_the_last_will_and_healed_with_all_state(broker: BrokerAddress) -> None:
     async with Relay(broker) as relay, running(relay.address) as link, open_raw(broker, STATUS) as raw:
         link.publish("status", msgspec.json.encode(Status(node="n1", online=True, state="ready")), retain=True)
