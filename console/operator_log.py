@@ -48,14 +48,14 @@ LIFTS: dict[str, tuple[CommandName, dict[str, Any], str]] = {
 }
 
 Target = tuple[str, str, int, str]
+Table = PoliciesTable | None
 
 
 class Done(NamedTuple):
     """One action. `seq`: its event, -1 for what was in force when the console came; `kind`: of ActionTaken, or policy,
     tune, flush, end_session. `before`: what a tune replaced, or the tokens that were retained until a retain was
     stopped, None if that is not known; `slot_mate`: the policy that a switch took the slot from; `engine`: how many
-    engines had started, -1 if not known; `gone`: its node went with the whole cache, its number may be another's now.
-    """
+    engines had started, -1 if not known; `gone`: its node went with the whole cache, whose number another may have."""
 
     seq: int
     t_ns: int
@@ -102,23 +102,15 @@ class OperatorLog:
     def __len__(self) -> int:
         return len(self._done)
 
-    def add(
-        self,
-        seq: int,
-        event: AnyEvent,
-        run: RunState | None,
-        table: PoliciesTable | None,
-        policies: Iterable[str] = (),
-    ) -> None:
-        """Take one event, before it is folded into `run`; None: it was folded already, so that what was before it is
-        not known, but for the names of `policies`, who are no operators. One that was taken already is passed over."""
+    def add(self, seq: int, event: AnyEvent, run: RunState | None, table: Table, policies: Iterable[str] = ()) -> None:
+        """Take one event, before it is folded into `run`; None: it was folded already, and what was before it is not
+        known but for the names of `policies`, no operators. One that was taken already is passed over."""
         if seq <= self._last_seq:
             return
         self._last_seq = seq
         if isinstance(event, EngineStarted | CacheFlushed):
             self._emptied.append(seq)
-        before = run or RunState(policies=dict.fromkeys(policies, False))
-        done = _done(seq, event, before, table if run is not None else None)
+        done = _done(seq, event, run or RunState(policies=dict.fromkeys(policies, False)), table if run else None)
         if done is None or self._is_known(done):
             return
         done = done._replace(engine=-1 if run is None else run.totals.engine_starts)
@@ -210,7 +202,7 @@ def _undo_switch(done: Done) -> tuple[Order | None, str]:
     return Order("policy", {"name": done.name, "enabled": not done.value}, f"switch {done.name} {called}"), ""
 
 
-def _done(seq: int, event: AnyEvent, run: RunState, table: PoliciesTable | None) -> Done | None:
+def _done(seq: int, event: AnyEvent, run: RunState, table: Table) -> Done | None:
     match event:
         case ActionTaken() if _is_person(event.by, run):
             return Done(seq, event.t_ns, event.by, event.kind, event.agent, event.node, value=event.amount,
@@ -246,7 +238,7 @@ def _commanded(seq: int, event: CommandReceived) -> Done | None:
     )  # fmt: skip
 
 
-def _value(policy: str, name: str, run: RunState, table: PoliciesTable | None) -> float | None:
+def _value(policy: str, name: str, run: RunState, table: Table) -> float | None:
     """A tunable before it is changed: as changed in this run, else as the daemon published it."""
     changed = run.tunables.get(policy, {}).get(name)
     if changed is not None or table is None:
@@ -262,7 +254,7 @@ def _retained(event: ActionTaken, run: RunState) -> float | None:
     return stats.retain_tokens or None if stops and stats is not None else None
 
 
-def _slot_mate(policy: str, run: RunState, table: PoliciesTable | None) -> str:
+def _slot_mate(policy: str, run: RunState, table: Table) -> str:
     """Who holds the slot of a policy that is about to be switched, '' if nobody else or not known."""
     slots = {one.name: one.slot for one in table.policies} if table is not None else {}
     slot = slots.get(policy, "eviction")
