@@ -162,7 +162,8 @@ def test_joined_in_mid_run_it_is_the_curve_of_the_same_requests_from_the_start_o
         for times in (0.5, 1.0, 2.0, 4.0):
             rate = curve.at(times)
             if rate is not None:
-                assert rate == pytest.approx(same.at(times), abs=0.02), (seq, times)
+                two_prompts = 2 / curve.requests  # where it joins one may have been lost a moment before
+                assert rate == pytest.approx(same.at(times), abs=max(0.02, two_prompts)), (seq, times)
                 compared += 1
     assert compared > 30
     assert late.view(0).curve is not None
