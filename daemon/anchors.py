@@ -128,27 +128,26 @@ class AnchorBook:
         anchor = self._anchors.get(who.agent)
         if anchor and anchor.fingerprint == who.fingerprint:
             anchor.salt = salt
-        if not self._wanted(key, anchor):
+            self._in_a_row.pop(who.agent)
+            return
+        if not self._wanted(key, new_agent=anchor is None):
             return
         self._queued.add(key)
         shown = {field: body[field] for field in RENDERED if field in body}
         self._waiting.put_nowait(_Job(who, {**shown, "messages": head_messages(body.get("messages"))}, salt))
 
-    def _wanted(self, key: tuple[str, str], anchor: Anchor | None) -> bool:
-        """`anchor`: the one that is known of the agent."""
+    def _wanted(self, key: tuple[str, str], *, new_agent: bool) -> bool:
+        """Of a version that is not the one known last."""
         agent, fingerprint = key
-        last, times = self._in_a_row.get(agent) or ("", 0)
-        in_a_row = self._in_a_row.put(agent, (fingerprint, times + 1 if last == fingerprint else 1))[1]
+        last, times = self._in_a_row.get(agent) or (fingerprint, 0)
+        times = times + 1 if last == fingerprint else 1
+        self._in_a_row.put(agent, (fingerprint, times))
+        if self._lengths.get(key) and not new_agent and times < BACK:
+            return False  # others took its place, and it is not back for good yet
         sights = self._sights.put(key, (self._sights.get(key) or 0) + 1)
-        if anchor is not None and (anchor.fingerprint == fingerprint or self._known(key, in_a_row)):
-            return False
         if key in self._queued or self._waiting.full() or (self._tries.get(key) or 0) >= MAX_TRIES:
             return False
-        return anchor is None or sights > 1
-
-    def _known(self, key: tuple[str, str], in_a_row: int) -> bool:
-        """A version that was measured and that others took the place of, and which is not back for good yet."""
-        return bool(self._lengths.get(key)) and in_a_row < BACK
+        return new_agent or sights > 1
 
     async def _work(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from .bench_model_ways import AGENTS, ENDS, LRU_PAGES, NEXT, OURS, baselines
 from .bench_record import RecordError
 from .families import GARBAGE, LOGS, MANY, NON_STATIONARY, PER_TASK, PLAIN
 from .marked import Tables
-from .report import HISTORY, Record
+from .report import HISTORY, Record, history
 from .workloads import REPORT_SEEDS
 
 TITLES = {
@@ -42,49 +42,45 @@ Told = dict[str, dict[str, Summary]]
 
 def newest(folder: Path) -> list[Path]:
     """The records that the tables need, oldest first. Raises RecordError if there is none, or OSError."""
-    lines: list[dict[str, Any]] = [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
-    records = [folder / str(line["file"]) for line in lines if line["kind"] == "model"]
+    records = [folder / str(line["file"]) for line in history(folder) if line["kind"] == "model"]
     shown: dict[str, tuple[int, Path]] = {}
     judged: dict[str, Path] = {}
     for path in records:
-        record = _read(path)
-        if record.settings["quick"] or tuple(record.settings["seeds"]) != REPORT_SEEDS or not (told := _whole(record)):
+        settings, traffic, rows = _read(path)
+        if settings["quick"] or tuple(settings["seeds"]) != REPORT_SEEDS or not traffic:
             continue
-        for family, ways in told.items():
+        for family, ways in traffic.items():
             if ways[OURS].cells >= shown.get(family, (0, path))[0]:
                 shown[family] = ways[OURS].cells, path
-        judged |= {row.what: path for row in _rows(record) if row.what not in EVERYWHERE}
+        judged |= {row.what: path for row in rows if row.what not in EVERYWHERE}
     if not shown:
         raise RecordError(f"{folder / HISTORY}: no bench of the model with every baseline and the reporting seeds")
     needed = {path for _, path in shown.values()} | set(judged.values())
     return [path for path in records if path in needed]
 
 
-def _read(path: Path) -> Record:
+def _read(path: Path) -> tuple[dict[str, Any], Told, list[Row]]:
+    """Settings of a record, what each way reached of the traffic on which all ran that the tables show, and the targets
+    that were measured."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
-    except msgspec.DecodeError as error:
-        raise RecordError(f"{path}: {error}") from error
-
-
-def _whole(record: Record) -> Told:
-    """By kind of traffic on which all ran that the tables show, what each way reached."""
-    try:
+        record = msgspec.json.decode(path.read_bytes(), type=Record)
         summaries = msgspec.convert(record.results["ways"], list[Summary])
-    except (KeyError, msgspec.ValidationError) as error:
-        raise RecordError(f"model record of {record.at}: {error}") from error
+        rows = msgspec.convert(record.verdict["targets"], list[Row])
+    except (msgspec.DecodeError, KeyError) as error:
+        raise RecordError(f"{path.name}: not a record of the modelled bench: {error}") from error
     needed = {way.label for way in baselines(quick=False)} | {OURS, ENDS, NEXT}
     found: Told = {}
     for summary in summaries:
         found.setdefault(summary.family, {})[summary.way] = summary
-    return {family: told for family, told in found.items() if told.keys() >= needed}
+    traffic = {family: ways for family, ways in found.items() if ways.keys() >= needed}
+    return record.settings, traffic, [row for row in rows if row.met is not None]
 
 
 def render(records: Sequence[Path], *, brief: bool = False) -> str:
     """Both tables. Raises RecordError or OSError."""
     told = [_read(path) for path in records]
-    shown = {family: ways for record in told for family, ways in _whole(record).items()}
-    return "\n".join([*_traffic(shown), "", *_targets([row for record in told for row in _rows(record)], brief)])
+    shown = {family: ways for _, traffic, _ in told for family, ways in traffic.items()}
+    return "\n".join([*_traffic(shown), "", *_targets([row for _, _, rows in told for row in rows], brief)])
 
 
 def _traffic(shown: Told) -> list[str]:
@@ -116,14 +112,6 @@ def _line(title: str, told: Sequence[dict[str, Summary]]) -> str:
         f"{gap(ENDS):.0f} %", f"{gap(NEXT):.0f} %", f"{worst:+.2f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
-
-
-def _rows(record: Record) -> list[Row]:
-    """Its targets that were measured."""
-    try:
-        return [row for row in msgspec.convert(record.verdict["targets"], list[Row]) if row.met is not None]
-    except (KeyError, msgspec.ValidationError) as error:
-        raise RecordError(f"model record of {record.at}: {error}") from error
 
 
 def _targets(rows: Iterable[Row], brief: bool) -> list[str]:

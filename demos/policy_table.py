@@ -11,22 +11,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from .bench_record import RecordError
 from .marked import Tables
 from .policy_cases import CASES
 from .policy_record import KIND, read, settings_of
 from .policy_verdict import Told, judge, shown
-from .report import HISTORY
+from .report import HISTORY, history
 
 
 def newest(folder: Path) -> list[Path]:
     """The records that the table needs, oldest first. Raises RecordError if there is none, or OSError."""
-    lines: list[dict[str, Any]] = [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
-    records = [folder / str(line["file"]) for line in lines if str(line["kind"]).startswith(KIND)]
+    records = [folder / str(line["file"]) for line in history(folder) if str(line["kind"]).startswith(KIND)]
     needed = {path for path, _ in _shown(records).values()}
     if not needed:
         raise RecordError(f"{folder / HISTORY}: no bench of a policy's case as it is now")

@@ -14,14 +14,14 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from .bench_record import NAMES, RecordError, read
 from .marked import MarkerError
 from .named import NAMED
-from .report import HISTORY, RESULTS, Record, milliseconds, points
+from .report import HISTORY, RESULTS, Record, history, milliseconds, points
 from .versus import SIDES, Comparison, judge
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -162,8 +162,7 @@ def replaced(text: str, record: Path) -> str:
 def newest(folder: Path) -> Path:
     """The last full benchmark of the history, of all named workloads. Raises RecordError if there is none, OSError if
     there is no history."""
-    for line in reversed((folder / HISTORY).read_bytes().splitlines()):
-        told: dict[str, Any] = msgspec.json.decode(line)
+    for told in reversed(history(folder)):
         if told["kind"] == "bench" and not told["settings"].get("quick"):
             measured = {one["name"] for one in told["results"].get("workloads", ())}
             if measured.issuperset(NAMED):

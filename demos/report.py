@@ -96,6 +96,12 @@ def save(record: Record, folder: Path) -> Path:
     return path
 
 
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's history, the oldest first: a Record's fields, and `file`, its name. Raises OSError if there
+    is none."""
+    return [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
+
+
 def _write_new(folder: Path, stem: str, content: bytes) -> Path:
     number = 1
     while True:

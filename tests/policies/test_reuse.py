@@ -215,22 +215,23 @@ def test_one_of_two_responses_brings_a_session_back_that_was_taken_for_ended():
     assert rates.by_session[session.place].sum() > 0.0
 
 
-def test_no_pause_is_learned_of_a_request_that_was_not_over():
+def with_one_response_lost(lost: int, every_s: float, runs_s: float) -> ReuseModel:
+    """Two hundred turns of one session."""
     model = ReuseModel()
     for step in range(200):
-        model.dispatched("s", "a", 100, step * 4.0)
-        if step != 20:
-            model.responded("s", step * 4.0 + 1.0)
-    assert model.gaps.longest_s() > 3.0
+        model.dispatched("s", "a", 100, step * every_s)
+        if step != lost:
+            model.responded("s", step * every_s + runs_s)
+    return model
+
+
+def test_no_pause_is_learned_of_a_request_that_was_not_over():
+    assert with_one_response_lost(20, every_s=4.0, runs_s=1.0).gaps.longest_s() > 3.0
 
 
 def test_pauses_are_learned_though_one_response_was_never_told():
     """A request that was aborted: nobody tells that it is over, and its session goes on."""
-    model = ReuseModel()
-    for step in range(200):
-        model.dispatched("s", "a", 100, step * 20.0)
-        if step != 100:
-            model.responded("s", step * 20.0 + 0.5)
+    model = with_one_response_lost(100, every_s=20.0, runs_s=0.5)
     assert model.standing.by_name["s"].running == 0
     assert model.gaps.longest_s() == pytest.approx(20.0, rel=0.4)
 
