@@ -97,8 +97,8 @@ def save(record: Record, folder: Path) -> Path:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a folder's history, the oldest first: a Record's fields, and `file`, its name. Raises OSError if there
-    is none."""
+    """The lines of a folder's history, oldest first: a Record's fields, and its file's name as `file`. Raises OSError
+    if there is none."""
     return [msgspec.json.decode(line) for line in (folder / HISTORY).read_bytes().splitlines()]
 
 
