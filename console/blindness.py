@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.sight import why_blind
+from radixdeck.policies.tree.sight import why_blind
 
 from .words import printable, time_of_day
 

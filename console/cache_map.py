@@ -14,7 +14,7 @@ from radixdeck.daemon.wire import SubjectScore
 from radixdeck.policies.events import NO_NODE, Part, Role
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import NodeView, RunState, resident_tokens
-from radixdeck.policies.subjects import subject_of
+from radixdeck.policies.tree.subjects import subject_of
 
 ROLE_ORDER: dict[Role, int] = {"shared": 0, "anchor": 1, "private": 2, "unowned": 3}
 PENDING = -2

@@ -10,8 +10,8 @@ from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from radixdeck.policies.events import Role
-from radixdeck.policies.parts import PASSED_BY
 from radixdeck.policies.residency import NodeView, RunState
+from radixdeck.policies.tree.parts import PASSED_BY
 
 from .cache_map import ordered
 from .words import short

@@ -15,7 +15,7 @@ import numpy as np
 
 from radixdeck.policies.events import AnyEvent, EventsDropped, NodeAdded, PrefixInserted, PrefixMatched, kind_of
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.shadow import REMEMBERED
+from radixdeck.policies.reuse.shadow import REMEMBERED
 from radixdeck.storage.errors import RecordingError
 from radixdeck.storage.files import RunInfo
 from radixdeck.storage.prompts import NOTHING

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from radixdeck.policies.fold_trends import FINE_S
+from radixdeck.policies.fold.trends import FINE_S
 from radixdeck.policies.residency import Moment, RequestView, RunState
 
 from .trends import hit_of, lately, resampled, total

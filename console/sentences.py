@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from radixdeck.policies import events as e
-from radixdeck.policies.fold_door import HEDGES
+from radixdeck.policies.fold.door import HEDGES
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.sight import NAME as THIS_LAYER
-from radixdeck.policies.sight import blinds, why_blind
+from radixdeck.policies.tree.sight import NAME as THIS_LAYER
+from radixdeck.policies.tree.sight import blinds, why_blind
 
 from .holders import holder
 from .identity_sentences import agent_seen, names_doubted

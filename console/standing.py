@@ -8,7 +8,7 @@ import msgspec
 
 from radixdeck.daemon.wire import Metrics, PoliciesTable, Status
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.sight import why_blind
+from radixdeck.policies.tree.sight import why_blind
 
 from .cache_map import held_tokens
 from .words import brief, printable, ratio, short

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from radixdeck.policies.fold_trends import add
+from radixdeck.policies.fold.trends import add
 from radixdeck.policies.residency import Moment, RunState
 
 from .theme import NO_AGENTS

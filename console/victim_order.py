@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from typing import NamedTuple
 
 from radixdeck.daemon.wire import SubjectScore
-from radixdeck.policies.fold_trends import FINE_S
+from radixdeck.policies.fold.trends import FINE_S
 from radixdeck.policies.residency import RunState
 
 from .cache_map import Victim, held_tokens, urgency, victims_of

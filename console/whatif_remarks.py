@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from radixdeck.policies.sight import NAME as THIS_LAYER
+from radixdeck.policies.tree.sight import NAME as THIS_LAYER
 from radixdeck.storage.whatif import Outcome
 
 WORTH_SAYING = 0.01

@@ -19,8 +19,8 @@ import msgspec
 
 from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.events import AnchorMeasured, EngineEvent
-from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES, head_messages, text_of
+from radixdeck.policies.identity.prompts import CHAT_ROUTES, head_messages, text_of
+from radixdeck.policies.identity.who import Who
 from radixdeck.storage.anchor_text import AnchorText
 
 from .front_access import bearer

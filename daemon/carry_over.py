@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from radixdeck.policies.events import ActionKind, ActionTaken, AnchorMeasured, EngineEvent
-from radixdeck.policies.fold_engine import HALF_LIVES
+from radixdeck.policies.fold.engine import HALF_LIVES
 from radixdeck.policies.residency import AgentStats, RunState
 
 from .anchors import AnchorBook

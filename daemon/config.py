@@ -15,7 +15,7 @@ import msgspec
 
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.last_words import CLOSING_WORDS, why_unusable
+from radixdeck.policies.identity.last_words import CLOSING_WORDS, why_unusable
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 

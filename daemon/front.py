@@ -16,12 +16,13 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from radixdeck.policies.declared import declared_agent, declared_end, declared_next_agent, declared_tenant, scoped
 from radixdeck.policies.events import EngineEvent, FrontEvent, SessionEnded
-from radixdeck.policies.identity import Identities, Who
-from radixdeck.policies.last_words import CLOSING_WORDS
-from radixdeck.policies.prompts import RESPONSES_ROUTE
-from radixdeck.policies.sight import why_blind
+from radixdeck.policies.identity import declared
+from radixdeck.policies.identity.identities import Identities
+from radixdeck.policies.identity.last_words import CLOSING_WORDS
+from radixdeck.policies.identity.prompts import RESPONSES_ROUTE
+from radixdeck.policies.identity.who import Who
+from radixdeck.policies.tree.sight import why_blind
 
 from .anchors import AnchorBook
 from .engine.protocol import Identity
@@ -157,12 +158,14 @@ class Front:
         if not request.rel_url.raw_path.startswith("/"):
             raise bad_request(f"{request.method} needs a path that begins with '/'")
         told = lower_headers(request)
-        tenant = named(lambda: declared_tenant(told, key_tenant))
+        tenant = named(lambda: declared.declared_tenant(told, key_tenant))
         self._access.check(request.method, request.path, request.headers, request.remote, tenant)
         if request.path in GENERATING and request.method in ("POST", "PUT"):
             return await self._generate(request, told, key_tenant)
         if is_unread(request.method, request.path):
-            return await self._unread(request, scoped(named(lambda: declared_agent(told, {})), tenant))
+            return await self._unread(
+                request, declared.scoped(named(lambda: declared.declared_agent(told, {})), tenant)
+            )
         return await self._relayed(request)
 
     async def _relayed(self, request: web.Request) -> web.StreamResponse:
@@ -193,7 +196,7 @@ class Front:
         arrived_ns, begun = self._to.now_ns(), False
         body, size = await read_object(request, self._max_body_bytes)
         who = named(lambda: self._identities.identify(told, request.path, body, key_tenant, arrived_ns / 1e9))
-        following = named(lambda: declared_next_agent(told, who.tenant))
+        following = named(lambda: declared.declared_next_agent(told, who.tenant))
         for news in (who.seen, *who.doubts):
             if news is not None:
                 self._to.emit(msgspec.structs.replace(news, t_ns=arrived_ns))
@@ -219,7 +222,7 @@ class Front:
         except Refusal as refusal:
             return self._refused(refusal, who.agent)
         finally:
-            if not begun and declared_end(told):  # else the exchange says so
+            if not begun and declared.declared_end(told):  # else the exchange says so
                 self._to.hint(SessionEnded(t_ns=self._to.now_ns(), session=who.session))
 
     def _admit(self, *names: str) -> None:
@@ -253,7 +256,7 @@ class Front:
     async def _exchanged(
         self, request: web.Request, headers: CIMultiDict[str], prepared: Prepared, exchange: Exchange, who: Who
     ) -> web.StreamResponse:
-        over = declared_end(request.headers)
+        over = declared.declared_end(request.headers)
         try:
             answer, whole = await self._relay.carry(request, headers, prepared.body, exchange)
         except Refusal as refusal:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict, MultiMapping
 
-from radixdeck.policies.declared import DEFAULT_TENANT
-from radixdeck.policies.prompts import (
+from radixdeck.policies.identity.declared import DEFAULT_TENANT
+from radixdeck.policies.identity.prompts import (
     CHAT_ROUTES,
     COMPLETIONS_ROUTE,
     GENERATE_ROUTE,

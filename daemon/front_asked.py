@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from radixdeck.policies.doorkeeping import Asked
-from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES, COMPLETIONS_ROUTE, GENERATE_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.identity.prompts import CHAT_ROUTES, COMPLETIONS_ROUTE, GENERATE_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.identity.who import Who
 
 from .front_body import is_batch
 

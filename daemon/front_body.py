@@ -18,8 +18,8 @@ import msgspec
 from aiohttp import web
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.declared import DEFAULT_TENANT
-from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.identity.declared import DEFAULT_TENANT
+from radixdeck.policies.identity.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
 from .engine.protocol import CARRIED, IN_BAND, Identity
 from .front_errors import Refusal, bad_request

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Literal, Protocol
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.door_host import DoorHost, Ruling
-from radixdeck.policies.door_strict import must_judge
+from radixdeck.policies.door.host import DoorHost, Ruling
+from radixdeck.policies.door.strict import must_judge
 from radixdeck.policies.doorkeeping import Answered, Asked, Came, DoorFact, Entered, Heard, Left, Matched, Second
 from radixdeck.policies.events import (
     EngineEvent,
@@ -21,7 +21,7 @@ from radixdeck.policies.events import (
     RequestFinished,
     TunableChanged,
 )
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 
 from .front_asked import limit_output, read_asked
 from .front_errors import Refusal
@@ -67,7 +67,7 @@ class Door:
 
     @property
     def must_judge(self) -> str:
-        """See door_strict.must_judge."""
+        """See door.strict.must_judge."""
         return must_judge(self._host)
 
     @property

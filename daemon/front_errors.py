@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from radixdeck.policies.declared import IdentityError, TenantMismatch
 from radixdeck.policies.doorkeeping import shortened
 from radixdeck.policies.events import RequestRefused
+from radixdeck.policies.identity.declared import IdentityError, TenantMismatch
 
 MAX_REASON = 500
 """So much of why a request was refused is kept and published, characters: some of it may be what a caller wrote."""

@@ -20,7 +20,7 @@ from radixdeck.policies.events import (
     SessionEnded,
     ToolCalled,
 )
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 
 from .front_body import Prepared
 from .front_sse import AnswerWatch

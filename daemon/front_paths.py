@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES, head_messages
+from radixdeck.policies.identity.prompts import CHAT_ROUTES, head_messages
+from radixdeck.policies.identity.who import Who
 
 from .anchors import RENDERED
 from .front_roles import Messages, Roles

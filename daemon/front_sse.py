@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.events import FinishReason
-from radixdeck.policies.last_words import closes
-from radixdeck.policies.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.identity.last_words import closes
+from radixdeck.policies.identity.prompts import GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
 from .front_tail import AnswerTail
 

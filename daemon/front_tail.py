@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from radixdeck.policies.prompts import COMPLETIONS_ROUTE, GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
+from radixdeck.policies.identity.prompts import COMPLETIONS_ROUTE, GENERATE_ROUTE, MESSAGES_ROUTE, RESPONSES_ROUTE
 
 KEPT_BYTES = 1 << 15
 """About a hundred events, a token each; a larger one is kept alone."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from radixdeck.policies.doorkeeping import MAX_NAME, ToolUse
-from radixdeck.policies.prompts import CHAT_ROUTES, MESSAGES_ROUTE, RESPONSES_ROUTE, digest
+from radixdeck.policies.identity.prompts import CHAT_ROUTES, MESSAGES_ROUTE, RESPONSES_ROUTE, digest
 
 MAX_USES = 256
 Call = tuple[str, Any]

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from radixdeck.policies.door_host import DoorHost, Ruling
+from radixdeck.policies.door.host import DoorHost, Ruling
 from radixdeck.policies.doorkeeping import Asked, Verdict
 from radixdeck.policies.events import RequestAdmitted, RequestHeld
 

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.prompts import GENERATE_ROUTE
+from radixdeck.policies.identity.prompts import GENERATE_ROUTE
 
 from .anchors import AnchorBook, tokenized
 from .engine.protocol import IN_BAND, Identity

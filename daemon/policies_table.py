@@ -9,8 +9,8 @@ from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.residency import RunState
 from radixdeck.policies.seat import EVICTION, PolicyFacts
-from radixdeck.policies.sight import why_blind
-from radixdeck.policies.subjects import subject_of
+from radixdeck.policies.tree.sight import why_blind
+from radixdeck.policies.tree.subjects import subject_of
 
 from .wire import PoliciesTable, PolicyInfo, SubjectScore, TunableInfo
 

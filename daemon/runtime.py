@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.events import (
     EngineEvent,
     EngineLost,
@@ -31,7 +31,7 @@ from radixdeck.policies.events import (
     SessionEnded,
 )
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.identity import Identities
+from radixdeck.policies.identity.identities import Identities
 from radixdeck.policies.residency import RunState
 
 from .acting import act_when_idle

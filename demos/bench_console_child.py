@@ -27,7 +27,10 @@ from radixdeck.console.feed_messages import Connection, FeedMessage, NodeEvents,
 from radixdeck.console.fleet_state import NodeState
 from radixdeck.daemon.policies_table import policy_info
 from radixdeck.daemon.wire import CommandName, Keyframe, PoliciesTable, Reply, Status
-from radixdeck.policies import fold_ghosts, fold_others, fold_requests, fold_trends
+from radixdeck.policies.fold import ghosts as fold_ghosts
+from radixdeck.policies.fold import others as fold_others
+from radixdeck.policies.fold import requests as fold_requests
+from radixdeck.policies.fold import trends as fold_trends
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.residency import RunState, fold
 

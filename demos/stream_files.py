@@ -15,7 +15,7 @@ from random import Random
 
 import msgspec
 
-from radixdeck.policies.last_words import CLOSING_WORDS, closes
+from radixdeck.policies.identity.last_words import CLOSING_WORDS, closes
 from radixdeck.storage.atoms import Atom, Prompt, length
 from radixdeck.storage.streams import Stream
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from radixdeck.policies.identity import Identities
-from radixdeck.policies.prompts import CHAT_ROUTES
+from radixdeck.policies.identity.identities import Identities
+from radixdeck.policies.identity.prompts import CHAT_ROUTES
 
 from .stream_spec import Call, Ids
 

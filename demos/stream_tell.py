@@ -24,7 +24,7 @@ from radixdeck.policies.events import (
     SessionEnded,
     ToolCalled,
 )
-from radixdeck.policies.ownership import Ownership, Who
+from radixdeck.policies.tree.ownership import Ownership, Who
 from radixdeck.storage.atoms import PrefixHasher, length
 from radixdeck.storage.demand import Request
 from radixdeck.storage.streams import NO_REQUEST, Content, Moment, Stream

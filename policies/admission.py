@@ -25,12 +25,12 @@ from typing import ClassVar
 import msgspec
 
 from .bounded import Bounded
+from .door.returns import Returns
+from .door.working_set import Session, WorkingSet
 from .doorkeeping import PASS, Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import CacheFlushed, EngineEvent, EngineStarted, SessionEnded
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .returns import Returns
-from .working_set import Session, WorkingSet
 
 MAX_AGENTS = 1_024
 MAX_REMEMBERED = 4_096

@@ -20,6 +20,7 @@ from typing import ClassVar
 import msgspec
 
 from .bounded import Bounded
+from .door.unbegun import Unbegun
 from .doorkeeping import PASS, Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import (
     AnchorMeasured,
@@ -33,7 +34,6 @@ from .events import (
 )
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .unbegun import Unbegun
 
 MAX_AGENTS = 8_192
 MAX_COMPUTING = 8_192

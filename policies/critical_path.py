@@ -20,11 +20,11 @@ from typing import ClassVar
 import msgspec
 
 from .bounded import Bounded
+from .door.unbegun import Unbegun
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import EngineEvent, EngineStarted, EventsDropped
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .unbegun import Unbegun
 
 MAX_SESSIONS = 16_384
 MAX_REQUESTS = 8_192

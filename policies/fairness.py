@@ -34,15 +34,15 @@ from typing import Any, ClassVar, cast
 import msgspec
 
 from .bounded import Bounded
-from .cache_shares import CacheShares
-from .counters import Counters
+from .door.cache_shares import CacheShares
+from .door.counters import Counters
+from .door.rules_text import read_toml, wrong
+from .door.unbegun import Unbegun
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import EngineEvent, EngineLoadSampled, EngineStarted, EventsDropped, PrefixMatched, SessionEnded
 from .parameters import Tunable
 from .primitives import BasePolicy, Score, Subject
 from .resident import ResidentTokens
-from .rules_text import read_toml, wrong
-from .unbegun import Unbegun
 
 MAX_CHARGES = 8_192
 MAX_TENANTS = 1_024

@@ -21,11 +21,11 @@ import math
 from typing import ClassVar
 
 from .bounded import Bounded
+from .door.waits import Waits
 from .doorkeeping import Answered, Asked, BaseDoorkeeper, DoorFact, Entered, Second
 from .parameters import Tunable
 from .primitives import BasePolicy
 from .shares import Share
-from .waits import Waits
 
 MAX_KINDS = 512
 """As many times KEPT waits are about 4 MB."""

@@ -24,14 +24,14 @@ from .events import (
     ToolCalled,
     TunableChanged,
 )
-from .guard import Guard
-from .outlook import outlook
 from .parameters import Tunable
 from .primitives import BasePolicy, Prediction, Score, Subject
-from .reuse import ReuseModel
+from .reuse.guard import Guard
+from .reuse.model import ReuseModel
+from .reuse.outlook import outlook
+from .reuse.transitions import ANSWER, TOOL
+from .reuse.worth import Worth
 from .tags import tag_of
-from .transitions import ANSWER, TOOL
-from .worth import Worth
 
 OUTSTANDING = 4096
 """Requests that are followed until they finish; what runs longer than so many others is taken for finished."""

@@ -1,4 +1,4 @@
-"""Results of read-only tools answered from memory, per agent, tool and arguments, as its rules declare (memo_rules).
+"""Results of read-only tools answered from memory, per agent, tool and arguments, as its rules declare (tools.rules).
 
 Where tools are called (an MCP proxy, a decorator) its `memory` says what may be answered, and `early` which call to
 make before it comes. In the daemon it watches the transcripts: with the same memory, in which only digests are, it says
@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 from .bounded import Bounded
 from .doorkeeping import BaseDoorkeeper, DoorFact, Heard, Left, ToolUse
-from .early_calls import EarlyCalls
 from .events import EngineEvent, EngineStarted, ToolMemoized
-from .memo_rules import MemoRules, read_memo_rules
-from .memo_watch import Watch, Watched
 from .parameters import Tunable
 from .primitives import BasePolicy
-from .tool_calls import Ticket, ToolCall
-from .tool_memory import ToolMemory
+from .tools.calls import Ticket, ToolCall
+from .tools.early_calls import EarlyCalls
+from .tools.memory import ToolMemory
+from .tools.rules import MemoRules, read_memo_rules
+from .tools.watch import Watch, Watched
 
 MAX_SESSIONS, MAX_IDS = 4_096, 8_192
 FEWEST_REPEATS = 4

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import fold_door, fold_engine, fold_others, fold_requests, fold_tree
 from .events import NO_NODE, AnyEvent, Event
+from .fold import door, engine, others, requests, tree
 from .run_state import (
     AgentStats,
     Ghost,
@@ -43,10 +43,10 @@ __all__ = [
 ]
 
 _HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
-    **fold_tree.HANDLERS,
-    **fold_requests.HANDLERS,
-    **fold_engine.HANDLERS,
-    **fold_door.HANDLERS,
+    **tree.HANDLERS,
+    **requests.HANDLERS,
+    **engine.HANDLERS,
+    **door.HANDLERS,
 }
 
 
@@ -58,8 +58,8 @@ def fold(state: RunState, event: AnyEvent) -> None:
         return
     agents = len(state.agents)
     handle(state, event)
-    if len(state.agents) > max(agents, fold_others.AGENTS_KEPT):
-        fold_others.bound_agents(state)
+    if len(state.agents) > max(agents, others.AGENTS_KEPT):
+        others.bound_agents(state)
 
 
 def resident_tokens(state: RunState) -> int:

@@ -200,8 +200,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Everything the screens show, after the events folded so far.
 
     `transitions`: dispatches by agent and the agent before it in the same session. `ghosts`: by owner, see
-    fold_ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
-    `trends`: by agent, see fold_trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
+    fold.ghosts. Requests and sessions are in the order of their last use. `hurts`: the last ones, oldest first;
+    `trends`: by agent, see fold.trends; `guesses`: about the next agent, by session; `rulings`: at the door, by policy.
     `policies`: which are on; `ordered`: whether the last order about one was to switch it on, which outlives a failure.
     `host`: nodes whose KV lies in host memory only, the latest of them, how many nodes lie there beyond these, with how
     many tokens, and how many fit there; 0 without a host tier.

@@ -1,9 +1,9 @@
 """What an agent may do, enforced before a request reaches the engine: models, tools, budgets, length of output.
 
-The rules come from a file (safety_rules). What breaks them is refused: 403 for what is not allowed at all, 429 with the
-time to come again for a budget that is used up. A request is not held for a budget: an honest "in 12 s" lets the caller
-decide. Output is cut to its limit rather than refused, unless the rules say so, since an answer that is too long is not
-known before it is written. Tools are refused and not silently left out: that would change the prompt.
+The rules come from a file (safety_rules). What breaks them is refused: 403 for what is not allowed at all, 429 with
+the time to come again for a budget that is used up. A request is not held for a budget: an honest "in 12 s" lets the
+caller decide. Output is cut to its limit rather than refused, unless the rules say so, since an answer that is too long
+is not known before it is written. Tools are refused and not silently left out: that would change the prompt.
 
 A request's prompt counts by a guess from its size when it comes in, and by what was really read and written when it is
 over; so requests under way may pass a budget of tokens by what they write.
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
-from .budgets import Budgets
+from .door.budgets import Budgets
+from .door.safety_rules import Limits, Rules, read_rules
 from .doorkeeping import MAX_NAME, PASS, Asked, BaseDoorkeeper, DoorFact, Entered, Left, Verdict, shortened
 from .primitives import BasePolicy
-from .safety_rules import Limits, Rules, read_rules
 
 MINUTE_S, DAY_S = 60.0, 86_400.0
 BUDGETS: tuple[tuple[str, str, float], ...] = (

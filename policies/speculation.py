@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import msgspec
 
+from .ahead.next_prompts import NextPrompts
+from .ahead.spare_time import Odds, SpareTime
 from .events import (
     ActionTaken,
     CacheFlushed,
@@ -24,10 +26,8 @@ from .events import (
     PrefixMatched,
     SessionEnded,
 )
-from .next_prompts import NextPrompts
 from .parameters import Tunable
 from .primitives import Action, BasePolicy, Prediction
-from .spare_time import Odds, SpareTime
 
 STEPS_TOKENS = (128, 256, 512, 1024, 2048)
 LEAST_TOKENS = 64

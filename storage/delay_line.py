@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
-from radixdeck.policies.shadow import REMEMBERED
+from radixdeck.policies.reuse.shadow import REMEMBERED
 
 from .demand import Lookup, Request
 from .prompts import PromptBook

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.victims import Choice, VictimIndex
+from radixdeck.policies.tree.victims import Choice, VictimIndex
 
 ANYONE = Subject("unowned")
 EQUAL = Score(0.0)

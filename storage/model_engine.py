@@ -23,8 +23,8 @@ from radixdeck.policies.events import (
     SessionEnded,
 )
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Ownership, Who
 from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.tree.ownership import Ownership, Who
 
 from .demand import Lookup, Request
 from .model_cache import CHUNK_TOKENS

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from radixdeck.policies.victims import Choice
+from radixdeck.policies.tree.victims import Choice
 
 from .trie import Hashes, parting
 

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import msgspec
 
 from radixdeck.policies.events import AnyEvent, PrefixInserted, PrefixMatched
-from radixdeck.policies.shadow import REMEMBERED
+from radixdeck.policies.reuse.shadow import REMEMBERED
 
 from . import anchor_text
 from .anchor_text import AnchorText

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from radixdeck.policies.events import AnchorMeasured, PrefixInserted, PrefixMatched
-from radixdeck.policies.observer import Need, Observer
-from radixdeck.policies.ownership import NOBODY, Who
 from radixdeck.policies.registry import cause_of_order
+from radixdeck.policies.tree.observer import Need, Observer
+from radixdeck.policies.tree.ownership import NOBODY, Who
 
 from .demand import Request
 from .model_cache import ModelCache, Phase, Running

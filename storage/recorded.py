@@ -27,7 +27,7 @@ from radixdeck.policies.events import (
     PrefixMatched,
 )
 from radixdeck.policies.host import FALLBACK, OPERATOR
-from radixdeck.policies.sight import NAME as THIS_LAYER
+from radixdeck.policies.tree.sight import NAME as THIS_LAYER
 
 from . import carried
 from .always_on import on_beside

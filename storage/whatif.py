@@ -25,7 +25,7 @@ from radixdeck.policies.events import (
 from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyHost
 from radixdeck.policies.residency import RunState, fold
 from radixdeck.policies.seat import EVICTION
-from radixdeck.policies.sight import NAME as THIS_LAYER
+from radixdeck.policies.tree.sight import NAME as THIS_LAYER
 
 from .always_on import BESIDE
 from .errors import WhatIfError

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from radixdeck.policies.fold_others import OTHERS
+from radixdeck.policies.fold.others import OTHERS
 from radixdeck.policies.residency import RunState
 
 from .whatif_outcome import AgentOutcome

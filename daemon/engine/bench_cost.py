@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from radixdeck.policies.observer import Observer
+from radixdeck.policies.tree.observer import Observer
 
 from .bench_clock import Laps, clock_s, collected
 from .bench_trees import NODE_TOKENS, Grown, TimedHost, Watched, our_cache, stock_cache

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from radixdeck.policies.events import EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.observer import Observer
-from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.tree.observer import Observer
+from radixdeck.policies.tree.ownership import NOBODY, Who
 
 from .bench_clock import event_clock_s, reading_s
 from .link import EngineSideLink

@@ -24,10 +24,10 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import PolicyError, TunableError
-from radixdeck.policies.observer import Observer
-from radixdeck.policies.ownership import Owned
 from radixdeck.policies.primitives import Action
 from radixdeck.policies.registry import cause_of_order
+from radixdeck.policies.tree.observer import Observer
+from radixdeck.policies.tree.ownership import Owned
 
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 

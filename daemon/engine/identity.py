@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from radixdeck.policies.ownership import Who
+from radixdeck.policies.tree.ownership import Who
 
 from .protocol import CARRIED, IN_BAND, Identity
 

@@ -100,7 +100,7 @@ def _ranks(ctx: Any) -> Ranks:
 
 
 def _build_ours(ctx: Any, endpoint: str, ranks: Ranks) -> Any:
-    from radixdeck.policies.observer import Observer
+    from radixdeck.policies.tree.observer import Observer
 
     from .control import Control
     from .hooks import Pump

@@ -15,7 +15,7 @@ from sglang.srt.mem_cache import registry
 from sglang.srt.mem_cache.unified_cache.components import ComponentType
 from sglang.srt.mem_cache.unified_radix_cache import UnifiedRadixCache
 
-from radixdeck.policies.observer import Observer
+from radixdeck.policies.tree.observer import Observer
 
 from .requests import Match, RequestObserver, track_of
 from .tree_core import ChosenFullComponent, ObservedTreeCore

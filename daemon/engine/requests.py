@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from radixdeck.policies.events import AnchorMeasured, PrefixInserted, PrefixMatched
-from radixdeck.policies.observer import Need, Observer
-from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.tree.observer import Need, Observer
+from radixdeck.policies.tree.ownership import NOBODY, Who
 
 from .identity import who_asks
 from .sketch import Hashes, Recent, Sketch, Sketcher

@@ -14,7 +14,7 @@ from sglang.srt.mem_cache.unified_cache.components.base import CacheTransferPhas
 from sglang.srt.mem_cache.unified_cache.components.full import FullComponent
 from sglang.srt.mem_cache.unified_cache.unified_tree_core import UnifiedTreeCore
 
-from radixdeck.policies.observer import Observer
+from radixdeck.policies.tree.observer import Observer
 
 
 class LeafSet(set[Any]):

@@ -9,13 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from radixdeck.policies.doorkeeping import MAX_NAME
-from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import PolicySwitched, ToolMemoized, TunableChanged
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.safety import Safety
-from radixdeck.policies.tool_calls import Asked, Kept, Key, Ticket, ToolCall
-from radixdeck.policies.tool_permits import ToolPermits
+from radixdeck.policies.tools.calls import Asked, Kept, Key, Ticket, ToolCall
+from radixdeck.policies.tools.early_calls import EarlyCall
+from radixdeck.policies.tools.permits import ToolPermits
 
 from ..clock import now_ns
 

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from radixdeck.policies.canonical import NotCanonical, canonical
-from radixdeck.policies.early_calls import EarlyCall
 from radixdeck.policies.events import RulesRead
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.safety import Safety
-from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
+from radixdeck.policies.tools.calls import Key, Ticket, ToolCall
+from radixdeck.policies.tools.canonical import NotCanonical, canonical
+from radixdeck.policies.tools.early_calls import EarlyCall
 
 from ..clock import now_ns
 from ..rules_files import LOOK_PERIOD_S, RulesFiles, read_rules_file

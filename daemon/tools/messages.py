@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
-from radixdeck.policies.canonical import NotCanonical, canonical
-from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.policies.tools.calls import ToolCall
+from radixdeck.policies.tools.canonical import NotCanonical, canonical
 
 AGENT, SESSION = "radixdeck/agent", "radixdeck/session"
 """Where in `_meta` a client that runs several agents says whose call it is."""

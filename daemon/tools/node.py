@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.declared import scoped
 from radixdeck.policies.events import (
     ActionKind,
     ActionTaken,
@@ -23,11 +22,12 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.identity.declared import scoped
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
 from radixdeck.policies.safety import Safety
-from radixdeck.policies.tool_permits import MAX_NODES
+from radixdeck.policies.tools.permits import MAX_NODES
 from radixdeck.storage.files import run_path
 from radixdeck.storage.recorder import Recorder, RunInfo
 

@@ -21,7 +21,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage
 
-from radixdeck.policies.declared import scoped
+from radixdeck.policies.identity.declared import scoped
 from radixdeck.policies.memoization import Memoization
 from radixdeck.policies.safety import Safety
 

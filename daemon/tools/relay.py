@@ -26,8 +26,8 @@ from mcp_types import (
 )
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.early_calls import EarlyCall
-from radixdeck.policies.tool_calls import Key, Ticket, ToolCall
+from radixdeck.policies.tools.calls import Key, Ticket, ToolCall
+from radixdeck.policies.tools.early_calls import EarlyCall
 
 from .hints import Hints
 from .keeper import CALLED_OFF, Keeper

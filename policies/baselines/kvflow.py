@@ -14,7 +14,7 @@ from typing import ClassVar
 from ..events import EngineEvent
 from ..parameters import Tunable
 from ..primitives import BasePolicy, Score, Subject
-from ..subjects import EVERYBODY
+from ..tree.subjects import EVERYBODY
 from .chain import Graph, Walks, hops
 
 

@@ -27,10 +27,10 @@ from ..events import (
     Role,
     SessionEnded,
 )
-from ..ownership import MAX_LIVE_SESSIONS
 from ..primitives import Subject
-from ..queues import Queue
-from ..subjects import subject_of
+from ..tree.ownership import MAX_LIVE_SESSIONS
+from ..tree.queues import Queue
+from ..tree.subjects import subject_of
 
 OUTSTANDING = 512
 

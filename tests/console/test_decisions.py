@@ -17,7 +17,7 @@ from radixdeck.console.screens.chain import ChainScreen
 from radixdeck.console.screens.decisions import DecisionsScreen
 from radixdeck.daemon.wire import PolicyInfo
 from radixdeck.policies import events as e
-from radixdeck.policies import fold_ghosts
+from radixdeck.policies.fold import ghosts as fold_ghosts
 
 OURS = PolicyInfo(name="kv_caching", doc="", slot="eviction", enabled=True)
 MATES = ("kv_caching", "lru")

@@ -15,7 +15,7 @@ from radixdeck.console.tiers import host_rows, lay_out_tiers
 from radixdeck.console.widgets.map_view import MapView
 from radixdeck.console.widgets.tree_view import TreeView
 from radixdeck.policies import events as e
-from radixdeck.policies import fold_tree
+from radixdeck.policies.fold import tree as fold_tree
 from radixdeck.policies.residency import NodeView, RunState
 
 EVENTS = run_events()

@@ -8,7 +8,7 @@ from staging import LARGE, SMALL, console, drawn
 
 from radixdeck.console.next_agents import live_sessions, predictability, summary
 from radixdeck.policies.residency import RunState
-from radixdeck.policies.transitions import ANSWER, Transitions
+from radixdeck.policies.reuse.transitions import ANSWER, Transitions
 
 
 def test_certain_and_random_followers() -> None:

@@ -8,7 +8,7 @@ from staging import LARGE, console, drawn
 from radixdeck.console.app import ConsoleApp
 from radixdeck.console.rulings import door_words
 from radixdeck.policies import events as e
-from radixdeck.policies.fold_door import KEPT
+from radixdeck.policies.fold.door import KEPT
 from radixdeck.policies.residency import RunState, fold
 
 WHO = {"agent": "coder", "session": "s1", "by": "theirs"}

@@ -18,7 +18,7 @@ from radixdeck.console.shadow_words import gain_of, gained
 from radixdeck.console.shadow_worker import Followed
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
-from radixdeck.policies.observer import Observer
+from radixdeck.policies.tree.observer import Observer
 from radixdeck.storage.beside import BesideView
 
 CHOICE = Choice("lru", "kv_caching")

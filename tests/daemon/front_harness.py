@@ -16,7 +16,7 @@ from radixdeck.daemon.anchors import AnchorBook
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front import Front
 from radixdeck.daemon.replicas import Replicas
-from radixdeck.policies.identity import Identities
+from radixdeck.policies.identity.identities import Identities
 
 TOOL_CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "search", "arguments": '{"q":"a"}'}}
 

@@ -11,7 +11,7 @@ from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.messages import AGENT
 from radixdeck.daemon.tools.relay import Relay
 from radixdeck.policies.events import ToolMemoized
-from radixdeck.policies.tool_calls import Ticket
+from radixdeck.policies.tools.calls import Ticket
 
 RULES = """
 [tools.get]

@@ -10,7 +10,7 @@ from front_harness import Stack, stack
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.events import (
     EngineStarted,
     PolicyFailed,

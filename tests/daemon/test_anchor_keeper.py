@@ -19,7 +19,7 @@ from radixdeck.daemon.paths import home_of
 from radixdeck.daemon.runtime import Daemon
 from radixdeck.daemon.wire import BrokerAddress
 from radixdeck.policies import events as ev
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 from radixdeck.storage.anchor_text import AnchorText
 
 TOOL = {"type": "function", "function": {"name": "search"}}

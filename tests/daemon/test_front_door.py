@@ -12,7 +12,7 @@ from front_harness import Stack, stack
 
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, DoorFact, Entered, Left, Matched, Verdict
 from radixdeck.policies.events import (
     PolicyFailed,

@@ -11,7 +11,7 @@ from front_harness import Stack, Upstream, serving, stack
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.policies import registry
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Doorkeeper
 from radixdeck.policies.events import (
     NodeEvicted,

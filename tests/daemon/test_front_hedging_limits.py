@@ -12,7 +12,7 @@ from hedge_stage import CHAT, HI, LATE_MS, TUNED, Staged, keyed, staged, until
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_hedge import MARK
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Second
 from radixdeck.policies.events import (
     PolicySwitched,

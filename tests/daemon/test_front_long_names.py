@@ -13,7 +13,7 @@ from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_errors import MAX_REASON
 from radixdeck.daemon.tools.memoized import ToolBox
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import MAX_NAME
 from radixdeck.policies.events import RequestRefused, ToolCalled, ToolMemoized
 

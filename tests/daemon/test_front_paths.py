@@ -13,7 +13,7 @@ from front_harness import stack
 from radixdeck.daemon.front_errors import FrontError
 from radixdeck.daemon.front_paths import PathBook
 from radixdeck.policies.events import RequestArrived
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 
 CHAT = "/v1/chat/completions"
 WHO = {"x-agent-id": "planner"}

@@ -23,7 +23,7 @@ from radixdeck.policies.events import (
     SessionEnded,
     ToolCalled,
 )
-from radixdeck.policies.identity import Identities
+from radixdeck.policies.identity.identities import Identities
 
 WHO = {"x-agent-id": "planner", "x-session-id": "s1"}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from radixdeck.daemon.front_paths import PathBook
 from radixdeck.daemon.front_roles import Messages, Roles
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 
 CHAT = "/v1/chat/completions"
 TASK = ("", "the task")

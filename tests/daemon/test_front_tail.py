@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from radixdeck.daemon.front_sse import AnswerWatch, EventCutter
 from radixdeck.daemon.front_tail import KEPT_BYTES, AnswerTail
 from radixdeck.policies.events import AnswerGiven, ToolCalled
-from radixdeck.policies.last_words import CLOSING_WORDS
+from radixdeck.policies.identity.last_words import CLOSING_WORDS
 
 WHO = {"x-agent-id": "critic", "x-session-id": "s1"}
 OVER = 'All "done" \\ ü.\n\n**TERMINATE**\n'

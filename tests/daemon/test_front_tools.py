@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_tools import MAX_USES, read_uses
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.events import ToolMemoized
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"

@@ -13,7 +13,7 @@ from yarl import URL
 
 from radixdeck.daemon.front_access import is_unread
 from radixdeck.daemon.front_door import Door
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.events import PolicyFailed, RequestRefused
 
 UNREAD = (

@@ -13,7 +13,7 @@ from relay_ahead import RULES, Ahead
 
 from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.policies.events import PolicySwitched
-from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.policies.tools.calls import ToolCall
 
 BARE = RULES.replace("speculate = true", "")
 

@@ -15,7 +15,7 @@ from radixdeck.daemon.tools import memoized
 from radixdeck.daemon.tools.memoized import ToolBox, ToolForbidden
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import ToolMemoized
-from radixdeck.policies.tool_calls import Ticket, ToolCall
+from radixdeck.policies.tools.calls import Ticket, ToolCall
 
 
 class Program:

@@ -12,7 +12,7 @@ from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.engine.args import EngineSpec, priorities
 from radixdeck.daemon.front_body import is_batch
 from radixdeck.daemon.front_door import Door
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.events import (
     PrefixInserted,
     PrefixMatched,

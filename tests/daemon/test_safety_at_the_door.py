@@ -20,7 +20,7 @@ from radixdeck.daemon.main import log_to_file
 from radixdeck.daemon.rules_files import RulesFiles, checked_rules
 from radixdeck.daemon.runtime import Daemon, open_daemon
 from radixdeck.daemon.wire import BrokerAddress
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.events import RequestRefused, RulesRead
 from radixdeck.storage.session import open_session

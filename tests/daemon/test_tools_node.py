@@ -15,7 +15,7 @@ from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
 from radixdeck.daemon.wire import ROOT, BrokerAddress, EventBatch, Status
 from radixdeck.policies.events import ActionTaken, CommandReceived, PolicySwitched, ToolMemoized, decode
-from radixdeck.policies.tool_calls import Asked, ToolCall
+from radixdeck.policies.tools.calls import Asked, ToolCall
 from radixdeck.storage.session import open_session
 
 GARBAGE = (

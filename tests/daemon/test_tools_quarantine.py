@@ -26,7 +26,7 @@ from radixdeck.daemon.tools.keeper import Keeper
 from radixdeck.daemon.tools.node import Node
 from radixdeck.daemon.tools.report import Report
 from radixdeck.daemon.wire import ROOT, AgentsTable, BrokerAddress
-from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.policies.tools.calls import ToolCall
 
 CODER = ToolCall(tool="get", agent="coder")
 NOWHERE = BrokerAddress(host="127.0.0.1", port=1)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from radixdeck.daemon.clock import now_ns
 from radixdeck.daemon.front_door import Door
 from radixdeck.daemon.front_exchange import Reports
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, Verdict
 from radixdeck.policies.events import PolicySwitched, TunableChanged
 from radixdeck.policies.primitives import BasePolicy

@@ -12,7 +12,7 @@ from radixdeck.daemon.actions import Actions
 from radixdeck.daemon.front_paths import PathBook
 from radixdeck.daemon.link import EngineLink
 from radixdeck.policies.events import ActionTaken, EngineEvent
-from radixdeck.policies.identity import Who
+from radixdeck.policies.identity.who import Who
 from radixdeck.policies.primitives import Action
 
 CHAT = "/v1/chat/completions"

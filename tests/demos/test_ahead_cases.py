@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from radixdeck.daemon.front_paths import PathBook
 from radixdeck.demos.policy_cases_ahead import LEAST_CHANCE, PAUSED, PROMISED, with_pauses, without_pauses
-from radixdeck.policies.identity import Who
-from radixdeck.policies.prompts import CHAT_ROUTES
+from radixdeck.policies.identity.prompts import CHAT_ROUTES
+from radixdeck.policies.identity.who import Who
 
 
 def test_agents_share_a_transcript_that_goes_on_where_the_one_before_left_it() -> None:

@@ -20,8 +20,8 @@ from radixdeck.demos.policy_measures import TOOL_MEAN, TOOL_RUNS, WRONG, Counted
 from radixdeck.demos.policy_record import settings_of
 from radixdeck.demos.policy_runs import Half
 from radixdeck.demos.spec import Turn
-from radixdeck.policies.memo_rules import read_memo_rules
 from radixdeck.policies.residency import Rulings
+from radixdeck.policies.tools.rules import read_memo_rules
 
 CASE = MEMOIZATION[0]
 

@@ -19,7 +19,7 @@ from radixdeck.daemon.engine import bench_trees
 from radixdeck.daemon.engine.stream import Stream
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.observer import Observer
+from radixdeck.policies.tree.observer import Observer
 
 # Not imported yet: of the workers of a shared run one needs it, and it takes ten seconds of each.
 if importlib.util.find_spec("sglang") is None:

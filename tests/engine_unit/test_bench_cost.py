@@ -27,7 +27,7 @@ from radixdeck.daemon.engine.bench_cost import (
     grow_ours,
 )
 from radixdeck.daemon.engine.bench_trees import NODE_TOKENS, SLACK_TOKENS, Grown, stock_cache
-from radixdeck.policies.trimming import LEAST_TOKENS
+from radixdeck.policies.tree.trimming import LEAST_TOKENS
 
 NODES, AGENTS = 400, 6
 

@@ -245,8 +245,8 @@ def test_a_flush_is_reported_and_everything_starts_afresh(ours: Maker) -> None:
 
 
 def test_evictions_for_a_batch_are_put_down_to_the_request_that_needed_the_room(ours: Maker) -> None:
-    from radixdeck.policies.observer import Need
-    from radixdeck.policies.ownership import Who
+    from radixdeck.policies.tree.observer import Need
+    from radixdeck.policies.tree.ownership import Who
 
     bench = ours(300)
     for turn in range(3):

@@ -82,7 +82,7 @@ def test_a_broken_index_hands_over_to_sglangs_order_until_a_flush(
 
 
 def test_a_wrong_choice_is_not_carried_out(stock: Maker, ours: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    from radixdeck.policies.victims import Choice
+    from radixdeck.policies.tree.victims import Choice
 
     bench = ours(400)
     monkeypatch.setattr(bench.observer.index, "choose", lambda _: Choice(0, Subject("unowned"), Score(0.0), 0))

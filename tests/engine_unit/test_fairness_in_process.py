@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from recorded_runs import Callers, Clock, facts, modelled, record, start
 
-from radixdeck.policies.cache_shares import GOES_FIRST
+from radixdeck.policies.door.cache_shares import GOES_FIRST
 from radixdeck.policies.events import NodeEvicted, PolicySwitched
 from radixdeck.policies.host import PolicyHost
 

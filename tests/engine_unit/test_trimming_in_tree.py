@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from radixdeck.policies.events import NodeEvicted
-from radixdeck.policies.guard import Guard
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.reuse.guard import Guard
 
 Maker = Callable[..., Any]
 LEAF_TOKENS = 400

@@ -12,14 +12,14 @@ from agent_traffic import Workload
 from recorded_runs import Callers, Clock, facts, modelled, record, start
 
 from radixdeck.daemon.engine.requests import Match
-from radixdeck.policies import trimming
 from radixdeck.policies.events import (
     NodeEvicted,
     NodeSplit,
     PrefixMatched,
     SessionEnded,
 )
-from radixdeck.policies.guard import Guard
+from radixdeck.policies.reuse.guard import Guard
+from radixdeck.policies.tree import trimming
 
 Maker = Callable[..., Any]
 PAGE = 16

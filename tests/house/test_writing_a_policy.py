@@ -23,7 +23,7 @@ FILES = dict(re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", DOC.read_text(encoding=
 START_NS = 1_700_000_000_000_000_000
 
 AT_THE_DOOR = """
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Entered, Left
 host = DoorHost(["doorman"], {"doorman": {"others": 1}})
 def asked(number, agent): return Asked(rid=f"r{number}", agent=agent)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from radixdeck.policies.events import EngineStarted, PrefixInserted, PrefixMatched
-from radixdeck.policies.shadow import BLOCK_TOKENS
+from radixdeck.policies.reuse.shadow import BLOCK_TOKENS
 
 PROMPT_TOKENS = 8 * BLOCK_TOKENS
 

@@ -10,7 +10,7 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from radixdeck.policies.door_host import DoorHost, Ruling
+from radixdeck.policies.door.host import DoorHost, Ruling
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
 from radixdeck.policies.events import NodeEvicted, PrefixInserted, PrefixMatched
 

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from crowd import started
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left
 from radixdeck.policies.events import SessionEnded
 

@@ -21,7 +21,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
-from radixdeck.policies.subjects import subject_of
+from radixdeck.policies.tree.subjects import subject_of
 
 
 def events_of(shape: Shape) -> list[EngineEvent]:

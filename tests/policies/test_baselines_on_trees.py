@@ -14,8 +14,8 @@ from radixdeck.policies import registry
 from radixdeck.policies.baselines.nodes import Nodes
 from radixdeck.policies.events import EngineEvent
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Who
 from radixdeck.policies.primitives import Subject
+from radixdeck.policies.tree.ownership import Who
 
 BASELINES = sorted(name for name, target in registry.BUILT_IN.items() if target.startswith("baselines."))
 PIPELINE = Shape("pipeline", agents=6, tool_share=0.2, requests=250)

@@ -9,7 +9,8 @@ import pytest
 from door_load import Server, Step
 
 from radixdeck.policies.batch_shaping import BatchShaping
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
+from radixdeck.policies.door.unbegun import ENOUGH
 from radixdeck.policies.doorkeeping import PASS, Asked, Came, Doorkeeper, Entered, Left, Matched
 from radixdeck.policies.events import (
     AnchorMeasured,
@@ -21,7 +22,6 @@ from radixdeck.policies.events import (
     PrefixInserted,
     PrefixMatched,
 )
-from radixdeck.policies.unbegun import ENOUGH
 
 NAME = "batch_shaping"
 ANCHOR = 1_000

@@ -9,7 +9,7 @@ import pytest
 from door_load import Server, Step
 
 from radixdeck.policies.critical_path import CriticalPath
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Left, Matched, Verdict
 from radixdeck.policies.events import EventsDropped
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 from installed import install
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Verdict
 from radixdeck.policies.events import PolicyFailed, PolicySwitched
 from radixdeck.policies.primitives import BasePolicy

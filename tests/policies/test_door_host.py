@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from installed import install
 
-from radixdeck.policies.door_host import LONGEST_HOLD_S, DoorHost
+from radixdeck.policies.door.host import LONGEST_HOLD_S, DoorHost
 from radixdeck.policies.doorkeeping import PASS, Asked, BaseDoorkeeper, Left, RulesError, Verdict
 from radixdeck.policies.events import (
     CacheFlushed,

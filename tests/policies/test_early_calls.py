@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from radixdeck.policies.early_calls import START_CREDIT, EarlyCall, EarlyCalls
-from radixdeck.policies.memo_rules import read_memo_rules
 from radixdeck.policies.memoization import Memoization
-from radixdeck.policies.tool_calls import ToolCall
-from radixdeck.policies.tool_memory import ToolMemory
+from radixdeck.policies.tools.calls import ToolCall
+from radixdeck.policies.tools.early_calls import START_CREDIT, EarlyCall, EarlyCalls
+from radixdeck.policies.tools.memory import ToolMemory
+from radixdeck.policies.tools.rules import read_memo_rules
 
 RULES = """
 [tools.list]

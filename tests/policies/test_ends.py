@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_reuse import step
 
-from radixdeck.policies.reuse import ReuseModel
-from radixdeck.policies.standing import MAX_SESSIONS
-from radixdeck.policies.transitions import ANSWER
+from radixdeck.policies.reuse.model import ReuseModel
+from radixdeck.policies.reuse.standing import MAX_SESSIONS
+from radixdeck.policies.reuse.transitions import ANSWER
 
 
 def test_a_session_whose_end_would_have_been_told_lives():

@@ -9,7 +9,7 @@ import msgspec
 from traffic import Shape, run
 
 from radixdeck.policies.conflicts import settle
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left
 from radixdeck.policies.events import (
     ActionTaken,

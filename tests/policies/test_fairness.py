@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from radixdeck.policies.counters import Counters
+from radixdeck.policies.door.counters import Counters
 from radixdeck.policies.doorkeeping import Asked, Came, Doorkeeper, Entered, Left, Matched, Ruled, RulesError
 from radixdeck.policies.events import EventsDropped
 from radixdeck.policies.fairness import Fairness

@@ -6,12 +6,12 @@ import pytest
 from tree_model import Prompt, TreeModel
 
 from radixdeck.policies import events as ev
-from radixdeck.policies.cache_shares import GOES_FIRST, TURNOVERS
+from radixdeck.policies.door.cache_shares import GOES_FIRST, TURNOVERS
 from radixdeck.policies.fairness import Fairness
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Who
 from radixdeck.policies.primitives import Subject
 from radixdeck.policies.resident import ResidentTokens
+from radixdeck.policies.tree.ownership import Who
 
 CAPACITY, PAGE = 10_000, 700
 POLITE = ("p1", "p2", "p3")

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from folding import after
 
-from radixdeck.policies import fold_tree
 from radixdeck.policies.events import (
     AnyEvent,
     CacheFlushed,
@@ -22,6 +21,7 @@ from radixdeck.policies.events import (
     NodeEvicted,
     PrefixMatched,
 )
+from radixdeck.policies.fold import tree as fold_tree
 from radixdeck.policies.residency import RunState, fold, resident_tokens
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import any_stream
 
-from radixdeck.policies import fold_others
 from radixdeck.policies.events import ActionTaken, AgentSeen, AnyEvent, NodeAdded, PrefixMatched
-from radixdeck.policies.fold_others import AGENTS_KEPT, OTHERS
+from radixdeck.policies.fold import others as fold_others
+from radixdeck.policies.fold.others import AGENTS_KEPT, OTHERS
 from radixdeck.policies.residency import RunState
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from streams import any_stream
 
 from radixdeck.policies.events import AnyEvent
-from radixdeck.policies.fold_requests import REQUESTS_KEPT, SESSIONS_KEPT
-from radixdeck.policies.fold_tree import anchor_overlap
+from radixdeck.policies.fold.requests import REQUESTS_KEPT, SESSIONS_KEPT
+from radixdeck.policies.fold.tree import anchor_overlap
 from radixdeck.policies.residency import RunState, resident_tokens
 
 

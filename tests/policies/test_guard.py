@@ -7,11 +7,11 @@ import pytest
 from blocks import PROMPT_TOKENS, inserted, matched, started
 
 from radixdeck.policies.events import CacheFlushed, PolicySwitched
-from radixdeck.policies.guard import DOUBTED, FIRST_REST, LONGEST_REST, TRUSTED, WINDOW, YOUNG, Guard
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
 from radixdeck.policies.primitives import Subject
-from radixdeck.policies.shadow import BLOCK_TOKENS
+from radixdeck.policies.reuse.guard import DOUBTED, FIRST_REST, LONGEST_REST, TRUSTED, WINDOW, YOUNG, Guard
+from radixdeck.policies.reuse.shadow import BLOCK_TOKENS
 
 MARGIN = 0.01
 

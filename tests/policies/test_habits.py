@@ -10,14 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from radixdeck.policies.habits import Habits
-from radixdeck.policies.liveness import Gaps
-from radixdeck.policies.pairs import LEAST_WEIGHT, NOWHERE, Pairs, back_of
-from radixdeck.policies.reuse import ReuseModel
-from radixdeck.policies.standing import Session
-from radixdeck.policies.tables import Tables
-from radixdeck.policies.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions
-from radixdeck.policies.turns import Turns
+from radixdeck.policies.reuse.habits import Habits
+from radixdeck.policies.reuse.liveness import Gaps
+from radixdeck.policies.reuse.model import ReuseModel
+from radixdeck.policies.reuse.pairs import LEAST_WEIGHT, NOWHERE, Pairs, back_of
+from radixdeck.policies.reuse.standing import Session
+from radixdeck.policies.reuse.tables import Tables
+from radixdeck.policies.reuse.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions
+from radixdeck.policies.reuse.turns import Turns
 
 
 def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:

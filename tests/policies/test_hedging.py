@@ -8,11 +8,11 @@ import tracemalloc
 
 import pytest
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
+from radixdeck.policies.door.waits import KEPT, Waits
 from radixdeck.policies.doorkeeping import Answered, Asked, Entered, Hedger
 from radixdeck.policies.events import PolicyFailed
 from radixdeck.policies.hedging import Hedging
-from radixdeck.policies.waits import KEPT, Waits
 
 
 def asked(agent: str = "coder", tokens: int = 900, **more: object) -> Asked:

@@ -7,8 +7,8 @@ import pytest
 
 from radixdeck.daemon.engine.sketch import REMEMBERED, Base
 from radixdeck.policies.events import PrefixInserted, PrefixMatched
-from radixdeck.policies.histories import Histories
 from radixdeck.policies.kv_caching import KvCaching
+from radixdeck.policies.reuse.histories import Histories
 
 ANCHOR_TOKENS, NEWS_TOKENS, OUTPUT_TOKENS = 300, 100, 50
 TURN_TOKENS = NEWS_TOKENS + OUTPUT_TOKENS

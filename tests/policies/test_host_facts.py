@@ -18,8 +18,8 @@ from radixdeck.policies.events import (
     PolicyFailed,
 )
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.observer import Observer
-from radixdeck.policies.ownership import NOBODY, Who
+from radixdeck.policies.tree.observer import Observer
+from radixdeck.policies.tree.ownership import NOBODY, Who
 
 
 @dataclass(eq=False)

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from radixdeck.policies import events as e
-from radixdeck.policies.fold_ghosts import HURTS_KEPT
-from radixdeck.policies.fold_trends import COARSE_KEPT, COARSE_S, FINE_KEPT, FINE_S, MOST, moment
+from radixdeck.policies.fold.ghosts import HURTS_KEPT
+from radixdeck.policies.fold.trends import COARSE_KEPT, COARSE_S, FINE_KEPT, FINE_S, MOST, moment
 from radixdeck.policies.residency import Guesses, Hurt, RunState, fold
 
 S = 1_000_000_000

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.policies.bounded import Bounded
-from radixdeck.policies.identity import Identities, IdentityError, TenantMismatch, Who
-from radixdeck.policies.prompts import (
+from radixdeck.policies.identity.identities import Identities, IdentityError, TenantMismatch, Who
+from radixdeck.policies.identity.prompts import (
     COMPLETIONS_ROUTE,
     GENERATE_ROUTE,
     HEAD_ROLES,

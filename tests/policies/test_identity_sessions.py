@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixdeck.policies.prompts import read_prompt
-from radixdeck.policies.sessions import LIVE_S, MAX_TEAM, Sessions
+from radixdeck.policies.identity.prompts import read_prompt
+from radixdeck.policies.identity.sessions import LIVE_S, MAX_TEAM, Sessions
 
 CHAT = "/v1/chat/completions"
 

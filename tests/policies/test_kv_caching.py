@@ -18,10 +18,10 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.kv_caching import KvCaching
-from radixdeck.policies.ownership import Who
-from radixdeck.policies.parts import PASSED_BY
 from radixdeck.policies.primitives import Subject
-from radixdeck.policies.worth import STALE
+from radixdeck.policies.reuse.worth import STALE
+from radixdeck.policies.tree.ownership import Who
+from radixdeck.policies.tree.parts import PASSED_BY
 
 SHAPES = [
     Shape(topology, style=style, tool_share=tools, ends_told=not tools, requests=250)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radixdeck.policies.events import AnswerGiven, decode, encode
-from radixdeck.policies.last_words import CLOSING_WORDS, closes, why_unusable
+from radixdeck.policies.identity.last_words import CLOSING_WORDS, closes, why_unusable
 
 WORD = CLOSING_WORDS[0]
 SIGNS = st.text(st.characters(exclude_categories=["L", "N"]), max_size=20)

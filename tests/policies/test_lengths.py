@@ -6,7 +6,7 @@ from __future__ import annotations
 from random import Random
 
 from radixdeck.daemon.engine.sketch import NO_HASHES, Recent
-from radixdeck.policies.lengths import MOST_TOKENS, ROWS, Lengths
+from radixdeck.policies.reuse.lengths import MOST_TOKENS, ROWS, Lengths
 
 
 def test_a_prompt_is_known_with_its_output_until_the_next_one_of_the_agent():

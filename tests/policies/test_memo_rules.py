@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixdeck.policies.canonical import NotCanonical, canonical
 from radixdeck.policies.doorkeeping import RulesError
-from radixdeck.policies.memo_rules import MemoRules, read_memo_rules
+from radixdeck.policies.tools.canonical import NotCanonical, canonical
+from radixdeck.policies.tools.rules import MemoRules, read_memo_rules
 
 RULES = """
 [tools.read_file]

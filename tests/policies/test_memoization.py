@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Asked, Heard, Left, ToolUse
 from radixdeck.policies.events import PolicySwitched, ToolMemoized
 from radixdeck.policies.memoization import Memoization
-from radixdeck.policies.tool_calls import ToolCall
+from radixdeck.policies.tools.calls import ToolCall
 
 RULES = """
 [tools.read]

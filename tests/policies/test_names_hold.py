@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from radixdeck.policies.events import NamesDoubted
-from radixdeck.policies.identity import Identities, Who
-from radixdeck.policies.names_hold import NamesHold
+from radixdeck.policies.identity.identities import Identities, Who
+from radixdeck.policies.identity.names_hold import NamesHold
 
 CHAT = "/v1/chat/completions"
 AGENTS = ("planner", "coder", "critic")

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import (
     Answered,
     Asked,

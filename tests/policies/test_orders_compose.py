@@ -10,7 +10,7 @@ import pytest
 from door_load import Server, Step
 
 from radixdeck.policies import registry
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
 from radixdeck.policies.doorkeeping import Doorkeeper
 
 AT_THE_DOOR = tuple(name for name in sorted(registry.BUILT_IN) if isinstance(registry.create(name), Doorkeeper))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from radixdeck.policies.ownership import MAX_AGENTS_NAMED, MAX_LIVE_SESSIONS, Owned, Ownership, Who
 from radixdeck.policies.primitives import Subject
+from radixdeck.policies.tree.ownership import MAX_AGENTS_NAMED, MAX_LIVE_SESSIONS, Owned, Ownership, Who
 
 
 def used(table: Ownership, owned: Owned, *who: Who) -> Owned:
@@ -106,7 +106,7 @@ def test_an_anchor_is_learned_from_what_sessions_share_until_it_is_known_exactly
 
 
 def test_the_agent_that_is_forgotten_is_the_one_asked_for_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radixdeck.policies.ownership.MAX_KNOWN_AGENTS", 2)
+    monkeypatch.setattr("radixdeck.policies.tree.ownership.MAX_KNOWN_AGENTS", 2)
     table = Ownership()
     for agent in ("busy", "once", "busy", "new"):
         table.meet(Who("r", agent, "s"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from radixdeck.policies.events import Part
-from radixdeck.policies.ownership import Owned, Ownership, Who
-from radixdeck.policies.parts import MAX_AGENTS, MAX_COMMON, PASSED_BY
 from radixdeck.policies.primitives import Subject
+from radixdeck.policies.tree.ownership import Owned, Ownership, Who
+from radixdeck.policies.tree.parts import MAX_AGENTS, MAX_COMMON, PASSED_BY
 
 ASK = Who("r", "coder", "s1")
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from radixdeck.policies.returns import ENOUGH, LEAST_S, Returns
+from radixdeck.policies.door.returns import ENOUGH, LEAST_S, Returns
 
 
 def after(gaps_s: list[float], agent: str = "a") -> Returns:

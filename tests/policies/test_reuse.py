@@ -7,10 +7,10 @@ import heapq
 import numpy as np
 import pytest
 
-from radixdeck.policies.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, RATIO, TAIL_S, Gaps, Residual, bin_of
-from radixdeck.policies.reuse import MAX_AGENTS, ReuseModel
-from radixdeck.policies.standing import GROWTH, MAX_SESSIONS
-from radixdeck.policies.transitions import ANSWER, first_passage
+from radixdeck.policies.reuse.liveness import BINS, CENTRES_S, HIGH_S, LOW_S, RATIO, TAIL_S, Gaps, Residual, bin_of
+from radixdeck.policies.reuse.model import MAX_AGENTS, ReuseModel
+from radixdeck.policies.reuse.standing import GROWTH, MAX_SESSIONS
+from radixdeck.policies.reuse.transitions import ANSWER, first_passage
 
 
 def test_first_passage_of_a_cycle_is_the_discount_to_the_power_of_the_steps():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radixdeck.policies.budgets import Budgets
+from radixdeck.policies.door.budgets import Budgets
+from radixdeck.policies.door.safety_rules import read_rules
 from radixdeck.policies.doorkeeping import Asked, Doorkeeper, Entered, Left, Ruled, RulesError, Verdict
 from radixdeck.policies.safety import Safety
-from radixdeck.policies.safety_rules import read_rules
 
 
 def asked(agent: str = "coder", **more: Any) -> Asked:

@@ -6,7 +6,7 @@ import pytest
 from blocks import PROMPT_TOKENS, hashes, inserted, matched, started
 
 from radixdeck.policies.events import PrefixInserted
-from radixdeck.policies.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
+from radixdeck.policies.reuse.shadow import BLOCK_TOKENS, MOST_BLOCKS, REMEMBERED, Shadow
 
 
 def test_the_shadow_finds_what_lru_would_find():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radixdeck.policies.spare_time import EDGES_S, Odds, SpareTime
+from radixdeck.policies.ahead.spare_time import EDGES_S, Odds, SpareTime
 
 
 def test_the_odds_of_a_moment_are_those_of_each_step_alone():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from radixdeck.policies.ahead.spare_time import Pauses, SpareTime
 from radixdeck.policies.events import (
     ActionTaken,
     CacheFlushed,
@@ -19,7 +20,6 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import PREEMPTED, Action, Prediction
-from radixdeck.policies.spare_time import Pauses, SpareTime
 from radixdeck.policies.speculation import Speculation
 
 S = 10**9

@@ -14,9 +14,12 @@ from radixdeck.policies.parameters import Tunable
 
 
 class Learned(pickle.Pickler):
-    """Writes what an object has of its own: what its class declares is there once, however many policies run."""
+    """Writes what an object has of its own: what its class declares is there once, however many policies run, and what
+    the class is called is not learned at all."""
 
     def persistent_id(self, obj: Any) -> str | None:
+        if isinstance(obj, type):
+            return obj.__name__
         return obj.name if isinstance(obj, Tunable) else None
 
 

@@ -10,10 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from radixdeck.policies.pairs import NOWHERE
-from radixdeck.policies.reuse import ReuseModel
-from radixdeck.policies.standing import Standing
-from radixdeck.policies.team import among_own, members, reach_own, without
+from radixdeck.policies.reuse.model import ReuseModel
+from radixdeck.policies.reuse.pairs import NOWHERE
+from radixdeck.policies.reuse.standing import Standing
+from radixdeck.policies.reuse.team import among_own, members, reach_own, without
 
 
 def test_members_of_a_team_are_slots_that_are_known():

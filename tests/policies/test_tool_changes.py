@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from radixdeck.policies.memo_rules import read_memo_rules
-from radixdeck.policies.tool_calls import Ticket
-from radixdeck.policies.tool_changes import MAX_SETTLING, MAX_SUBJECTS, Changes, subject_of
+from radixdeck.policies.tools.calls import Ticket
+from radixdeck.policies.tools.changes import MAX_SETTLING, MAX_SUBJECTS, Changes, subject_of
+from radixdeck.policies.tools.rules import read_memo_rules
 
 RULES = """
 [tools.read]

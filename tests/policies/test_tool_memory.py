@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixdeck.policies.memo_rules import read_memo_rules
-from radixdeck.policies.tool_calls import Asked, ToolCall
-from radixdeck.policies.tool_memory import ToolMemory
+from radixdeck.policies.tools.calls import Asked, ToolCall
+from radixdeck.policies.tools.memory import ToolMemory
+from radixdeck.policies.tools.rules import read_memo_rules
 
 LIMITS = {"max_entries": 100.0, "max_bytes": 1e6, "max_result_bytes": 1e5, "trials": 0.0, "audit_every": 1e9}
 RULES = """

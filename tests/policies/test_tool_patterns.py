@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from counted import calls_of
 
-from radixdeck.policies.tool_calls import ToolCall
-from radixdeck.policies.tool_patterns import MAX_COLUMNS, MAX_ROWS, Guess, Patterns
-from radixdeck.policies.tool_provenance import MAX_LEAVES, leaves_of
+from radixdeck.policies.tools.calls import ToolCall
+from radixdeck.policies.tools.patterns import MAX_COLUMNS, MAX_ROWS, Guess, Patterns
+from radixdeck.policies.tools.provenance import MAX_LEAVES, leaves_of
 
 
 def call(tool: str, arguments: Any = None, **more: Any) -> ToolCall:

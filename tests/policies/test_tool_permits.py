@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from radixdeck.policies.doorkeeping import Asked, RulesError
 from radixdeck.policies.safety import Safety
-from radixdeck.policies.tool_calls import ToolCall
-from radixdeck.policies.tool_permits import MAX_NODES, ToolPermits
+from radixdeck.policies.tools.calls import ToolCall
+from radixdeck.policies.tools.permits import MAX_NODES, ToolPermits
 
 RULES = """
 [everybody]

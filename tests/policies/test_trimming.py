@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.trimming import LEAST_TOKENS, kept_tokens
+from radixdeck.policies.tree.trimming import LEAST_TOKENS, kept_tokens
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from radixdeck.policies.door_host import DoorHost
+from radixdeck.policies.door.host import DoorHost
+from radixdeck.policies.door.unbegun import ENOUGH, Unbegun
 from radixdeck.policies.doorkeeping import Asked, Came, Entered, Left, Matched
 from radixdeck.policies.events import EngineStarted, EventsDropped
-from radixdeck.policies.unbegun import ENOUGH, Unbegun
 
 
 def enter(line: Unbegun, rid: str, *, batch: bool = False) -> Asked:

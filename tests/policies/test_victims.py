@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.queues import Queue
-from radixdeck.policies.victims import VictimIndex
+from radixdeck.policies.tree.queues import Queue
+from radixdeck.policies.tree.victims import VictimIndex
 
 
 @dataclass

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.victims import VictimIndex
+from radixdeck.policies.tree.victims import VictimIndex
 
 NODES = st.integers(0, 5)
 KEYS = st.sampled_from([0.0, 1.0, 2.0])

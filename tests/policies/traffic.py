@@ -13,7 +13,7 @@ from tree_model import Prompt, TreeModel, length
 
 from radixdeck.policies.events import EngineEvent, PrefixInserted, PrefixMatched
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Who
+from radixdeck.policies.tree.ownership import Who
 
 
 @dataclass(frozen=True)

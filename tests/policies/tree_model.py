@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from radixdeck.policies import events as ev
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.ownership import Owned, Ownership, Who
+from radixdeck.policies.tree.ownership import Owned, Ownership, Who
 
 Atom = tuple[str, int]
 """Name and length in tokens."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from storage_samples import Numbering
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.victims import Choice, VictimIndex
+from radixdeck.policies.tree.victims import Choice, VictimIndex
 from radixdeck.storage.bound import Request, Uses, belady_bound, hits_of, lru_hits
 from radixdeck.storage.demand import steps_of
 from radixdeck.storage.lru import LeastRecent

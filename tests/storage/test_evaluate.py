@@ -17,7 +17,7 @@ from radixdeck.policies.events import EngineEvent, NodeEvicted, PrefixMatched
 from radixdeck.policies.parameters import Tunable, TunableError
 from radixdeck.policies.primitives import Action, BasePolicy, Score, Subject
 from radixdeck.policies.registry import PolicyError
-from radixdeck.policies.trimming import LEAST_TOKENS
+from radixdeck.policies.tree.trimming import LEAST_TOKENS
 from radixdeck.storage.atoms import PrefixHasher, Prompt, common, length
 from radixdeck.storage.evaluate import Prefetch, evaluate
 from radixdeck.storage.prefetch_waste import Waste

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.victims import Choice
+from radixdeck.policies.tree.victims import Choice
 from radixdeck.storage.model_tree import ModelTree
 
 

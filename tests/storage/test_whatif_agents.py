@@ -10,7 +10,7 @@ from storage_samples import Numbering, recorded
 from test_whatif import served, started
 
 from radixdeck.policies import events as ev
-from radixdeck.policies import fold_others
+from radixdeck.policies.fold import others as fold_others
 from radixdeck.storage.session import open_session
 from radixdeck.storage.whatif import Outcome, Recorded, what_if
 

@@ -1,0 +1,1 @@
+"""What speculation computes ahead: the prompts it expects, and the time it has for them."""

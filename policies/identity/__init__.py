@@ -1,0 +1,1 @@
+"""Who is asking: agent, session and tenant of a request, declared or inferred, and whether what is declared holds."""

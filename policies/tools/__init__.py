@@ -1,0 +1,1 @@
+"""Calls of tools: which results may be remembered, answered again, or called for early."""

@@ -1,0 +1,1 @@
+"""What lies on the radix tree: which node is whose, in which queue it waits, and which goes next."""

@@ -1,0 +1,251 @@
+"""Which node goes next: one queue per subject by last use, the lowest-scored queue head is the victim.
+
+A subject is scored once per eviction call. After that a victim costs O(log subjects), however many nodes are resident:
+the heads of the queues wait in two heaps, by score and by age. The one by score holds only queues of the lowest key,
+and those of the next one when they run out: most subjects are never looked at, and those of ended sessions, whose key
+stays 0, wait in it from one call to the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from ..primitives import Score, Subject
+from .queues import SLACK, Entry, Heads, Node, Ranked, ScoreOf
+
+KeysOf = Callable[[list[Subject]], list[float]]
+"""What tells the keys of many subjects at once."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A victim with its subject and score, and the node that plain LRU would have taken."""
+
+    node: int
+    subject: Subject
+    score: Score
+    oldest: int
+
+
+class VictimIndex:
+    """All evictable nodes by subject. `classify` tells a node's subject."""
+
+    def __init__(self, classify: Callable[[int], Subject]) -> None:
+        self._classify = classify
+        self._queues: dict[Subject, Ranked] = {}
+        self._of_session: dict[str, dict[int, Ranked]] = {}
+        self._where: dict[int, Ranked] = {}
+        self._emptied: dict[int, Ranked] = {}
+        self._by_age = Heads()
+        self._numbers = 0
+        self._forget_scores()
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    @property
+    def subjects(self) -> list[Subject]:
+        return list(self._queues)
+
+    def clear(self) -> None:
+        self._queues.clear()
+        self._of_session.clear()
+        self._where.clear()
+        self._emptied.clear()
+        self._by_age = Heads()
+        self._forget_scores()
+
+    def _forget_scores(self) -> None:
+        """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `pending`:
+        (key, place in `listed`) of the others, the lowest last, None until they are needed."""
+        self._scored = False
+        self._unscored: list[Ranked] = []
+        self._lowest = Heads()
+        self._reached = -math.inf
+        self._pure = False
+        self._listed: list[Ranked] = []
+        self._pending: list[tuple[float, int]] | None = None
+        self._told: list[Ranked] = []
+
+    # ---- nodes come, go and change hands -----------------------------------------------------------------------------
+
+    def add(self, node: Node) -> None:
+        subject = self._classify(node.id)
+        queue = self._where[node.id] = self._queues.get(subject) or self._new_queue(subject)
+        queue.add(node)
+        self._by_age.offer(0.0, node.last_access_time, node.id, queue)
+        if queue.key is None:
+            if self._scored:  # else all are scored when one is chosen next
+                self._unscored.append(queue)
+        elif queue.key <= self._reached:
+            self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
+
+    def _new_queue(self, subject: Subject) -> Ranked:
+        if 2 * len(self._emptied) > len(self._queues) + SLACK:
+            self._drop_emptied()  # a pass over all queues would go on costing what there were at most
+        self._numbers += 1
+        queue = self._queues[subject] = Ranked(subject, self._numbers)
+        if subject.session:
+            self._of_session.setdefault(subject.session, {})[queue.number] = queue
+        return queue
+
+    def discard(self, node_id: int) -> Node | None:
+        """Take a node out; None if it was not in."""
+        queue = self._where.pop(node_id, None)
+        if queue is None:
+            return None
+        node = queue.members.pop(node_id, None)
+        if not queue.members:
+            self._emptied[queue.number] = queue
+        return node
+
+    def move(self, node_id: int) -> None:
+        """A node's subject may have changed: put it into the right queue, if it is evictable at all."""
+        queue = self._where.get(node_id)
+        if queue is not None and queue.subject != self._classify(node_id):
+            node = self.discard(node_id)
+            if node is not None:
+                self.add(node)
+
+    def move_all(self) -> None:
+        """Subjects are made in another way from now on."""
+        for node_id in list(self._where):
+            self.move(node_id)
+
+    def close(self, session: str) -> None:
+        """A session is no longer live: its nodes join their agents' queue of closed sessions."""
+        for queue in list(self._of_session.get(session, {}).values()):
+            for node_id in list(queue.members):
+                self.move(node_id)
+
+    # ---- choosing ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Scores may have changed: each subject is scored anew when it is next in question."""
+        self._scored = False
+        for queue in self._told:
+            queue.score = None
+        self._told.clear()
+
+    def choose(self, score_of: ScoreOf, keys_of: KeysOf | None = None) -> Choice | None:
+        """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
+        that has nodes once from one `begin` to the next; with `keys_of` for many at a time, and then for the whole
+        score of those only that victims are taken from."""
+        lowest, oldest = self._lowest_head(score_of, keys_of), self._by_age.first()
+        while lowest is not None and self._classify(lowest[2]) != lowest[4].subject:
+            self.move(lowest[2])  # its session was over, and has come back
+            lowest = self._lowest_head(score_of, keys_of)
+        if lowest is None or oldest is None:
+            return None
+        queue = lowest[4]
+        if queue.score is None:
+            self._told.append(queue)
+        return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
+
+    def _lowest_head(self, score_of: ScoreOf, keys_of: KeysOf | None) -> Entry | None:
+        if not self._scored:
+            self._score_all(score_of, keys_of)
+        elif self._unscored:
+            self._score_new(score_of, keys_of)
+        lowest = self._lowest.first()
+        while lowest is None and self._reach_on():
+            lowest = self._lowest.first()
+        return lowest
+
+    def upcoming(self, score_of: ScoreOf, number: int) -> list[tuple[int, Subject, Score]]:
+        """The `number` evictable nodes that rank lowest now. Changes nothing; costs as much as there are nodes."""
+        ranked = (
+            (score.key, node.last_access_time, node_id, queue.subject, score)
+            for queue in self._queues.values()
+            if queue.members
+            for score in (score_of(queue.subject),)
+            for node_id, node in queue.members.items()
+        )
+        lowest = heapq.nsmallest(number, ranked, key=lambda one: one[:3])
+        return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
+
+    def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+        self._drop_emptied()
+        self._unscored.clear()
+        self._listed = queues = list(self._queues.values())
+        keys = self._keys(queues, list(self._queues), score_of, keys_of)
+        self._pending, self._scored = None, True
+        if not queues:
+            return
+        low = min(keys)
+        if self._pure and low == self._reached:
+            self._update_lowest(low, queues, keys)
+            return
+        for queue, key in zip(queues, keys, strict=True):
+            queue.key = key
+        self._lowest.rebuild(low, [queue for queue, key in zip(queues, keys, strict=True) if key == low])
+        self._reached, self._pure = low, True
+
+    def _update_lowest(self, low: float, queues: list[Ranked], keys: list[float]) -> None:
+        """The lowest key is what it was: only queues that have it now or had it before are of interest."""
+        for queue, key in zip(queues, keys, strict=True):
+            before = queue.key
+            if before != key:
+                queue.key = key
+                if key == low:
+                    self._lowest.offer(low, *queue.bound(), queue)
+                elif before == low:
+                    self._lowest.forget(queue)
+
+    def _reach_on(self) -> bool:
+        """Take in the queues of the next higher key. False if there are none."""
+        if self._pending is None:
+            keys = [queue.key for queue in self._listed]
+            above = [(key, place) for place, key in enumerate(keys) if key is not None and key > self._reached]
+            self._pending = sorted(above, reverse=True)
+        if not self._pending:
+            return False
+        self._reached, self._pure = self._pending[-1][0], False
+        while self._pending and self._pending[-1][0] == self._reached:
+            queue = self._listed[self._pending.pop()[1]]
+            if queue.members:
+                self._lowest.offer(self._reached, *queue.bound(), queue)
+        return True
+
+    def _drop_emptied(self) -> None:
+        for queue in self._emptied.values():
+            if not queue.members:
+                self._drop(queue)
+        self._emptied.clear()
+
+    def _drop(self, queue: Ranked) -> None:
+        del self._queues[queue.subject]
+        self._by_age.forget(queue)
+        self._lowest.forget(queue)
+        if session := queue.subject.session:
+            del self._of_session[session][queue.number]
+            if not self._of_session[session]:
+                del self._of_session[session]
+
+    def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+        """Subjects that came up since the last choice."""
+        new = list(dict.fromkeys(queue for queue in self._unscored if queue.key is None and queue.members))
+        self._unscored.clear()
+        for queue, key in zip(new, self._keys(new, [queue.subject for queue in new], score_of, keys_of), strict=True):
+            queue.key = key
+            if key > self._reached:
+                self._listed.append(queue)
+                if self._pending is not None:
+                    self._pending.append((key, len(self._listed) - 1))
+                    self._pending.sort(reverse=True)
+            else:
+                self._lowest.offer(key, *queue.bound(), queue)
+                self._pure = self._pure and key == self._reached
+
+    def _keys(
+        self, queues: list[Ranked], subjects: list[Subject], score_of: ScoreOf, keys_of: KeysOf | None
+    ) -> list[float]:
+        if keys_of is not None:
+            return keys_of(subjects)
+        for queue in queues:
+            queue.score = score_of(queue.subject)
+            self._told.append(queue)
+        return [queue.score.key for queue in queues if queue.score is not None]
