@@ -160,7 +160,8 @@ def admitted(_result: Any, adder: Any, req: Any, *_: Any, **__: Any) -> None:
 
 
 def extended_tokens(req: Any) -> int:
-    return int(req.extend_range.length)
+    """None any more once SGLang took the request back (retracted, or preempted by priority)."""
+    return 0 if req.extend_range is None else int(req.extend_range.length)
 
 
 def one_token(_req: Any) -> int:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 BATCH_EVENTS = 256
 MAX_FRAMES_QUEUED = 256
 LINGER_MS = 200
+UNWRITABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError)
+"""What an encoder raises of a value that it has no JSON for, such as a lone surrogate."""
 
 
 class EngineSideLink:
@@ -36,6 +38,7 @@ class EngineSideLink:
         self._next_seq = 0
         self._dropped = 0
         self._garbage = 0
+        self._unwritable: set[type[EngineEvent]] = set()
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
         self._context = zmq.Context()
@@ -70,13 +73,21 @@ class EngineSideLink:
     def flush(self) -> None:
         """Hand over everything that the socket takes right now; the rest waits."""
         self._watch_connection()
+        upto = BATCH_EVENTS
         while self._connected and self._events:
-            batch, count = self._batch()
-            if not self._send(batch):
-                return
+            batch, count = self._batch(upto)
+            try:
+                if not self._send(batch):
+                    return
+            except UNWRITABLE as error:
+                upto = max(1, count // 2)  # halved until what cannot be written stands alone
+                if count == 1:
+                    self._drop_unwritable(error)
+                continue
             self._dropped = 0
             for _ in range(count):
                 self._events.popleft()
+            upto = BATCH_EVENTS
 
     def answer(self, answer: Answer) -> None:
         """Answer an order, after the events that came before. An answer that nobody can take is dropped."""
@@ -102,16 +113,24 @@ class EngineSideLink:
         self.socket.close()
         self._context.term()
 
-    def _batch(self) -> tuple[EventsSent, int]:
-        """The next frame and how many buffered events it takes. EventsDropped carries the number of the last event
-        that it stands for."""
-        events = list(islice(self._events, BATCH_EVENTS))
+    def _batch(self, upto: int) -> tuple[EventsSent, int]:
+        """The next frame and how many buffered events it takes, `upto` so many. EventsDropped carries the number of the
+        last event that it stands for."""
+        events = list(islice(self._events, upto))
         first_seq = self._next_seq - len(self._events)
         count = len(events)
         if self._dropped:
             events.insert(0, EventsDropped(t_ns=events[0].t_ns, count=self._dropped))
             first_seq -= 1
         return EventsSent(first_seq, events), count
+
+    def _drop_unwritable(self, error: Exception) -> None:
+        """The oldest event would hold up all that follow. Each kind is logged once."""
+        event = self._events.popleft()
+        self._dropped += 1
+        if type(event) not in self._unwritable:
+            self._unwritable.add(type(event))
+            log.warning("radixdeck: a %s cannot be written and is dropped: %s", type(event).__name__, error)
 
     def _watch_connection(self) -> None:
         while self._monitor.poll(0):

@@ -35,11 +35,11 @@ def evicted(
     owned: Owned, score: Score, who: Who, t_ns: int, *, cause: Cause, instead: int, instead_agent: str, to_host: bool
 ) -> NodeEvicted:
     """It left the device, for `who`, with the score it had then. `instead`: the node that plain LRU would have taken,
-    NO_NODE if that is this one."""
+    NO_NODE if that is this one. A policy may score in NumPy's numbers, which no encoder knows."""
     return NodeEvicted(
         t_ns=t_ns, node=owned.node, tokens=owned.tokens, start=owned.start, agents=owned.agents, role=owned.role,
-        session=private(owned), cause=cause, by_rid=who.rid, by_agent=who.agent, score=score.key,
-        parts={name: part for name, part in score.parts.items() if math.isfinite(part)},
+        session=private(owned), cause=cause, by_rid=who.rid, by_agent=who.agent, score=float(score.key),
+        parts={name: float(part) for name, part in score.parts.items() if math.isfinite(part)},
         idle_s=max(0.0, (t_ns - owned.used_ns) / 1e9), instead=instead, instead_agent=instead_agent, to_host=to_host,
         part=owned.part,
     )  # fmt: skip

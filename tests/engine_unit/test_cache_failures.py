@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
+import msgspec
+import numpy as np
 import pytest
 from agent_traffic import Workload
 
@@ -153,6 +155,41 @@ def test_names_that_no_event_could_carry_are_nobodys(name: str, agent: str) -> N
 
     params = SimpleNamespace(custom_params={"radixdeck": {"agent": name, "session": "s"}})
     assert who_asks(SimpleNamespace(rid="r", sampling_params=params)).agent == agent
+
+
+def test_a_policy_may_score_in_numpys_numbers(ours: Maker, stock: Maker) -> None:
+    class InNumpy(PolicyHost):
+        def score(self, subject: Subject, now_s: float) -> Score:
+            return Score(np.float32(0.0), {"rate": np.float32(0.5), "count": np.int64(3)})  # type: ignore[arg-type]
+
+    bench = ours(400, host=InNumpy(["lru"]))
+    served(bench, stock(400))
+    evictions = bench.kinds(NodeEvicted)
+    assert {(event.score, *event.parts.items()) for event in evictions} == {(0.0, ("rate", 0.5), ("count", 3.0))}
+    assert msgspec.json.decode(msgspec.json.encode(evictions), type=list[NodeEvicted]) == evictions
+
+
+def test_batches_that_sglang_takes_back_break_nothing(ours: Maker) -> None:
+    from sglang.srt.managers.schedule_batch import retract_all
+
+    from radixdeck.daemon.engine.hooks import extended_tokens
+
+    bench, shared = ours(300), list(range(3, 103))
+    bench.request(shared, 1, agent="a", session="s0")
+    reqs = [
+        bench.start([*shared, *range(500 + 20 * n, 512 + 20 * n)], agent="a", session=f"s{n}").req for n in range(8)
+    ]
+    bench.cache.requests.allocating_for(reqs, extended_tokens)
+    retract_all(
+        reqs=reqs, req_to_token_pool=bench.rows, token_to_kv_pool_allocator=bench.allocator, tree_cache=bench.cache,
+        hisparse_coordinator=None, offload_kv=False,
+    )  # fmt: skip
+    assert bench.kinds(NodeEvicted), "room was made for the retracted as they left, one by one"
+    assert not bench.kinds(PolicyFailed)
+    before = len(bench.kinds(NodeEvicted))
+    bench.request(list(range(3000, 3200)), 3, agent="z", session="z")
+    assert len(bench.kinds(NodeEvicted)) > before
+    bench.cache.sanity_check()
 
 
 def test_on_several_ranks_the_cache_only_watches(stock: Maker, ours: Maker) -> None:

@@ -15,7 +15,7 @@ from background import beside
 from radixdeck.daemon.engine.link import EngineSideLink
 from radixdeck.daemon.engine.protocol import Answer, Hello, Order, Snapshot, Tune
 from radixdeck.daemon.link import EngineLink, LinkError
-from radixdeck.policies.events import CacheFlushed, EngineEvent, EventsDropped
+from radixdeck.policies.events import CacheFlushed, EngineEvent, EventsDropped, SessionEnded
 
 
 class Daemon:
@@ -159,6 +159,22 @@ async def test_an_engine_that_went_away_is_noticed(endpoint: str) -> None:
         assert not daemon.link.connected
         with pytest.raises(LinkError, match="went away"):
             await waiting
+
+
+async def test_what_cannot_be_written_holds_nothing_up(endpoint: str, engine: EngineSideLink) -> None:
+    unwritable = SessionEnded(t_ns=4, session="\ud800")
+    async with running(endpoint) as daemon:
+        for event in [fact(0), fact(1), fact(2), fact(3), unwritable, fact(5), fact(6), unwritable]:
+            engine.append(event)
+        await until(lambda: len(daemon.events) >= 7 and not engine.unsent, engine.flush)
+        engine.append(fact(8))
+        await until(lambda: len(daemon.events) == 9, engine.flush)
+        dropped = [
+            (place, event.count) for place, event in enumerate(daemon.events) if isinstance(event, EventsDropped)
+        ]
+        assert dropped == [(4, 1), (7, 1)]
+        assert [event.t_ns for event in daemon.events] == [0, 1, 2, 3, 5, 5, 6, 8, 8]
+        assert daemon.batches[-1][0] == 7
 
 
 GARBAGE = [
