@@ -183,7 +183,7 @@ def _host_node_left(event: e.HostNodeLeft, run: RunState) -> str:
 
 
 def _cache_flushed(event: e.CacheFlushed, run: RunState) -> str:
-    return "the whole cache was flushed"
+    return "the whole cache is told anew" if event.told_anew else "the whole cache was flushed"
 
 
 def _engine_load_sampled(event: e.EngineLoadSampled, run: RunState) -> str:

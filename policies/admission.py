@@ -100,7 +100,7 @@ class Admission(BaseDoorkeeper, BasePolicy):
                 # Sessions are counted on whichever replica they are, so the room is that of all.
                 self.capacity_tokens = event.capacity_tokens * max(1, event.replicas)
                 self._nothing_stayed()
-            case CacheFlushed():
+            case CacheFlushed(told_anew=False):
                 self._nothing_stayed()
             case SessionEnded() if (session := self.inside.sessions.get(event.session)) is not None:
                 session.ended = True

@@ -371,7 +371,9 @@ class HostNodeLeft(Event, frozen=True, kw_only=True, tag="host_node_left"):
 
 
 class CacheFlushed(Event, frozen=True, kw_only=True, tag="cache_flushed"):
-    """The whole tree was reset (SGLang's flush_cache)."""
+    """The whole tree was reset (SGLang's flush_cache). `told_anew`: nothing is lost, and what is there follows."""
+
+    told_anew: bool = False
 
 
 class EngineLoadSampled(Event, frozen=True, kw_only=True, tag="engine_load_sampled"):

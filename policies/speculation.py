@@ -115,7 +115,7 @@ class Speculation(BasePolicy):
                 self._prompts.ended(event.session)
             case EngineLoadSampled():
                 self._free_tokens = event.capacity_tokens - event.used_tokens
-            case CacheFlushed() | EngineStarted():
+            case CacheFlushed(told_anew=False) | EngineStarted():
                 self._prompts.flushed()
             case _:
                 pass

@@ -96,7 +96,7 @@ class Guard:
         match event:
             case EngineStarted() | EngineLoadSampled():
                 self.shadow.heard(event)
-            case CacheFlushed():
+            case CacheFlushed(told_anew=False):
                 self.shadow.flushed()
             case _:
                 pass

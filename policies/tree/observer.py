@@ -268,7 +268,7 @@ class Observer:
         """Report the whole tree, parents first, after a CacheFlushed, what lies on the host only at the end. Returns
         the number of tokens on the device."""
         now = self.stream.now_ns()
-        self.stream.emit(CacheFlushed(t_ns=now))
+        self.stream.emit(CacheFlushed(t_ns=now, told_anew=True))
         if self.broken and self._broke_by is not None:  # readers take it that after a flush all is told
             self.stream.emit(msgspec.structs.replace(self._broke_by, t_ns=now))
         tokens = 0

@@ -34,6 +34,13 @@ def test_it_gives_way_when_lru_would_have_served_more():
     assert served(new_guard(), range(40), cached=0).resting > 0
 
 
+def test_the_shadow_keeps_what_it_holds_where_the_tree_is_told_anew_and_loses_it_with_a_flush():
+    for told_anew, gives_way in ((True, True), (False, False)):
+        guard = served(new_guard(), range(2), cached=PROMPT_TOKENS)
+        guard.heard(CacheFlushed(t_ns=1, told_anew=told_anew))
+        assert (served(guard, range(2, 4), cached=0).lead_tokens > 0) == gives_way
+
+
 def test_two_prompts_that_lru_would_have_served_are_no_reason_among_the_first_few_either():
     guard = served(new_guard(), range(4), cached=0)
     assert guard.lead_tokens == pytest.approx(2 * PROMPT_TOKENS, rel=0.01)
