@@ -81,7 +81,7 @@ class KvCaching(BasePolicy):
         # What happens several times per request is told apart by its very type: an isinstance of a struct is dearer.
         if type(event) is PrefixInserted:
             if event.phase == "finish":
-                self._model.responded(self._outstanding.pop(tag_of(event.rid), ""), event.t_ns / 1e9)
+                self._responded(event.rid, event.t_ns)
                 self._model.histories.responded(event)
             self._guard.inserted(event)
         elif type(event) is PrefixMatched:
@@ -89,12 +89,20 @@ class KvCaching(BasePolicy):
             self._guard.shadow.whole_leaves = not self.trims_victims
             self._guard.matched(event, self.tunables["guard_margin"])
         elif type(event) is ToolCalled or type(event) is AnswerGiven:
-            finish = TOOL if type(event) is ToolCalled else ANSWER
-            self._model.finished_with(
-                event.session, event.agent, finish, closes=type(event) is AnswerGiven and event.closes
-            )
+            self._answered(event)
         else:
             self._heard(event)
+
+    def _answered(self, event: ToolCalled | AnswerGiven) -> None:
+        if isinstance(event, ToolCalled):
+            self._model.finished_with(event.session, event.agent, TOOL)
+            return
+        if event.finish in ("abort", "error"):
+            self._responded(event.rid, event.t_ns)  # SGLang tells of no finish where a prefill is given up
+        self._model.finished_with(event.session, event.agent, ANSWER, closes=event.closes)
+
+    def _responded(self, rid: str, t_ns: int) -> None:
+        self._model.responded(self._outstanding.pop(tag_of(rid), ""), t_ns / 1e9)
 
     def _heard(self, event: EngineEvent) -> None:
         """What happens more seldom."""

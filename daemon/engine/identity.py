@@ -21,11 +21,11 @@ _decode = msgspec.json.Decoder(Identity).decode
 
 
 def who_asks(req: Any) -> Who:
-    """Never raises."""
-    rid = str(getattr(req, "rid", ""))
+    """Never raises. A request's id is spelled so that an event can carry it."""
+    rid = str(getattr(req, "rid", "")).encode("utf-8", "backslashreplace").decode()
     try:
         identity = _from_parameters(req) or _carried(req, "routing_key") or _carried(req, "session_id")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeError):
         identity = None
     if identity is None or not _sane(identity):
         return Who(rid=rid)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..events import EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
+from ..events import AnswerGiven, EngineEvent, EngineStarted, PrefixInserted, PrefixMatched, SessionEnded
 
 MAX_AGENTS = 256
 MAX_SESSIONS = 256
@@ -106,7 +106,7 @@ class Walks:
         match event:
             case PrefixMatched(warm=False) if event.agent:
                 self._dispatched(event)
-            case PrefixInserted(phase="finish") if event.rid in self._running:
+            case PrefixInserted(phase="finish") | AnswerGiven(finish="abort" | "error") if event.rid in self._running:
                 place = self.places.get(self._running.pop(event.rid))
                 if place is not None:
                     place.running = max(0, place.running - 1)

@@ -13,6 +13,7 @@ from radixdeck.policies.baselines.kvflow import KvFlow
 from radixdeck.policies.baselines.protect_shared import ProtectShared
 from radixdeck.policies.baselines.ttl_pinning import TtlPinning
 from radixdeck.policies.events import (
+    AnswerGiven,
     CacheFlushed,
     EngineEvent,
     EngineStarted,
@@ -221,6 +222,13 @@ def test_kvflow_counts_an_executed_agent_by_its_next_execution_and_takes_the_nea
     assert [key(policy, anchor(name)) for name in "abc"] == [1.0, 2.0, 2 - 1 / 16]
     tell(policy, SessionEnded(t_ns=0, session="t"))
     assert key(policy, anchor("b")) == 2 - 1 / 16
+
+
+def test_kvflow_holds_no_agent_for_a_request_that_was_given_up():
+    policy = KvFlow(graph={"a": ["b"], "b": ["c"], "c": []})
+    walked(policy, "a")
+    tell(policy, AnswerGiven(t_ns=0, rid="r1", agent="a", session="s", finish="abort"))
+    assert [key(policy, anchor(name)) for name in "abc"] == [1.0, 2 - 1 / 16, 2 - 2 / 16]
 
 
 def test_kvflow_ranks_histories_by_the_steps_of_their_own_session_below_all_anchors():

@@ -12,6 +12,8 @@ from traffic import Shape, run
 from tree_model import TreeModel
 
 from radixdeck.policies.events import (
+    AnswerGiven,
+    FinishReason,
     Part,
     PrefixInserted,
     PrefixMatched,
@@ -190,6 +192,19 @@ def test_requests_that_are_followed_no_longer_leave_no_session_running(monkeypat
         for session in range(6):
             policy.observe(responded(turn * 6 + session))
     assert [one.running for one in policy._model.standing.by_name.values()] == [0] * 6  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(("finish", "running"), [("abort", 0), ("error", 0), ("stop", 1)])
+def test_a_request_that_was_given_up_runs_no_more(finish: FinishReason, running: int):
+    """Of one that is aborted while its prompt is computed SGLang tells no finish."""
+    policy = KvCaching()
+    policy.observe(matched(1, "a", "s"))
+    policy.observe(AnswerGiven(t_ns=2 * 10**9, rid="r1", agent="a", session="s", finish=finish))
+    assert policy._model.standing.by_name["s"].running == running  # pyright: ignore[reportPrivateUsage]
+    policy.observe(responded(3))  # of another one
+    policy.observe(matched(4, "a", "s"))
+    policy.observe(responded(4))
+    assert policy._model.standing.by_name["s"].running == running  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_request_that_is_computed_again_runs_once():
