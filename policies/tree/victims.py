@@ -62,7 +62,7 @@ class VictimIndex:
         """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `pending`:
         (key, place in `listed`) of the others, the lowest last, None until they are needed."""
         self._scored = False
-        self._unscored: list[Ranked] = []
+        self._unscored: dict[int, Ranked] = {}
         self._lowest = Heads()
         self._reached = -math.inf
         self._pure = False
@@ -79,7 +79,7 @@ class VictimIndex:
         self._by_age.offer(0.0, node.last_access_time, node.id, queue)
         if queue.key is None:
             if self._scored:  # else all are scored when one is chosen next
-                self._unscored.append(queue)
+                self._unscored[queue.number] = queue
         elif queue.key <= self._reached:
             self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
 
@@ -227,7 +227,7 @@ class VictimIndex:
 
     def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Subjects that came up since the last choice."""
-        new = list(dict.fromkeys(queue for queue in self._unscored if queue.key is None and queue.members))
+        new = [queue for queue in self._unscored.values() if queue.key is None and queue.members]
         self._unscored.clear()
         for queue, key in zip(new, self._keys(new, [queue.subject for queue in new], score_of, keys_of), strict=True):
             queue.key = key

@@ -77,6 +77,10 @@ def test_what_comes_and_goes_between_evictions_does_not_pile_up() -> None:
     choice = index.choose(lambda subject: Score(0.0))
     assert choice is not None
     assert choice.node == 3
+    for turn in range(1_001, 2_000):
+        index.add(Leaf(4 + turn % 3, turn))
+        index.discard(4 + turn % 3)
+    assert len(index._unscored) < 20
 
 
 def test_a_node_that_is_locked_and_unlocked_for_ever_does_not_grow_its_queue() -> None:
