@@ -3,10 +3,12 @@ opinion, are recorded as ActionTaken, and can be undone.
 
 An action on an agent bears on all its nodes, but a pin of an agent only on what its sessions share (its anchor and
 shared prefixes): histories grow without bound and would fill the cache. A pin of a node holds whatever the node is.
+What too many agents share to be named is everybody's: a pin or a retain of any agent bears on it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -26,6 +28,7 @@ from .events import (
 from .parameters import Tunable
 from .primitives import BasePolicy, Score, Subject
 from .resident import ResidentTokens
+from .tree.subjects import EVERYBODY
 
 PIN_KEY = 1e9
 """Added for a pin: above anything a policy says, finite, so that a pinned node still goes when nothing else is left."""
@@ -47,6 +50,11 @@ class Retain(msgspec.Struct, frozen=True):
     budget_tokens: float
     since_s: float
     half_life_s: float
+
+    @property
+    def until_s(self) -> float:
+        """From then on less is left of it than SPENT."""
+        return self.since_s - self.half_life_s * math.log2(SPENT)
 
 
 class Operator(BasePolicy):
@@ -71,12 +79,24 @@ class Operator(BasePolicy):
         self.retains: dict[Target, Retain] = {}
         self.quarantined: set[str] = set()
         self.resident = ResidentTokens()
+        self._spent_s = math.inf  # when the first of them has no effect any more
+
+    @property
+    def pins_agents(self) -> bool:
+        return any(isinstance(target, str) for target in self.pins)
+
+    @property
+    def splits_anchors(self) -> bool:
+        """An agent whose sessions share nothing yet has no node that a pin could bear on, unless its anchor is one."""
+        return self.pins_agents
 
     def observe(self, event: EngineEvent) -> None:
         if type(event) is ActionTaken:
             if event.ok:
                 self._take(event, event.t_ns / 1e9)
             return
+        if event.t_ns > self._spent_s * 1e9:
+            self._drop_spent(event.t_ns / 1e9)
         gone = self.resident.observe(event)
         if gone != NO_NODE and (self.pins or self.boosts or self.retains):
             self._forget(gone)
@@ -100,6 +120,14 @@ class Operator(BasePolicy):
                 self.quarantined.discard(event.agent)
             case _:
                 pass
+        self._drop_spent(now_s)
+
+    def _drop_spent(self, now_s: float) -> None:
+        """What has run out is forgotten: as long as there is any, each subject is asked about by itself."""
+        self.boosts = {target: boost for target, boost in self.boosts.items() if now_s < boost.until_s}
+        self.retains = {target: retain for target, retain in self.retains.items() if now_s < retain.until_s}
+        left = (*self.boosts.values(), *self.retains.values())
+        self._spent_s = min((one.until_s for one in left), default=math.inf)
 
     def _boost(self, target: Target, event: ActionTaken, now_s: float) -> None:
         """A boost of amount 0 undoes the one before."""
@@ -133,6 +161,8 @@ class Operator(BasePolicy):
             parts["pin"] = PIN_KEY
         if boost := sum(self.boost_of(target, now_s) for target in targets):
             parts["boost"] = boost
+        if subject.agents == EVERYBODY:
+            targets += tuple(target for target in self.retains if isinstance(target, str))
         if retain := max((self._bias(target, now_s) for target in targets), default=0.0):
             parts["retain"] = retain
         return Score(sum(parts.values()), parts) if parts else _NOTHING
@@ -145,7 +175,9 @@ class Operator(BasePolicy):
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:
             return True
-        return subject.role in ("anchor", "shared") and any(agent in self.pins for agent in subject.agents)
+        if subject.role not in ("anchor", "shared"):
+            return False
+        return any(agent in self.pins for agent in subject.agents) or (subject.agents == EVERYBODY and self.pins_agents)
 
     def boost_of(self, target: Target, now_s: float) -> float:
         """The boost in force for an agent or node, 0 if none."""

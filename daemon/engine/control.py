@@ -27,7 +27,7 @@ from radixdeck.policies.host import PolicyError, TunableError
 from radixdeck.policies.primitives import Action
 from radixdeck.policies.registry import cause_of_order
 from radixdeck.policies.tree.observer import Observer
-from radixdeck.policies.tree.ownership import Owned
+from radixdeck.policies.tree.ownership import MAX_TOUCHED, Owned
 
 from .protocol import Act, Answer, Observe, Order, Snapshot, SwitchPolicy, Tune
 
@@ -122,6 +122,8 @@ class Control:
 
     def _act(self, order: Act) -> Answer:
         action = order.action
+        singled_out = self._observer.ownership.touched
+        self._pins = {node: pin for node, pin in self._pins.items() if node in singled_out}  # others are gone
         try:
             tokens = self._carry_out(action, order.by)
         except Refused as refused:
@@ -137,8 +139,14 @@ class Control:
             raise Refused(f"{action.kind} is not done in the engine")
         if not self._observer.acts:
             raise Refused(f"{action.kind}: this engine runs on several ranks, where the cache keeps SGLang's own order")
+        if action.kind == "pin" and action.node == NO_NODE:
+            self._cache.split_anchor(action.agent)
         targets = self._targets(action)
-        return self._evict(targets, by) if action.kind == "evict" else sum(owned.tokens for owned in targets)
+        if action.kind == "evict":
+            return self._evict(targets, by)
+        if action.kind == "pin" and action.node == NO_NODE:  # see policies.operator
+            targets = [owned for owned in targets if owned.role in ("anchor", "shared")]
+        return sum(owned.tokens for owned in targets)
 
     def _targets(self, action: Action) -> list[Owned]:
         """The nodes an action is about, leaves first. Raises Refused for an agent or node that is not known."""
@@ -147,14 +155,18 @@ class Control:
             owned = ownership.nodes.get(action.node)
             if owned is None or not owned.on_device:
                 raise Refused(f"no node {action.node} in the cache")
-            return self._below(owned) if action.kind == "evict" else [owned]
+            if action.kind == "evict":
+                return self._below(owned)
+            if action.kind != "unpin" and action.node not in self._pins and len(self._pins) >= MAX_TOUCHED:
+                raise Refused(f"{MAX_TOUCHED} nodes are pinned already: unpin one first, or pin agents")
+            return [owned]
         if not action.agent:
             raise Refused(f"{action.kind} needs an agent or a node")
         if not ownership.knows(action.agent):
             raise Refused(f"no agent {action.agent!r} known to the engine")
         mine = [owned for owned in ownership.nodes.values() if action.agent in owned.agents and owned.on_device]
         if action.kind == "evict":
-            mine = [owned for owned in mine if len(owned.agents) == 1]
+            mine = [owned for owned in mine if len(owned.agents) == 1 and owned.node not in self._pins]
         return sorted(mine, key=lambda owned: -owned.start)
 
     def _below(self, owned: Owned) -> list[Owned]:
@@ -187,11 +199,10 @@ class Control:
         elif taken.kind == "unpin":
             self._pins.pop(taken.node, None)
         if taken.kind in ON_SCORES:
-            displaced = ownership.touch(taken.node)
+            displaced = ownership.touch(taken.node, self._pins)
             if displaced is not None:
                 self._observer.reclassify(displaced)
         self._observer.reclassify(taken.node)
-        self._pins = {node: pin for node, pin in self._pins.items() if node in ownership.touched}
 
     def _say_taken(self, order: Act, *, ok: bool, result: str, tokens: int = 0) -> ActionTaken:
         action = order.action

@@ -86,8 +86,19 @@ class AgentRadixCache(UnifiedRadixCache):
             observer.report_failure("split_at_anchor", error)
             return
         if place is not None and observer.stream.host.splits_anchors:
-            _, action = self.tree_core.split_at(*place)
-            self._apply_cache_actions([] if action is None else [action])
+            self._split_at(*place)
+
+    def split_anchor(self, agent: str) -> None:
+        """So that what is cached of an agent's anchor can be told from what follows it."""
+        ours = self.observer.ownership.nodes
+        for node in [owned.node for owned in ours.values() if agent in owned.agents and owned.on_device]:
+            place = self.observer.straddling(self.tree_core.node_by_id(node), agent, self.page_size)
+            if place is not None:
+                self._split_at(*place)
+
+    def _split_at(self, node: Any, tokens: int) -> None:
+        _, action = self.tree_core.split_at(node, tokens)
+        self._apply_cache_actions([] if action is None else [action])
 
 
 def make_cache(ctx: Any, observer: Observer) -> Any:

@@ -17,6 +17,7 @@ The rules, settled whenever a request touches a node:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Container
 
 import msgspec
 
@@ -184,10 +185,16 @@ class Ownership:
         alone = self.by_node or node in self.touched
         return subject_of(owned.role, owned.agents, session, node if alone else NO_NODE, owned.part)
 
-    def touch(self, node: int) -> int | None:
-        """An operator singled a node out. Returns the node that lost that status to make room, if any."""
+    def touch(self, node: int, pinned: Container[int] = ()) -> int | None:
+        """An operator singled a node out. Returns the node that lost that status to make room, if any: of those
+        that are not `pinned` the one that was singled out longest ago."""
+        self.touched.pop(node, None)
         self.touched[node] = None
-        return self.touched.popitem(last=False)[0] if len(self.touched) > MAX_TOUCHED else None
+        if len(self.touched) <= MAX_TOUCHED:
+            return None
+        displaced = next((one for one in self.touched if one not in pinned), node)
+        del self.touched[displaced]
+        return displaced
 
     # ---- agents and sessions -----------------------------------------------------------------------------------------
 

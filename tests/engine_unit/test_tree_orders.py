@@ -95,6 +95,68 @@ def test_a_pin_holds_until_nothing_else_is_left_and_can_be_undone(ours: Maker, h
     assert bench.request(MINE, 1, agent="a", session="s", anchor=100) == 0
 
 
+def crowded(bench: Any, first: int = 0) -> None:
+    """Others ask for more than fits."""
+    for turn in range(first, first + 30):
+        bench.request([1000 + turn * 100 + step for step in range(90)], 1, agent="z", session=f"{turn}")
+
+
+@pytest.mark.parametrize("workers", [1, 8, 9, 20])
+def test_a_pin_of_one_agent_holds_what_many_share(ours: Maker, workers: int) -> None:
+    bench = ours(600)
+    for number in range(workers):
+        own = [2000 + number * 50 + step for step in range(10)]
+        bench.request([*MINE, *own], 1, agent=f"w{number}", session=f"s{number}", anchor=100)
+    answer = act(bench, "pin", agent="w0")
+    assert (answer.ok, answer.tokens) == (True, 100)
+    crowded(bench)
+    assert bench.request(MINE, 1, agent="w0", session="new", anchor=100) == 99
+    bench.cache.sanity_check()
+
+
+@pytest.mark.parametrize("policy", ["lru", "slru", "ttl_pinning", "kv_caching"])
+def test_a_pin_holds_the_anchor_of_an_agent_with_one_session(ours: Maker, policy: str) -> None:
+    """Whether the policy keeps anchors apart or not."""
+    bench = ours(600, policies=[policy])
+    bench.request([*MINE, *range(2000, 2040)], 1, agent="a", session="s", anchor=100)
+    answer = act(bench, "pin", agent="a")
+    assert (answer.ok, answer.tokens) == (True, 100)
+    crowded(bench)
+    assert bench.request(MINE, 1, agent="a", session="new", anchor=100) == 99
+    bench.cache.sanity_check()
+
+
+def test_no_pin_of_a_node_is_given_up_for_another_order(ours: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radixdeck.policies.tree.ownership.MAX_TOUCHED", 3)
+    monkeypatch.setattr("radixdeck.daemon.engine.control.MAX_TOUCHED", 3)
+    bench = ours(600)
+    control = Control(bench.cache, bench.observer)
+    for number in range(5):
+        bench.request([2000 + number * 50 + step for step in range(40)], 1, agent="a", session=f"s{number}")
+    first, second, third, fourth, fifth = bench.observer.ownership.nodes
+    said = [("pin", first), ("boost", second), ("pin", third), ("boost", fourth), ("pin", second), ("pin", first)]
+    assert all(control.obey(Act("1", Action(kind, node=node, amount=1.0))).ok for kind, node in said)
+    for kind in ("pin", "boost"):
+        refused = control.obey(Act("1", Action(kind, node=fifth, amount=1.0)))
+        assert (refused.ok, refused.detail) == (False, "3 nodes are pinned already: unpin one first, or pin agents")
+    crowded(bench)
+    assert bench.observer.ownership.nodes.keys() >= {first, second, third}
+    assert not bench.observer.ownership.nodes.keys() & {fourth, fifth}
+    assert control.obey(Act("1", Action("unpin", node=first))).ok
+    (other, *_) = bench.observer.ownership.nodes.keys() - {first, second, third}
+    assert control.obey(Act("1", Action("pin", node=other))).ok
+
+
+def test_what_is_pinned_stays_when_its_agent_is_evicted(bench: Any) -> None:
+    control = Control(bench.cache, bench.observer)
+    node, owned = next(iter(nodes_of(bench, "a").items()))
+    assert control.obey(Act("1", Action("pin", node=node))).ok
+    before = sum(one.tokens for one in nodes_of(bench, "a").values())
+    answer = control.obey(Act("2", Action("evict", agent="a"), "kv_caching"))
+    assert (answer.ok, answer.tokens) == (True, before - owned.tokens)
+    assert list(nodes_of(bench, "a")) == [node]
+
+
 def test_a_pin_gives_way_when_the_whole_pool_is_needed(ours: Maker) -> None:
     bench = ours(300)
     bench.request(MINE, 1, agent="a", session="s", anchor=100)

@@ -75,6 +75,25 @@ def test_retain_decays_within_its_budget():
     assert said(operator, "retain", agent="coder", amount=-1).score(ANCHOR, 0.0).key == 0.0
 
 
+def test_what_ran_out_is_forgotten_and_costs_nothing_any_more():
+    operator = said(Operator(), "boost", at_s=0.0, agent="coder", amount=1.0, ttl_s=10.0)
+    said(operator, "retain", at_s=0.0, agent="coder", amount=1000, ttl_s=10.0)
+    operator.observe(NodeAdded(t_ns=59 * 10**9, node=1, parent=0, start=0, tokens=10, agent="coder", role="anchor"))
+    assert operator.scores([ANCHOR], 59.0) == [pytest.approx(operator.tunables["retain_bias"] * 2**-5.9)]
+    operator.observe(NodeAdded(t_ns=61 * 10**9, node=2, parent=0, start=0, tokens=10, agent="coder", role="anchor"))
+    assert operator.scores([ANCHOR], 61.0) == []
+    said(operator, "pin", at_s=62.0, agent="coder")
+    assert operator.scores([ANCHOR], 62.0) == [PIN_KEY]
+
+
+def test_a_retain_bears_on_what_too_many_share_to_be_named_and_a_nodes_does_not():
+    many = Subject("shared", ("*",))
+    assert said(Operator(), "retain", agent="coder").score(many, 0.0).parts.keys() == {"retain"}
+    assert said(Operator(), "retain", node=7).score(many, 0.0).key == 0.0
+    assert said(Operator(), "pin", agent="coder").score(many, 0.0).parts.keys() == {"pin"}
+    assert said(Operator(), "pin", node=7).score(many, 0.0).key == 0.0
+
+
 def test_resident_tokens_do_not_outlive_the_engine():
     operator = said(Operator(), "retain", agent="coder", amount=1000)
     operator.observe(added(1, 2000))
