@@ -1,5 +1,5 @@
 """Whether a session comes back, and when: histograms of the idle time between a response and the session's next
-request, by how the response finished and by agent, shrunk to the histogram of all agents.
+request, by how the response finished and by agent, shrunk to what is expected of the agent (see pauses).
 
 The last bin has no end: gaps in it are taken for spread by Pareto's law, of which one that has lasted for so long lasts
 on for RATIO - 1 times as long on the mean. So a session is worth less and less however long it is idle, never nothing.
@@ -12,12 +12,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from .pauses import Pauses
 from .transitions import FINISHES, GROWTH, Floats, Ints
 
 FIRST_EDGE_S = 0.05
 RATIO = 1.6
 BINS = 20
-SHRINK_WEIGHT = 4.0
+EXPECTED_WEIGHT = 13.0
+"""What is expected of an agent counts for as many gaps as that."""
 DECAY = 0.99
 
 HIGH_S: Floats = (FIRST_EDGE_S * RATIO ** np.arange(BINS)).astype(np.float32)
@@ -40,11 +42,13 @@ def bin_of(gap_s: float) -> int:
 
 
 class Gaps:
-    """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents."""
+    """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents. What is expected of an agent is as of the last
+    fit."""
 
     def __init__(self) -> None:
         self._counts: Floats = np.zeros((FINISHES, 0, BINS), np.float16)
         self._all: Floats = np.full((FINISHES, BINS), 0.02, np.float32)
+        self._pauses = Pauses(BINS)
 
     def grow(self, agents: int) -> None:
         missing = -(-agents // GROWTH) * GROWTH - self._counts.shape[1]
@@ -53,6 +57,13 @@ class Gaps:
 
     def forget(self, agent: int) -> None:
         self._counts[:, agent] = 0
+
+    def fit(self) -> None:
+        """Work out what is expected of each agent."""
+        self._pauses.fit(self._counts.astype(np.float32), self._overall())
+
+    def _overall(self) -> Floats:
+        return self._all / self._all.sum(-1, keepdims=True)
 
     def came_back(self, finish: int, agent: int, gap_s: float) -> None:
         """A session sent its next request this long after a response of the agent."""
@@ -65,17 +76,15 @@ class Gaps:
 
     def shapes(self, finish: Ints, agents: Ints) -> Floats:
         """Probability of each bin after responses of these agents that finished so, `[pair, bin]`."""
-        overall = self._all / self._all.sum(-1, keepdims=True)
         counts = self._counts[finish, agents].astype(np.float32)
-        counts += (SHRINK_WEIGHT * overall)[finish]
+        counts += EXPECTED_WEIGHT * self._pauses.expected(finish, counts, self._overall())
         counts /= np.add.reduce(counts, -1, keepdims=True)
         return counts
 
     def discount(self, agents: int, beta_per_s: float) -> Floats:
         """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
-        overall = self._all / self._all.sum(-1, keepdims=True)
-        counts = self._counts[:, :agents].astype(np.float32) + SHRINK_WEIGHT * overall[:, None]
-        return counts / counts.sum(-1, keepdims=True) @ _discounts(beta_per_s)
+        finish, agent = np.indices((FINISHES, agents)).reshape(2, -1)
+        return (self.shapes(finish, agent) @ _discounts(beta_per_s)).reshape(FINISHES, agents)
 
     def longest_s(self) -> float:
         """The gap that 98.5 % of all stay below."""

@@ -210,6 +210,7 @@ class ReuseModel:
         self._fitting.fitted(self.dispatches)
         self.standing.behind.clear()
         self._close_idle(now_s)
+        self.gaps.fit()
         if self.tables is not None:
             self.turns.learn(self.tables, self.standing)
             turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)

@@ -1,0 +1,82 @@
+"""What pauses after an agent are like of which few are known: they differ by a factor from those after other agents, as
+tools differ in speed, and are spread about their own middle as all are about theirs.
+
+On a scale of log-spaced bins that is a random-effects model without a law for the spread: agents' middles are drawn
+around that of all, and one is believed by how many pauses it is made of and by how far agents differ (empirical Bayes:
+Morris, J. Amer. Statist. Assoc. 78, 1983; variances by moments: DerSimonian and Laird, Control. Clin. Trials 7, 1986).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .transitions import FINISHES, Floats, Ints
+
+USUAL_SPREAD = 2.0
+"""Variance of pauses about their agent's middle, in bins squared, as long as few are known; it counts for so many:"""
+USUAL_WEIGHT = 3.0
+LEAST_APART = 0.02
+"""Variance of agents' middles, in bins squared, that is left open where none shows."""
+
+
+class Pauses:
+    """What all pauses have in common, as of the last fit, `[finish]`: the middle of agents' middles, as how many pauses
+    of an agent that counts, and how pauses are spread about their agent's middle, `[finish, bin]`."""
+
+    def __init__(self, bins: int) -> None:
+        self._common: Floats = np.zeros(FINISHES, np.float32)
+        self._doubt: Floats = np.full(FINISHES, np.inf, np.float32)
+        self._spread: Floats = np.full((FINISHES, bins), 1 / bins, np.float32)
+
+    def fit(self, counts: Floats, overall: Floats) -> None:
+        """By how often each bin was seen after each agent, `[finish, agent, bin]`, and by what all pauses are like,
+        `[finish, bin]`, which sum to 1."""
+        everybody = counts.sum(1) + overall
+        self._common = everybody @ _places(counts) / everybody.sum(-1)
+        known, apart = self._of(counts, self._common[:, None])
+        self._doubt = _doubt(counts, known, apart, self._common)
+        about = _moved(counts.reshape(-1, counts.shape[-1]), -apart.ravel()).reshape(counts.shape).sum(1) + overall
+        self._spread = about / about.sum(-1, keepdims=True)
+
+    def expected(self, finish: Ints, counts: Floats, overall: Floats) -> Floats:
+        """Probability of each bin after responses that finished so of agents with these counts, `[pair, bin]`: the
+        agent's middle is believed by how many pauses are known, and without any it is as all pauses are."""
+        known, apart = self._of(counts, self._common[finish])
+        believed = known / (known + self._doubt[finish])
+        own, usual = _moved(self._spread[finish], believed * apart), overall[finish]
+        return usual + believed[:, None] * (own - usual)
+
+    def _of(self, counts: Floats, common: Floats) -> tuple[Floats, Floats]:
+        """How many pauses of an agent are known, and how far their middle is from that of all."""
+        known = counts.sum(-1)
+        middles = counts @ _places(counts) / np.maximum(known, 1e-9)
+        return known, np.where(known > 0, middles - common, np.float32(0.0))
+
+
+def _places(counts: Floats) -> Floats:
+    return np.arange(counts.shape[-1], dtype=np.float32)
+
+
+def _doubt(counts: Floats, known: Floats, apart: Floats, common: Floats) -> Floats:
+    """How many pauses tell as much of an agent's middle as the other agents do, `[finish]`."""
+    squares = (counts * (_places(counts) - (common[:, None] + apart)[..., None]) ** 2).sum((1, 2))
+    within = (squares + USUAL_SPREAD * USUAL_WEIGHT) / (np.maximum(known - 1.0, 0.0).sum(-1) + USUAL_WEIGHT)
+    among = (known * apart**2).sum(-1) - np.maximum((known > 0).sum(-1) - 1, 0) * within
+    total = np.maximum(known.sum(-1), 1e-9)
+    between = among / np.maximum(total - (known**2).sum(-1) / total, 1e-6)
+    return within / np.maximum(between, LEAST_APART)
+
+
+def _moved(shapes: Floats, by: Floats) -> Floats:
+    """Histograms `[row, bin]` moved up by so many bins, `[row]`; what is between two goes to both, what would leave the
+    scale stays at its end."""
+    rows, bins = shapes.shape
+    whole = np.floor(by)[:, None]
+    part = by[:, None] - whole
+    lower = whole + np.arange(bins, dtype=np.float32)
+    begins = np.arange(0.0, rows * bins, bins)[:, None]
+    moved = np.zeros(rows * bins)
+    for to, share in ((lower, 1.0 - part), (lower + 1.0, part)):
+        cells = (begins + np.minimum(np.maximum(to, 0.0), bins - 1.0)).astype(np.intp)
+        moved += np.bincount(cells.ravel(), (shapes * share).ravel(), rows * bins)
+    return moved.reshape(rows, bins).astype(np.float32)
