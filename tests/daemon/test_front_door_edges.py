@@ -101,18 +101,21 @@ async def test_of_those_who_may_come_in_alike_the_one_that_waited_longest_goes_f
     async with rig() as r:
         r.gate.places = 0
         tasks = [await r.waiting(agent, place, rid=f"r{place}") for place, agent in enumerate("aba", 1)]
-        r.gate.places = 1
+        r.gate.places = 3
         r.door.follow(PolicySwitched(t_ns=1, policy="other", enabled=False))
         await asyncio.gather(*tasks)
         assert [fact.asked.rid for fact in r.gate.facts if isinstance(fact, Entered)] == ["r1", "r2", "r3"]
 
 
-async def test_whoever_is_held_on_for_everybody_is_given_up_in_time() -> None:
-    """Its own time to be asked about has passed by then, and only one of all is asked about."""
+async def test_who_is_not_asked_about_since_everybody_is_held_is_given_up_in_time() -> None:
     async with rig() as r:
-        r.gate.tunables.set("longest_hold_s", 0.6)
-        soon = Verdict(kind="hold", why="a moment", until_s=now_ns() / 1e9 + 0.15)
-        r.gate.says = {"a": soon, "b": soon}
-        tasks = [await r.waiting(agent, place) for place, agent in enumerate("ab", 1)]
-        r.gate.says = dict.fromkeys("ab", Verdict(kind="hold", why="full", everybody=True))
-        assert [(await asyncio.wait_for(task, 5))[0] for task in tasks] == [503, 503]
+        full = Verdict(kind="hold", why="full", everybody=True)
+        r.gate.says = {"a": full, "b": Verdict(kind="hold", why="a moment", until_s=now_ns() / 1e9 + 0.1)}
+        first = await r.waiting("a", 1)
+        r.gate.tunables.set("longest_hold_s", 0.3)
+        second = await r.waiting("b", 2)
+        assert (await asyncio.wait_for(second, 3))[0] == 503
+        assert r.door.held == 1
+        r.gate.says.clear()
+        r.door.follow(PolicySwitched(t_ns=1, policy="other", enabled=True))
+        assert (await first)[0] == 200
