@@ -51,7 +51,7 @@ async def connected(daemon: Daemon, pid: int) -> AsyncIterator[zmq.asyncio.Socke
     """An engine's end of the link, which has said Hello."""
     context = zmq.asyncio.Context()
     engine = context.socket(zmq.DEALER)
-    engine.connect(f"ipc://{daemon.paths.socket(daemon.journal.run[-8:])}")
+    engine.connect(daemon.link._endpoint)
     await engine.send(msgspec.json.encode(Hello(pid, 0)))
     try:
         yield engine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from radixdeck.policies.events import AnswerGiven, PrefixInserted, PrefixMatched, SessionEnded
@@ -16,9 +18,9 @@ class Told:
 
     def request(self, agent: str, session: str, *, closes: bool = False, warm: bool = False) -> None:
         self.t_ns += 10**9
-        who = {"rid": f"r{self.t_ns}", "agent": agent, "session": session}
+        who: dict[str, Any] = {"rid": f"r{self.t_ns}", "agent": agent, "session": session}
         self.policy.observe(PrefixMatched(t_ns=self.t_ns, prompt_tokens=100, cached_tokens=0, warm=warm, **who))
-        done = {"phase": "finish", "total_tokens": 110, "new_tokens": 110}
+        done: dict[str, Any] = {"phase": "finish", "total_tokens": 110, "new_tokens": 110}
         self.policy.observe(PrefixInserted(t_ns=self.t_ns + 10**8, rid=who["rid"], **done))
         if not warm:
             self.policy.observe(AnswerGiven(t_ns=self.t_ns + 10**8, closes=closes, **who))
