@@ -75,8 +75,10 @@ def test_events_before_any_keyframe_or_of_another_run_change_nothing(fleet: Flee
     fleet.apply(batch(EVENTS[:10], 1))
     assert fleet.nodes[NODE].run == RunState()
     fleet.apply(keyframe(folded(EVENTS[:300]), 300))
-    fleet.apply(NodeEvents(NODE, "another run", 301, 301, [(301, EVENTS[300])]))
-    assert fleet.nodes[NODE].run == folded(EVENTS[:300])
+    fleet.apply(NodeEvents(NODE, "another run", 301, 320, list(enumerate(EVENTS[300:320], 301))))
+    entry = fleet.nodes[NODE]
+    assert entry.run == folded(EVENTS[:300]) != folded(EVENTS[:320])
+    assert (entry.seq, len(entry.log)) == (300, 0)
 
 
 def test_a_new_run_starts_with_an_empty_log(fleet: FleetState) -> None:
@@ -111,6 +113,14 @@ def test_a_lost_connection_keeps_what_was_seen_and_says_for_how_long(fleet: Flee
     assert fleet.now_ns(fleet.nodes[NODE]) == fleet.nodes[NODE].run.t_ns
     fleet.apply(Connection(True))
     assert fleet.lost_s == 0
+
+
+def test_a_connection_that_is_tried_again_in_vain_is_lost_since_it_was_first(fleet: FleetState, clock: Clock) -> None:
+    fleet.apply(Connection(False, "refused"))
+    clock.now_s += 12
+    fleet.apply(Connection(False, "refused again"))
+    clock.now_s += 3
+    assert (fleet.lost_s, fleet.why_lost) == (15, "refused again")
 
 
 def test_the_event_clock_goes_on_between_events(fleet: FleetState, clock: Clock) -> None:
@@ -160,6 +170,24 @@ def test_a_clock_that_jumps_ahead_is_told_once_whether_numbers_or_events_say_so_
     fleet.apply(batch([asked(last_ns + 2 * HOURS_NS)], len(EVENTS) + 2))
     fleet.apply(NodeMetrics(NODE, Metrics(t_ns=last_ns + 2 * HOURS_NS)))
     assert entry.clock_jumps == 2
+
+
+def test_a_clock_may_be_ahead_by_less_than_a_minute(fleet: FleetState) -> None:
+    fleet.apply(keyframe(folded(EVENTS), len(EVENTS)))
+    entry, second_ns = fleet.nodes[NODE], 1_000_000_000
+    first_ns = entry.run.t_ns
+    for ahead_s, jumps in ((0, 0), (59, 0), (59 + 60, 1)):
+        fleet.apply(NodeMetrics(NODE, Metrics(t_ns=first_ns + ahead_s * second_ns)))
+        assert entry.clock_jumps == jumps
+
+
+def test_in_a_replay_no_clock_jumps_however_far_apart_events_are(clock: Clock) -> None:
+    replay = FleetState(clock, event_clock=lambda: 5)
+    replay.apply(Connection(True))
+    replay.apply(keyframe(folded(EVENTS), len(EVENTS)))
+    for number in (1, 2):
+        replay.apply(batch([asked(EVENTS[-1].t_ns + number * HOURS_NS)], len(EVENTS) + number))
+    assert replay.nodes[NODE].clock_jumps == 0
 
 
 def test_two_daemons_are_kept_apart(fleet: FleetState) -> None:
@@ -216,3 +244,13 @@ def test_the_log_filters_by_words_and_by_kind(fleet: FleetState) -> None:
     assert log.select("engine_load_sampled", routine=False)
     assert log.select("no such words anywhere", routine=True) == []
     assert sum(log.density(T0_NS - 10**9, EVENTS[-1].t_ns + 10**9, 50)) == len(log)
+
+
+def test_a_search_finds_routine_lines_by_their_kind_only() -> None:
+    """Else what is looked for would be lost among what comes with every request."""
+    log = EventLog()
+    log.add(1, e.NodeAdded(t_ns=1, node=1, parent=0, start=0, tokens=1), "planner keeps 1 token")
+    log.add(2, e.CacheFlushed(t_ns=2), "planner flushed it")
+    assert [line.seq for line in log.select("planner", routine=False)] == [2]
+    assert [line.seq for line in log.select("node_added", routine=False)] == [1]
+    assert [line.seq for line in log.select("planner", routine=True)] == [1, 2]

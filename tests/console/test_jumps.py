@@ -152,6 +152,16 @@ async def test_what_happens_often_hides_nothing_rare_on_the_strip(tmp_path: Path
         assert (lost.t_ns, "!") in marks(session)
 
 
+async def test_that_somebody_looked_on_is_no_action_on_the_strip(tmp_path: Path) -> None:
+    """Recordings of earlier versions hold that too."""
+    told: list[e.AnyEvent] = [
+        e.CommandReceived(t_ns=T0_NS + number, id=name, name=name, by="ann", ok=True)
+        for number, name in enumerate(("watch", "flush"))
+    ]
+    with await recorded(tmp_path / "run.db", told) as session:
+        assert marks(session) == [(T0_NS + 1, "*")]
+
+
 def test_bookmarks_are_kept_and_taken_away(tmp_path: Path) -> None:
     marks = Bookmarks(tmp_path / "run.db")
     assert marks.toggle(100, 5)

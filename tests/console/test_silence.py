@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from pathlib import Path
 
 import pytest
 from brokers import open_raw, until
@@ -20,6 +21,9 @@ from radixdeck.daemon.wire import BrokerAddress, Metrics, topic
 
 EVENTS = run_events()
 LONG_S = 15.0
+PRODUCTS_OWN_S = silence.SILENT_S
+"""As it is outside of tests, in which nobody falls silent."""
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +109,10 @@ def test_a_daemon_that_ended_while_the_broker_was_away_is_not_live_for_ever() ->
         assert stage.live
         stage.now_s += 1
         assert not stage.live
+
+
+def test_it_takes_as_long_as_the_document_says() -> None:
+    assert f"of whom it has heard nothing for {PRODUCTS_OWN_S:.0f} s" in README
 
 
 def test_told_again_that_the_broker_is_there_it_stays_silent() -> None:

@@ -62,12 +62,21 @@ class Rig:
         self.stack, self.gate, self.door, self.failures = made, gate, door, failures
 
     async def ask(self, agent: str = "a", **more: object) -> tuple[int, dict[str, object]]:
-        return await self.stack.chat("hi", headers={"x-agent-id": agent}, **more)
+        """`agent`: by the name that events have, in which another tenant is told before it."""
+        tenant, _, name = agent.rpartition("/")
+        headers = {"x-agent-id": name} | ({"x-tenant-id": tenant} if tenant else {})
+        return await self.stack.chat("hi", headers=headers, **more)
 
     async def held(self, count: int) -> None:
         async with asyncio.timeout(5):
             while self.door.held != count:  # noqa: ASYNC110 - the door has no event for a test
                 await asyncio.sleep(0.005)
+
+    async def waiting(self, agent: str, place: int, **more: object) -> asyncio.Task[tuple[int, dict[str, object]]]:
+        """A request that is the last of so many who wait now."""
+        asking = asyncio.create_task(self.ask(agent, **more))
+        await self.held(place)
+        return asking
 
 
 @asynccontextmanager
@@ -264,11 +273,11 @@ async def test_a_full_door_turns_away_the_newest_of_who_holds_most_places() -> N
     async with rig() as r:
         r.door._waiting._max_held = 3
         r.gate.says = {"greedy": HOLD, "modest": HOLD}
-        tasks = [asyncio.create_task(r.ask("greedy")) for _ in range(3)]
-        await r.held(3)
+        tasks = [await r.waiting("greedy", place) for place in (1, 2, 3)]
         modest = asyncio.create_task(r.ask("modest"))
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        assert [task.result()[0] for task in done] == [503]
+        assert done == {tasks[2]}
+        assert tasks[2].result()[0] == 503
         assert r.stack.of(RequestRefused)[0].agent == "greedy"
         r.gate.says.clear()
         r.door.follow(PolicySwitched(t_ns=1, policy="other", enabled=True))

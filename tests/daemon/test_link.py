@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 import zmq
 import zmq.asyncio
+from background import beside
+from brokers import until
 
 from radixdeck.daemon.engine.protocol import EventsSent, Hello, Snapshot
 from radixdeck.daemon.link import EngineLink, LinkError
-from radixdeck.policies.events import CacheFlushed, EngineEvent
+from radixdeck.policies.events import CacheFlushed, EngineEvent, EventsDropped
 
 
 async def test_an_engine_too_busy_to_read_is_not_taken_for_gone(tmp_path: Path) -> None:
@@ -74,3 +77,77 @@ async def test_what_an_engine_has_said_is_taken_before_it_is_forgotten(tmp_path:
         await asyncio.gather(running, return_exceptions=True)
         engine.close()
         context.term()
+
+
+class Heard:
+    """What the daemon hears over a link, batch by batch, of engines that each have a socket of their own."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.batches: list[list[EngineEvent]] = []
+        self.hellos: list[Hello] = []
+        self.link = EngineLink(endpoint, lambda _seq, events: self.batches.append(events), self.hellos.append)
+        self._endpoint = endpoint
+        self._context = zmq.asyncio.Context()
+
+    async def engine(self, pid: int) -> zmq.asyncio.Socket:
+        """One that has connected and was heard."""
+        engine, before = self._context.socket(zmq.DEALER), len(self.hellos)
+        engine.connect(self._endpoint)
+        await engine.send(msgspec.json.encode(Hello(pid, 0)))
+        await until(lambda: len(self.hellos) > before, "it is greeted")
+        return engine
+
+    async def told(self, engine: zmq.asyncio.Socket, first_seq: int, *events: EngineEvent) -> list[EngineEvent]:
+        """What is made of a batch that an engine sends, nothing if it is not heard."""
+        self.batches.clear()
+        garbage = self.link.garbage_frames
+        await engine.send(msgspec.json.encode(EventsSent(first_seq, list(events))))
+        await engine.send(b"the end of what is sent")
+        await until(lambda: self.link.garbage_frames > garbage, "it has been read")
+        return [event for batch in self.batches for event in batch]
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+async def heard(tmp_path: Path) -> AsyncIterator[Heard]:
+    made = Heard(f"ipc://{tmp_path}/l.sock")
+    async with beside(made.link.run()):
+        yield made
+    made.close()
+
+
+FLUSHED = CacheFlushed(t_ns=7)
+
+
+async def test_what_an_engine_could_not_send_while_it_connected_anew_is_missing(heard: Heard) -> None:
+    await heard.told(await heard.engine(1), 0, FLUSHED, FLUSHED)
+    assert await heard.told(await heard.engine(1), 5, FLUSHED) == [EventsDropped(t_ns=7, count=3), FLUSHED]
+
+
+async def test_of_another_engine_nothing_is_missing_wherever_its_numbers_begin(heard: Heard) -> None:
+    await heard.told(await heard.engine(1), 0, FLUSHED, FLUSHED)
+    assert await heard.told(await heard.engine(2), 5, FLUSHED) == [FLUSHED]
+
+
+async def test_an_engine_is_not_heard_once_another_has_said_hello(heard: Heard) -> None:
+    old = await heard.engine(1)
+    await heard.told(old, 0, FLUSHED)
+    await heard.engine(2)
+    assert await heard.told(old, 1, FLUSHED) == []
+
+
+async def test_what_an_engine_says_is_missing_is_not_missing_twice(heard: Heard) -> None:
+    engine, dropped = await heard.engine(1), EventsDropped(t_ns=7, count=3)
+    await heard.told(engine, 0, FLUSHED)
+    assert await heard.told(engine, 3, dropped, FLUSHED) == [dropped, FLUSHED]
+
+
+async def test_orders_of_an_engine_that_connects_anew_fail_at_once(heard: Heard) -> None:
+    engine = await heard.engine(1)
+    ordered = asyncio.create_task(heard.link.order(Snapshot("one")))
+    await asyncio.wait_for(engine.recv(), 10)
+    await heard.engine(1)
+    with pytest.raises(LinkError, match="connected anew"):
+        await ordered

@@ -58,3 +58,8 @@ def test_the_document_explains_every_argument_and_no_other() -> None:
 def test_arguments_of_the_wrong_kind_are_told_by_name(name: CommandName, arguments: dict[str, Any], why: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=why):
         msgspec.convert(arguments, ORDERS[name].takes)
+
+
+def test_minus_one_token_ends_a_retention() -> None:
+    told = msgspec.convert({"agent": "x", "tokens": -1}, ORDERS["retain"].takes)
+    assert msgspec.structs.asdict(told)["tokens"] == -1

@@ -122,6 +122,13 @@ async def test_what_happened_is_in_the_recording(tmp_path: Path) -> None:
     assert b"sk-very-secret" not in recording.read_bytes()
 
 
+async def test_that_a_console_looks_on_is_no_order(daemon: Daemon) -> None:
+    """It says so again and again, and would fill the recording."""
+    before = daemon.journal.seq
+    assert (await daemon.command("watch")).state == "done"
+    assert daemon.journal.seq == before
+
+
 async def test_a_taken_port_is_said_and_leaves_no_empty_run(daemon: Daemon, tmp_path: Path) -> None:
     port = int(daemon.url.rsplit(":", 1)[1])
     other = tmp_path / "other"

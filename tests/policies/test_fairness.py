@@ -211,6 +211,25 @@ def test_who_was_away_does_not_come_back_with_savings() -> None:
     assert counters["late"] == counters["steady"] == 10 * 200
 
 
+def test_who_comes_while_nobody_is_at_work_starts_where_the_last_one_left_off() -> None:
+    """Whoever comes back to an idle engine would else let newcomers by, by all that it was ever served."""
+    counters = Counters()
+    counters.came("old")
+    counters.charge("old", 500.0)
+    counters.left("old")
+    counters.came("new")
+    counters.came("old")
+    assert counters["new"] == counters["old"] == 500.0
+
+
+def test_one_that_came_before_it_was_on_is_not_taken_for_another_that_leaves() -> None:
+    policy = full(Fairness(), asked("seen", "a"))
+    policy.notice(Left(t_s=0.0, asked=asked("unseen", "a"), entered=True, output_tokens=50))
+    policy.notice(Matched(t_s=1.0, asked=asked("seen", "a"), prompt_tokens=900, cached_tokens=0))
+    policy.notice(Came(t_s=2.0, asked=asked("late", "zed/z", "zed")))
+    assert policy.tenants["zed"] == policy.tenants["default"] == 2 * 50 + 900
+
+
 def test_what_was_cached_costs_a_tenth_whenever_the_engine_says_so() -> None:
     early, late = asked("r1", "early", tokens=1_000), asked("r2", "late", tokens=1_000)
     policy = full(Fairness(), early, late)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tree_model import Prompt, TreeModel
 
@@ -190,6 +191,25 @@ def test_it_is_about_what_is_kept_for_others_at_work() -> None:
     assert policy.scores(every, 0.0) == [], "nor is who was not asked for long"
     told(policy, resident, asked("b", "s2"), ev.NodeEvicted(t_ns=4, node=2, tokens=100, start=0))
     assert policy.scores(every, 0.0) == [], "nor is there anything to keep of whom nothing is there"
+
+
+def test_nobody_is_at_work_by_what_was_only_warmed_for_it() -> None:
+    policy, resident = Fairness(), ResidentTokens()
+    policy.reckon(resident)
+    told(policy, resident, SAMPLE, added(1, "a", 600), added(2, "b", 100), asked("a", "s1"))
+    told(policy, resident, msgspec.structs.replace(asked("b"), warm=True))
+    assert policy.scores([Subject("private", ("a",), "s1")], 0.0) == []
+
+
+def test_a_tenant_that_is_alone_at_work_has_the_whole_cache() -> None:
+    policy, resident = Fairness(), ResidentTokens()
+    policy.reckon(resident)
+    told(policy, resident, SAMPLE, added(1, "acme/a", 300), added(2, "acme/b", 300), added(3, "zed/c", 100))
+    told(policy, resident, asked("acme/a", "s1"), asked("acme/b", "s2"))
+    every = [Subject("private", (f"acme/{name}",), session) for name, session in (("a", "s1"), ("b", "s2"))]
+    assert policy.scores(every, 0.0) == []
+    told(policy, resident, asked("zed/c", "s3"))
+    assert policy.scores(every, 0.0) == [GOES_FIRST] * 2
 
 
 def test_who_is_over_is_worked_out_once_for_all_subjects(monkeypatch: pytest.MonkeyPatch) -> None:

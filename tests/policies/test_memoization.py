@@ -55,10 +55,12 @@ class Transcripts:
         self.told: list[ToolMemoized] = []
         self.number = 0
 
-    def hear(self, now_s: float, *uses: tuple[str, object, str], agent: str = "coder", call_id: str = "") -> list[str]:
-        """An answer is over, and a second later its tools' results arrive. Returns what was found out."""
+    def hear(
+        self, now_s: float, *uses: tuple[str, object, str], agent: str = "coder", call_id: str = "", took_s: float = 1
+    ) -> list[str]:
+        """An answer is over, and so much later its tools' results arrive. Returns what was found out."""
         asked = Asked(rid="r", agent=agent, session=f"s-{agent}", tenant="t")
-        self.policy.notice(Left(t_s=now_s - 1, asked=asked, entered=True))
+        self.policy.notice(Left(t_s=now_s - took_s, asked=asked, entered=True))
         self.number += 1
         told = tuple(
             ToolUse(call_id=call_id or f"{self.number}-{at}", tool=tool, arguments=arguments, result=result.encode())
@@ -93,6 +95,19 @@ def test_what_changed_in_between_or_is_too_old_proves_nothing() -> None:
     assert heard.hear(91.0, ("read", {"path": "a"}, "three"), ("write", {}, "done")) == []
     assert heard.hear(92.0, ("read", {"path": "a"}, "four")) == []
     assert heard.policy.memory.off == {}
+
+
+def test_a_change_is_over_once_its_result_is_there() -> None:
+    """And what is read from then on is remembered."""
+    heard = Transcripts()
+    heard.hear(0.0, ("write", {"path": "a"}, "done"))
+    assert [heard.hear(10.0 + n, ("read", {"path": "a"}, "same")) for n in range(2)] == [[], ["worth"]]
+
+
+def test_a_result_is_as_old_as_the_answer_that_asked_for_it() -> None:
+    heard = Transcripts()
+    heard.hear(100.0, ("read", {"path": "a"}, "one"), took_s=90.0)
+    assert heard.hear(105.0, ("read", {"path": "a"}, "another")) == [], "the first may be 95 s old, and 60 are allowed"
 
 
 def test_a_request_that_is_tried_again_counts_once() -> None:

@@ -161,3 +161,9 @@ def test_no_period_ever_sees_more_than_two_budgets(steps: list[tuple[float, floa
     for start_s, _ in spent:
         within = sum(amount for at_s, amount in spent if start_s <= at_s <= start_s + 60.0)
         assert within <= 2 * limit * (1 + 1e-6)
+
+
+def test_a_clock_that_goes_back_neither_refills_a_budget_nor_uses_it() -> None:
+    budgets = Budgets()
+    budgets.charge(("a",), 10.0, 60.0, 100.0, 5.0)
+    assert budgets.used(("a",), 10.0, 60.0, 40.0) == 5.0

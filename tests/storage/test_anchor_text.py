@@ -39,8 +39,10 @@ async def test_each_version_comes_back_the_last_first(tmp_path: Path) -> None:
 
 
 async def test_a_recording_that_was_not_begun_for_it_holds_none(tmp_path: Path) -> None:
-    await kept(tmp_path / "a.db", FIRST, wanted=False)
+    recorder = await kept(tmp_path / "a.db", FIRST, wanted=False)
+    assert (recorder.dropped, recorder.failed) == (0, "")
     with open_session(tmp_path / "a.db") as session:
+        assert len(session.events(0, 1_000)) == len(stream(3))
         assert not session.info.prompts_stored
         assert session.anchor_texts("planner") == []
     assert b"You plan" not in (tmp_path / "a.db").read_bytes()

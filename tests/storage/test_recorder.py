@@ -196,8 +196,9 @@ async def test_numbers_must_rise(tmp_path: Path) -> None:
     events, recorder = stream(1), Recorder(tmp_path / "a.db", info())
     for seq in (5, 5, 4, 6):
         recorder.record(seq, events[0])
+    assert (recorder.dropped, recorder.backlog) == (2, 2)
     await recorder.close()
-    assert recorder.dropped == 2
+    assert (recorder.dropped, recorder.failed) == (2, "")
     with open_session(recorder.path) as session:
         assert [seq for seq, _ in session.events(0, 10)] == [5, 6]
 

@@ -124,7 +124,13 @@ async def test_time_that_runs_backwards_does_not_reorder(tmp_path: Path) -> None
 
 async def test_damaged_keyframe_falls_back_to_an_earlier_one(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    await recorded(path, EVENTS, keyframe_every=97)
+    recorder = Recorder(path, info())
+    recorder.keyframe(97, folded(EVENTS[:97]))  # it goes on with a run: what was before it is in no event
+    for seq, event in enumerate(EVENTS[97:], 98):
+        recorder.record(seq, event)
+        if seq % 97 == 0:
+            recorder.keyframe(seq, folded(EVENTS[:seq]))
+    await recorder.close()
     spoil(path, "UPDATE keyframes SET state = x'00' WHERE seq > 200")
     with open_session(path) as session:
         assert session.state_at(session.last_ns) == (len(EVENTS), folded(EVENTS))

@@ -98,9 +98,11 @@ def test_less_memory_from_a_moment_on_takes_effect_with_the_next_need(run: Recor
 def test_values_hold_against_what_the_recording_sets_later(run: Recorded) -> None:
     """The recording sets the tunable in its middle: a value that is given from the start on stays."""
     given = Change(-1, tunables=(("kv_caching", "turnover", 0.1),))
-    kept = what_if(run, "kv_caching", change=given)
+    told: list[ev.EngineEvent] = []
+    kept = what_if(run, "kv_caching", change=given, take=told.append)
     late = what_if(run, "kv_caching")
     assert kept.cached_by_request != late.cached_by_request
+    assert [event.value for event in told if isinstance(event, ev.TunableChanged)] == [0.1]
 
 
 @pytest.mark.parametrize(
