@@ -1,0 +1,49 @@
+"""An engine that hangs up behind an error of its own, as SGLang does: nobody else's request is lost with that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from front_harness import Stack, stack
+
+CHAT = "/v1/chat/completions"
+FAILS = "/api/chat"
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers until it has failed. Then it hangs up, without having said so, at the worst moment: when the next
+    request is on its way."""
+    failed = False
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if failed:
+                break
+            lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            await reader.readexactly(int(lengths[0].partition(b":")[2]))
+            failed = FAILS.encode() in head
+            status = b"500 Internal Server Error" if failed else b"200 OK"
+            writer.write(b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}" % status)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def failing() -> AsyncIterator[Stack]:
+    async with stack() as s, await asyncio.start_server(_serve, "127.0.0.1", 0) as server:
+        s.upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield s
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+async def test_a_connection_that_carried_an_error_is_not_used_again(failures: int) -> None:
+    async with failing() as s:
+        body = {"messages": [{"role": "user", "content": "hi"}]}
+        failed = await asyncio.gather(*(s.post(FAILS, body) for _ in range(failures)))
+        assert [status for status, _ in failed] == failures * [500]
+        for _ in range(4):
+            assert (await s.post(CHAT, body))[0] == 200
