@@ -14,7 +14,7 @@ from yarl import URL
 
 from .front_access import end_to_end
 from .front_begun import LOST, Begun, answers, read_some
-from .front_errors import bad_request, engine_away, engine_lost
+from .front_errors import Refusal, bad_request, engine_away, engine_ended, engine_lost
 from .front_exchange import Exchange
 from .front_hedge import Race
 from .front_patience import patience
@@ -93,11 +93,12 @@ class Relay:
                     exchange.late.learn(exchange, sent_s)
                 return response, whole
         except aiohttp.ClientConnectorError as error:
-            raise engine_away(*self._reason("it does not accept connections")) from error
+            self.base()  # says why, where that is known
+            raise engine_away("it does not accept connections", 1.0) from error
         except LOST as error:
             if request.content.exception() is not None:
                 raise bad_request("the request body is broken") from error
-            raise engine_lost(*self._reason("the connection broke")) from error
+            raise self._lost("the connection broke") from error
 
     async def _send(
         self, request: web.Request, data: bytes | AsyncIterator[bytes] | None, engine: str, headers: CIMultiDict[str]
@@ -112,9 +113,9 @@ class Relay:
             self._doubt_until_s = time.monotonic() + DOUBT_S
         return answer
 
-    def _reason(self, otherwise: str) -> tuple[str, float]:
-        reason, retry_in_s = self._why_down()
-        return (reason or otherwise, retry_in_s) if self._upstream() is None else (otherwise, 1.0)
+    def _lost(self, noticed: str) -> Refusal:
+        """An answer broke off. That may be all, but for an engine that is known to have ended."""
+        return engine_ended(self._why_down()[0]) if self._upstream() is None else engine_lost(noticed, 1.0)
 
     async def _answer(
         self,
@@ -167,7 +168,7 @@ class Relay:
                     await caller.send(events)
                     exchange.sent()
             lost = data is None
-            await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
+            await caller.send(self._lost("the stream broke").event() if lost else cutter.rest())
             return await caller.end(), not lost
 
 

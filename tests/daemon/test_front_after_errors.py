@@ -1,4 +1,5 @@
-"""An engine that hangs up behind an error of its own, as SGLang does: nobody else's request is lost with that."""
+"""An engine that hangs up behind an error of its own, as SGLang does, and one that dies of what it is asked: nobody
+else's request is lost with that, and nobody is told to ask again what may have been the cause."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from front_harness import Stack, stack
 
+from radixdeck.policies.events import RequestRefused
+
 CHAT = "/v1/chat/completions"
+BODY = {"messages": [{"role": "user", "content": "hi"}]}
 FAILS = "/api/chat"
 
 
@@ -42,8 +46,30 @@ async def failing() -> AsyncIterator[Stack]:
 @pytest.mark.parametrize("failures", [1, 3])
 async def test_a_connection_that_carried_an_error_is_not_used_again(failures: int) -> None:
     async with failing() as s:
-        body = {"messages": [{"role": "user", "content": "hi"}]}
-        failed = await asyncio.gather(*(s.post(FAILS, body) for _ in range(failures)))
+        failed = await asyncio.gather(*(s.post(FAILS, BODY) for _ in range(failures)))
         assert [status for status, _ in failed] == failures * [500]
         for _ in range(4):
-            assert (await s.post(CHAT, body))[0] == 200
+            assert (await s.post(CHAT, BODY))[0] == 200
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_an_engine_may_have_died_of_is_not_to_be_sent_again(streamed: bool) -> None:
+    async with stack() as s:
+        s.upstream.die, s.upstream.gate = True, asyncio.Event()
+        asking = asyncio.create_task(s.client.post(s.url + CHAT, json={**BODY, "stream": streamed}))
+        await asyncio.wait_for(s.upstream.reached.wait(), 10)
+        s.away = ("its scheduler died", 1.0)
+        s.upstream.gate.set()
+        answer = await asking
+        said = await answer.text()
+        assert "may be the cause (its scheduler died)" in said
+        assert ("retryable" in said, "Retry-After" in answer.headers) == (False, False)
+
+
+@pytest.mark.parametrize("prompts", [[[]], [[1, 2], []]])
+async def test_a_prompt_without_tokens_is_refused(prompts: list[list[int]]) -> None:
+    """SGLang's scheduler dies of it."""
+    async with stack() as s:
+        status, answer = await s.post("/generate", {"input_ids": prompts})
+        assert (status, answer["error"]["param"]) == (400, "input_ids")
+        assert (len(s.of(RequestRefused)), s.upstream.requests) == (1, [])
