@@ -10,12 +10,27 @@ from typing import Annotated, Any
 import typer
 
 from .cli_headless import OrdersBelow, act, status, tail
-from .cli_options import Broker, ConfigFile, Home, Node, ReadOnly, SettingsFile, address_of, checked_name, fail
+from .cli_options import (
+    Broker,
+    Commands,
+    ConfigFile,
+    Home,
+    Node,
+    ReadOnly,
+    SettingsFile,
+    address_of,
+    checked_name,
+    fail,
+)
 from .cli_recordings import Recording, recording_of, recordings, replay
 from .cli_tools import mcp_proxy
 from .cli_web import web
 
+TAKES_ANOTHERS = ("serve", "mcp-proxy")
+"""Commands behind which `--` and the words of another program may follow."""
+
 app = typer.Typer(
+    cls=Commands,
     name="radixdeck",
     help="The agent runtime layer for SGLang: see, score, predict and act on whose tokens are in the KV cache.",
     no_args_is_help=True,
@@ -49,7 +64,7 @@ def options(
 
 
 def main() -> None:
-    """Entry point. Ctrl-C ends any command quietly. What follows `--` is SGLang's and is not parsed here."""
+    """Entry point. Ctrl-C ends any command quietly."""
     ours, theirs = _split(sys.argv[1:])
     try:
         app(ours, obj=theirs)
@@ -58,7 +73,9 @@ def main() -> None:
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    cut = words.index("--") if "--" in words else len(words)
+    """Our words, and those of another program, which are not parsed here."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    cut = words.index("--") if "--" in words and command in TAKES_ANOTHERS else len(words)
     return words[:cut], words[cut + 1 :]
 
 

@@ -31,7 +31,7 @@ def tail(
     """Print events as JSON lines until Ctrl-C. Exit code 3 when no daemon was reached for as long as --timeout says."""
     from .headless import UnknownKind, tail
 
-    address = address_of(broker, node, home)
+    address = address_of(broker, node, home, waits=True)
     following = tail(address, node=checked_name(node) or None, kinds=kind or [], timeout_s=timeout)
     try:
         raise typer.Exit(asyncio.run(following))
@@ -103,6 +103,8 @@ def parse_arguments(words: list[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not (name and equals):
             raise fail(f"{word!r}: arguments are name=value")
+        if name in given:
+            raise fail(f"{name} is given twice")
         given[name] = value if name in NAMES else _value(value)
     return given
 

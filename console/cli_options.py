@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from radixdeck.daemon.wire import BrokerAddress
+
+UNUSABLE = 4
+"""Exit code of every command whose output cannot be written, or that needs a file or folder that cannot be used."""
+OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+"""What writing to a pipe, a file or a terminal fails with."""
 
 Node = Annotated[str, typer.Option("--node", "-n", help="Name of the daemon; not needed if there is only one.")]
 Broker = Annotated[
@@ -33,6 +42,24 @@ def fail(words: object, code: int = 2) -> typer.Exit:
     return typer.Exit(code)
 
 
+class Commands(TyperGroup):
+    """All commands. One that cannot read or write ends in words, or without any where nobody reads its output any
+    more."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if not error.filename and error.errno not in OUTPUT:
+                raise
+            if not error.filename:  # or Python would try again, and fail, when it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise typer.Exit(UNUSABLE) from error
+            what = f"{error.filename}: {error.strerror}" if error.filename else f"output: {error.strerror}"
+            raise fail(what, UNUSABLE) from error
+
+
 def checked_name(node: str) -> str:
     """The name of a daemon that was typed, '' if none was; one that none can have is told here."""
     from radixdeck.daemon.wire import topic
@@ -45,13 +72,14 @@ def checked_name(node: str) -> str:
     return node
 
 
-def address_of(broker: str, node: str, home: str) -> Any:
-    """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port."""
+def address_of(broker: str, node: str, home: str, *, waits: bool = False) -> Any:
+    """The broker that was named, or wherever the local daemon's is now: a restarted daemon has another port. Fails
+    where none runs now, but for who `waits`."""
     from radixdeck.daemon.discovery import DiscoveryError, find
     from radixdeck.daemon.paths import home_of
     from radixdeck.daemon.wire_client import BrokerError, named_source
 
-    state = home_of(home).state
+    state = home_of(home).state_if_any
 
     def local() -> BrokerAddress:
         try:
@@ -62,7 +90,8 @@ def address_of(broker: str, node: str, home: str) -> Any:
     try:
         if broker:
             return named_source(broker)
-        local()
+        if not waits:
+            local()
     except BrokerError as error:
         raise fail(error, 3) from error
     return local

@@ -231,10 +231,10 @@ def _commanded(seq: int, event: CommandReceived) -> Done | None:
         named = f"{arguments.get('policy', '')}.{named}"
     node = arguments.get("node", NO_NODE)
     value = arguments.get("value", arguments.get("enabled", arguments.get("amount", 0.0)))
+    amount = float(value) if isinstance(value, int | float) and abs(value) < 1e300 else 0.0  # a refused one may be any
     return Done(
         seq, event.t_ns, event.by, event.name, str(arguments.get("agent", "")),
-        node if isinstance(node, int) else NO_NODE, named, float(value) if isinstance(value, int | float) else 0.0,
-        ok=event.ok, said=event.detail,
+        node if isinstance(node, int) else NO_NODE, named, amount, ok=event.ok, said=event.detail,
     )  # fmt: skip
 
 

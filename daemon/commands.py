@@ -19,7 +19,18 @@ from .actions import Actions, expires_ns
 from .clock import now_ns
 from .engine.protocol import Order, SwitchPolicy, Tune
 from .link import EngineLink, LinkError
-from .orders import Boost, NoArguments, OfAgent, OfAgentOrNode, OfPolicy, OfSession, OfTunable, Retain, Watch
+from .orders import (
+    Boost,
+    NoArguments,
+    OfAgent,
+    OfAgentOrNode,
+    OfPolicy,
+    OfSession,
+    OfTunable,
+    Retain,
+    Watch,
+    recordable,
+)
 from .wire import Command, Reply
 
 Outcome = tuple[bool, str, int]
@@ -58,7 +69,7 @@ class Commands:
             self._record(
                 CommandReceived(
                     t_ns=now_ns(), id=command.id, name=command.name, by=command.by, ok=ok, detail=detail,
-                    arguments=command.arguments,
+                    arguments=recordable(command.arguments),
                 )
             )  # fmt: skip
         return Reply(id=command.id, state="done" if ok else "refused", detail=detail, tokens=tokens)

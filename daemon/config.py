@@ -15,6 +15,7 @@ import msgspec
 
 from radixdeck.policies.doorkeeping import RulesError
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.identity.declared import TENANT
 from radixdeck.policies.identity.last_words import CLOSING_WORDS, why_unusable
 from radixdeck.policies.parameters import TunableError
 from radixdeck.policies.registry import PolicyError
@@ -72,7 +73,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     # Keep the text of each agent's system messages and tools in the recording, for the console's page of the agent. It
     # is never on the broker. Off: only its first words are known, by which an agent without a name is called.
     record_anchors: bool = False
-    # API key -> tenant. With keys set, every request needs one.
+    # API key -> tenant: letters, digits, '_', '.', '-'. With keys set, every request needs one.
     api_keys: dict[str, str] = {}
     # An answer whose last word is one of these says that its task is over, as AutoGen's do: its session will likely
     # not go on. At most 16, of 32 characters each, capitals count; none: answers are not looked at for that.
@@ -150,6 +151,8 @@ def _laid_over(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(config: DaemonConfig, where: str, place: Place) -> DaemonConfig:
+    if not config.host:
+        raise ConfigError(f"{place('host')}: '' would be every address of this machine: say 0.0.0.0 if that is meant")
     if not 0 <= config.port <= 65535:
         raise ConfigError(f"{place('port')}: {config.port} is not between 0 and 65535")
     node = config.node or default_node()
@@ -159,10 +162,7 @@ def _checked(config: DaemonConfig, where: str, place: Place) -> DaemonConfig:
         check_setting(config.broker)
     except BrokerError as error:
         raise ConfigError(f"{place('broker')}: {str(error).removeprefix('broker ')}") from error
-    if config.api_keys and engine_key(config):
-        raise ConfigError(
-            f"{where}: api_keys and SGLang's --api-key exclude each other: callers' keys end at the front"
-        )
+    _check_keys(config, where)
     if config.engine.kv_tokens is not None and config.engine.kv_tokens < 1:
         raise ConfigError(f"{place('engine.kv_tokens')}: {config.engine.kv_tokens} is not a number of tokens above 0")
     _check_policies(config.policy, where, place)
@@ -179,6 +179,19 @@ def _checked(config: DaemonConfig, where: str, place: Place) -> DaemonConfig:
             f"{where}: max_recording_bytes: {config.max_recording_bytes} is less than {LEAST_RECORDING_BYTES:,}"
         )
     return msgspec.structs.replace(config, node=node)
+
+
+def _check_keys(config: DaemonConfig, where: str) -> None:
+    """A tenant of another form could reach into the cache of another one, or be nobody, who is the default. Neither key
+    nor tenant is quoted: they may have been confused."""
+    told = f"{where}: api_keys"
+    for number, (key, tenant) in enumerate(config.api_keys.items(), 1):
+        if not key.strip():
+            raise ConfigError(f"{told}: key {number} is empty")
+        if not TENANT.fullmatch(tenant):
+            raise ConfigError(f"{told}: the tenant of key {number}: letters, digits, '_', '.' and '-' only, 1 to 64")
+    if config.api_keys and engine_key(config):
+        raise ConfigError(f"{told} and SGLang's --api-key exclude each other: callers' keys end at the front")
 
 
 def _check_policies(policy: PolicySection, where: str, place: Place) -> None:

@@ -111,6 +111,7 @@ class Front:
         await self._anchors.stop()
         if self._session is not None:
             await self._aborts.told()
+            await self._relay.close()
             await self._session.close()
         self._runner = self._session = None
 

@@ -31,6 +31,7 @@ _UNREAD_BELOW = ("/v1/", "/api/")
 """Where SGLang has, or may get, routes that make it work on prompts: Ollama's, scores, embeddings, transcriptions."""
 _WORKLESS = frozenset({"/api/show"})
 _SERVING = _OPEN | _CACHELESS | GENERATING | {"/", "/model_info", "/get_model_info", "/encode", "/classify"}
+_ASKED = GENERATING | {"/v1/models", "/v1/embeddings"}
 _SERVING_BELOW = ("/v1/", "/api/", "/radixdeck/")
 """`/api/` is Ollama's."""
 
@@ -88,20 +89,26 @@ class Access:
 
     def check(self, method: str, path: str, headers: Mapping[str, str], remote: str | None, tenant: str) -> None:
         """Raises Refusal 403 for administration from afar and for routes that would mix tenants' caches, 405 for
-        administration by a method that web pages can use."""
+        administration by a method that web pages can use, 404 for a route of the API without its /v1."""
         if path not in _SERVING and not path.startswith(_SERVING_BELOW):
-            if not is_loopback(remote) or _is_relayed(headers):
-                raise Refusal(
-                    403, f"{path} administers the engine: only local programs may call it", "permission_error"
-                )
-            if method not in _CHANGING and not (method in ("GET", "HEAD") and path in _TELLING):
-                raise Refusal(405, f"{path} administers the engine: use POST, not {method}", "invalid_request_error")
-            if self.keyed and tenant != DEFAULT_TENANT:
-                raise Refusal(403, f"{path} administers the engine: not for tenant {tenant!r}", "permission_error")
+            self._check_administration(method, path, headers, remote, tenant)
         mixes = method not in ("GET", "HEAD") and path not in SALTED | _CACHELESS and not path.startswith("/radixdeck/")
         if tenant != DEFAULT_TENANT and mixes:
             message = f"SGLang cannot keep tenant {tenant!r} apart on {path}; use /v1/chat/completions or /v1/responses"
             raise Refusal(403, message, "permission_error")
+
+    def _check_administration(
+        self, method: str, path: str, headers: Mapping[str, str], remote: str | None, tenant: str
+    ) -> None:
+        if f"/v1{path}" in _ASKED:
+            raise Refusal(404, f"there is no {path}: did you mean /v1{path}?", "not_found_error")
+        told = f"{path} is no route of the API and counts as one that administers the engine"
+        if not is_loopback(remote) or _is_relayed(headers):
+            raise Refusal(403, f"{told}, which only local programs may call", "permission_error")
+        if method not in _CHANGING and not (method in ("GET", "HEAD") and path in _TELLING):
+            raise Refusal(405, f"{told}: use POST, not {method}", "invalid_request_error")
+        if self.keyed and tenant != DEFAULT_TENANT:
+            raise Refusal(403, f"{told}: not for tenant {tenant!r}", "permission_error")
 
     def forwarded(self, headers: MultiMapping[str]) -> CIMultiDict[str]:
         """Request headers for the engine: no hop-by-hop ones, no API key of ours, nothing posing as our identity."""

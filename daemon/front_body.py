@@ -107,6 +107,8 @@ def prepare(route: str, body: dict[str, Any], identity: Identity, rid: str) -> P
     headers: dict[str, str] = {}
     carried = msgspec.structs.asdict(identity)
     if route == GENERATE_ROUTE:
+        if _nested(body.get("input_ids"), list, list) and [] in body["input_ids"]:
+            raise bad_request("input_ids: a prompt has no tokens", "input_ids")  # SGLang's scheduler dies of it
         sampling = body.get("sampling_params")
         listed = cast("list[Any]", sampling) if isinstance(sampling, list) else None
         body["sampling_params"] = (

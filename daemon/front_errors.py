@@ -89,6 +89,12 @@ def engine_lost(reason: str, retry_in_s: float) -> Refusal:
     return Refusal(502, message, "engine_unavailable", retry_in_s=retry_in_s)
 
 
+def engine_ended(reason: str) -> Refusal:
+    """Nobody knows which of the requests that it had was why, if one was."""
+    message = f"the engine ended while it had this request, which may be the cause ({reason})"
+    return Refusal(502, message, "engine_unavailable")
+
+
 def unreadable(path: str, by: str) -> Refusal:
     """For what policy `by` would have to judge and cannot."""
     why = f"policy {by} cannot hold its rules on {path}, which the front does not read"

@@ -14,7 +14,7 @@ from yarl import URL
 
 from .front_access import end_to_end
 from .front_begun import LOST, Begun, answers, read_some
-from .front_errors import bad_request, engine_away, engine_lost
+from .front_errors import Refusal, bad_request, engine_away, engine_ended, engine_lost
 from .front_exchange import Exchange
 from .front_hedge import Race
 from .front_patience import patience
@@ -23,16 +23,20 @@ from .front_sse import EventCutter
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 IDLE_CONNECTION_S = 2.0
 """SGLang closes idle connections after 5 s; a request sent at that very moment would be lost."""
+DOUBT_S = 2 * IDLE_CONNECTION_S
+"""SGLang hangs up behind an error of its own without saying so: for so long, in which connections that idle are given
+up, each request has one of its own."""
 
 
 class CallerGone(Exception):
     """The caller closed its connection before it had its answer."""
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A client that changes nothing on the way: no decompression, cookies, redirects, limits or time-outs."""
+def open_session(idle_s: float | None = IDLE_CONNECTION_S) -> aiohttp.ClientSession:
+    """A client that changes nothing on the way: no decompression, cookies, redirects, limits or time-outs. `idle_s`:
+    how long a connection may wait for its next request; None: there is none."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=idle_s, force_close=idle_s is None),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
@@ -50,8 +54,14 @@ class Relay:
         why_down: Callable[[], tuple[str, float]],
     ) -> None:
         self._session = session
+        self._once = open_session(idle_s=None)
+        self._doubt_until_s = 0.0
         self._upstream = upstream
         self._why_down = why_down
+
+    async def close(self) -> None:
+        """Its own connections; `session` is left open."""
+        await self._once.close()
 
     def base(self) -> str:
         """The engine's URL. Raises Refusal 503 while it is away."""
@@ -83,24 +93,29 @@ class Relay:
                     exchange.late.learn(exchange, sent_s)
                 return response, whole
         except aiohttp.ClientConnectorError as error:
-            raise engine_away(*self._reason("it does not accept connections")) from error
+            self.base()  # says why, where that is known
+            raise engine_away("it does not accept connections", 1.0) from error
         except LOST as error:
             if request.content.exception() is not None:
                 raise bad_request("the request body is broken") from error
-            raise engine_lost(*self._reason("the connection broke")) from error
+            raise self._lost("the connection broke") from error
 
     async def _send(
         self, request: web.Request, data: bytes | AsyncIterator[bytes] | None, engine: str, headers: CIMultiDict[str]
     ) -> aiohttp.ClientResponse:
         """The answer of an engine to the request, when its headers are there."""
         url = URL(engine + request.rel_url.raw_path_qs, encoded=True)
-        return await self._session.request(
+        session = self._session if time.monotonic() >= self._doubt_until_s else self._once
+        answer = await session.request(
             request.method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NOT_ADDED
         )
+        if answer.status >= 500:
+            self._doubt_until_s = time.monotonic() + DOUBT_S
+        return answer
 
-    def _reason(self, otherwise: str) -> tuple[str, float]:
-        reason, retry_in_s = self._why_down()
-        return (reason or otherwise, retry_in_s) if self._upstream() is None else (otherwise, 1.0)
+    def _lost(self, noticed: str) -> Refusal:
+        """An answer broke off. That may be all, but for an engine that is known to have ended."""
+        return engine_ended(self._why_down()[0]) if self._upstream() is None else engine_lost(noticed, 1.0)
 
     async def _answer(
         self,
@@ -153,7 +168,7 @@ class Relay:
                     await caller.send(events)
                     exchange.sent()
             lost = data is None
-            await caller.send(engine_lost(*self._reason("the stream broke")).event() if lost else cutter.rest())
+            await caller.send(self._lost("the stream broke").event() if lost else cutter.rest())
             return await caller.end(), not lost
 
 

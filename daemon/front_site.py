@@ -55,7 +55,7 @@ def lower_headers(request: web.Request) -> dict[str, str]:
 
 def _url(host: str, port: int) -> str:
     """The URL to reach a listening address at; a wildcard address is reached over loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

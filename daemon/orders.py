@@ -9,8 +9,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
 import msgspec
 
+from radixdeck.policies.doorkeeping import shortened
+
 from .wire import CommandName
 
+DIGITS = 32
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 
 
@@ -92,6 +95,15 @@ ORDERS: Mapping[CommandName, Known] = MappingProxyType(
         "flush": Known(NoArguments, "empty the cache"),
     }
 )
+
+
+def recordable(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as they were told, but for integers beyond 64 bits: their first digits, as text. JSON has such, and
+    no reader of a recording counts on them."""
+    return {
+        name: shortened(str(value), DIGITS) if isinstance(value, int) and value.bit_length() > 63 else value
+        for name, value in arguments.items()
+    }
 
 
 def synopsis(name: CommandName) -> str:

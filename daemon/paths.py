@@ -11,6 +11,7 @@ import platformdirs
 
 ENV_HOME = "RADIXDECK_HOME"
 RUNS = "runs"
+STATE = "state"
 MAX_SOCKET_PATH = 100
 """Bytes; the system's limit is 107."""
 
@@ -39,7 +40,12 @@ class Paths(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> Path:
-        return self._made("state")
+        return self._made(STATE)
+
+    @property
+    def state_if_any(self) -> Path:
+        """For who only looks: not made."""
+        return self.home / STATE
 
     def socket(self, name: str) -> Path:
         """A path for a Unix socket: in state/ if that is short enough for the system, else in a folder of its own."""

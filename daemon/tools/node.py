@@ -34,6 +34,7 @@ from radixdeck.storage.recorder import Recorder, RunInfo
 from ..clock import now_ns
 from ..journal import Journal
 from ..mqtt import MqttLink
+from ..orders import recordable
 from ..paths import Paths
 from ..publishing import Publisher
 from ..wire import AgentsTable, BrokerAddress, Command, Reply, Status, WireError, decode
@@ -191,13 +192,13 @@ class Node:
         try:
             detail = self._carry_out(command)
             ok = True
-        except (PolicyError, TunableError, KeyError, TypeError, ValueError) as error:
+        except (PolicyError, TunableError, KeyError, TypeError, ValueError, OverflowError) as error:
             ok, detail = False, f"{command.name}: {error}"
         if command.name != "watch":
             self._report.tell(
                 CommandReceived(
                     t_ns=now_ns(), id=command.id, name=command.name, by=command.by, ok=ok, detail=detail,
-                    arguments=command.arguments,
+                    arguments=recordable(command.arguments),
                 )
             )  # fmt: skip
         return Reply(id=command.id, state="done" if ok else "refused", detail=detail)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -179,7 +181,7 @@ async def _pump(
 
 class _Lines:
     """Standard input line by line, in a way that can be left while nothing comes. It ends at a line that is `too_long`:
-    what comes behind is no message."""
+    what comes behind is no message. A file is a client that has said everything and hung up."""
 
     def __init__(self) -> None:
         self.too_long = False
@@ -188,6 +190,11 @@ class _Lines:
 
     async def open(self) -> None:
         loop, reader = asyncio.get_running_loop(), self._reader
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):  # asyncio waits for no other kind
+            reader.feed_data(sys.stdin.buffer.read())
+            reader.feed_eof()
+            return
         self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
 
     def close(self) -> None:

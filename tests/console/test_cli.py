@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typed import cold, completed, environment, radixdeck
+from typed import COMMAND, cold, completed, environment, radixdeck
 
 from radixdeck.console import cli_headless
+from radixdeck.console.cli_options import UNUSABLE, address_of
 from radixdeck.console.words import command_line
+from radixdeck.daemon.discovery import announce
 from radixdeck.daemon.engine.args import CPU_KV_TOKENS
 from radixdeck.daemon.orders import ORDERS, synopsis
+from radixdeck.daemon.paths import home_of
+from radixdeck.daemon.wire import BrokerAddress, Discovery
+from radixdeck.daemon.wire_client import BrokerError
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
@@ -112,13 +118,54 @@ def test_the_size_of_the_cache_on_a_cpu_is_in_the_help(tmp_path: Path) -> None:
 
 
 def test_no_daemon_is_said_in_words(tmp_path: Path) -> None:
-    for words in (("act", "evict", "agent=x"), ("tail",), ("status",), ("console",)):
+    for words in (("act", "evict", "agent=x"), ("tail", "--timeout", "0.2"), ("status",), ("console",)):
         ran = cold(tmp_path, *words)
         assert ran.returncode == 3, ran
         assert "no daemon runs here" in ran.stderr
+    assert not (tmp_path / "state").exists(), "they only look"
 
 
-@pytest.mark.parametrize(("words", "named"), [(("fly",), "no order 'fly'"), (("evict", "agent"), "name=value")])
+def test_a_home_that_is_no_folder_has_no_daemon(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "status", "--home", "/etc/passwd")
+    assert (ran.returncode, ran.stderr.count("\n"), "/etc/passwd/state" in ran.stderr) == (3, 1, True)
+
+
+def test_tail_waits_for_a_local_daemon(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "tail", "--timeout", "0.2")
+    assert "no connection to the broker, trying again (Ctrl-C ends): no daemon runs here" in ran.stderr
+    assert ran.stderr.endswith(": waited 0.2 s\n")
+    where = address_of("", "n1", str(tmp_path), waits=True)
+    with pytest.raises(BrokerError, match="no daemon runs here"):
+        where()
+    here = BrokerAddress(host="127.0.0.1", port=1)
+    known = Discovery(node="n1", pid=os.getpid(), endpoint="", broker=here, recording="")
+    announce(home_of(str(tmp_path)).state, known)
+    assert where() == here
+
+
+def test_output_that_cannot_be_written_has_a_code_of_its_own(tmp_path: Path) -> None:
+    read_end, closed = os.pipe()
+    os.close(read_end)
+    for to, said in (("/dev/full", "radixdeck: output: No space left on device\n"), (closed, "")):
+        with open(to, "w") as out:
+            ran = subprocess.run([*COMMAND, "recordings"], stdout=out, stderr=subprocess.PIPE, text=True,
+                                 env=environment(tmp_path), check=False)  # fmt: skip
+        assert (ran.returncode, ran.stderr) == (UNUSABLE, said)
+
+
+def test_what_follows_the_dashes_is_ours_where_no_other_program_follows(tmp_path: Path) -> None:
+    ran = radixdeck(tmp_path, "status", "--", "--json")
+    assert (ran.returncode, "unexpected extra argument(s) (--json)" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("fly",), "no order 'fly'"),
+        (("evict", "agent"), "name=value"),
+        (("evict", "agent=a", "agent=b"), "agent is given twice"),
+    ],
+)
 def test_a_bad_order_is_refused(tmp_path: Path, words: tuple[str, ...], named: str) -> None:
     ran = radixdeck(tmp_path, "act", "--broker", "mqtt://127.0.0.1:1", *words)
     assert ran.returncode == 2

@@ -147,6 +147,22 @@ async def test_an_old_recording(tmp_path: Path) -> None:
             assert app.fleet.nodes[NODE].run.totals.requests > 0
 
 
+@pytest.mark.parametrize("argument", ["amount", "node", "value", "enabled"])
+async def test_an_order_with_a_number_beyond_all_bounds(argument: str) -> None:
+    """No daemon carries it out, but it may be in what was recorded."""
+    feed = ScriptedFeed(live_messages(EVENTS))
+    app = ConsoleApp(feed, animate=False)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: NODE in app.fleet.nodes and app.fleet.nodes[NODE].seq == len(EVENTS))
+        told = {"agent": "coder", argument: 10**400}
+        refused = e.CommandReceived(
+            t_ns=EVENTS[-1].t_ns, id="x", name="boost", by="ann", ok=False, detail="too much", arguments=told
+        )
+        feed.tell(batch([refused], len(EVENTS) + 1))
+        await until(pilot, lambda: app.fleet.nodes[NODE].seq == len(EVENTS) + 1)
+        await all_screens(pilot)
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
 async def test_a_truncated_recording(tmp_path: Path, share: float) -> None:
     """Refused in words, or opened and, where the rest is missing, said so on the screen."""

@@ -44,6 +44,10 @@ def test_secrets_are_not_for_showing(password: str) -> None:
         ("closing_words = [' DONE']", "c.toml: closing_words: ' DONE' begins or ends with white space"),
         (f"closing_words = ['{'W' * 33}']", f"closing_words: '{'W' * 33}' is longer than 32 characters"),
         (f"closing_words = {['W'] * 17}", "closing_words: 17 words are more than 16"),
+        ("host = ''", "c.toml: host: '' would be every address of this machine: say 0.0.0.0 if that is meant"),
+        ("[api_keys]\nk = 'acme'\nsk-2 = 'acme:b'", "api_keys: the tenant of key 2: letters, digits, '_', '.' and '-'"),
+        ("[api_keys]\nk = ''", "api_keys: the tenant of key 1"),
+        ("[api_keys]\nk = 'acme'\n' ' = 'acme'", "api_keys: key 2 is empty"),
         ("[api_keys]\nk = 'acme'\n[engine]\nsglang_args = ['--api-key', 'x']", "exclude each other"),
     ],
 )
@@ -53,6 +57,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str) 
     with pytest.raises(ConfigError, match=r"c\.toml") as refused:
         load_config(path)
     assert words in str(refused.value)
+    assert "sk-2" not in str(refused.value)
 
 
 def test_what_was_typed_is_told_from_what_the_file_says(tmp_path: Path) -> None:
@@ -60,6 +65,8 @@ def test_what_was_typed_is_told_from_what_the_file_says(tmp_path: Path) -> None:
     path.write_text("[engine]\ndevice = 'cpu'\n[policy.tunables.nonsense]\nliveness = 0.5")
     with pytest.raises(ConfigError, match=r"^--device: 'tpu' is none of auto, cpu, cuda$"):
         load_config(path, {"engine": {"device": "tpu"}})
+    with pytest.raises(ConfigError, match=r"^--host: '' would be every address"):
+        load_config(path, {"host": ""})
     with pytest.raises(ConfigError, match=r"^--policy: no policy named 'x'"):
         load_config(path, {"policy": {"enabled": ["x"]}})
     with pytest.raises(ConfigError, match=r"c\.toml: policy: no policy named 'nonsense'"):

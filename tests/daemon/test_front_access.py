@@ -72,6 +72,20 @@ def test_from_afar_one_may_ask_but_not_administer() -> None:
     assert "administers" in refused("GET", "/server_info")
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/models", "/messages"])
+async def test_whoever_left_v1_out_is_told_so(path: str) -> None:
+    async with stack() as s:
+        status, answer = await s.post(path, {})
+        assert (status, answer["error"]["type"]) == (404, "not_found_error")
+        assert answer["error"]["message"] == f"there is no {path}: did you mean /v1{path}?"
+
+
+async def test_a_route_that_nobody_knows_is_said_to_be_none() -> None:
+    async with stack() as s, s.client.get(s.url + "/favicon.ico") as answer:
+        said = (await answer.json())["error"]["message"]
+        assert said.startswith("/favicon.ico is no route of the API and counts as one that administers the engine: ")
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 def test_ollamas_routes_are_refused_to_tenants_for_the_right_reason(path: str) -> None:
     assert "cannot keep tenant 'acme' apart" in refused("POST", path, "acme")

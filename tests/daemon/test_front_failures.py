@@ -86,7 +86,7 @@ async def test_bad_sampling_parameters_are_named() -> None:
         {"messages": [7, None, [], {"role": []}, {"content": {}}]},
         {"messages": [{"role": "system", "content": [{"text": 7}, 9]}], "tools": "x", "metadata": [1]},
         {"messages": MESSAGES, "tools": {"a": 1}, "metadata": {"agent_id": {}, "session_id": []}, "user": "x" * 999},
-        {"prompt": {"a": 1}, "input_ids": [[]], "text": [[]], "input": 3, "system": 7, "model": {}},
+        {"prompt": {"a": 1}, "input_ids": [[None]], "text": [[]], "input": 3, "system": 7, "model": {}},
         {"prompt": [], "text": [], "input_ids": [True, -5, 10**30], "input": [3]},
     ],
 )

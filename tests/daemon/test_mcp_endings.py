@@ -35,11 +35,11 @@ for line in sys.stdin:
 CALL = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "put"}}).encode() + b"\n"
 
 
-async def start(folder: Path, server: str, stdout: int = PIPE) -> Process:
+async def start(folder: Path, server: str, stdout: int = PIPE, stdin: Any = PIPE) -> Process:
     rules = folder / "rules.toml"
     rules.write_text("[tools.get]\nread_only = true\nttl_s = 60\n")
     proxy = ["-m", "radixdeck.console.cli", "mcp-proxy", "--rules", str(rules), "--", sys.executable, "-c", server]
-    return await asyncio.create_subprocess_exec(sys.executable, *proxy, stdin=PIPE, stdout=stdout, stderr=PIPE)
+    return await asyncio.create_subprocess_exec(sys.executable, *proxy, stdin=stdin, stdout=stdout, stderr=PIPE)
 
 
 async def told(process: Process) -> dict[str, Any]:
@@ -80,6 +80,18 @@ async def test_a_client_that_does_not_read_any_more_ends_it_in_words(tmp_path: P
     assert code == 0
     assert said.splitlines()[0] == "radixdeck mcp-proxy: the client does not read any more"
     assert len(said.splitlines()) == 2  # and the sum
+
+
+@pytest.mark.parametrize("said", [b"", CALL])
+async def test_a_file_is_a_client_that_has_hung_up(tmp_path: Path, said: bytes) -> None:
+    file = Path(os.devnull)
+    if said:
+        (file := tmp_path / "asked").write_bytes(said)
+    with file.open("rb") as asked:
+        process = await start(tmp_path, SILENT, stdin=asked)
+    code, words = await ended(process)
+    assert (code, len(words.splitlines())) == (0, 1)
+    assert f" 0 of {1 if said else 0} tool calls answered from memory" in words
 
 
 async def test_a_line_that_is_too_long_ends_it_in_words(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ async def test_it_is_a_node_like_any_other(broker: BrokerAddress, tmp_path: Path
                 assert too_low.state == "refused"
                 off = await order(raw, NODE, "policy", name="memoization", enabled=False)
                 assert (off.state, keeper.on) == ("done", False)
-                for name, told_too in (("flush", {}), ("tune", {}), ("policy", {"name": "lru"})):
+                beyond = {"policy": "memoization", "name": "trials", "value": 10**400}
+                for name, told_too in (("flush", {}), ("tune", {}), ("tune", beyond), ("policy", {"name": "lru"})):
                     assert (await order(raw, NODE, name, **told_too)).state == "refused"
         seen = [event async for event in all_until_off(events)]
     assert [event.what for event in seen if isinstance(event, ToolMemoized)] == ["asked", "stored", "answered"]
@@ -55,7 +56,8 @@ async def test_it_is_a_node_like_any_other(broker: BrokerAddress, tmp_path: Path
     with open_session(recording) as session:
         kept = [event for _, event in session.events(0, 100)]
     assert [type(event) for event in kept[: len(seen)]] == [type(event) for event in seen]
-    assert sum(isinstance(event, CommandReceived) for event in kept) == 6
+    orders = [event.arguments for event in kept if isinstance(event, CommandReceived)]
+    assert (len(orders), orders[-2]["value"]) == (7, f"1{31 * '0'}...")
 
 
 async def all_until_off(raw: Raw) -> Any:

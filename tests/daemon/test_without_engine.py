@@ -129,6 +129,17 @@ async def test_that_a_console_looks_on_is_no_order(daemon: Daemon) -> None:
     assert daemon.journal.seq == before
 
 
+async def test_a_number_beyond_all_bounds_is_recorded_as_text(tmp_path: Path) -> None:
+    """Whoever reads the recording would stumble over it."""
+    async with open_daemon(config(tmp_path)) as daemon:
+        await daemon.command("boost", {"agent": "x", "amount": 10**400})
+        await daemon.command("pin", {"node": -(10**400)})
+        recording = daemon.recording
+    with open_session(recording) as session:
+        orders = [event.arguments for _, event in session.events(0, 100) if isinstance(event, CommandReceived)]
+    assert orders == [{"agent": "x", "amount": f"1{31 * '0'}..."}, {"node": f"-1{30 * '0'}..."}]
+
+
 async def test_a_taken_port_is_said_and_leaves_no_empty_run(daemon: Daemon, tmp_path: Path) -> None:
     port = int(daemon.url.rsplit(":", 1)[1])
     other = tmp_path / "other"

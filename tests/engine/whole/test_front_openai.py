@@ -130,8 +130,9 @@ async def test_the_engines_own_errors_pass(client: openai.AsyncOpenAI) -> None:
             {"model": "radixdeck-tiny", "max_tokens": 2, "messages": [{"role": "user", "content": "Go."}]},
             "",
         ),
+        ("/v1/responses", {"model": "radixdeck-tiny", "input": "Once upon", "max_output_tokens": 2}, "id"),
     ],
-    ids=["completions", "generate", "messages"],
+    ids=["completions", "generate", "messages", "responses"],
 )
 async def test_the_identity_arrives_on_every_route(
     daemon: Daemon, facts: Facts, path: str, body: Any, rid_field: str
@@ -149,6 +150,15 @@ async def test_the_identity_arrives_on_every_route(
     assert finished.prompt_tokens == matched.prompt_tokens
     if rid_field:
         assert told[rid_field] == matched.rid == finished.rid
+
+
+async def test_a_response_is_streamed(facts: Facts, client: openai.AsyncOpenAI) -> None:
+    asked: Any = {"model": "radixdeck-tiny", "input": "Once upon", "max_output_tokens": 4, "stream": True}
+    told = [event async for event in await client.responses.create(**asked, extra_headers=who("bard"))]
+    kinds = [event.type for event in told]
+    assert (kinds[0], "response.output_text.delta" in kinds) == ("response.created", True)
+    finished = await facts.first(RequestFinished, lambda fact: fact.agent == "bard")
+    assert (finished.status, finished.output_tokens) == (200, told[-1].response.usage.output_tokens)
 
 
 async def test_tenants_share_no_cache(facts: Facts, client: openai.AsyncOpenAI) -> None:
