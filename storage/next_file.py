@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 import msgspec
 
-from radixdeck.policies.events import AnyEvent, PrefixInserted, PrefixMatched
+from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
 from radixdeck.policies.reuse.shadow import REMEMBERED
 
 from . import anchor_text
@@ -22,7 +22,7 @@ from .writer import Fact, Frame, Item, Writer
 CONTINUES = "continues"
 """Key in a recording's configuration: the name of the file that the run was in before."""
 KEPT = 2 * REMEMBERED
-"""Prompts that the next one may be told against: the engine refers to half as many."""
+"""Finished requests that the next one may be told against: the engine refers to half as many."""
 
 
 class NextFile(msgspec.Struct, frozen=True):
@@ -79,6 +79,8 @@ class Alone:
         return item if event is item.event else msgspec.structs.replace(item, event=event)
 
     def _event(self, event: AnyEvent) -> AnyEvent:
+        if isinstance(event, EngineStarted):
+            self._book.clear()
         if isinstance(event, PrefixInserted) and event.phase == "finish":
             self._book.finished(event)
         if not isinstance(event, PrefixMatched):
