@@ -261,10 +261,10 @@ class Session:
         return self.first_seq - 1, RunState()
 
     def _events(self, where: str, values: Sequence[Any]) -> Iterable[Numbered]:
-        for row in self._rows(f"SELECT seq, body FROM events WHERE {where}", values):
+        for row in self._rows(f"SELECT seq, CAST(body AS BLOB) AS body FROM events WHERE {where}", values):
             try:
-                yield int(row["seq"]), ev.decode(str(row["body"]).encode())
-            except msgspec.DecodeError:
+                yield int(row["seq"]), ev.decode(row["body"])
+            except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
                 self.skipped += 1
 
 
