@@ -284,7 +284,8 @@ def _unpacked(blob: object, decoder: msgspec.json.Decoder[_T]) -> _T | None:
     """What `decoder` makes of a stored keyframe, None if it is damaged."""
     try:
         return decoder.decode(zstandard.ZstdDecompressor().decompress(cast(bytes, blob)))
-    except (zstandard.ZstdError, msgspec.DecodeError, TypeError):
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, TypeError, MemoryError):
+        # MemoryError: what it says of its size is damaged.
         return None
 
 

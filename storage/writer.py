@@ -73,7 +73,8 @@ class Writer:
         connection.execute(f"PRAGMA synchronous = {'FULL' if audited else 'NORMAL'}")
         with self._db.atomic():
             connection.executemany(INSERT_EVENT, [_event_row(fact) for fact in facts])
-            compress = zstandard.ZstdCompressor(level=3).compress
+            # Damage that still unpacks would be a wrong state, so that seeking must find it out.
+            compress = zstandard.ZstdCompressor(level=3, write_checksum=True).compress
             connection.executemany(INSERT_FRAME, [(f.seq, f.at_ns, compress(f.state)) for f in frames])
             if texts:
                 connection.executemany(anchor_text.INSERT, texts)

@@ -20,7 +20,6 @@ from storage_samples import folded, info, recorded, stream
 from radixdeck.policies import events as ev
 from radixdeck.policies.residency import RunState
 from radixdeck.storage.errors import SessionError
-from radixdeck.storage.listing import list_runs
 from radixdeck.storage.opening import connect_to_recording
 from radixdeck.storage.recorder import Recorder
 from radixdeck.storage.session import Session, open_session
@@ -146,22 +145,6 @@ async def test_events_of_a_later_version_are_skipped_and_counted(tmp_path: Path)
         assert session.skipped == 3
         assert session.info.config == {}
         assert session.state_at(session.last_ns)[0] == 20
-
-
-async def test_a_byte_that_is_no_text_costs_the_event_it_is_in(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    await recorded(path, EVENTS, keyframe_every=97)
-    spoil(
-        path,
-        """UPDATE events SET body = substr(body, 1, 20) || CAST(x'ff' AS TEXT) || substr(body, 22) WHERE seq = 150;
-           UPDATE runs SET config = '{"kv_tokens":1,"note' || CAST(x'ff' AS TEXT) || '":2}'""",
-    )
-    with open_session(path) as session:
-        assert [seq for seq, _ in session.events(148, 3)] == [149, 151]
-        assert session.skipped == 1
-        assert session.state_after(160) == folded([*EVENTS[:149], *EVENTS[150:160]])
-        assert session.info.config["kv_tokens"] == 1
-    assert [run.error for run in list_runs(tmp_path)] == [""]
 
 
 # ---- files that are not what they should be ----
