@@ -106,7 +106,8 @@ class _Run:
         self._pieces = [Piece(size.of(self._own_tokens), 1, recorded.chunk_tokens)]
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
-        host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
+        tunables, self._unknown = recorded.tunables()
+        host = PolicyHost([ordering, *recorded.beside()], tunables)
         self._took_part = {ordering, OPERATOR, *recorded.beside()}
         if change is not None:
             check(change, host)
@@ -242,4 +243,5 @@ class _Run:
             too_long=self._too_long,
             over_tokens=self._engine.over_tokens,
             recorded_failures=self._recorded.failures,
+            unknown_tunables=[one for one in self._unknown if one.policy in self._took_part],
         )
