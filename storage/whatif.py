@@ -103,7 +103,8 @@ class _Run:
         self._failures: list[str] = []
         self._broken = ""
         self._too_long = 0
-        self._pieces = [Piece(size.of(self._own_tokens), 1, recorded.chunk_tokens)]
+        self._pieces = [Piece(0, 1, recorded.chunk_tokens)]
+        self._sizes: set[int] = set()
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
         tunables, self._unknown = recorded.tunables()
@@ -144,7 +145,7 @@ class _Run:
             self._own_tokens = event.capacity_tokens or self._own_tokens
             page_size = max(1, event.page_size)
             self._engine.resize(self._size.of(self._own_tokens))
-        self._pieces.append(Piece(self._engine.kv_tokens, page_size, self._pieces[-1].chunk_tokens))
+        self._pieces.append(Piece(0, page_size, self._pieces[-1].chunk_tokens))
 
     def _is_passed_over(self, event: AnyEvent) -> bool:
         """What the model says of itself (switches, failures) is not taken from the recording, except for switches where
@@ -185,7 +186,8 @@ class _Run:
             self._engine.passed_over(event)
             return
         if not request.warm:
-            self._pieces[-1].requests.append(request)
+            self._sizes.add(self._engine.kv_tokens)
+            self._pieces[-1].met(request, self._engine.kv_tokens)
             self._too_long += request.prompt_tokens > self._engine.kv_tokens
         self._engine.matched(seq, event, request)
 
@@ -221,7 +223,7 @@ class _Run:
         return Outcome(
             policy=self._policy,
             kv_tokens=self._engine.kv_tokens,
-            kv_sizes=sorted({piece.kv_tokens for piece in self._pieces if piece.requests}),
+            kv_sizes=sorted(self._sizes),
             requests=totals.requests,
             prompt_tokens=totals.prompt_tokens,
             cached_tokens=totals.cached_tokens,

@@ -38,13 +38,18 @@ def check_known(size: Size, recorded: Recorded) -> None:
 
 @dataclass
 class Piece:
-    """The requests between two moments at which the cache was emptied, and the cache that they met; `chunk_tokens`: how
-    much of a prompt was computed at once."""
+    """The requests between two moments at which the cache was emptied, and the cache that they met: the largest, if it
+    changed meanwhile. `chunk_tokens`: how much of a prompt was computed at once."""
 
     kv_tokens: int
     page_size: int
     chunk_tokens: int
     requests: list[Request] = field(default_factory=list[Request])
+
+    def met(self, request: Request, kv_tokens: int) -> None:
+        """The next request came, to a cache of that size."""
+        self.requests.append(request)
+        self.kv_tokens = max(self.kv_tokens, kv_tokens)
 
 
 def best_tokens(pieces: Sequence[Piece]) -> int:
