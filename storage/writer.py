@@ -139,7 +139,18 @@ def _event_row(fact: Fact) -> tuple[int, int, str, str | None, str | None, str |
     agent = getattr(event, "agent", None) or ",".join(getattr(event, "agents", ())) or None
     session = getattr(event, "session", None) or None
     rid = getattr(event, "rid", None) or None
-    return fact.seq, fact.at_ns, ev.kind_of(event), agent, session, rid, ev.encode(event).decode()
+    return fact.seq, fact.at_ns, ev.kind_of(event), agent, session, rid, _body(event)
+
+
+def _body(event: ev.AnyEvent) -> str:
+    """Raises ValueError for what could not be read again: JSON has no number that is not finite, and writes null."""
+    body = ev.encode(event)
+    if b"null" in body:
+        try:
+            ev.decode(body)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{ev.kind_of(event)} cannot be read again: {error}") from error
+    return body.decode()
 
 
 def _merged(facts: Iterable[Fact]) -> list[tuple[str, Columns]]:
