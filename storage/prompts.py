@@ -86,6 +86,8 @@ class Demand:
         self._warm_ups = warm_ups
         self._after_seq = after_seq
         self._book = PromptBook()
+        self._met: set[str] = set()
+        self._strangers: set[str] = set()
         self._open: dict[str, _Open] = {}
         self._done: list[Request] = []
 
@@ -98,10 +100,11 @@ class Demand:
 
     @property
     def left_out(self) -> int:
-        """Requests that could not be rebuilt because events are missing. Prompts go in in the order in which they were
-        matched: one that did not, although a later request has even finished, was lost or ended before."""
+        """Requests that could not be rebuilt because events are missing, or in the file before. Prompts go in in the
+        order in which they were matched: one that did not, although a later request has even finished, was lost or
+        ended before. What went in without a match is a request too, or a warm-up: only its match would say."""
         lost = [known for known in self._open.values() if known.inserted is None and known.start < self._last_done]
-        return self._not_rebuilt + len(lost)
+        return self._not_rebuilt + len(lost) + len(self._strangers)
 
     def requests(self) -> list[Request]:
         """What was asked so far, in order of arrival."""
@@ -110,6 +113,7 @@ class Demand:
 
     def _match(self, seq: int, event: PrefixMatched) -> None:
         hashes = self._book.matched(event)
+        self._met.add(event.rid)
         counts = seq > self._after_seq and (self._warm_ups or not event.warm)
         if hashes is None:
             self._not_rebuilt += counts
@@ -120,6 +124,8 @@ class Demand:
         final = self._book.finished(event) if event.phase == "finish" else None
         known = self._open.get(event.rid)
         if known is None:
+            if event.phase == "prompt" and seq > self._after_seq and event.rid not in self._met:
+                self._strangers.add(event.rid)
             return
         known.last = seq
         if known.inserted is None:

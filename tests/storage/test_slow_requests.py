@@ -1,4 +1,7 @@
-"""A request during which many others come and go: the engine tells the next turn against it, from when it finishes."""
+"""Requests that take long: many others come and go meanwhile, or the recording goes on in another file.
+
+The engine tells the next turn against a request from when it finishes.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,22 @@ async def test_in_the_next_file_its_next_turns_are_whole(tmp_path: Path) -> None
             list(NUMBER.hashes("abcdefg")), list(NUMBER.hashes("abcdefgh")),
         ]  # fmt: skip
         assert session.skipped == 0
+
+
+async def test_what_is_in_its_prefill_when_the_file_turns_is_left_out_of_the_later_one_and_counted(
+    tmp_path: Path,
+) -> None:
+    prompts = {f"r{count}": "xy" for count in range(5)}
+    whole = [event for rid, prompt in prompts.items() for event in (matched(rid, prompt), *inserted(rid, prompt))]
+    under_way = ("first", "second")
+    events = [*whole, *(matched(rid, "abc") for rid in under_way)]
+    after = [event for rid in under_way for event in inserted(rid, "abc", "d")]
+    last = [matched("last", "abcde"), *inserted("last", "abcde")]
+    found: list[tuple[int, int]] = []
+    for path in await turned_behind(tmp_path, [*events, *after, *last], info(), len(events)):
+        with open_session(path) as session:
+            found.append((len(session.requests()), session.skipped))
+    assert found == [(5, 0), (1, 2)]
 
 
 def test_what_never_finishes_is_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

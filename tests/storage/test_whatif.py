@@ -234,7 +234,7 @@ def test_what_is_missing_is_left_out_and_said(asking: Callable[..., Outcome]) ->
     )
     never = ev.PrefixInserted(t_ns=6, rid="never came", phase="prompt", total_tokens=3, new_tokens=3)
     outcome = asking([started(), ev.EventsDropped(t_ns=4, count=7), lost, never, *served(number, 0, ("x", "ab", ""))])
-    assert (outcome.incomplete, outcome.dropped_events, outcome.requests) == (1, 7, 1)
+    assert (outcome.incomplete, outcome.dropped_events, outcome.requests) == (2, 7, 1)
 
 
 def test_what_broke_in_the_real_engine_is_told(asking: Callable[..., Outcome]) -> None:
