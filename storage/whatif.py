@@ -73,6 +73,8 @@ def what_if(
     size = Size(kv_tokens, times)
     size.check()
     check_known(size, recorded)
+    if change is not None and change.size != Size():
+        check_known(change.size, recorded)
     run = _Run(recorded, policy, size, take, change)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Size(NamedTuple):
         """Raises WhatIfError."""
         if self.kv_tokens is not None and self.kv_tokens <= 0:
             raise WhatIfError(f"a cache of {self.kv_tokens} tokens: give a size above 0")
-        if self.times <= 0:
+        if not 0 < self.times < math.inf:
             raise WhatIfError(f"a cache {self.times:g} times as large: give a number above 0")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -284,10 +285,12 @@ def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome]) -
         asking([started()])
     with pytest.raises(WhatIfError, match="a cache of -5 tokens"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], kv_tokens=-5)
-    with pytest.raises(WhatIfError, match="a cache 0 times as large"):
-        asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], times=0.0)
-    with pytest.raises(WhatIfError, match="does not say how large"):
-        asking(served(Numbering(), 0, ("x", "ab", "")))
+    for times in (0.0, math.nan, math.inf):
+        with pytest.raises(WhatIfError, match=f"a cache {times:g} times as large"):
+            asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], times=times)
+    for kv_tokens, change in ((None, None), (9, Change(-1, times=2.0))):
+        with pytest.raises(WhatIfError, match="does not say how large"):
+            asking(served(Numbering(), 0, ("x", "ab", "")), kv_tokens=kv_tokens, change=change)
     with pytest.raises(WhatIfError, match=r"safety decides at the door .*: cachesage, .*, lru, .*ttl_pinning$"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], "safety")
     with pytest.raises(PolicyError, match="no policy named 'best'"):
