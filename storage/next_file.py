@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from contextlib import closing, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,8 @@ from .writer import Fact, Frame, Item, Writer
 
 CONTINUES = "continues"
 """Key in a recording's configuration: the name of the file that the run was in before."""
+GOES_ON = "goes on in "
+"""What the file before says of its end, with the name of the next one behind it."""
 KEPT = 2 * REMEMBERED
 """Finished requests that the next one may be told against: the engine refers to half as many."""
 
@@ -50,8 +53,13 @@ def begin_next(before: Writer, info: RunInfo, item: NextFile) -> Writer:
         writer.discard()
         raise
     with suppress(sqlite3.Error):
-        before.finish(f"goes on in {path.name}")
+        before.finish(f"{GOES_ON}{path.name}")
     return writer
+
+
+def next_of(path: Path, ended_why: str) -> Path | None:
+    """The file that a run goes on in, by what the one at `path` says of its end; None if that is the last."""
+    return path.with_name(ended_why.removeprefix(GOES_ON)) if ended_why.startswith(GOES_ON) else None
 
 
 def _texts(before: Writer) -> list[AnchorText]:

@@ -54,8 +54,8 @@ class Session:
     """One recorded run. Every method raises SessionError if the file turns out to be damaged.
 
     `first_ns`, `last_ns`: arrival times of the first and last event (UTC nanoseconds; start of the run if there is
-    none); `first_seq`, `last_seq`: their numbers (0 and -1 if there is none); `ended`: the writer closed it;
-    `skipped`: events met so far that this version cannot read, and requests that could not be rebuilt.
+    none); `first_seq`, `last_seq`: their numbers (0 and -1 if there is none); `ended`: the writer closed it, for the
+    reason `ended_why`; `skipped`: events met so far that this version cannot read, and requests not rebuilt.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -78,7 +78,7 @@ class Session:
     def refresh(self) -> None:
         """See what a live recording has gained since."""
         row = self._run_row()
-        self.ended = row["ended_ns"] is not None
+        self.ended, self.ended_why = row["ended_ns"] is not None, str(row["ended_why"] or "")
         self.first_seq, self.first_ns = self._edge("ASC") or (0, self.info.started_ns)
         self.last_seq, self.last_ns = self._edge("DESC") or (-1, self.info.started_ns)
 
