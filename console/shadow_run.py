@@ -17,6 +17,7 @@ from radixdeck.storage import carried
 from radixdeck.storage.always_on import BESIDE, on_beside
 from radixdeck.storage.beside import Beside, BesideView
 from radixdeck.storage.errors import StorageError
+from radixdeck.storage.next_file import next_of
 from radixdeck.storage.recorded import tags
 from radixdeck.storage.session import Numbered, Session, open_session
 from radixdeck.storage.side import SideSpec
@@ -53,8 +54,8 @@ class Choice(NamedTuple):
 
 
 class Shadow:
-    """Follows one recording, a `step` at a time. `trouble`: why it cannot go on now, or ''; `skipped`: events that
-    were left out to keep up."""
+    """Follows one run, a `step` at a time, also where its recording goes on in another file. `trouble`: why it cannot
+    go on now, or ''; `skipped`: events that were left out to keep up."""
 
     def __init__(self, path: Path, choice: Choice, clock: Callable[[], float] = time.perf_counter) -> None:
         self.path, self.choice = path, choice
@@ -112,6 +113,8 @@ class Shadow:
         session = self._session or open_session(self.path)
         self._session = session
         session.refresh()
+        if target > session.last_seq and (self._seq >= session.last_seq or self.trouble):
+            session = self._turned(session)
         target = min(target, session.last_seq)
         if self._beside is None or target < self._begin_seq or target < self._seq:
             self._begin(session, target)
@@ -125,6 +128,23 @@ class Shadow:
         if self._ahead == 0 or self._clock() - self._viewed_s > VIEW_EVERY_S:
             self._look()
         return self._ahead > 0
+
+    def _turned(self, session: Session) -> Session:
+        """The next file of the run, if it has one with an event in it. The models go on there if no event is missing
+        between the two."""
+        path = next_of(session.path, session.ended_why)
+        if path is None:
+            return session
+        after = open_session(path)
+        if after.last_seq < 0:
+            after.close()
+            return session
+        session.close()
+        if after.first_seq != self._seq + 1:
+            self._beside = None
+        self._block.clear()
+        self._session, self.path = after, path
+        return after
 
     def _look(self) -> None:
         if self._beside is not None:

@@ -33,7 +33,7 @@ CURVE_IDLE_S = 1.0
 class Followed:
     """A shadow as the screens see it. `words`: how far it has come; `trouble`: why it cannot go on now, or '';
     `heard`: what it is about if not the daemon's recording; `settled`: it has read all there is; `pid`: of its process,
-    0 without one; `died`: that ended before it was told to."""
+    0 without one; `died`: that ended before it was told to; `run`: that it is of, '' if that is not known."""
 
     path: Path
     choice: Choice
@@ -45,6 +45,7 @@ class Followed:
     settled: bool = False
     pid: int = 0
     died: bool = False
+    run: str = ""
 
     @property
     def told(self) -> str:
@@ -74,9 +75,8 @@ class ShadowWorker:
         path, why = self._source(entry)
         if path is None:
             return None, why
-        if self._shadow is None or self._shadow.path != path:
-            return None, "no shadow runs"
-        return self._shadow, ""
+        shadow = self._of(entry, path)
+        return (shadow, "") if shadow is not None else (None, "no shadow runs")
 
     def want(self, app: ConsoleApp, entry: NodeState, choice: Choice) -> None:
         """Run that one instead of what runs now, unless it is the same."""
@@ -84,13 +84,22 @@ class ShadowWorker:
         if path is None and self._recording is None:
             self._listen(entry)
             path, _ = self._source(entry)
-        now = self._shadow
-        if path is None or (now is not None and (now.path, now.choice) == (path, choice)):
+        now = self._of(entry, path) if path is not None else None
+        if path is None or (now is not None and now.choice == choice):
             return
         self._end_process()
         heard = self._heard if self._heard is not None and self._heard.path == path else None
-        self._shadow, self._node = Followed(path, choice, heard), entry.node
+        self._shadow, self._node = Followed(path, choice, heard, run=entry.run_id), entry.node
         self._worker = app.run_worker(self._follow(app, self._shadow), group="shadow")
+
+    def _of(self, entry: NodeState, path: Path) -> Followed | None:
+        """The shadow that runs, if it follows that file, or will: it finds the next one of its run by itself."""
+        now = self._shadow
+        if now is None or now.path == path:
+            return now
+        heard = self._heard is not None and self._heard.path in (path, now.path)
+        same = bool(now.run) and (self._node, now.run) == (entry.node, entry.run_id)
+        return now if same and not heard else None
 
     def bury(self) -> bool:
         """Forget one whose process died, so that it can be wanted again. Returns whether there was one."""

@@ -36,5 +36,7 @@ def of_run(name: str, outcome: Outcome) -> Iterator[str]:
         )
     if outcome.warm_ups:
         yield f"{name}: with {outcome.warm_ups:,} warm-ups as recorded, so it may pass the best possible"
+    for tuned in outcome.unknown_tunables:
+        yield f"{name}: without {tuned.policy}.{tuned.name} = {tuned.value:g}, which this version does not take"
     for failure in outcome.failures:
         yield f"{name}: failed and gave way to LRU: {failure}"

@@ -23,7 +23,7 @@ MOST_WAITING = 50_000
 """Events held back at most."""
 MOST_LOOKUPS = 20_000
 KEEP = 4 * REMEMBERED
-"""Prompts kept: others are told as what they repeat of one of the last REMEMBERED."""
+"""Prompts kept of requests that finished: others are told as what they repeat of one of the last REMEMBERED."""
 
 Lookups = dict[Lookup, list[Request]]
 
@@ -90,6 +90,7 @@ class DelayLine:
                 self._insert(held, event)
             case EngineStarted():
                 self._starts += 1
+                self._book.clear()
                 for request in self._open.values():
                     self._give_up(request)
                 self._open.clear()

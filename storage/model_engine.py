@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from radixdeck.policies.bounded import Bounded
 from radixdeck.policies.events import (
     NO_NODE,
     ActionTaken,
@@ -30,6 +31,9 @@ from .demand import Lookup, Request
 from .model_cache import CHUNK_TOKENS
 from .model_stream import ModelStream
 from .observed_cache import Asked, ObservedCache
+
+MOST_OTHERS = 4096
+"""Requests that are not modelled and were not heard to finish: some never are."""
 
 
 class ModelEngine:
@@ -54,7 +58,7 @@ class ModelEngine:
         self._over_tokens = 0
         self._stream = ModelStream(host, take)
         self._numbers: dict[str, int] = {}
-        self._others: dict[str, int] = {}
+        self._others: Bounded[str, int] = Bounded(MOST_OTHERS)
         self._anchor: AnchorMeasured | None = None
         self._cache = self._new_cache(1)
 
@@ -101,7 +105,7 @@ class ModelEngine:
         """A request came that is not modelled, though the recorded engine computed it."""
         self._settle_anchor()
         self._cache.reach(event.step)
-        self._others[event.rid] = event.prompt_tokens
+        self._others.put(event.rid, event.prompt_tokens)
         self._cache.others_extend = bool(event.step)
 
     def inserted(self, event: PrefixInserted, *, last: bool) -> None:
@@ -149,9 +153,9 @@ class ModelEngine:
     def _inserted_other(self, event: PrefixInserted) -> None:
         self._settle_anchor()
         self._cache.reach(event.step)
-        prompt_tokens = self._others.get(event.rid, 0)
+        prompt_tokens = self._others.get(event.rid) or 0
         if event.phase == "finish":
-            self._others.pop(event.rid, None)
+            self._others.pop(event.rid)
         elif event.step and not self._is_whole(event, prompt_tokens):
             self._cache.others_extend = True
 
@@ -202,7 +206,7 @@ class ModelEngine:
 
     def _new_cache(self, page_size: int) -> ObservedCache:
         self._numbers.clear()
-        self._others.clear()
+        self._others = Bounded(MOST_OTHERS)
         cache = ObservedCache(self._stream, self.kv_tokens, page_size, self._chunk_tokens)
         cache.refused_at = lambda step: self._refused.get((self._started, step), [])
         return cache

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from contextlib import closing, suppress
+from pathlib import Path
 
 import msgspec
 
-from radixdeck.policies.events import AnyEvent, PrefixInserted, PrefixMatched
+from radixdeck.policies.events import AnyEvent, EngineStarted, PrefixInserted, PrefixMatched
 from radixdeck.policies.reuse.shadow import REMEMBERED
 
 from . import anchor_text
@@ -21,8 +22,10 @@ from .writer import Fact, Frame, Item, Writer
 
 CONTINUES = "continues"
 """Key in a recording's configuration: the name of the file that the run was in before."""
+GOES_ON = "goes on in "
+"""What the file before says of its end, with the name of the next one behind it."""
 KEPT = 2 * REMEMBERED
-"""Prompts that the next one may be told against: the engine refers to half as many."""
+"""Finished requests that the next one may be told against: the engine refers to half as many."""
 
 
 class NextFile(msgspec.Struct, frozen=True):
@@ -50,8 +53,13 @@ def begin_next(before: Writer, info: RunInfo, item: NextFile) -> Writer:
         writer.discard()
         raise
     with suppress(sqlite3.Error):
-        before.finish(f"goes on in {path.name}")
+        before.finish(f"{GOES_ON}{path.name}")
     return writer
+
+
+def next_of(path: Path, ended_why: str) -> Path | None:
+    """The file that a run goes on in, by what the one at `path` says of its end; None if that is the last."""
+    return path.with_name(ended_why.removeprefix(GOES_ON)) if ended_why.startswith(GOES_ON) else None
 
 
 def _texts(before: Writer) -> list[AnchorText]:
@@ -79,6 +87,8 @@ class Alone:
         return item if event is item.event else msgspec.structs.replace(item, event=event)
 
     def _event(self, event: AnyEvent) -> AnyEvent:
+        if isinstance(event, EngineStarted):
+            self._book.clear()
         if isinstance(event, PrefixInserted) and event.phase == "finish":
             self._book.finished(event)
         if not isinstance(event, PrefixMatched):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 from .errors import SessionError
@@ -48,6 +49,8 @@ def connect_to_recording(path: Path) -> sqlite3.Connection:
     with translated(path):
         _check_file(path)
         connection = _connect(path)
+    # One bad byte in a text must not cost all that a statement finds; where it matters bytes are asked for.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         with translated(path):
             _check(path, connection)

@@ -195,7 +195,8 @@ class Prefetching:
         self._engine.aborted(now.rid, t_ns)
         self.warmed.preempted += 1
         done_s, whole_s = (t_ns - now.begun_ns) / 1e9, (now.end_ns - now.begun_ns) / 1e9
-        self.warmed.lost_tokens += int(done_s * self._how.tokens_per_s)
+        computed = int(max(0.0, done_s - self._how.overhead_s) * self._how.tokens_per_s)
+        self.warmed.lost_tokens += min(computed, len(now.hashes) - now.cached_tokens)
         chunk_s = CHUNK_TOKENS / self._how.tokens_per_s
         self.warmed.delay_s += min(chunk_s - done_s % chunk_s, whole_s - done_s)
         self._over(t_ns)

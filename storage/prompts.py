@@ -15,20 +15,28 @@ from .trie import Hashes
 NOTHING = np.empty(0, np.uint32)
 
 
+MOST_UNFINISHED = 4096
+"""Prompts kept at most that were never heard to finish, of a stream without end."""
+
+
 class PromptBook:
     """Rebuilds sequences in stream order. It holds all of them, 4 bytes per token: any may be referred to again.
-    `keep`: only the last so many, for a stream without end; the engine refers to fewer."""
+
+    `keep`: of those that finished only the last so many, for a stream without end. The engine refers to fewer, but to
+    one that took long from when it finishes, whatever came meanwhile: what is under way is kept beside them.
+    """
 
     def __init__(self, keep: int = 0) -> None:
         self._known: dict[str, Hashes] = {}
+        self._over: dict[str, None] = {}
         self._keep = keep
 
     def matched(self, event: PrefixMatched) -> Hashes | None:
         """The prompt's hashes, uint32[prompt_tokens]; None if what it refers to is missing or lengths do not fit."""
         base = self._known.get(event.base_rid, NOTHING)[: event.base_tokens]
         tail = _hashes(event.tail)
+        self._forget(event.rid)
         if len(base) != event.base_tokens or len(base) + len(tail) != event.prompt_tokens:
-            self._known.pop(event.rid, None)
             return None
         return self._remember(event.rid, np.concatenate((base, tail)))
 
@@ -37,15 +45,27 @@ class PromptBook:
         prompt = self._known.get(event.rid)
         if prompt is None:
             return None
+        self._forget(event.rid)
+        self._over[event.rid] = None
         whole = self._remember(event.rid, np.concatenate((prompt, _hashes(event.output))))
         return whole[: max(event.total_tokens, len(prompt))]
 
+    def clear(self) -> None:
+        """An engine starts: it refers to nothing of before."""
+        self._known.clear()
+        self._over.clear()
+
     def _remember(self, rid: str, hashes: Hashes) -> Hashes:
-        self._known.pop(rid, None)
         self._known[rid] = hashes
-        while self._keep and len(self._known) > self._keep:
-            del self._known[next(iter(self._known))]
+        if self._keep and len(self._over) > self._keep:
+            self._forget(next(iter(self._over)))
+        if self._keep and len(self._known) - len(self._over) > MOST_UNFINISHED:
+            self._forget(next(rid for rid in self._known if rid not in self._over))
         return hashes
+
+    def _forget(self, rid: str) -> None:
+        self._known.pop(rid, None)
+        self._over.pop(rid, None)
 
 
 def _hashes(data: bytes) -> Hashes:
@@ -66,6 +86,8 @@ class Demand:
         self._warm_ups = warm_ups
         self._after_seq = after_seq
         self._book = PromptBook()
+        self._met: set[str] = set()
+        self._strangers: set[str] = set()
         self._open: dict[str, _Open] = {}
         self._done: list[Request] = []
 
@@ -78,10 +100,11 @@ class Demand:
 
     @property
     def left_out(self) -> int:
-        """Requests that could not be rebuilt because events are missing. Prompts go in in the order in which they were
-        matched: one that did not, although a later request has even finished, was lost or ended before."""
+        """Requests that could not be rebuilt because events are missing, or in the file before. Prompts go in in the
+        order in which they were matched: one that did not, although a later request has even finished, was lost or
+        ended before. What went in without a match is a request too, or a warm-up: only its match would say."""
         lost = [known for known in self._open.values() if known.inserted is None and known.start < self._last_done]
-        return self._not_rebuilt + len(lost)
+        return self._not_rebuilt + len(lost) + len(self._strangers)
 
     def requests(self) -> list[Request]:
         """What was asked so far, in order of arrival."""
@@ -90,6 +113,7 @@ class Demand:
 
     def _match(self, seq: int, event: PrefixMatched) -> None:
         hashes = self._book.matched(event)
+        self._met.add(event.rid)
         counts = seq > self._after_seq and (self._warm_ups or not event.warm)
         if hashes is None:
             self._not_rebuilt += counts
@@ -100,6 +124,8 @@ class Demand:
         final = self._book.finished(event) if event.phase == "finish" else None
         known = self._open.get(event.rid)
         if known is None:
+            if event.phase == "prompt" and seq > self._after_seq and event.rid not in self._met:
+                self._strangers.add(event.rid)
             return
         known.last = seq
         if known.inserted is None:

@@ -26,7 +26,7 @@ from radixdeck.policies.events import (
     PrefixInserted,
     PrefixMatched,
 )
-from radixdeck.policies.host import FALLBACK, OPERATOR
+from radixdeck.policies.host import FALLBACK, OPERATOR, PolicyError, PolicyHost, TunableError
 from radixdeck.policies.tree.sight import NAME as THIS_LAYER
 
 from . import carried
@@ -58,6 +58,14 @@ class RecordedFailure(msgspec.Struct, frozen=True):
     policy: str
     call: str
     error: str
+
+
+class Tuned(msgspec.Struct, frozen=True):
+    """A tunable of a policy, and its value."""
+
+    policy: str
+    name: str
+    value: float
 
 
 class Recorded:
@@ -92,13 +100,22 @@ class Recorded:
         self.chunk_tokens = self._chunk_tokens()
         self.failures = list(self._failures())
 
-    def tunables(self) -> dict[str, dict[str, float]]:
-        """The policies' tunables that the real run was started with."""
+    def tunables(self) -> tuple[dict[str, dict[str, float]], list[Tuned]]:
+        """The policies' tunables that the real run was started with; and those that cannot be set here: another version
+        recorded it, or a policy is not installed."""
         section: Any = self.session.info.config.get("policy", {})
         try:
-            return msgspec.convert(section.get("tunables", {}), dict[str, dict[str, float]])
+            configured = msgspec.convert(section.get("tunables", {}), dict[str, dict[str, float]])
         except (AttributeError, msgspec.ValidationError):
-            return {}
+            return {}, []
+        host, unknown = PolicyHost([]), list[Tuned]()
+        for policy, values in configured.items():
+            for name, value in list(values.items()):
+                try:
+                    host.check_tune(policy, name, value)
+                except (PolicyError, TunableError):
+                    unknown.append(Tuned(policy, name, values.pop(name)))
+        return {policy: values for policy, values in configured.items() if values}, unknown
 
     def beside(self) -> tuple[str, ...]:
         """The policies that order evictions too, whichever holds the slot, and that the real run was started with."""

@@ -54,8 +54,8 @@ class Session:
     """One recorded run. Every method raises SessionError if the file turns out to be damaged.
 
     `first_ns`, `last_ns`: arrival times of the first and last event (UTC nanoseconds; start of the run if there is
-    none); `first_seq`, `last_seq`: their numbers (0 and -1 if there is none); `ended`: the writer closed it;
-    `skipped`: events met so far that this version cannot read, and requests that could not be rebuilt.
+    none); `first_seq`, `last_seq`: their numbers (0 and -1 if there is none); `ended`: the writer closed it, for the
+    reason `ended_why`; `skipped`: events met so far that this version cannot read, and requests not rebuilt.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -78,7 +78,7 @@ class Session:
     def refresh(self) -> None:
         """See what a live recording has gained since."""
         row = self._run_row()
-        self.ended = row["ended_ns"] is not None
+        self.ended, self.ended_why = row["ended_ns"] is not None, str(row["ended_why"] or "")
         self.first_seq, self.first_ns = self._edge("ASC") or (0, self.info.started_ns)
         self.last_seq, self.last_ns = self._edge("DESC") or (-1, self.info.started_ns)
 
@@ -261,10 +261,10 @@ class Session:
         return self.first_seq - 1, RunState()
 
     def _events(self, where: str, values: Sequence[Any]) -> Iterable[Numbered]:
-        for row in self._rows(f"SELECT seq, body FROM events WHERE {where}", values):
+        for row in self._rows(f"SELECT seq, CAST(body AS BLOB) AS body FROM events WHERE {where}", values):
             try:
-                yield int(row["seq"]), ev.decode(str(row["body"]).encode())
-            except msgspec.DecodeError:
+                yield int(row["seq"]), ev.decode(row["body"])
+            except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
                 self.skipped += 1
 
 
@@ -284,7 +284,8 @@ def _unpacked(blob: object, decoder: msgspec.json.Decoder[_T]) -> _T | None:
     """What `decoder` makes of a stored keyframe, None if it is damaged."""
     try:
         return decoder.decode(zstandard.ZstdDecompressor().decompress(cast(bytes, blob)))
-    except (zstandard.ZstdError, msgspec.DecodeError, TypeError):
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, TypeError, MemoryError):
+        # MemoryError: what it says of its size is damaged.
         return None
 
 

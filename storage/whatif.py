@@ -73,6 +73,8 @@ def what_if(
     size = Size(kv_tokens, times)
     size.check()
     check_known(size, recorded)
+    if change is not None and change.size != Size():
+        check_known(change.size, recorded)
     run = _Run(recorded, policy, size, take, change)
     session = recorded.session
     for count, (seq, event) in enumerate(recorded.events()):
@@ -103,10 +105,12 @@ class _Run:
         self._failures: list[str] = []
         self._broken = ""
         self._too_long = 0
-        self._pieces = [Piece(size.of(self._own_tokens), 1, recorded.chunk_tokens)]
+        self._pieces = [Piece(0, 1, recorded.chunk_tokens)]
+        self._sizes: set[int] = set()
         self._finishes = {request.finish for request in recorded.requests.values()}
         ordering = policy or recorded.policy or FALLBACK[EVICTION]
-        host = PolicyHost([ordering, *recorded.beside()], recorded.tunables())
+        tunables, self._unknown = recorded.tunables()
+        host = PolicyHost([ordering, *recorded.beside()], tunables)
         self._took_part = {ordering, OPERATOR, *recorded.beside()}
         if change is not None:
             check(change, host)
@@ -143,7 +147,7 @@ class _Run:
             self._own_tokens = event.capacity_tokens or self._own_tokens
             page_size = max(1, event.page_size)
             self._engine.resize(self._size.of(self._own_tokens))
-        self._pieces.append(Piece(self._engine.kv_tokens, page_size, self._pieces[-1].chunk_tokens))
+        self._pieces.append(Piece(0, page_size, self._pieces[-1].chunk_tokens))
 
     def _is_passed_over(self, event: AnyEvent) -> bool:
         """What the model says of itself (switches, failures) is not taken from the recording, except for switches where
@@ -184,7 +188,8 @@ class _Run:
             self._engine.passed_over(event)
             return
         if not request.warm:
-            self._pieces[-1].requests.append(request)
+            self._sizes.add(self._engine.kv_tokens)
+            self._pieces[-1].met(request, self._engine.kv_tokens)
             self._too_long += request.prompt_tokens > self._engine.kv_tokens
         self._engine.matched(seq, event, request)
 
@@ -220,7 +225,7 @@ class _Run:
         return Outcome(
             policy=self._policy,
             kv_tokens=self._engine.kv_tokens,
-            kv_sizes=sorted({piece.kv_tokens for piece in self._pieces if piece.requests}),
+            kv_sizes=sorted(self._sizes),
             requests=totals.requests,
             prompt_tokens=totals.prompt_tokens,
             cached_tokens=totals.cached_tokens,
@@ -242,4 +247,5 @@ class _Run:
             too_long=self._too_long,
             over_tokens=self._engine.over_tokens,
             recorded_failures=self._recorded.failures,
+            unknown_tunables=[one for one in self._unknown if one.policy in self._took_part],
         )

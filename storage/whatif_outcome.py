@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .recorded import RecordedFailure
+from .recorded import RecordedFailure, Tuned
 from .whatif_change import Gone
 
 
@@ -26,11 +26,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy would have done in a cache of `kv_tokens` (at the end; `kv_sizes`: each that it had while requests
     came, smallest first). Tokens unless named otherwise; warm-ups left out.
 
-    `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound. `cached_by_request`:
-    by the number of the request's PrefixMatched in the recording. `failures`: what a policy raised; LRU's order was
-    used from there. `recorded_failures`: what broke in the real run, which the model does not follow. `incomplete`:
-    requests that the recording does not hold whole; `dropped_events`: missing in it. `gone`: the first of the evictions
-    for want of room, `gone_cut`: there were more.
+    `bound_tokens`: the most that any policy without prefetch could have served, see belady_bound; where the size
+    changes under way, in the larger cache. `cached_by_request`: by the number of the request's PrefixMatched in the
+    recording. `failures`: what a policy raised; LRU's order was used from there. `recorded_failures`: what broke in the
+    real run, which the model does not follow. `incomplete`: requests that the recording does not hold whole;
+    `dropped_events`: missing in it. `gone`: the first of the evictions for want of room, `gone_cut`: there were more.
+    `unknown_tunables`: that the recording sets and this version does not take; the policy ran with its default.
 
     `too_long`: requests whose prompt is longer than the cache, which the engine would refuse: with any, hits say
     nothing. `over_tokens`: the most that was in use beyond what there is; the engine would have made requests wait.
@@ -60,3 +61,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     over_tokens: int = 0
     kv_sizes: list[int] = []
     recorded_failures: list[RecordedFailure] = []
+    unknown_tunables: list[Tuned] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Size(NamedTuple):
         """Raises WhatIfError."""
         if self.kv_tokens is not None and self.kv_tokens <= 0:
             raise WhatIfError(f"a cache of {self.kv_tokens} tokens: give a size above 0")
-        if self.times <= 0:
+        if not 0 < self.times < math.inf:
             raise WhatIfError(f"a cache {self.times:g} times as large: give a number above 0")
 
 
@@ -38,13 +39,18 @@ def check_known(size: Size, recorded: Recorded) -> None:
 
 @dataclass
 class Piece:
-    """The requests between two moments at which the cache was emptied, and the cache that they met; `chunk_tokens`: how
-    much of a prompt was computed at once."""
+    """The requests between two moments at which the cache was emptied, and the cache that they met: the largest, if it
+    changed meanwhile. `chunk_tokens`: how much of a prompt was computed at once."""
 
     kv_tokens: int
     page_size: int
     chunk_tokens: int
     requests: list[Request] = field(default_factory=list[Request])
+
+    def met(self, request: Request, kv_tokens: int) -> None:
+        """The next request came, to a cache of that size."""
+        self.requests.append(request)
+        self.kv_tokens = max(self.kv_tokens, kv_tokens)
 
 
 def best_tokens(pieces: Sequence[Piece]) -> int:

@@ -73,7 +73,8 @@ class Writer:
         connection.execute(f"PRAGMA synchronous = {'FULL' if audited else 'NORMAL'}")
         with self._db.atomic():
             connection.executemany(INSERT_EVENT, [_event_row(fact) for fact in facts])
-            compress = zstandard.ZstdCompressor(level=3).compress
+            # Damage that still unpacks would be a wrong state, so that seeking must find it out.
+            compress = zstandard.ZstdCompressor(level=3, write_checksum=True).compress
             connection.executemany(INSERT_FRAME, [(f.seq, f.at_ns, compress(f.state)) for f in frames])
             if texts:
                 connection.executemany(anchor_text.INSERT, texts)
@@ -138,7 +139,18 @@ def _event_row(fact: Fact) -> tuple[int, int, str, str | None, str | None, str |
     agent = getattr(event, "agent", None) or ",".join(getattr(event, "agents", ())) or None
     session = getattr(event, "session", None) or None
     rid = getattr(event, "rid", None) or None
-    return fact.seq, fact.at_ns, ev.kind_of(event), agent, session, rid, ev.encode(event).decode()
+    return fact.seq, fact.at_ns, ev.kind_of(event), agent, session, rid, _body(event)
+
+
+def _body(event: ev.AnyEvent) -> str:
+    """Raises ValueError for what could not be read again: JSON has no number that is not finite, and writes null."""
+    body = ev.encode(event)
+    if b"null" in body:
+        try:
+            ev.decode(body)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{ev.kind_of(event)} cannot be read again: {error}") from error
+    return body.decode()
 
 
 def _merged(facts: Iterable[Fact]) -> list[tuple[str, Columns]]:

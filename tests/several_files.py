@@ -8,7 +8,7 @@ from pathlib import Path
 from radixdeck.policies.events import AnyEvent
 from radixdeck.policies.residency import RunState, fold
 from radixdeck.storage.anchor_text import AnchorText
-from radixdeck.storage.files import RunInfo
+from radixdeck.storage.files import RunInfo, size_bytes
 from radixdeck.storage.recorder import Recorder
 
 LIMIT = 400_000
@@ -44,3 +44,19 @@ async def recorded_on(
     files = files_in(folder)
     assert [folder / "0.db", *told] == files[: 1 + len(told)], "names sort by time; the last may come with the end"
     return recorder, files
+
+
+async def turned_behind(folder: Path, events: Sequence[AnyEvent], about: RunInfo, seq: int) -> list[Path]:
+    """The two files of a run of which the second begins with the event after number `seq`."""
+    recorder, state = Recorder(folder / "0.db", about, goes_on=lambda _: None), RunState()
+    for number, event in enumerate(events, 1):
+        fold(state, event)
+        recorder.record(number, event)
+        if number == seq:
+            recorder.max_bytes, roomy = size_bytes(recorder.path), recorder.max_bytes
+            await recorder.flush()
+            assert recorder.wants_keyframe
+            recorder.keyframe(number, state)
+            recorder.max_bytes = roomy
+    await recorder.close()
+    return files_in(folder)

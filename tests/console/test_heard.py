@@ -43,9 +43,10 @@ def modelled(events: Iterable[ev.AnyEvent], before: Iterable[ev.AnyEvent] = (), 
     start = told[0]
     assert isinstance(start, ev.EngineStarted)
     beside = Beside([SideSpec("lru"), SideSpec("kv_caching")], start.capacity_tokens, cold=cold)
+    beside.take(1, start)
     for event in before:
         beside.know(event)
-    for seq, event in enumerate(told, 1):
+    for seq, event in enumerate(told[1:], 2):
         beside.take(seq, event)
         for _ in beside.work():
             pass

@@ -40,7 +40,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run.sqlite"
 
     async def write() -> None:
-        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "m", {}))
+        config = {"policy": {"tunables": {"kv_caching": {"half_life_s": 5.0}}}}
+        recorder = Recorder(path, RunInfo("run", "box", START_NS, "0", "m", config))
         started = ev.EngineStarted(
             t_ns=START_NS, pid=1, model="m", capacity_tokens=60, page_size=1, policy="kv_caching"
         )
@@ -58,6 +59,11 @@ def test_a_table_with_the_policies_and_the_best_possible(recording: Path) -> Non
     assert ran.stdout.startswith("10 requests, 500 prompt tokens, a cache of 60 tokens")
     named = [line.split("  ")[0] for line in ran.stdout.splitlines()]
     assert {"as recorded", "lru", "kv_caching", "best possible", "the agent0", "the agent1"} <= set(named)
+
+
+def test_a_tunable_that_is_no_more_is_left_out_and_said_to_be(recording: Path) -> None:
+    remark = "kv_caching: without kv_caching.half_life_s = 5, which this version does not take"
+    assert [line for line in whatif(str(recording)).stdout.splitlines() if "half_life_s" in line] == [remark]
 
 
 def test_json_has_one_object_per_policy(recording: Path) -> None:

@@ -12,6 +12,7 @@ from storage_samples import recorded
 from radixdeck.demos.streams import StreamSpec, generate_stream
 from radixdeck.policies import events as ev
 from radixdeck.policies.registry import PolicyError
+from radixdeck.storage import model_engine
 from radixdeck.storage.beside import Beside
 from radixdeck.storage.delay_line import PATIENCE_S, DelayLine
 from radixdeck.storage.evaluate import evaluate
@@ -159,6 +160,15 @@ def test_an_engine_that_starts_again_ends_what_was_under_way() -> None:
     for seq, event in enumerate([*asked("r", 1)[:2], started]):
         line.take(seq, event)
     assert [one.last for one in line.ready()] == [False, True, False]
+
+
+def test_what_is_not_modelled_and_never_heard_to_finish_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_engine, "MOST_OTHERS", 3)
+    started = ev.EngineStarted(t_ns=0, pid=1, model="m", capacity_tokens=100, page_size=1, policy="lru")
+    lost = [asked(f"r{number}", int(number * PATIENCE_S * 1e9))[0] for number in range(1, 10)]
+    beside = fed([started, *lost], 100)
+    assert beside.line.given_up > 5
+    assert [len(side._engine._others) for side in beside.sides] == [3, 3]
 
 
 def test_a_flush_empties_both_and_a_report_of_the_tree_does_not() -> None:

@@ -171,7 +171,7 @@ def test_a_beginning_can_be_warmed_alone_and_takes_its_time(scripted: type[Scrip
     for overhead_s, warmed in ((0.0, 4), (9.0, 0)):
         scripted.asks = [(4, Action("warm", agent="x", amount=4))]
         seen = evaluate(turns(), "scripted", 30, prefetch=Prefetch(tokens_per_s=2, overhead_s=overhead_s))
-        assert (seen.warmed.tokens, seen.warmed.used_tokens) == (warmed, warmed)
+        assert (seen.warmed.tokens, seen.warmed.used_tokens, seen.warmed.lost_tokens) == (warmed, warmed, 0)
 
 
 def test_policies_beside_the_one_that_is_judged_act_too_and_can_be_tuned():

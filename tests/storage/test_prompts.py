@@ -75,7 +75,7 @@ def test_part_of_a_run_still_knows_what_came_before() -> None:
 
 def test_missing_and_garbled_events_leave_requests_out_and_say_so() -> None:
     events = told([("abc", ""), ("abcd", ""), ("x", "")])
-    assert demand_of(events[1:]).left_out == 1
+    assert demand_of(events[1:]).left_out == 2, "r0, whose match is missing, and r1, which is told against it"
     garbled = ev.PrefixMatched(
         t_ns=0, rid="g", agent="a", session="s", prompt_tokens=3, cached_tokens=0, tail=b"12345", base_tokens=-1
     )

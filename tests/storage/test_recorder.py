@@ -183,12 +183,13 @@ async def test_event_that_cannot_be_stored_costs_only_itself(tmp_path: Path) -> 
     events = stream(10)
     events[17] = ev.SessionEnded(t_ns=events[17].t_ns, session="half a pair \ud800")
     events[33] = ev.RequestArrived(t_ns=1 << 70, rid="late", agent="a", session="s")
+    events[40] = ev.ActionTaken(t_ns=events[40].t_ns, id="1", kind="pin", by="theirs", ttl_s=float("inf"))
     recorder = await recorded(tmp_path / "a.db", events)
-    assert (recorder.dropped, recorder.failed) == (2, "")
+    assert (recorder.dropped, recorder.failed) == (3, "")
     with open_session(tmp_path / "a.db") as session:
         kept = session.events(0, 1000)
         assert session.last_ns == max(event.t_ns for event in events if event.t_ns < 1 << 63)
-    assert [seq for seq, event in kept if event != events[seq - 1]] == [18, 34]
+    assert [seq for seq, event in kept if event != events[seq - 1]] == [18, 34, 41]
     assert [seq for seq, _ in kept] == list(range(1, len(events) + 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -234,7 +235,7 @@ def test_what_is_missing_is_left_out_and_said(asking: Callable[..., Outcome]) ->
     )
     never = ev.PrefixInserted(t_ns=6, rid="never came", phase="prompt", total_tokens=3, new_tokens=3)
     outcome = asking([started(), ev.EventsDropped(t_ns=4, count=7), lost, never, *served(number, 0, ("x", "ab", ""))])
-    assert (outcome.incomplete, outcome.dropped_events, outcome.requests) == (1, 7, 1)
+    assert (outcome.incomplete, outcome.dropped_events, outcome.requests) == (2, 7, 1)
 
 
 def test_what_broke_in_the_real_engine_is_told(asking: Callable[..., Outcome]) -> None:
@@ -284,10 +285,12 @@ def test_what_cannot_be_asked_is_said_in_words(asking: Callable[..., Outcome]) -
         asking([started()])
     with pytest.raises(WhatIfError, match="a cache of -5 tokens"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], kv_tokens=-5)
-    with pytest.raises(WhatIfError, match="a cache 0 times as large"):
-        asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], times=0.0)
-    with pytest.raises(WhatIfError, match="does not say how large"):
-        asking(served(Numbering(), 0, ("x", "ab", "")))
+    for times in (0.0, math.nan, math.inf):
+        with pytest.raises(WhatIfError, match=f"a cache {times:g} times as large"):
+            asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], times=times)
+    for kv_tokens, change in ((None, None), (9, Change(-1, times=2.0))):
+        with pytest.raises(WhatIfError, match="does not say how large"):
+            asking(served(Numbering(), 0, ("x", "ab", "")), kv_tokens=kv_tokens, change=change)
     with pytest.raises(WhatIfError, match=r"safety decides at the door .*: cachesage, .*, lru, .*ttl_pinning$"):
         asking([started(), *served(Numbering(), 0, ("x", "ab", ""))], "safety")
     with pytest.raises(PolicyError, match="no policy named 'best'"):

@@ -95,6 +95,17 @@ def test_less_memory_from_a_moment_on_takes_effect_with_the_next_need(run: Recor
     assert first.tokens > 0
 
 
+@pytest.mark.parametrize("times", [4.0, 0.5])
+def test_the_best_possible_is_in_the_larger_of_both_sizes(run: Recorded, times: float) -> None:
+    sizes = sorted((run.capacity_tokens, int(run.capacity_tokens * times)))
+    late = what_if(run, AS_IT_WAS, change=Change(moment(run, 0.1), kv_tokens=int(run.capacity_tokens * times)))
+    assert late.kv_sizes == sizes
+    assert late.cached_tokens <= late.bound_tokens == what_if(run, "lru", sizes[1]).bound_tokens
+    from_the_start = what_if(run, AS_IT_WAS, change=Change(-1, kv_tokens=sizes[0]))
+    assert from_the_start.kv_sizes == sizes[:1]
+    assert from_the_start.bound_tokens == what_if(run, "lru", sizes[0]).bound_tokens
+
+
 def test_values_hold_against_what_the_recording_sets_later(run: Recorded) -> None:
     """The recording sets the tunable in its middle: a value that is given from the start on stays."""
     given = Change(-1, tunables=(("kv_caching", "turnover", 0.1),))
