@@ -87,7 +87,7 @@ class AgentScreen(ActingScreen):
         if not tables:
             return
         if stats is None:
-            self.query_one("#agent-verdict", Static).update(f"{self._agent} is not known in this run")
+            self._show_nothing()
             return
         now_ns = self.deck.fleet.now_ns(entry)
         found = [one for one in trouble(entry.run, now_ns) if one.agent == self._agent]
@@ -132,7 +132,14 @@ class AgentScreen(ActingScreen):
         if entry is None or last is None:
             self.notify("no eviction has hurt this agent lately", severity="warning", timeout=4)
             return
-        self.deck.push_screen(ChainScreen(self._opened_from, chain(last, entry.run, entry.log), self._agent))
+        self.deck.push_screen(ChainScreen(self._opened_from, entry, chain(last, entry.run, entry.log), self._agent))
+
+    def _show_nothing(self) -> None:
+        """Of an agent that is not known here: what was told of it before is of another moment, or of another daemon."""
+        for panel in self.query(Panel):
+            panel.border_title = panel.border_subtitle = ""
+            panel.update("")
+        self.query_one("#agent-verdict", Static).update(f"{self._agent} is not known in this run")
 
     def _show_charts(self, run: RunState, now_ns: int) -> None:
         now_s = now_ns / 1e9

@@ -182,12 +182,12 @@ class HarmScreen(ActingScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Follow the one under the cursor; of a line above, the last one."""
-        pair = self._pair()
-        if pair is None or self.entry is None:
+        pair, entry = self._pair(), self.entry
+        if pair is None or entry is None:
             return
         chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == selected_key(event)]
         hurt = chosen[-1] if chosen else telling(pair)
-        self.deck.push_screen(ChainScreen(self.mode, chain(hurt, self.entry.run, self.entry.log), hurt.agent))
+        self.deck.push_screen(ChainScreen(self.mode, entry, chain(hurt, entry.run, entry.log), hurt.agent))
 
     def action_agent(self) -> None:
         if (pair := self._pair()) is not None:
