@@ -98,7 +98,10 @@ class WhatIfScreen(DeckScreen):
         table.border_title = self._title(runs)
         if runs is None:
             self.query_one("#whatif-words", Static).update(why)
-            self.query_one("#whatif-agents", Static).border_title = "nothing to run here"
+            table.sync([])
+            agents = self.query_one("#whatif-agents", Static)
+            agents.border_title = "nothing to run here"
+            agents.update("")
             return
         look = Look(self._base, self._after_seq, self.key("view.run", "⏎"))
         table.sync(rows(runs, self._cases(entry), look))

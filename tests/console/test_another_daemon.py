@@ -5,13 +5,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from msgspec.structs import replace
 from scenario import NODE, folded, run_events
-from staging import SMALL, ScriptedFeed, batch, drawn, in_words, keyframe, live_messages, policies, status, toasts
+from staging import (
+    SMALL,
+    ScriptedFeed,
+    batch,
+    drawn,
+    in_words,
+    keyframe,
+    live_messages,
+    policies,
+    recorded,
+    status,
+    toasts,
+)
 from textual.pilot import Pilot
 
 from radixdeck.console.app import ConsoleApp
-from radixdeck.console.feed_messages import NodePolicies
+from radixdeck.console.feed_messages import NodePolicies, NodeStatus
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies.residency import RunState
 
 EVENTS = run_events()
@@ -71,5 +86,23 @@ async def test_a_page_of_an_agent_that_is_not_there_tells_nothing_of_it() -> Non
         assert "is not known in this run" in text
         for words in ("hit rate ", "first token ", "asked ", "lost to", "tok"):
             assert words not in "\n".join(text.splitlines()[3:-1]), words
+        await pilot.press("left_parenthesis")
+        assert await drawn(pilot) == own
+
+
+async def test_results_of_a_what_if_stay_with_the_recording_they_are_of(tmp_path: Path) -> None:
+    (await recorded(tmp_path / "run.db", EVENTS)).close()
+    async with two_daemons() as (pilot, feed):
+        here, there = (status(node=node) for node in (NODE, "box-2"))
+        assert here.status is not None
+        feed.tell(there, NodeStatus(NODE, replace(here.status, recording=str(tmp_path / "run.db"))))
+        await pilot.press("0")
+        own = await drawn(pilot)
+        assert "as recorded" in own
+        await pilot.press("right_parenthesis")
+        text = await drawn(pilot)
+        assert "nothing to run here" in text
+        assert "as recorded" not in text
+        assert pilot.app.screen.query_one(SyncTable).content()[1] == []
         await pilot.press("left_parenthesis")
         assert await drawn(pilot) == own
