@@ -108,7 +108,7 @@ def hurt_cells(hurt: Hurt, run: RunState) -> list[Cell]:
 def verdict(run: RunState, now_ns: int) -> str:
     """That nothing is seen; who is worse off than usual, in a line each; else that nobody is."""
     found = trouble(run, now_ns)
-    worded = [trouble_words(one, recent_blame(run, one.agent)) for one in found[:TROUBLES]]
+    worded = [trouble_words(one, recent_blame(run, one.agent, now_ns)) for one in found[:TROUBLES]]
     worded += [f"{len(found) - TROUBLES} more agents are worse off than usual"] if len(found) > TROUBLES else []
     worded = worded or ["nobody is worse off than usual"]
     return "\n".join([*filter(None, [blind_words(run)]), *worded])
