@@ -34,7 +34,7 @@ def crowded(per_s: int) -> RunState:
         nodes={view.node: view for view in nodes},
         agents={"planner": stats, "coder": AgentStats(agent="coder")},
         requests=asked(60, 70, 80, 90),
-        trends={"coder": [Moment(99, 1, requests=1, prompt_tokens=60 * per_s)]},
+        trends={"coder": [Moment(30, 5), Moment(99, 1, requests=1, prompt_tokens=60 * per_s)]},
     )
 
 

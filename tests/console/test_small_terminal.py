@@ -169,7 +169,7 @@ async def test_all_of_a_node_is_in_sight() -> None:
         await pilot.press("2", "down", "down")
         text = in_words(await drawn(pilot))
         for words in ("node 6; anchor of critic; 300 tok at depth 64", "critic: 11 dispatches", "goes as number 7",
-                      "at the present 227 tok/s"):  # fmt: skip
+                      "at the present 568 tok/s"):  # fmt: skip
             assert words in text
 
 
