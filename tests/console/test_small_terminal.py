@@ -187,6 +187,24 @@ async def test_forecast_and_sessions_of_an_agent_have_the_whole_width() -> None:
         assert "asked      11 times" in await drawn(pilot)
 
 
+@pytest.mark.parametrize("size", [(100, 24), (100, 30), (120, 34), (149, 24), (160, 24), (200, 30)])
+async def test_on_a_low_page_of_an_agent_one_panel_has_the_room_and_v_turns(size: tuple[int, int]) -> None:
+    async with console(size) as pilot:
+        await pilot.press("3", "enter")
+        for panel, words in (
+            ("evicted nodes that hurt", ("lost to", "taken from")),
+            ("will it find its anchor?", ("comes ", "chance ", "anchor goes as number 7")),
+            ("tools, sessions", ("tools ", "declared by callers")),
+            ("evicted nodes that hurt", ("lost to", "taken from")),
+        ):
+            text = await drawn(pilot)
+            assert "asked      11 times" in text, "the facts stay"
+            for words_of_it in (panel, *words):
+                assert words_of_it in text, panel
+            assert "v view" in text
+            await pilot.press("v")
+
+
 async def test_why_something_was_ordered_is_said_where_it_has_no_column() -> None:
     async with console(SMALL) as pilot:
         await pilot.press("U", "down")
