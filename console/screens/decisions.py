@@ -26,7 +26,7 @@ from .base import DeckScreen, back_key
 from .chain import ChainScreen
 
 COLUMNS = (
-    Column("when", 10),
+    Column("when", 10, least=58),
     Column("what it did", 0),
     Column("what came of it", 25),
     Column("worth", 7, right=True),

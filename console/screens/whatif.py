@@ -26,12 +26,12 @@ from .base import DeckScreen
 COLUMNS = (
     Column("", 1),
     Column("policy", 20),
-    Column("cache", 8, right=True),
+    Column("cache", 8, right=True, least=64),
     Column("hit rate", 8, right=True),
     Column("points", 7, right=True),
-    Column("saved tok", 9, right=True),
-    Column("evictions", 9, right=True, least=90),
-    Column("that hurt", 9, right=True, least=90),
+    Column("saved tok", 9, right=True, least=75),
+    Column("evictions", 9, right=True, least=86),
+    Column("that hurt", 9, right=True, least=97),
     Column("tok again", 10, right=True, least=110),
     Column("", 0),
 )

@@ -14,6 +14,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.console.words import rounded
 from radixdeck.policies.events import EngineStarted
 
@@ -203,6 +204,26 @@ async def test_on_a_low_page_of_an_agent_one_panel_has_the_room_and_v_turns(size
                 assert words_of_it in text, panel
             assert "v view" in text
             await pilot.press("v")
+
+
+@pytest.mark.parametrize("width", [60, 64, 72, 76, 96])
+async def test_no_column_runs_off_the_edge(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual cuts there without a word, and a number becomes another one."""
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    async with console((width, 24)) as pilot:
+        seen = 0
+        for keys in (("1",), ("3",), ("4",), ("4", "D"), ("4", "S"), ("7",), ("0",), ("7", "U")):
+            for key in keys:
+                await pilot.press(key)
+                await drawn(pilot)
+            for table in pilot.app.screen.query(SyncTable):
+                seen += 1
+                widths = [column.get_render_width(table) for column in table.ordered_columns]
+                # The last blank of a column may go.
+                assert sum(widths) <= table.scrollable_content_region.width + 1, (keys, table.id)
+            if len(keys) > 1:
+                await pilot.press("escape")
+        assert seen == 11
 
 
 async def test_why_something_was_ordered_is_said_where_it_has_no_column() -> None:
