@@ -166,10 +166,10 @@ class HarmScreen(ActingScreen):
         words = self.query_one("#verdict", Static)
         words.update(verdict(run, self.deck.fleet.now_ns(entry)))
         words.set_class(not run.blind and not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
-        found = pairs(run)
+        found, marks = pairs(run), entry.marks
         upper = self.query_one("#pairs", SyncTable)
         upper.border_title = title(run)
-        upper.sync([(pair.key, pair_cells(pair, entry.marks)) for pair in found])
+        upper.sync([(pair.key, pair_cells(pair, marks)) for pair in found])
         self._show_hurts(entry, found)
 
     def target(self) -> Target | None:
