@@ -187,7 +187,8 @@ class AgentScreen(ActingScreen):
         panel = self.query_one("#agent-sessions", Static)
         panel.border_title = "tools, sessions and who is expected next"
         who = identity_lines(stats, self.key("view.anchor", "a"))
-        lines = sessions_of(run, self._agent, now_ns, max(1, panel.content_size.height - len(who)))
+        width, height = panel.content_size
+        lines = sessions_of(run, self._agent, now_ns, max(1, height - len(who)), width)
         panel.update("\n".join([*who, *(lines or ["no session is at this agent now"])]))
 
     def _harm(self, entry: NodeState, stats: AgentStats) -> Content:

@@ -96,7 +96,7 @@ def test_what_cannot_go_or_is_gone_is_said() -> None:
 
 def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
     run = folded(run_events())
-    lines = sessions_of(run, "critic", run.t_ns, 5)
+    lines = sessions_of(run, "critic", run.t_ns, 5, 72)
     assert len(lines) == 1
     assert "s0" in lines[0]
     assert "  450 tok" in lines[0]
