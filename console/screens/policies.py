@@ -113,7 +113,9 @@ class PoliciesScreen(DeckScreen):
         table = policy_table(entry)
         policies = self.query_one("#policies", SyncTable)
         policies.border_title = "policies"
-        policies.sync([(policy.name, policy_row(policy)) for policy in by_use(table)])
+        # In an order that no switch changes: a row that moves takes the cursor along, and the others out of sight.
+        ordered = sorted(table.policies, key=lambda policy: policy.slot != EVICTION)
+        policies.sync([(policy.name, policy_row(policy)) for policy in ordered])
         tunables = self.query_one("#tunables", TunablesTable)
         tunables.border_title = "tunables"
         tunables.show([Slider(key, *found, self._pending.get(key)) for key, found in tunables_of(table).items()])
@@ -248,9 +250,5 @@ def believed(table: PoliciesTable) -> str:
 
 def tunables_of(table: PoliciesTable) -> dict[str, tuple[PolicyInfo, TunableInfo]]:
     """Every tunable by 'policy.name'; those of policies that are on come first."""
-    return {f"{policy.name}.{t.name}": (policy, t) for policy in by_use(table) for t in policy.tunables}
-
-
-def by_use(table: PoliciesTable) -> list[PolicyInfo]:
-    """Those that are on, then the others."""
-    return sorted(table.policies, key=lambda policy: not policy.enabled)
+    ordered = sorted(table.policies, key=lambda policy: not policy.enabled)
+    return {f"{policy.name}.{t.name}": (policy, t) for policy in ordered for t in policy.tunables}

@@ -199,7 +199,7 @@ async def test_a_policy_that_evicts_nothing_has_no_shadow(path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("4")
         await drawn(pilot)
-        await pilot.press("down", "S")
+        await pilot.press("down", "down", "S")
         await drawn(pilot)
         assert "operator does not decide" in toasts(app)
 
