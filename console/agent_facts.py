@@ -6,10 +6,12 @@ from radixdeck.policies.residency import AgentStats, RunState
 
 from .misses import hurt_words
 from .rates import median
-from .words import brief, clip, count, ratio, seconds, short, tokens
+from .words import brief, clip, clip_middle, count, ratio, seconds, short, tokens
 
 NEXT_NAMED = 2
 TOOLS_NAMED = 6
+LEAST_NAMED, BESIDE_NAME = 16, 48
+"""Columns for the name of a session, however little room there is, and for what is told beside it."""
 
 
 def name_of(stats: AgentStats) -> str:
@@ -75,16 +77,18 @@ def identity_lines(stats: AgentStats, key: str) -> list[str]:
     return [*lines, f"begins     {stats.label}"] if stats.label else lines
 
 
-def sessions_of(run: RunState, agent: str, now_ns: int, most: int) -> list[str]:
-    """The sessions that are at this agent now, the last one used first: what they hold, and who is expected next."""
+def sessions_of(run: RunState, agent: str, now_ns: int, most: int, width: int) -> list[str]:
+    """At most `most` sessions that are at this agent now, the last one used first: what they hold, and who is expected
+    next."""
     at_it = [session for session, at in reversed(run.session_agent.items()) if at == agent][:most]
     held: dict[str, int] = {}
     for view in run.nodes.values():
         if view.role == "private":
             held[view.session] = held.get(view.session, 0) + view.tokens
+    named = max(LEAST_NAMED, min(max(map(len, at_it), default=0), width - BESIDE_NAME))
     asked = {view.session: view.arrived_ns for view in run.requests.values()}
     return [
-        f"{clip(session, 16):<16} {short(held.get(session, 0)):>5} tok"
+        f"{clip_middle(session, named):<{named}} {short(held.get(session, 0)):>5} tok"
         f"{_asked(asked.get(session, 0), now_ns)}{_guessed(run, session, agent)}"
         for session in at_it
     ]

@@ -6,6 +6,7 @@ are drawn, the rest is counted. Every row also says in numbers what comes next.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -56,17 +57,16 @@ def steps_of(run: RunState) -> list[Step]:
     """Every step with how often it was taken. What came first in a session came after START; a session that is over,
     or so old that the run forgot it, went to END; a request of no session is a whole one."""
     counts = {agent: dict(row) for agent, row in run.transitions.items()}
-    present: dict[str, int] = {}
-    for agent in run.session_agent.values():
-        present[agent] = present.get(agent, 0) + 1
+    present, came = Counter(run.session_agent.values()), Counter[str]()
+    for row in run.transitions.values():
+        came.update(row)
     begun: dict[str, int] = {}
     for agent, stats in run.agents.items():
         if agent in NO_AGENTS:
             continue
-        came = sum(row.get(agent, 0) for row in run.transitions.values())
         went = sum(run.transitions.get(agent, {}).values())
-        begun[agent] = stats.dispatches - came
-        counts.setdefault(agent, {})[END] = stats.dispatches - went - present.get(agent, 0)
+        begun[agent] = stats.dispatches - came[agent]
+        counts.setdefault(agent, {})[END] = stats.dispatches - went - present[agent]
     counts[START] = begun
     return [step for source, row in counts.items() for step in _shares(source, row)]
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from radixdeck.policies.residency import RunState
 
 from .agent_facts import expected_next
-from .words import clip, ratio
+from .words import clip, clip_middle, ratio
+
+LEAST_NAMED, BESIDE_NAME = 18, 72
+"""Columns for the name of a session, however little room there is, and for what is told beside it."""
 
 
 class Predictability(NamedTuple):
@@ -46,20 +50,18 @@ def _bits(counts: Iterable[int]) -> float:
 
 
 def live_sessions(run: RunState, limit: int, width: int) -> list[str]:
-    """The sessions used last: where each is, who is expected next, and how often that was right in it."""
-    lines: list[str] = []
-    for session, agent in reversed(run.session_agent.items()):
-        if len(lines) >= limit:
-            break
+    """At most `limit` sessions below a title, the ones used last: where each is, who is expected next, and how often
+    that was right in it. Nothing where there is none."""
+    listed = list(islice(reversed(run.session_agent.items()), limit))
+    named = max(LEAST_NAMED, min(max((len(session) for session, _ in listed), default=0), width - BESIDE_NAME))
+    lines = [f"{'session':<{named}}  {'is at':<14}  {'guesses right':<12} expected next"] if listed else []
+    for session, agent in listed:
         guesses = run.guesses.get(session)
         right = f"{guesses.right:>4} of {guesses.made:<4}" if guesses else f"{'-':>4}{'':8}"
         expected = ", ".join(f"{clip(name, 14)} {ratio(share, 1)}" for name, share in expected_next(run, agent)[:3])
-        line = f"{clip(session, 18):<18}  {clip(agent, 14):<14}  {right}  {expected or 'nothing is known yet'}"
-        lines.append(clip(line, width))
+        where = f"{clip_middle(session, named):<{named}}  {clip(agent, 14):<14}"
+        lines.append(clip(f"{where}  {right}  {expected or 'nothing is known yet'}", width))
     return lines
-
-
-SESSIONS_HEAD = f"{'session':<18}  {'is at':<14}  {'guesses right':<12} expected next"
 
 
 def summary(run: RunState, policy_share: float | None) -> str:

@@ -100,8 +100,12 @@ def _go_and_run(app: ConsoleApp, mode: str, action: str) -> Callable[[], None]:
         await app.switch_mode(mode)
         while len(app.screen_stack) > 1:
             await app.pop_screen()
-        screen = app.screen
-        screen.call_after_refresh(app.run_action, action, screen)
+        app.screen.call_after_refresh(begin, app.screen)
+
+    async def begin(screen: Screen[Any]) -> None:
+        if isinstance(screen, DeckScreen):
+            screen.open_for(action)
+        await app.run_action(action, screen)
 
     def run() -> None:
         app.run_worker(go(), group="palette")

@@ -30,10 +30,10 @@ def _shown(ordered: Order, entry: NodeState, now_ns: int) -> str:
     """How much worse off than usual the agent was, whose evictions it was because of, or who is worst off."""
     found = trouble(entry.run, now_ns)
     agent = ordered.arguments.get("agent")
-    about = [one for one in found if agent in (one.agent, recent_blame(entry.run, one.agent))]
+    about = [one for one in found if agent in (one.agent, recent_blame(entry.run, one.agent, now_ns))]
     if agent is None and "node" not in ordered.arguments:
         about = found
-    return f"seen: {trouble_words(about[0], recent_blame(entry.run, about[0].agent))}" if about else ""
+    return f"seen: {trouble_words(about[0], recent_blame(entry.run, about[0].agent, now_ns))}" if about else ""
 
 
 def read_reason(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from radixdeck.policies.fold.trends import add
+from radixdeck.policies.fold.trends import FINE_S, add
 from radixdeck.policies.residency import Moment, RunState
 
 from .theme import NO_AGENTS
@@ -125,11 +125,13 @@ def trouble_words(one: Trouble, blame: str = "") -> str:
     return f"{one.agent} {waits if one.ttft_s and one.usual_ttft_s else ''}{found}{because}"
 
 
-def recent_blame(run: RunState, agent: str) -> str:
-    """Whose requests pushed out most of what this agent computed again lately, '' if nothing is known."""
+def recent_blame(run: RunState, agent: str, now_ns: int) -> str:
+    """Whose requests pushed out most of what this agent computed again lately, '' if nothing is known. What is over is
+    no reason of a trouble that is there now."""
+    since_ns = now_ns - (RECENT_S + FINE_S) * 1_000_000_000
     by: dict[str, int] = {}
     for hurt in run.hurts:
-        if hurt.agent == agent:
+        if hurt.agent == agent and hurt.t_ns > since_ns:
             name = hurt.by_agent or hurt.cause
             by[name] = by.get(name, 0) + hurt.tokens
     return max(by, key=lambda name: (by[name], name)) if by else ""

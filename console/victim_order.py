@@ -17,7 +17,7 @@ from radixdeck.policies.residency import RunState
 
 from .cache_map import Victim, held_tokens, urgency, victims_of
 from .holders import briefly
-from .trends import total
+from .trends import lately, total
 from .words import brief, clip, parts, seconds, short, tokens
 
 RATE_WINDOW_S = 60
@@ -87,11 +87,15 @@ class Queue:
 
 
 def computed_per_s(run: RunState, now_ns: int) -> float:
-    """Prompt tokens computed a second over the last minute, all agents together."""
-    since_s = now_ns // 1_000_000_000 - RATE_WINDOW_S
-    newest = (one for trend in run.trends.values() for one in trend[-1 - RATE_WINDOW_S // FINE_S :])
-    recent = total(one for one in newest if one.t_s > since_s)
-    return max(0, recent.prompt_tokens - recent.cached_tokens) / RATE_WINDOW_S
+    """Prompt tokens computed a second over the last minute, all agents together; since they began, where nobody had
+    asked for a minute before that."""
+    now_s = now_ns // 1_000_000_000
+    since_s = now_s - RATE_WINDOW_S
+    known = lately(run, since_s - RATE_WINDOW_S, now_s)
+    within = [one for one in known if one.t_s > since_s]
+    first_s = since_s if len(within) < len(known) else min((one.t_s for one in within), default=since_s)
+    recent = total(within)
+    return max(0, recent.prompt_tokens - recent.cached_tokens) / max(FINE_S, now_s - first_s)
 
 
 def turn_words(turn: Turn) -> str:

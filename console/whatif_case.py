@@ -26,6 +26,10 @@ class Case(NamedTuple):
         named = [f"{name} {value:g}" for name, value in self.values]
         return ", ".join([self.policy or AS_MODELLED, *named])
 
+    def beside(self, times: float) -> str:
+        """Its words beside those of a cache of another size: with its own."""
+        return self.words if self.times == times else f"{self.words} at {self.times:g}x"
+
 
 MODELLED = Case(AS_IT_WAS)
 """The run as it was, through the model: what anything from a moment on is compared with."""

@@ -11,6 +11,9 @@ from .whatif_runs import WhatIfs
 from .widgets.table import Cell
 from .words import bar, seconds, short, tokens
 
+OTHER_BASE = "compared with"
+"""Key of the row that is none of the cases."""
+
 
 class Look(NamedTuple):
     """How the runs are looked at: compared with `base` (None: what really happened), counted after event `after_seq`.
@@ -22,8 +25,11 @@ class Look(NamedTuple):
 
 
 def rows(runs: WhatIfs, cases: list[Case], look: Look) -> list[tuple[str, list[Cell]]]:
-    """By key. The best possible, and what was evicted, is known of whole runs only."""
+    """By key. The best possible, and what was evicted, is known of whole runs only. What is compared with is there too
+    where it is none of the cases, as another size of the cache is."""
     found = [(AS_RECORDED, _recorded_row(runs, look))]
+    if look.base is not None and look.base in runs.outcomes and look.base not in cases:
+        found.append((OTHER_BASE, _row(runs, look.base, look)))
     found += [(key_of_row(case), _row(runs, case, look)) for case in cases]
     if look.after_seq < 0 and any(case in runs.outcomes for case in cases):
         found.append((BEST, _best_row(runs, cases)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from radixdeck.daemon.wire import TunableInfo
 from radixdeck.storage.whatif import Gone
 
 from .commands import parse_amount
@@ -31,7 +34,7 @@ def difference_words(runs: WhatIfs, base: Case | None, case: Case, after_seq: in
     if victim.beyond:
         return f"{told}\nfirst other eviction: not among those kept, which are the first of the run"
     went, instead = _went(victim.first), _went(victim.second)
-    return f"{told}\nfirst other eviction: {base.words} {went}, {case.words} {instead}"
+    return f"{told}\nfirst other eviction: {base.beside(case.times)} {went}, {case.words} {instead}"
 
 
 def first_seq(runs: WhatIfs, base: Case | None, case: Case, after_seq: int = -1) -> int | None:
@@ -49,14 +52,20 @@ def _went(gone: Gone | None) -> str:
     return f"evicts {tokens(gone.tokens)} of the {holder(gone.role, gone.agents, gone.session)} at event {gone.seq:,}"
 
 
-def parse_values(text: str) -> tuple[tuple[str, float], ...]:
-    """'turnover=3, liveness=0' by name; nothing for an empty line. Raises ValueError with words."""
-    values: dict[str, float] = {}
+def parse_values(text: str, known: Iterable[TunableInfo]) -> tuple[tuple[str, float], ...]:
+    """'turnover=3, liveness=0' by name; nothing for an empty line. `known`: what there is. Raises ValueError with
+    words."""
+    values, declared = dict[str, float](), {tunable.name: tunable for tunable in known}
     for part in text.split(","):
         if not part.strip():
             continue
         name, sign, value = part.partition("=")
         if not sign or not name.strip():
             raise ValueError(f"{part.strip()!r}: write name=value")
-        values[name.strip()] = parse_amount(value.strip())
+        tunable = declared.get(name.strip())
+        if tunable is None:
+            raise ValueError(f"there is no tunable {name.strip()}")
+        values[tunable.name] = parse_amount(value.strip())
+        if not tunable.low <= values[tunable.name] <= tunable.high:
+            raise ValueError(f"{tunable.name}: {tunable.low:g} to {tunable.high:g}")
     return tuple(sorted(values.items()))

@@ -97,6 +97,12 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def clip_middle(text: str, width: int) -> str:
+    """The text in at most `width` characters, with an ellipsis for its middle: names of one kind differ at their
+    ends."""
+    return text if len(text) <= width else f"{text[: (width - 1) // 2]}…{text[len(text) - width // 2 :]}"
+
+
 def rounded(value: float) -> str:
     """Four digits, and large ones in thousands: 0.05, 4096, 262.1k, 1G."""
     value = float(f"{value:.4g}")

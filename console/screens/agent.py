@@ -47,7 +47,8 @@ class AgentScreen(ActingScreen):
         "Hit rate and time to first token of one agent over the last minutes (z: another span), what it lost to whom "
         "and what it made others lose; whether it will find its anchor: when it is due, by the gaps between its last "
         "requests, and when the anchor's turn to go comes at the present pace; its tools, and its sessions with what "
-        "they hold and the agent that is expected next. On a narrow screen v turns from one of these to the next. "
+        "they hold and the agent that is expected next. Where there is no room for all, v turns from one of these to "
+        "the next. "
         "a reads its anchor. enter follows its last eviction that hurt to the cause; escape goes back. w p t e b Q "
         "act on it."
     )
@@ -60,6 +61,9 @@ class AgentScreen(ActingScreen):
                 id="view.cause"),
         back_key(),
     ]  # fmt: skip
+
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (38, "-middle"), (45, "-tall")]
+    """Four panels below one another need more rows than other screens do."""
 
     def __init__(self, agent: str, mode: str = "agents") -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class AgentScreen(ActingScreen):
         if not tables:
             return
         if stats is None:
-            self.query_one("#agent-verdict", Static).update(f"{self._agent} is not known in this run")
+            self._show_nothing()
             return
         now_ns = self.deck.fleet.now_ns(entry)
         found = [one for one in trouble(entry.run, now_ns) if one.agent == self._agent]
@@ -121,7 +125,9 @@ class AgentScreen(ActingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Where there is room for all there is nothing to turn."""
-        return self.has_class("-narrow") if action == "view" else super().check_action(action, parameters)
+        if action == "view":
+            return self.has_class("-narrow") or self.has_class("-short")
+        return super().check_action(action, parameters)
 
     def action_view(self) -> None:
         self.turn("view", VIEWS)
@@ -132,7 +138,14 @@ class AgentScreen(ActingScreen):
         if entry is None or last is None:
             self.notify("no eviction has hurt this agent lately", severity="warning", timeout=4)
             return
-        self.deck.push_screen(ChainScreen(self._opened_from, chain(last, entry.run, entry.log), self._agent))
+        self.deck.push_screen(ChainScreen(self._opened_from, entry, chain(last, entry.run, entry.log), self._agent))
+
+    def _show_nothing(self) -> None:
+        """Of an agent that is not known here: what was told of it before is of another moment, or of another daemon."""
+        for panel in self.query(Panel):
+            panel.border_title = panel.border_subtitle = ""
+            panel.update("")
+        self.query_one("#agent-verdict", Static).update(f"{self._agent} is not known in this run")
 
     def _show_charts(self, run: RunState, now_ns: int) -> None:
         now_s = now_ns / 1e9
@@ -158,8 +171,9 @@ class AgentScreen(ActingScreen):
         panel = self.query_one("#agent-facts", Static)
         panel.border_title = plain(name_of(stats))
         anchor_key = plain(self.key("view.anchor", "a"))
-        # Where there is room for the sessions, it is said there.
-        panel.border_subtitle = f"{anchor_key}: the text of its anchor" if self.has_class("-narrow") else ""
+        # Where the sessions are in sight, it is said there.
+        turned = self.has_class("-narrow") or self.has_class("-short")
+        panel.border_subtitle = f"{anchor_key}: the text of its anchor" if turned else ""
         panel.update("\n".join(facts(stats, entry.run)))
         self.query_one("#agent-harm", Static).border_title = "evicted nodes that hurt"
         self.query_one("#agent-harm", Static).update(self._harm(entry, stats))
@@ -173,7 +187,8 @@ class AgentScreen(ActingScreen):
         panel = self.query_one("#agent-sessions", Static)
         panel.border_title = "tools, sessions and who is expected next"
         who = identity_lines(stats, self.key("view.anchor", "a"))
-        lines = sessions_of(run, self._agent, now_ns, max(1, panel.content_size.height - len(who)))
+        width, height = panel.content_size
+        lines = sessions_of(run, self._agent, now_ns, max(1, height - len(who)), width)
         panel.update("\n".join([*who, *(lines or ["no session is at this agent now"])]))
 
     def _harm(self, entry: NodeState, stats: AgentStats) -> Content:

@@ -37,7 +37,7 @@ COLUMNS = (
     Column("anchor", 9),
     Column("anchor tok", 10, right=True, least=90),
     Column("survival", 8, right=True, least=90),
-    Column("TTFT p50", 8, right=True),
+    Column("TTFT p50", 8, right=True, least=66),
     Column("hurt", 5, right=True, least=0),
     Column("mostly by", 16, least=118),
     Column("evicted", 8, right=True, least=130),

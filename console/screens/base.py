@@ -166,6 +166,9 @@ class DeckScreen(Screen[None]):
     def show_rest(self, entry: NodeState) -> None:
         """What is costly and can come after the rest is on the terminal: together they would hold up keys."""
 
+    def open_for(self, action: str) -> None:
+        """Show what one of its actions works on, for whoever asks for it from another screen."""
+
     def export(self) -> tuple[str, str]:
         """(suffix, text) of what this screen lists: its focused or first table as CSV."""
         table = self._table_in_use()

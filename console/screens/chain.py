@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ..causes import Link
-from ..commands import Target
+from ..commands import NoTarget, Target
 from ..event_log import LogLine
 from ..export import as_csv
 from ..fields import fields_of
@@ -28,7 +28,9 @@ SIGNS = {"miss": ">", "effect": ">", "eviction": "-", "insert": "+", "request": 
 
 
 class ChainScreen(ActingScreen):
-    """Steps as the run knew them when it was opened; orders are about the agent that was hurt."""
+    """Steps as the run of `entry` knew them when it was opened; orders are about the agent that was hurt. While another
+    daemon or a later run is shown, names and numbers mean something else there: nothing is looked up, and no order is
+    given."""
 
     mode = "harm"
     help_text = (
@@ -43,9 +45,10 @@ class ChainScreen(ActingScreen):
         back_key(),
     ]
 
-    def __init__(self, mode: str, links: Sequence[Link], agent: str) -> None:
+    def __init__(self, mode: str, entry: NodeState, links: Sequence[Link], agent: str) -> None:
         super().__init__()
         self._opened_from, self._links, self._agent = mode, links, agent
+        self._of = (entry.node, entry.run_id)
         self._place = 0
 
     @property
@@ -63,6 +66,9 @@ class ChainScreen(ActingScreen):
             self._show(entry)
 
     def target(self) -> Target | None:
+        """Raises NoTarget while something else is shown than what it is of."""
+        if other := self._other():
+            raise NoTarget(other)
         return self.agent_target(self._agent)
 
     def on_click(self, event: events.Click) -> None:
@@ -82,8 +88,9 @@ class ChainScreen(ActingScreen):
 
     async def action_open(self) -> None:
         seq = self._links[self._place].seq
-        if seq < 0:
-            self.notify("the log no longer holds this event", severity="warning", timeout=4)
+        other = self._other()
+        if seq < 0 or other:
+            self.notify(other or "the log no longer holds this event", severity="warning", timeout=4, markup=False)
             return
         await self.deck.show_event(seq)
 
@@ -96,16 +103,23 @@ class ChainScreen(ActingScreen):
         rows = [[time_of_day(link.t_ns), link.what, link.text, str(link.seq)] for link in self._links]
         return "csv", as_csv(["time", "step", "what", "event"], rows)
 
+    def _other(self) -> str:
+        """That something else is shown than what it is of, '' if it is that."""
+        node, run_id = self._of
+        if self.entry is None or self._of == (self.entry.node, self.entry.run_id):
+            return ""
+        return f"this chain is of {node if self.entry.node != node else f'run {run_id}'}, which is not shown now"
+
     def _show(self, entry: NodeState) -> None:
         self.query_one("#chain").border_title = f"from effect to cause: {len(self._links)} steps"
         for place, link in enumerate(self._links):
             self.query_one(f"#link-{place}", Static).update(self._line(place, link))
         fields = self.query_one("#event-fields", Static)
         fields.border_title = "its event"
-        line = line_of(entry, self._links[self._place].seq)
-        fields.update(
-            fields_of(line) if line else "the log does not hold it; the words above are from the folded state"
-        )
+        other = self._other()
+        line = None if other else line_of(entry, self._links[self._place].seq)
+        none = other or "the log does not hold it; the words above are from the folded state"
+        fields.update(fields_of(line) if line else none)
 
     def _line(self, place: int, link: Link) -> Content:
         here = place == self._place

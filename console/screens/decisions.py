@@ -26,7 +26,7 @@ from .base import DeckScreen, back_key
 from .chain import ChainScreen
 
 COLUMNS = (
-    Column("when", 10),
+    Column("when", 10, least=58),
     Column("what it did", 0),
     Column("what came of it", 25),
     Column("worth", 7, right=True),
@@ -82,11 +82,11 @@ class DecisionsScreen(DeckScreen):
         entry, one = self.entry, self._shown.get(selected_key(event))
         line = next((line for line in entry.log if line.seq == one.seq), None) if entry and one else None
         links = follow(line, entry.run, entry.log) if entry and line else []
-        if line is None or not links:
+        if entry is None or line is None or not links:
             self.notify("nothing is known to have caused this one", severity="warning", timeout=4)
             return
         lost = line.event.agents if isinstance(line.event, NodeEvicted) else ()
-        self.deck.push_screen(ChainScreen(self.mode, links, lost[0] if len(lost) == 1 else ""))
+        self.deck.push_screen(ChainScreen(self.mode, entry, links, lost[0] if len(lost) == 1 else ""))
 
 
 class DecisionsTable(SyncTable):

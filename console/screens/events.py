@@ -111,10 +111,10 @@ class EventsScreen(FilteringScreen):
         """Open the chain that the selected event is part of."""
         line, entry = self.query_one(LogView).selected, self.entry
         links = follow(line, entry.run, entry.log) if line and entry else []
-        if not line or not links:
+        if not line or not links or entry is None:
             self.notify("no eviction hurt this one, and it is none", severity="warning", timeout=4)
             return
-        self.deck.push_screen(ChainScreen(self.mode, links, getattr(line.event, "agent", "")))
+        self.deck.push_screen(ChainScreen(self.mode, entry, links, getattr(line.event, "agent", "")))
 
     def show_event(self, seq: int) -> None:
         """Put the cursor on an event, whatever was filtered."""

@@ -41,8 +41,8 @@ COLUMNS = (
     Column("model", 14, least=94),
     Column("KV", 5, right=True),
     Column("hit", 5, right=True),
-    Column("req/s", 5, right=True),
-    Column("TTFT", 7, right=True),
+    Column("req/s", 5, right=True, least=71),
+    Column("TTFT", 7, right=True, least=64),
     Column("worst off", 0),
     Column("run+wait", 8, right=True, least=112),
     Column("policy", 14, least=128),
@@ -240,7 +240,8 @@ class FleetScreen(FilteringScreen, SortingScreen):
     def _show_verdict(self, entry: NodeState) -> None:
         """That nothing is seen, or what else the daemon says is wrong; who is worse off than usual, if anybody is, and
         where to read on."""
-        found = trouble(entry.run, self.deck.fleet.now_ns(entry))
+        now_ns = self.deck.fleet.now_ns(entry)
+        found = trouble(entry.run, now_ns)
         panel = self.query_one("#fleet-verdict", Static)
         wrong = blind_words(entry.run) or _beside(entry, replayed=self.deck.replay is not None)
         lines = [f"! {wrong}"] if wrong else []
@@ -248,7 +249,7 @@ class FleetScreen(FilteringScreen, SortingScreen):
             worst = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             key = self.key("screen.harm", "7")
-            told = trouble_words(worst, recent_blame(entry.run, worst.agent))
+            told = trouble_words(worst, recent_blame(entry.run, worst.agent, now_ns))
             lines.append(f"! {told}{more}; {key} shows who did what")
         panel.display = bool(lines)
         panel.update("\n".join(lines))

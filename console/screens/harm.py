@@ -35,16 +35,16 @@ PAIR_COLUMNS = (
     Column("lost", 14),
     Column("its", 8),
     Column("pushed out by", 0),
-    Column("misses", 6, right=True),
+    Column("misses", 6, right=True, least=58),
     Column("nodes", 6, right=True, least=90),
     Column("tok again", 9, right=True),
-    Column("last", 10, right=True),
+    Column("last", 10, right=True, least=70),
 )
 HURT_COLUMNS = (
     Column("missed at", 10),
     Column("what", 0),
     Column("tok again", 9, right=True),
-    Column("gone for", 9, right=True),
+    Column("gone for", 9, right=True, least=62),
     Column("pushed out by", 16),
     Column("request", 14, least=100),
     Column("which needed", 12, right=True, least=100),
@@ -108,7 +108,7 @@ def hurt_cells(hurt: Hurt, run: RunState) -> list[Cell]:
 def verdict(run: RunState, now_ns: int) -> str:
     """That nothing is seen; who is worse off than usual, in a line each; else that nobody is."""
     found = trouble(run, now_ns)
-    worded = [trouble_words(one, recent_blame(run, one.agent)) for one in found[:TROUBLES]]
+    worded = [trouble_words(one, recent_blame(run, one.agent, now_ns)) for one in found[:TROUBLES]]
     worded += [f"{len(found) - TROUBLES} more agents are worse off than usual"] if len(found) > TROUBLES else []
     worded = worded or ["nobody is worse off than usual"]
     return "\n".join([*filter(None, [blind_words(run)]), *worded])
@@ -166,10 +166,10 @@ class HarmScreen(ActingScreen):
         words = self.query_one("#verdict", Static)
         words.update(verdict(run, self.deck.fleet.now_ns(entry)))
         words.set_class(not run.blind and not trouble(run, self.deck.fleet.now_ns(entry)), "-calm")
-        found = pairs(run)
+        found, marks = pairs(run), entry.marks
         upper = self.query_one("#pairs", SyncTable)
         upper.border_title = title(run)
-        upper.sync([(pair.key, pair_cells(pair, entry.marks)) for pair in found])
+        upper.sync([(pair.key, pair_cells(pair, marks)) for pair in found])
         self._show_hurts(entry, found)
 
     def target(self) -> Target | None:
@@ -182,12 +182,12 @@ class HarmScreen(ActingScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Follow the one under the cursor; of a line above, the last one."""
-        pair = self._pair()
-        if pair is None or self.entry is None:
+        pair, entry = self._pair(), self.entry
+        if pair is None or entry is None:
             return
         chosen = [hurt for hurt in pair.hurts if hurt_key(hurt) == selected_key(event)]
         hurt = chosen[-1] if chosen else telling(pair)
-        self.deck.push_screen(ChainScreen(self.mode, chain(hurt, self.entry.run, self.entry.log), hurt.agent))
+        self.deck.push_screen(ChainScreen(self.mode, entry, chain(hurt, entry.run, entry.log), hurt.agent))
 
     def action_agent(self) -> None:
         if (pair := self._pair()) is not None:

@@ -22,7 +22,7 @@ from .base import DeckScreen, back_key
 
 COLUMNS = (
     Column("when", 10),
-    Column("who", 12),
+    Column("who", 12, least=70),
     Column("what", 30),
     Column("holds", 10),
     Column("why", 0, least=100),

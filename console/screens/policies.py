@@ -49,11 +49,16 @@ def policy_row(policy: PolicyInfo) -> list[Cell]:
         mark,
         policy.name,
         policy.slot or "-",
-        f"FAILED, plain LRU instead: {policy.failed}" if policy.failed else policy.doc,
+        what_of(policy),
         f"{policy.decisions:,}",
         f"{policy.observe_us:.1f} µs" if policy.observe_us else "-",
         f"{policy.score_us:.2f} µs" if policy.score_us else "-",
     ]
+
+
+def what_of(policy: PolicyInfo) -> str:
+    """That it failed and why, else what it does."""
+    return f"FAILED, plain LRU instead: {policy.failed}" if policy.failed else policy.doc
 
 
 def score_line(score: SubjectScore) -> str:
@@ -108,7 +113,9 @@ class PoliciesScreen(DeckScreen):
         table = policy_table(entry)
         policies = self.query_one("#policies", SyncTable)
         policies.border_title = "policies"
-        policies.sync([(policy.name, policy_row(policy)) for policy in table.policies])
+        # In an order that no switch changes: a row that moves takes the cursor along, and the others out of sight.
+        ordered = sorted(table.policies, key=lambda policy: policy.slot != EVICTION)
+        policies.sync([(policy.name, policy_row(policy)) for policy in ordered])
         tunables = self.query_one("#tunables", TunablesTable)
         tunables.border_title = "tunables"
         tunables.show([Slider(key, *found, self._pending.get(key)) for key, found in tunables_of(table).items()])
@@ -139,8 +146,15 @@ class PoliciesScreen(DeckScreen):
         if self.entry is None:
             return
         table, name = policy_table(self.entry), self._chosen()
-        if not any(policy.name == name and policy.slot == EVICTION for policy in table.policies):
-            self.notify(f"{name or 'nothing'} does not decide what is evicted", severity="warning", timeout=4)
+        evicting = [policy.name for policy in table.policies if policy.slot == EVICTION]
+        if name not in evicting:
+            others = f"; select one that does: {', '.join(evicting)}" if evicting else ""
+            self.notify(
+                f"{name or 'nothing'} does not decide what is evicted{others}",
+                severity="warning",
+                timeout=6,
+                markup=False,
+            )
             return
         self.deck.push_screen(ShadowScreen(name))
 
@@ -211,18 +225,27 @@ class PoliciesScreen(DeckScreen):
             panel.update(f"{policy.name}.{tunable.name}: {tunable.doc} {default}.")
             return
         chosen = self.query_one("#policies", SyncTable).selected
-        if focused == "policies" and self.entry and (said := door_words(chosen, self.entry.run)):
-            panel.update(said)
-            return
-        if focused == "policies" and self.entry and (said := words_of(*lately_of(chosen, self.entry, 0), self.entry)):
-            panel.update(f"{said}; {self.key('view.decisions', 'D')} lists them")
-            return
-        chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
-        believed = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"
-        panel.update(
-            f"predictability of the next agent {table.predictability:.2f} (0: no better than chance), learned from "
-            f"{short(table.dispatches)} dispatches. Chance to be back soon: {believed}."
-        )
+        # The table may have cut it.
+        whole = [what_of(policy) for policy in table.policies if policy.name == chosen and focused == "policies"]
+        panel.update(" ".join([*whole, (self._came_of(chosen) if whole else "") or believed(table)]))
+
+    def _came_of(self, policy: str) -> str:
+        """What it ruled at the door, else what its decisions were worth; '' where it decided nothing."""
+        if self.entry is None:
+            return ""
+        said = words_of(*lately_of(policy, self.entry, 0), self.entry)
+        lists = f"{said}; {self.key('view.decisions', 'D')} lists them" if said else ""
+        return door_words(policy, self.entry.run) or lists
+
+
+def believed(table: PoliciesTable) -> str:
+    """Who is expected back by the policy in force, and how much that is worth."""
+    chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
+    told = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"
+    return (
+        f"predictability of the next agent {table.predictability:.2f} (0: no better than chance), learned from "
+        f"{short(table.dispatches)} dispatches. Chance to be back soon: {told}."
+    )
 
 
 def tunables_of(table: PoliciesTable) -> dict[str, tuple[PolicyInfo, TunableInfo]]:

@@ -90,7 +90,7 @@ class RequestsScreen(FilteringScreen, ActingScreen):
             self.notify("no eviction hurt this request", severity="warning", timeout=4)
             return
         costliest = max(hurts, key=lambda hurt: hurt.tokens)
-        self.deck.push_screen(ChainScreen(self.mode, chain(costliest, entry.run, entry.log), costliest.agent))
+        self.deck.push_screen(ChainScreen(self.mode, entry, chain(costliest, entry.run, entry.log), costliest.agent))
 
     def action_hurt(self) -> None:
         self._hurt_only = not self._hurt_only

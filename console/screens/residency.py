@@ -41,6 +41,10 @@ between."""
 SIDES = 3
 """Panels beside the map, between which a key turns where there is no room for all."""
 
+OF_TREE = ("fold", "filter", "clear_filter")
+OF_MAP = "shade"
+"""Actions that one of the two views alone has."""
+
 
 def _unseen(run: RunState) -> str:
     """In front of a title: what is below it is old."""
@@ -165,6 +169,10 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         if self._tree:
             tree.select(view.node)
 
+    def open_for(self, action: str) -> None:
+        if (action in OF_TREE and not self._tree) or (action == OF_MAP and self._tree):
+            self.action_tree()
+
     def action_fold(self) -> None:
         self._fold = (self._fold + 1) % len(FOLDS)
         self._query = ""
@@ -174,9 +182,9 @@ class ResidencyScreen(FilteringScreen, ActingScreen):
         """Folding and filtering are the tree's, shading is the map's."""
         if action == "side":
             return self.has_class("-narrow") or not self.has_class("-tall")
-        if action in ("fold", "filter", "clear_filter"):
+        if action in OF_TREE:
             return self._tree
-        return not self._tree if action == "shade" else super().check_action(action, parameters)
+        return not self._tree if action == OF_MAP else super().check_action(action, parameters)
 
     def action_side(self) -> None:
         self.turn("side", SIDES)

@@ -39,10 +39,10 @@ ENDS = "The shadow ends, and what it counted goes with it."
 COLUMNS = (
     Column("", 22),
     Column("since begun", 11, right=True),
-    Column(f"last {RECENT}", 9, right=True),
-    Column("evictions", 9, right=True),
-    Column("that hurt", 9, right=True, least=90),
-    Column("tok again", 9, right=True, least=90),
+    Column(f"last {RECENT}", 9, right=True, least=58),
+    Column("evictions", 9, right=True, least=69),
+    Column("that hurt", 9, right=True, least=91),
+    Column("tok again", 9, right=True, least=91),
     Column("", 0),
 )
 

@@ -14,7 +14,7 @@ from ..export import as_csv
 from ..fleet_state import NodeState
 from ..follow_graph import graph
 from ..matrix import transitions
-from ..next_agents import SESSIONS_HEAD, live_sessions, summary
+from ..next_agents import live_sessions, summary
 from ..widgets.panel import Panel
 from .base import DeckScreen
 
@@ -63,7 +63,7 @@ class TransitionsScreen(DeckScreen):
         width, height = sessions.content_size
         sessions.border_title = f"{len(entry.run.session_agent):,} sessions, the last used first"
         lines = live_sessions(entry.run, max(1, height - 1), max(20, width))
-        sessions.update(Content("\n".join([SESSIONS_HEAD, *lines] if lines else ["no session yet"])))
+        sessions.update(Content("\n".join(lines or ["no session yet"])))
 
     def export(self) -> tuple[str, str]:
         """Who followed whom, and how often."""

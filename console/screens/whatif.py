@@ -15,7 +15,7 @@ from ..dialogs import Ask
 from ..fleet_state import NodeState
 from ..policy_table import policy_table
 from ..whatif_case import AS_RECORDED, MODELLED, Case
-from ..whatif_rows import Look, key_of_row, rows, size_words
+from ..whatif_rows import OTHER_BASE, Look, key_of_row, rows, size_words
 from ..whatif_runs import WhatIfs
 from ..whatif_words import difference_words, first_seq, parse_values
 from ..widgets.panel import Panel
@@ -26,12 +26,12 @@ from .base import DeckScreen
 COLUMNS = (
     Column("", 1),
     Column("policy", 20),
-    Column("cache", 8, right=True),
+    Column("cache", 8, right=True, least=64),
     Column("hit rate", 8, right=True),
     Column("points", 7, right=True),
-    Column("saved tok", 9, right=True),
-    Column("evictions", 9, right=True, least=90),
-    Column("that hurt", 9, right=True, least=90),
+    Column("saved tok", 9, right=True, least=75),
+    Column("evictions", 9, right=True, least=86),
+    Column("that hurt", 9, right=True, least=97),
     Column("tok again", 10, right=True, least=110),
     Column("", 0),
 )
@@ -98,7 +98,10 @@ class WhatIfScreen(DeckScreen):
         table.border_title = self._title(runs)
         if runs is None:
             self.query_one("#whatif-words", Static).update(why)
-            self.query_one("#whatif-agents", Static).border_title = "nothing to run here"
+            table.sync([])
+            agents = self.query_one("#whatif-agents", Static)
+            agents.border_title = "nothing to run here"
+            agents.update("")
             return
         look = Look(self._base, self._after_seq, self.key("view.run", "⏎"))
         table.sync(rows(runs, self._cases(entry), look))
@@ -106,8 +109,8 @@ class WhatIfScreen(DeckScreen):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         if self.entry is not None:
-            chosen = [case for case in self._cases(self.entry) if key_of_row(case) == selected_key(event)]
-            self._run(self.entry, chosen)
+            case = self._case_of(self.entry, selected_key(event))
+            self._run(self.entry, [case] if case is not None else [])
 
     def on_data_table_row_highlighted(self) -> None:
         self.refresh_state(tables=True)
@@ -153,7 +156,8 @@ class WhatIfScreen(DeckScreen):
         known = [tunable for policy in policies if policy.name == case.policy for tunable in policy.tunables]
         doc = "name=value, ... of: " + ", ".join(f"{one.name} ({one.value:g})" for one in known)
         now = ", ".join(f"{name}={value:g}" for name, value in case.values)
-        typed = await self.deck.push_screen_wait(Ask(f"Tunables of {case.policy}", now, doc, parse_values))
+        ask = Ask(f"Tunables of {case.policy}", now, doc, lambda text: parse_values(text, known))
+        typed = await self.deck.push_screen_wait(ask)
         if typed is not None:
             self._values[case.policy] = typed
             self.refresh_state(tables=True)
@@ -204,8 +208,12 @@ class WhatIfScreen(DeckScreen):
 
     def _selected(self, entry: NodeState) -> Case | None:
         """The case under the cursor, None for what really happened."""
-        selected = self.query_one("#cases", SyncTable).selected
-        return next((case for case in self._cases(entry) if key_of_row(case) == selected), None)
+        return self._case_of(entry, self.query_one("#cases", SyncTable).selected)
+
+    def _case_of(self, entry: NodeState, key: str) -> Case | None:
+        if key == OTHER_BASE:
+            return self._base
+        return next((case for case in self._cases(entry) if key_of_row(case) == key), None)
 
     @property
     def _after_seq(self) -> int:
@@ -224,21 +232,21 @@ class WhatIfScreen(DeckScreen):
         """Where the row under the cursor and the one it is compared with first differ, and what it means by agent."""
         words, agents = self.query_one("#whatif-words", Static), self.query_one("#whatif-agents", Static)
         base = self._base if self._base in runs.outcomes else None
-        agents.border_title = (
-            f"hit rate by agent, compared with {base.words if base else AS_RECORDED}; above, over time"
-        )
+        named = base.beside(TIMES[self._times]) if base else AS_RECORDED
+        agents.border_title = f"hit rate by agent, compared with {named}; above, over time"
+        failed = [f"{case.words}: {printable(runs.failed[case])}"] if case is not None and case in runs.failed else []
         ran = runs.outcomes.get(case) if case is not None else None
         remarks = [printable(remark) for remark in ran.remarks] if ran is not None else []
         if case is None or ran is None or case == base or ran.too_long:
-            told = [] if ran is not None and ran.too_long else [HINT]
+            told = failed or ([] if ran is not None and ran.too_long else [HINT])
             words.update("\n".join([*told, *remarks]))
             agents.update("")
             return
-        words.update("\n".join([difference_words(runs, base, case, self._after_seq), *remarks]))
+        words.update("\n".join([*failed, difference_words(runs, base, case, self._after_seq), *remarks]))
         width = max(10, agents.content_size.width - 24)
         lines = [
             f"{clip(name, 20):<22}{spark(runs.hit_series(one, self._after_seq, width, other), top=1.0)}"
-            for name, one, other in ((base.words if base else AS_RECORDED, base, case), (case.words, case, base))
+            for name, one, other in ((named, base, case), (case.words, case, base))
         ]
         before, after = (runs.by_agent(one, self._after_seq, other) for one, other in ((base, case), (case, base)))
         lines += [agent_line(name, *before[name], after[name][1]) for name in before]

@@ -25,7 +25,7 @@ TUNABLE_COLUMNS = (
     Column("policy", 12, least=74),
     Column("tunable", 15),
     Column("value", 8, right=True),
-    Column("low", 7, right=True),
+    Column("low", 7, right=True, least=60),
     Column(SLIDER, BAR_WIDTH),
     Column("high", 7, right=True),
     Column("default", 8, right=True, least=100),

@@ -34,7 +34,7 @@ def crowded(per_s: int) -> RunState:
         nodes={view.node: view for view in nodes},
         agents={"planner": stats, "coder": AgentStats(agent="coder")},
         requests=asked(60, 70, 80, 90),
-        trends={"coder": [Moment(99, 1, requests=1, prompt_tokens=60 * per_s)]},
+        trends={"coder": [Moment(30, 5), Moment(99, 1, requests=1, prompt_tokens=60 * per_s)]},
     )
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_go_or_is_gone_is_said() -> None:
 
 def test_sessions_tell_what_they_hold_and_tools_are_bounded() -> None:
     run = folded(run_events())
-    lines = sessions_of(run, "critic", run.t_ns, 5)
+    lines = sessions_of(run, "critic", run.t_ns, 5, 72)
     assert len(lines) == 1
     assert "s0" in lines[0]
     assert "  450 tok" in lines[0]

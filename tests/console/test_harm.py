@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from scenario import NODE, T0_NS, folded, run_events
 from staging import LARGE, SMALL, ScriptedFeed, batch, console, drawn, live_messages, until
 from textual.widgets import Static
@@ -60,10 +61,21 @@ def test_an_agent_that_is_worse_off_is_named_with_its_cause() -> None:
     state = folded(incident())
     (worst,) = trouble(state, state.t_ns)
     assert worst.agent == "planner"
-    words = trouble_words(worst, recent_blame(state, "planner"))
+    words = trouble_words(worst, recent_blame(state, "planner", state.t_ns))
     assert words == (
         "planner waits 450 ms for its first token, usually 60 ms; 0 % cached, usually 91 %; mostly because of coder"
     )
+
+
+def test_the_cause_is_who_pushes_out_now_and_not_who_did_most_before() -> None:
+    state = folded(incident())
+    state.hurts = [
+        replace(hurt, by_agent="old", tokens=900) if place < 5 else hurt for place, hurt in enumerate(state.hurts)
+    ]
+    assert sum(hurt.tokens for hurt in state.hurts if hurt.by_agent == "old") > 12 * 500 / 2
+    assert recent_blame(state, "planner", state.t_ns) == "coder"
+    assert recent_blame(state, "planner", state.t_ns - 30 * S) == "old"
+    assert recent_blame(state, "planner", state.t_ns + 60 * S) == ""
 
 
 def test_nobody_is_blamed_in_calm_times() -> None:

@@ -6,6 +6,7 @@ import pytest
 from scenario import folded, run_events
 from staging import LARGE, SMALL, console, drawn
 
+from radixdeck.console.agent_facts import sessions_of
 from radixdeck.console.next_agents import live_sessions, predictability, summary
 from radixdeck.policies.residency import RunState
 from radixdeck.policies.reuse.transitions import ANSWER, Transitions
@@ -34,11 +35,24 @@ def test_where_one_agent_always_comes_console_and_policy_say_the_same(agents: in
 
 def test_sessions_tell_where_they_are_and_what_comes() -> None:
     state = folded(run_events())
-    lines = live_sessions(state, 2, 200)
+    _, *lines = live_sessions(state, 2, 200)
     assert len(lines) == 2
     assert lines[0].split() == ["s3", "search[web]", "11", "of", "11", "planner", "100", "%"]
     assert "50 of 50 times (100 %)" in summary(state, None)
     assert live_sessions(RunState(), 9, 80) == []
+
+
+def test_names_of_sessions_stay_apart_where_there_is_little_room_and_are_whole_where_there_is_some() -> None:
+    names = [f"nightly-evaluation-kv_caching-s101-{number:03}" for number in range(3)]
+    state = RunState(session_agent=dict.fromkeys(names, "planner"))
+    for width in (56, 76, 200):
+        head, *lines = live_sessions(state, 9, width)
+        assert head.index("is at") == lines[0].index("planner")
+        assert len({line.split()[0] for line in lines}) == 3, width
+        of_agent = sessions_of(state, "planner", 0, 9, width - 20)
+        assert len({line.split()[0] for line in of_agent}) == 3, width
+    assert lines[-1].startswith(names[0])
+    assert of_agent[-1].startswith(names[0])
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

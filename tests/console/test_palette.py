@@ -15,6 +15,7 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.screens.curve import CurveScreen
 from radixdeck.console.screens.shadow import ShadowScreen
+from radixdeck.console.widgets.filter_bar import FilterBar
 from radixdeck.console.widgets.tree_view import TreeView
 from radixdeck.storage.session import open_session
 
@@ -89,6 +90,22 @@ async def test_a_command_of_another_screen_goes_there_and_does_it(path: Path) ->
         # An app that ends while its palette looks ends with an error of Textual's.
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, CurveScreen))
+
+
+@pytest.mark.parametrize(("name", "view"), [("filter", "tree"), ("fold", "tree"), ("shade", "map")])
+async def test_a_command_of_the_tree_or_of_the_map_shows_it_first(path: Path, name: str, view: str) -> None:
+    """Where the other of the two was shown last."""
+    app = console_on(path)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("2", *(["T"] if view == "map" else []), "1")
+        await drawn(pilot)
+        offered(app)[f"Residency: {name}"].callback()
+        await until(pilot, lambda: app.current_mode == "residency")
+        text = await drawn(pilot)
+        assert app.screen.query_one(f"#{view}").display
+        assert isinstance(app.focused, FilterBar) is (name == "filter")
+        assert ("folded: " in text) is (name == "fold")
+        assert ("by age, 0 the youngest" in text) is (name == "shade")
 
 
 async def test_a_command_of_what_is_focused_works_on_it(path: Path) -> None:

@@ -14,6 +14,7 @@ from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.feed_messages import Connection
 from radixdeck.console.screens.shadow import ShadowScreen
 from radixdeck.console.widgets.keys_line import ALWAYS, KeysLine
+from radixdeck.console.widgets.table import SyncTable
 from radixdeck.console.words import rounded
 from radixdeck.policies.events import EngineStarted
 
@@ -169,7 +170,7 @@ async def test_all_of_a_node_is_in_sight() -> None:
         await pilot.press("2", "down", "down")
         text = in_words(await drawn(pilot))
         for words in ("node 6; anchor of critic; 300 tok at depth 64", "critic: 11 dispatches", "goes as number 7",
-                      "at the present 227 tok/s"):  # fmt: skip
+                      "at the present 568 tok/s"):  # fmt: skip
             assert words in text
 
 
@@ -185,6 +186,44 @@ async def test_forecast_and_sessions_of_an_agent_have_the_whole_width() -> None:
         assert "declared by callers" in await drawn(pilot)
         await pilot.press("v")
         assert "asked      11 times" in await drawn(pilot)
+
+
+@pytest.mark.parametrize("size", [(100, 24), (100, 30), (120, 34), (149, 24), (160, 24), (200, 30)])
+async def test_on_a_low_page_of_an_agent_one_panel_has_the_room_and_v_turns(size: tuple[int, int]) -> None:
+    async with console(size) as pilot:
+        await pilot.press("3", "enter")
+        for panel, words in (
+            ("evicted nodes that hurt", ("lost to", "taken from")),
+            ("will it find its anchor?", ("comes ", "chance ", "anchor goes as number 7")),
+            ("tools, sessions", ("tools ", "declared by callers")),
+            ("evicted nodes that hurt", ("lost to", "taken from")),
+        ):
+            text = await drawn(pilot)
+            assert "asked      11 times" in text, "the facts stay"
+            for words_of_it in (panel, *words):
+                assert words_of_it in text, panel
+            assert "v view" in text
+            await pilot.press("v")
+
+
+@pytest.mark.parametrize("width", [60, 64, 72, 76, 96])
+async def test_no_column_runs_off_the_edge(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual cuts there without a word, and a number becomes another one."""
+    monkeypatch.setattr("radixdeck.console.shadow_worker.ShadowWorker.want", lambda *_: None)
+    async with console((width, 24)) as pilot:
+        seen = 0
+        for keys in (("1",), ("3",), ("4",), ("4", "D"), ("4", "S"), ("7",), ("0",), ("7", "U")):
+            for key in keys:
+                await pilot.press(key)
+                await drawn(pilot)
+            for table in pilot.app.screen.query(SyncTable):
+                seen += 1
+                widths = [column.get_render_width(table) for column in table.ordered_columns]
+                # The last blank of a column may go.
+                assert sum(widths) <= table.scrollable_content_region.width + 1, (keys, table.id)
+            if len(keys) > 1:
+                await pilot.press("escape")
+        assert seen == 11
 
 
 async def test_why_something_was_ordered_is_said_where_it_has_no_column() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
+import pytest
 from scenario import folded, run_events
 from staging import LARGE, console, drawn
 
 from radixdeck.console.cache_map import urgency, victims_of
-from radixdeck.console.victim_order import Queue, Turn, in_order, turn_words
+from radixdeck.console.victim_order import Queue, Turn, computed_per_s, in_order, turn_words
 from radixdeck.daemon.wire import SubjectScore
+from radixdeck.policies.fold.trends import moment
 from radixdeck.policies.residency import NodeView, RunState
 
 S = 1_000_000_000
@@ -45,6 +48,24 @@ def test_how_much_must_be_computed_before_a_node_goes() -> None:
     paced = turn._replace(per_s=10.0)
     assert turn_words(paced) == "goes as number 3: after 51 tok more, about 5.1 s at the present 10 tok/s"
     assert Queue(three(), ()).turn_of([77], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "now_s", "per_s"),
+    [
+        (range(0, 20), 20, 10.0),  # a run that has begun
+        (range(0, 300), 300, 10.0),
+        ([*range(0, 100), *range(280, 300)], 300, 10.0),  # begun again after a long rest
+        ([*range(0, 230), *range(280, 300)], 300, 20 / 6),  # a short rest is part of the pace
+        (range(0, 1), 1, 2.0),  # a second is too short to judge by
+        (range(0, 100), 300, 0.0),
+    ],
+)
+def test_the_pace_is_that_of_the_last_minute_or_since_it_began(busy_s: Iterable[int], now_s: int, per_s: float) -> None:
+    state = RunState()
+    for second in busy_s:
+        moment(state, f"a{second % 3}", (1000 + second) * S).prompt_tokens += 10
+    assert computed_per_s(state, (1000 + now_s) * S) == pytest.approx(per_s, rel=0.1)
 
 
 def test_every_node_has_its_turn_and_the_first_are_the_next_victims() -> None:

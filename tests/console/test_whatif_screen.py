@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from scenario import NODE, T0_NS
 from shadow_stage import record
-from staging import LARGE, SMALL, ScriptedFeed, console, drawn, live_messages, recorded, screen_text, toasts, until
+from staging import (
+    LARGE,
+    SMALL,
+    ScriptedFeed,
+    console,
+    drawn,
+    live_messages,
+    recorded,
+    screen_text,
+    toasts,
+    until,
+)
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -19,7 +30,7 @@ from radixdeck.console.app import ConsoleApp
 from radixdeck.console.feed import ReplayFeed
 from radixdeck.console.whatif_case import MODELLED, Case
 from radixdeck.console.whatif_runs import WhatIfs
-from radixdeck.console.whatif_words import first_seq, parse_values
+from radixdeck.console.whatif_words import first_seq
 from radixdeck.console.widgets.table import SyncTable
 from radixdeck.policies import events as ev
 from radixdeck.storage.errors import StorageError
@@ -213,14 +224,6 @@ async def test_tunables_of_a_row_are_typed(served: Path) -> None:
         await pilot.press("f")
     assert isinstance(app.feed, ReplayFeed)
     app.feed._session.close()
-
-
-def test_values_are_read_and_refused_in_words() -> None:
-    assert parse_values("a=1, b = 2.5 ,") == (("a", 1.0), ("b", 2.5))
-    assert parse_values("") == ()
-    for text in ("a", "=1", "a=x"):
-        with pytest.raises(ValueError, match=r"name=value|not a number"):
-            parse_values(text)
 
 
 async def test_a_tunable_that_is_none_fails_in_words(served: Path) -> None:
