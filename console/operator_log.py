@@ -108,7 +108,7 @@ class OperatorLog:
         if seq <= self._last_seq:
             return
         self._last_seq = seq
-        if isinstance(event, EngineStarted | CacheFlushed):
+        if isinstance(event, EngineStarted) or (isinstance(event, CacheFlushed) and not event.told_anew):
             self._emptied.append(seq)
         done = _done(seq, event, run or RunState(policies=dict.fromkeys(policies, False)), table if run else None)
         if done is None or self._is_known(done):

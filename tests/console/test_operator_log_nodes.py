@@ -33,6 +33,15 @@ def test_an_action_on_a_node_ends_with_the_cache_whose_node_it_was(ends: ev.AnyE
     assert undo(done, run, known)[0] is None
 
 
+def test_an_action_on_a_node_holds_where_the_cache_is_told_anew() -> None:
+    log, run = heard(
+        added(1700), on_node("unpin", 1700), ev.CacheFlushed(t_ns=AFTER_NS, told_anew=True), added(1700, 2)
+    )
+    done, known = newest(log, run)
+    assert standing(done, run, known) == "in force"
+    assert undo(done, run, known)[0] is not None
+
+
 def test_it_ends_too_where_the_start_of_the_next_engine_was_not_heard() -> None:
     log, run = heard(added(1700), on_node("pin", 1700))
     for event in (STARTED, added(1700, 2), on_node("pin", 1700, 3)):
