@@ -42,28 +42,40 @@ def bin_of(gap_s: float) -> int:
 
 
 class Gaps:
-    """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents. What is expected of an agent is as of the last
-    fit."""
+    """Counts `[finish, agent, bin]` and `[finish, bin]` over all agents, and the shapes that are expected by them: they
+    are kept, since between two fits only those change of agents that sessions came back from."""
 
     def __init__(self) -> None:
         self._counts: Floats = np.zeros((FINISHES, 0, BINS), np.float16)
         self._all: Floats = np.full((FINISHES, BINS), 0.02, np.float32)
         self._pauses = Pauses(BINS)
+        self._shapes: Floats = self._counts
+        self._stale: set[tuple[int, int]] = set()
 
     def grow(self, agents: int) -> None:
         missing = -(-agents // GROWTH) * GROWTH - self._counts.shape[1]
         if missing > 0:
             self._counts = np.concatenate([self._counts, np.zeros((FINISHES, missing, BINS), np.float16)], axis=1)
+            self._shapes_anew()
 
     def forget(self, agent: int) -> None:
         self._counts[:, agent] = 0
+        self._stale.update((finish, agent) for finish in range(FINISHES))
 
     def fit(self) -> None:
         """Work out what is expected of each agent."""
-        self._pauses.fit(self._counts.astype(np.float32), self._overall())
+        self._pauses.fit(self._counts.astype(np.float32), self._all / self._all.sum(-1, keepdims=True))
+        self._shapes_anew()
 
-    def _overall(self) -> Floats:
-        return self._all / self._all.sum(-1, keepdims=True)
+    def _shapes_anew(self) -> None:
+        self._stale.clear()
+        finish, agents = np.indices(self._counts.shape[:2]).reshape(2, -1)
+        self._shapes = self._shapes_of(finish, agents).reshape(self._counts.shape)
+
+    def _shapes_of(self, finish: Ints, agents: Ints) -> Floats:
+        counts = self._counts[finish, agents].astype(np.float32)
+        counts += EXPECTED_WEIGHT * self._pauses.expected(finish, counts)
+        return (counts / np.add.reduce(counts, -1, keepdims=True)).astype(np.float16)
 
     def came_back(self, finish: int, agent: int, gap_s: float) -> None:
         """A session sent its next request this long after a response of the agent."""
@@ -71,20 +83,22 @@ class Gaps:
         own, overall = self._counts[finish, agent], self._all[finish]
         own *= DECAY
         own[column] += 1.0
+        self._stale.add((finish, agent))
         overall *= DECAY
         overall[column] += 1.0
 
     def shapes(self, finish: Ints, agents: Ints) -> Floats:
-        """Probability of each bin after responses of these agents that finished so, `[pair, bin]`."""
-        counts = self._counts[finish, agents].astype(np.float32)
-        counts += EXPECTED_WEIGHT * self._pauses.expected(finish, counts, self._overall())
-        counts /= np.add.reduce(counts, -1, keepdims=True)
-        return counts
+        """Probability of each bin after responses of these agents that finished so, `[pair, bin]`, half precision."""
+        if self._stale:
+            stale, agent = np.array([*self._stale]).T
+            self._shapes[stale, agent] = self._shapes_of(stale, agent)
+            self._stale.clear()
+        return self._shapes[finish, agents]
 
     def discount(self, agents: int, beta_per_s: float) -> Floats:
         """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
         finish, agent = np.indices((FINISHES, agents)).reshape(2, -1)
-        return (self.shapes(finish, agent) @ _discounts(beta_per_s)).reshape(FINISHES, agents)
+        return (self.shapes(finish, agent).astype(np.float32) @ _discounts(beta_per_s)).reshape(FINISHES, agents)
 
     def longest_s(self) -> float:
         """The gap that 98.5 % of all stay below."""
@@ -118,19 +132,18 @@ class Residual:
     """Of sessions with a histogram of gaps each, `[session, bin]`: how long they stay away yet. Within a bin gaps are
     taken for evenly spread, but for the last one. What does not depend on how long they are idle is worked out once."""
 
-    __slots__ = ("_begins", "_beta_per_s", "_later", "_longer", "_shapes")
+    __slots__ = ("_beta_per_s", "_later", "_longer", "_shapes")
 
     def __init__(self, shapes: Floats, beta_per_s: float) -> None:
         self._beta_per_s = beta_per_s
-        both = shapes @ _later(beta_per_s)
+        both = shapes.astype(np.float32) @ _later(beta_per_s)
         self._shapes, self._longer, self._later = shapes.ravel(), both[:, :BINS].ravel(), both[:, BINS:].ravel()
-        self._begins = np.arange(0, len(shapes) * BINS, BINS)
 
     def after(self, idle_s: Floats) -> tuple[Floats, Floats]:
         """For sessions idle this long: the probability that the gap lasts longer, and E[exp(-beta rest)] of the rest of
         such a gap."""
         bins = _ENDS_S.searchsorted(idle_s)
-        at = self._begins + bins
+        at = np.arange(0, len(bins) * BINS, BINS) + bins
         left_s = np.maximum(HIGH_S[bins] - idle_s, 0.0)
         here = self._shapes[at] * (left_s / WIDTH_S[bins])
         survival = here + self._longer[at]

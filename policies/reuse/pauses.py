@@ -21,16 +21,18 @@ LEAST_APART = 0.02
 
 class Pauses:
     """What all pauses have in common, as of the last fit, `[finish]`: the middle of agents' middles, as how many pauses
-    of an agent that counts, and how pauses are spread about their agent's middle, `[finish, bin]`."""
+    of an agent that counts, and, `[finish, bin]`, how pauses are spread about their agent's middle, and all in all."""
 
     def __init__(self, bins: int) -> None:
         self._common: Floats = np.zeros(FINISHES, np.float32)
         self._doubt: Floats = np.full(FINISHES, np.inf, np.float32)
         self._spread: Floats = np.full((FINISHES, bins), 1 / bins, np.float32)
+        self._overall = self._spread
 
     def fit(self, counts: Floats, overall: Floats) -> None:
         """By how often each bin was seen after each agent, `[finish, agent, bin]`, and by what all pauses are like,
         `[finish, bin]`, which sum to 1."""
+        self._overall = overall
         everybody = counts.sum(1) + overall
         self._common = everybody @ _places(counts) / everybody.sum(-1)
         known, apart = self._of(counts, self._common[:, None])
@@ -38,12 +40,12 @@ class Pauses:
         about = _moved(counts.reshape(-1, counts.shape[-1]), -apart.ravel()).reshape(counts.shape).sum(1) + overall
         self._spread = about / about.sum(-1, keepdims=True)
 
-    def expected(self, finish: Ints, counts: Floats, overall: Floats) -> Floats:
+    def expected(self, finish: Ints, counts: Floats) -> Floats:
         """Probability of each bin after responses that finished so of agents with these counts, `[pair, bin]`: the
         agent's middle is believed by how many pauses are known, and without any it is as all pauses are."""
         known, apart = self._of(counts, self._common[finish])
         believed = known / (known + self._doubt[finish])
-        own, usual = _moved(self._spread[finish], believed * apart), overall[finish]
+        own, usual = _moved(self._spread[finish], believed * apart), self._overall[finish]
         return usual + believed[:, None] * (own - usual)
 
     def _of(self, counts: Floats, common: Floats) -> tuple[Floats, Floats]:
@@ -71,12 +73,13 @@ def _moved(shapes: Floats, by: Floats) -> Floats:
     """Histograms `[row, bin]` moved up by so many bins, `[row]`; what is between two goes to both, what would leave the
     scale stays at its end."""
     rows, bins = shapes.shape
-    whole = np.floor(by)[:, None]
-    part = by[:, None] - whole
-    lower = whole + np.arange(bins, dtype=np.float32)
-    begins = np.arange(0.0, rows * bins, bins)[:, None]
-    moved = np.zeros(rows * bins)
-    for to, share in ((lower, 1.0 - part), (lower + 1.0, part)):
-        cells = (begins + np.minimum(np.maximum(to, 0.0), bins - 1.0)).astype(np.intp)
-        moved += np.bincount(cells.ravel(), (shapes * share).ravel(), rows * bins)
-    return moved.reshape(rows, bins).astype(np.float32)
+    upto = np.zeros((rows, bins + 2), np.float32)
+    np.cumsum(shapes, 1, out=upto[:, 1:-1])
+    upto[:, -1] = upto[:, -2]
+    edges = np.minimum(np.maximum(np.arange(1.0, bins, dtype=np.float32) - by[:, None], 0.0), bins)
+    whole = np.floor(edges)
+    part = edges - whole
+    below = (whole + np.arange(0.0, rows * (bins + 2), bins + 2)[:, None]).astype(np.intp)
+    flat = upto.ravel()
+    upto[:, 1:-2] = flat[below] * (1.0 - part) + flat[below + 1] * part
+    return np.diff(upto[:, :-1])

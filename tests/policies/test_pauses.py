@@ -25,7 +25,7 @@ def told(medians_s: np.ndarray, times: int, sigma: float = 0.6, seed: int = 3) -
 
 def shape(gaps: Gaps, agent: int, finish: int = TOOL) -> np.ndarray:
     (found,) = gaps.shapes(np.array([finish]), np.array([agent]))
-    assert found.sum() == pytest.approx(1.0, abs=1e-4)
+    assert found.sum() == pytest.approx(1.0, abs=2e-3)
     assert (found >= 0.0).all()
     return found
 
@@ -85,6 +85,6 @@ def test_what_is_moved_beyond_the_scale_stays_at_its_end(gap_s: float):
 def test_before_a_fit_and_without_pauses_all_is_as_overall():
     counts, overall = np.zeros((FINISHES, 3, BINS), np.float32), np.full((FINISHES, BINS), 1 / BINS, np.float32)
     pauses, everyone = Pauses(BINS), np.arange(FINISHES)
-    assert pauses.expected(everyone, counts[:, 0], overall) == pytest.approx(overall)
+    assert pauses.expected(everyone, counts[:, 0]) == pytest.approx(overall)
     pauses.fit(counts, overall)
-    assert pauses.expected(everyone, counts[:, 0], overall) == pytest.approx(overall)
+    assert pauses.expected(everyone, counts[:, 0]) == pytest.approx(overall)

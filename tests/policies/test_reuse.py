@@ -44,6 +44,7 @@ def test_the_longer_a_session_is_idle_the_less_likely_it_comes_back():
     gaps.grow(1)
     for number in range(100):
         gaps.came_back(ANSWER, 0, 0.5 + number % 10 / 5)
+    gaps.fit()
     shapes = gaps.shapes(np.array([0, 0, 0]), np.array([0, 0, 0]))
     survival, rest = Residual(shapes, 0.1).after(np.array([0.0, 1.5, 50.0]))
     assert survival[0] == pytest.approx(1.0, abs=0.05)
