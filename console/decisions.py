@@ -86,12 +86,12 @@ def _newest_first(policy: str, run: RunState, lines: list[LogLine], judged: list
 
 
 def lately_words(policy: PolicyInfo, lately: Lately) -> str:
-    """The sum of its evictions against LRU's, '' for a policy that has evicted nothing in all that is known."""
+    """The sum of its evictions against LRU's, '' for a policy that has decided nothing, as far as is known."""
     if not lately.evictions and lately.since_ns:
         return f"what {policy.name} evicted is too long ago: its losses are forgotten"
     if not lately.evictions:
         gone = f"what {policy.name} did before {time_of_day(lately.whole_ns)} is not told: events of then are missing"
-        return gone if lately.whole_ns else ""
+        return gone if lately.whole_ns and policy.decisions else ""
     head = f"{policy.name} evicted {count(lately.evictions, 'node')} {_when(lately)}"
     if not lately.other:
         return f"{head}, each as plain LRU would have"
