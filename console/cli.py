@@ -181,7 +181,7 @@ def whatif(
     home: Home = "",
 ) -> None:
     """Run a recording's requests through another policy or cache size, without an engine."""
-    from radixdeck.policies.host import PolicyError, TunableError
+    from radixdeck.policies.host import PolicyError
     from radixdeck.storage.errors import StorageError
     from radixdeck.storage.session import open_session
     from radixdeck.storage.whatif import Recorded, what_if
@@ -196,7 +196,7 @@ def whatif(
                 what_if(recorded, name, kv_tokens, progress=progress(sys.stderr.write if seen else str, name))
                 for name in policy or ("lru", "kv_caching")
             ]
-    except (StorageError, PolicyError, TunableError) as error:
+    except (StorageError, PolicyError) as error:
         raise fail(error) from error
     if seen:
         typer.echo("\r", nl=False, err=True)
