@@ -6,7 +6,7 @@ from radixdeck.policies.residency import AgentStats, RunState
 
 from .misses import hurt_words
 from .rates import median
-from .words import brief, clip, clip_middle, count, ratio, seconds, short, tokens
+from .words import brief, clip, clip_middle, count, ratio, room_for, seconds, short, tokens
 
 NEXT_NAMED = 2
 TOOLS_NAMED = 6
@@ -85,7 +85,7 @@ def sessions_of(run: RunState, agent: str, now_ns: int, most: int, width: int) -
     for view in run.nodes.values():
         if view.role == "private":
             held[view.session] = held.get(view.session, 0) + view.tokens
-    named = max(LEAST_NAMED, min(max(map(len, at_it), default=0), width - BESIDE_NAME))
+    named = room_for(at_it, LEAST_NAMED, width - BESIDE_NAME)
     asked = {view.session: view.arrived_ns for view in run.requests.values()}
     return [
         f"{clip_middle(session, named):<{named}} {short(held.get(session, 0)):>5} tok"

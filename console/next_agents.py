@@ -10,7 +10,7 @@ from typing import NamedTuple
 from radixdeck.policies.residency import RunState
 
 from .agent_facts import expected_next
-from .words import clip, clip_middle, ratio
+from .words import clip, clip_middle, ratio, room_for
 
 LEAST_NAMED, BESIDE_NAME = 18, 72
 """Columns for the name of a session, however little room there is, and for what is told beside it."""
@@ -53,7 +53,7 @@ def live_sessions(run: RunState, limit: int, width: int) -> list[str]:
     """At most `limit` sessions below a title, the ones used last: where each is, who is expected next, and how often
     that was right in it. Nothing where there is none."""
     listed = list(islice(reversed(run.session_agent.items()), limit))
-    named = max(LEAST_NAMED, min(max((len(session) for session, _ in listed), default=0), width - BESIDE_NAME))
+    named = room_for((session for session, _ in listed), LEAST_NAMED, width - BESIDE_NAME)
     lines = [f"{'session':<{named}}  {'is at':<14}  {'guesses right':<12} expected next"] if listed else []
     for session, agent in listed:
         guesses = run.guesses.get(session)

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -95,6 +96,11 @@ def brief_id(text: str) -> str:
 def clip(text: str, width: int) -> str:
     """The text in at most `width` characters, with an ellipsis where something was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def room_for(names: Iterable[str], least: int, most: int) -> int:
+    """Columns for the longest of these names: at most `most`, but `least` in any case."""
+    return max(least, min(max(map(len, names), default=0), most))
 
 
 def clip_middle(text: str, width: int) -> str:
