@@ -32,6 +32,8 @@ from .tree.subjects import EVERYBODY
 
 PIN_KEY = 1e9
 """Added for a pin: above anything a policy says, finite, so that a pinned node still goes when nothing else is left."""
+PINNED_WITH_AGENT = ("anchor", "shared")
+"""Roles of the nodes that a pin of their agent holds."""
 MAX_BOOST = 1e6
 """A boost is held to this, so that scores stay finite and below a pin."""
 SPENT = 1 / 64
@@ -175,7 +177,7 @@ class Operator(BasePolicy):
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:
             return True
-        if subject.role not in ("anchor", "shared"):
+        if subject.role not in PINNED_WITH_AGENT:
             return False
         return any(agent in self.pins for agent in subject.agents) or (subject.agents == EVERYBODY and self.pins_agents)
 

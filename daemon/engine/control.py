@@ -24,6 +24,7 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import PolicyError, TunableError
+from radixdeck.policies.operator import PINNED_WITH_AGENT
 from radixdeck.policies.primitives import Action
 from radixdeck.policies.registry import cause_of_order
 from radixdeck.policies.tree.observer import Observer
@@ -139,14 +140,13 @@ class Control:
             raise Refused(f"{action.kind} is not done in the engine")
         if not self._observer.acts:
             raise Refused(f"{action.kind}: this engine runs on several ranks, where the cache keeps SGLang's own order")
-        if action.kind == "pin" and action.node == NO_NODE:
+        pins_agent = action.kind == "pin" and action.node == NO_NODE
+        if pins_agent:
             self._cache.split_anchor(action.agent)
         targets = self._targets(action)
         if action.kind == "evict":
             return self._evict(targets, by)
-        if action.kind == "pin" and action.node == NO_NODE:  # see policies.operator
-            targets = [owned for owned in targets if owned.role in ("anchor", "shared")]
-        return sum(owned.tokens for owned in targets)
+        return sum(owned.tokens for owned in targets if not pins_agent or owned.role in PINNED_WITH_AGENT)
 
     def _targets(self, action: Action) -> list[Owned]:
         """The nodes an action is about, leaves first. Raises Refused for an agent or node that is not known."""
