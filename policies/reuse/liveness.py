@@ -89,16 +89,19 @@ class Gaps:
 
     def shapes(self, finish: Ints, agents: Ints) -> Floats:
         """Probability of each bin after responses of these agents that finished so, `[pair, bin]`, half precision."""
+        return self._up_to_date()[finish, agents]
+
+    def _up_to_date(self) -> Floats:
         if self._stale:
             stale, agent = np.array([*self._stale]).T
             self._shapes[stale, agent] = self._shapes_of(stale, agent)
             self._stale.clear()
-        return self._shapes[finish, agents]
+        return self._shapes
 
     def discount(self, agents: int, beta_per_s: float) -> Floats:
         """E[exp(-beta gap)] after a response of each agent that finished so, `[finish, agent]`."""
-        finish, agent = np.indices((FINISHES, agents)).reshape(2, -1)
-        return (self.shapes(finish, agent).astype(np.float32) @ _discounts(beta_per_s)).reshape(FINISHES, agents)
+        shapes = self._up_to_date()[:, :agents].reshape(-1, BINS).astype(np.float32)
+        return (shapes @ _discounts(beta_per_s)).reshape(FINISHES, agents)
 
     def longest_s(self) -> float:
         """The gap that 98.5 % of all stay below."""
