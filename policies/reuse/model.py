@@ -134,7 +134,8 @@ class ReuseModel:
         if not session.running:  # else there was no pause, or the end of a run was never told
             self.gaps.came_back(session.finish, session.agent, max(0.0, now_s - session.since_s))
         self.standing.behind.pop(name, None)
-        self._changing(session.agent)
+        if self.tables is not None:
+            self.tables.about_to_move(session, slot)
         self.transitions.moved(
             session.finish, session.came_from, session.agent, slot,
             returned=session.returned, team=session.team, since=session.seen_of_agent,
@@ -178,8 +179,7 @@ class ReuseModel:
     def ended(self, name: str, told: bool, now_s: float) -> None:
         """The session is over; `told`: somebody said so, rather than gave it up."""
         session, past = self.standing.drop(name), self.standing.past(name)
-        known = session or past
-        if known is None:
+        if (known := session or past) is None:
             return
         if told and (session is None or not session.running):
             self.untold_ends.see(float(now_s - known.since_s > AT_ONCE_S))
@@ -256,7 +256,7 @@ class ReuseModel:
         right = self.hints_right.mean
         onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
         for (session, stood), following, reach in zip(moved, onward, tables.reach(onward), strict=True):
-            tables.reach_own(session, following, reach)
+            tables.reach_back(session, following, reach)
             p_end = self.turns.end(session, stood[2], tables.end(session, stood), right) if self.watches_ends else 0.0
             standing.write(session, p_end, reach)
         tables.forget()

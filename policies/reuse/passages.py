@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .distances import Known
 from .habits import Habits
 from .leaving import Chances
-from .team import SELDOM
 from .transitions import Floats, Transitions, first_passage
 
 
@@ -25,16 +25,15 @@ class Moment:
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
     discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each
-    agent is to be next, if it does not matter which one follows which; `back`: see Pairs; `own`: see team, 0
-    where that is not worth the time, and `step`: discount of a session's step from dispatch to dispatch, on the mean,
-    as far as there is one."""
+    agent is to be next, if it does not matter which one follows which; `step`: discount of a session's step from
+    dispatch to dispatch, on the mean, as far as there is one; `back`: see Known.passages, None where it does not
+    matter who follows."""
 
-    __slots__ = ("_passage", "back", "overall", "own", "paused", "start", "step")
+    __slots__ = ("_passage", "back", "overall", "paused", "start", "step")
 
-    def __init__(self, was: Moment, habits: Habits, beta_per_s: float, predicts: bool) -> None:
+    def __init__(self, was: Moment, habits: Habits, known: Known, beta_per_s: float, predicts: bool) -> None:
         transitions = was.transitions
         count = transitions.agents
-        self.back = transitions.pairs.back()
         counts, marginal = transitions.counts(), transitions.marginal()
         following, by_finish, unmet = habits.following(counts, np.arange(count))
         by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
@@ -45,8 +44,9 @@ class Passages:
         finishes, pause = transitions.finishes(), was.pause
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
         step *= np.exp(-beta_per_s * was.run_s)[:, None]
-        self.own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
-        self.step = float(step.sum(1) @ marginal[1:] / marginal[1:].sum())
+        weights = marginal[1:] / marginal[1:].sum()
+        self.step, again = float(step.sum(1) @ weights), float(step.diagonal() @ weights)
+        self.back = known.passages((self.step - again) / (1.0 - again)) if predicts else None
         self._passage = first_passage(step).astype(np.float16)
         self.paused = finishes.astype(np.float16) * pause.astype(np.float16)
         self.start = self.reach(first[None])[0]

@@ -39,6 +39,8 @@ class Pauses:
         self._doubt = _doubt(counts, known, apart, self._common)
         about = _moved(counts.reshape(-1, counts.shape[-1]), -apart.ravel()).reshape(counts.shape).sum(1) + overall
         self._spread = about / about.sum(-1, keepdims=True)
+        tighter = _entropy(self._spread) < _entropy(everybody / everybody.sum(-1, keepdims=True))
+        self._doubt = np.where(tighter, self._doubt, np.float32(np.inf))
 
     def expected(self, finish: Ints, counts: Floats) -> Floats:
         """Probability of each bin after responses that finished so of agents with these counts, `[pair, bin]`: the
@@ -65,7 +67,7 @@ def _doubt(counts: Floats, known: Floats, apart: Floats, common: Floats) -> Floa
     within = (squares + USUAL_SPREAD * USUAL_WEIGHT) / (np.maximum(known - 1.0, 0.0).sum(-1) + USUAL_WEIGHT)
     among = (known * apart**2).sum(-1) - np.maximum((known > 0).sum(-1) - 1, 0) * within
     total = np.maximum(known.sum(-1), 1e-9)
-    between = among / np.maximum(total - (known**2).sum(-1) / total, 1e-6)
+    between = np.where((known > 0).sum(-1) > 1, among / np.maximum(total - (known**2).sum(-1) / total, 1e-6), 0.0)
     return within / np.maximum(between, LEAST_APART)
 
 
@@ -82,4 +84,8 @@ def _moved(shapes: Floats, by: Floats) -> Floats:
     below = (whole + np.arange(0.0, rows * (bins + 2), bins + 2)[:, None]).astype(np.intp)
     flat = upto.ravel()
     upto[:, 1:-2] = flat[below] * (1.0 - part) + flat[below + 1] * part
-    return np.diff(upto[:, :-1])
+    return np.maximum(np.diff(upto[:, :-1]), 0.0)
+
+
+def _entropy(shapes: Floats) -> Floats:
+    return -(shapes * np.log(np.maximum(shapes, 1e-12))).sum(-1)

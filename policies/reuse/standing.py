@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .distances import Walk
 from .leaving import Stood
 from .pairs import NOWHERE
 from .team import without
@@ -24,7 +25,7 @@ class Session(msgspec.Struct):
     the last other agent and whether it had come there from this one, how many dispatches it had, and the agent it was
     said to go to next. `place`: its column; `team`: the agents it has been at; `again`: it had been at this one before;
     `closes`: its last answer says that it is over; `seen_of_agent`, `seen_of_turn`: what had been counted when its turn
-    began, see open_turns."""
+    began, see open_turns; `walk`: see distances."""
 
     agent: int
     since_s: float
@@ -40,12 +41,14 @@ class Session(msgspec.Struct):
     closes: bool = False
     seen_of_agent: int = 0
     seen_of_turn: int = 0
+    walk: Walk = Walk()
 
     def go_on(self, agent: int, now_s: float) -> None:
         """It dispatches an agent."""
         if self.agent != agent:
             self.returned = self.came_from == agent
             self.came_from = self.agent
+            self.walk = self.walk.on(self.agent, agent)
         self.agent, self.since_s, self.finish, self.hinted, self.closes = agent, now_s, ANSWER, NOWHERE, False
         self.turn += 1
         self.again = bool(self.team >> agent & 1)
@@ -56,7 +59,7 @@ class Session(msgspec.Struct):
         """An agent that it is not at is known no more. Returns whether that is news to it."""
         if agent not in (self.came_from, self.hinted) and not self.team >> agent & 1:
             return False
-        self.team = without(self.team, agent)
+        self.team, self.walk = without(self.team, agent), self.walk.without(agent)
         if self.came_from == agent:
             self.came_from, self.returned = NOWHERE, False
         if self.hinted == agent:

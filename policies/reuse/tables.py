@@ -10,10 +10,10 @@ import numpy as np
 from .habits import Habits
 from .leaving import Chances, Leaving, Onward, Stood
 from .liveness import Gaps
-from .pairs import NOWHERE, Row, back_of
+from .pairs import NOWHERE, Back, Row, back_of
 from .passages import Moment, Passages
 from .standing import Session, Standing
-from .team import among_own, reach_own, without
+from .team import SELDOM, among_own, reach_own, without
 from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
 
 MOST_KEPT = 2
@@ -43,10 +43,13 @@ class Tables:
         self.agents = transitions.agents
         self.beta_per_s = beta_per_s
         self._transitions, self._predicts = transitions, predicts
+        self._distances = transitions.distances.still()
+        self._own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
         self._was: Moment | None = Moment(transitions.still(), pause, run_s, chances)
         self._known_habits: Habits | None = None
+        self._known_back: list[Back] | None = None
         self._known_passages: Passages | None = None
 
     @property
@@ -58,10 +61,18 @@ class Tables:
         return self._known_habits
 
     @property
+    def _back(self) -> list[Back]:
+        if self._known_back is None:
+            assert self._was is not None
+            self._known_back = self._was.transitions.pairs.back()
+        return self._known_back
+
+    @property
     def _passages(self) -> Passages:
         if self._known_passages is None:
             assert self._was is not None
-            self._known_passages = Passages(self._was, self._habits, self.beta_per_s, self._predicts)
+            assert self._back  # for whoever asks when nobody has what was counted any more
+            self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self._predicts)
         return self._known_passages
 
     @property
@@ -167,40 +178,67 @@ class Tables:
             for one in unmoved
         ]
 
+    def about_to_move(self, session: Session, slot: int) -> None:
+        """The session goes on to that agent: learn how lately it was there, and whether that told better where it goes
+        than the agents that it was at. What is counted of its agent is about to become another."""
+        agent, walk, transitions = session.agent, session.walk, self._transitions
+        if slot != agent:
+            if agent < self.agents and self._predicts:
+                stood = self.stood(session)
+                row = self.after(stood[0]).agents[session.finish]
+                if (leaves := 1.0 - float(row[agent])) >= HARDLY:
+                    row = self._by_agents(session, session.finish, stood[1], row / leaves)
+                    met = slot if slot < self.agents and transitions.has_met(slot) else None
+                    likely = (_share(told, met) for told in (row, self._distances.next(walk, row)))
+                    transitions.distances.told(walk, *likely)
+            transitions.distances.moved(walk, slot)
+        self.changing(agent)
+
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
         """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
         goes to an agent nobody has met. Read only. Whether it leaves the agent is by that agent; where it goes then
-        also by where it came from."""
-        row, seen = self.after(stood[0]).agents[finish], stood[1][finish]
-        agent, came_from = session.agent, session.came_from
+        also by where it came from, and by how lately it was at others."""
+        row, agent = self.after(stood[0]).agents[finish], session.agent
         leaves = 1.0 - float(row[agent])
-        known = 0 <= came_from < self.agents
-        others = without(session.team, agent, came_from)
-        own = self._passages.own if others else 0.0
-        if leaves < HARDLY or not self._predicts or not (seen or known or own):
+        if leaves < HARDLY or not self._predicts:
             return row
-        row = row * (PAIR_WEIGHT / leaves)
-        row[agent], count = 0.0, 0
-        for following, times in seen.items():
-            row[following] += times
-            count += times
-        if not known:
-            row *= leaves / (PAIR_WEIGHT + count)
-        else:
-            common = self._passages.back[back_of(finish, session.returned)]
-            back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
-            row *= leaves * (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
-            row[came_from] = leaves * back
-        if own:
-            among_own(row, own, others, came_from if known else NOWHERE)
+        row = self._by_agents(session, finish, stood[1], row / leaves)
+        row += self._distances.right(session.walk) * (self._distances.next(session.walk, row) - row)
+        row *= leaves
         row[agent] = 1.0 - leaves
         return row
 
-    def reach_own(self, session: Session, onward: Floats, reach: Floats) -> None:
-        """See team.reach_own."""
+    def _by_agents(self, session: Session, finish: int, pairs: tuple[Row, Row], row: Floats) -> Floats:
+        """Where the session goes if it leaves its agent, `[agent]`, by the agents that it was at. `row`: by this one
+        alone, overwritten; `pairs`: what was counted by where it came from, too."""
+        came_from, seen = session.came_from, pairs[finish]
+        row *= PAIR_WEIGHT
+        row[session.agent], count = 0.0, 0
+        for following, times in seen.items():
+            row[following] += times
+            count += times
+        known = 0 <= came_from < self.agents
+        if not known:
+            row /= PAIR_WEIGHT + count
+        else:
+            common = self._back[back_of(finish, session.returned)]
+            back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
+            row *= (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
+            row[came_from] = back
+        if self._own and (others := without(session.team, session.agent, came_from)):
+            among_own(row, self._own, others, came_from if known else NOWHERE)
+        return row
+
+    def reach_back(self, session: Session, onward: Floats, reach: Floats) -> None:
+        """Let the discount until each agent that the session has been at be by who these are, too. In place; `onward`:
+        discounted probabilities of the next agent."""
         passages = self._passages
-        if passages.own:
-            reach_own(reach, passages.own, session.team, onward, passages.step)
+        if self._own:
+            reach_own(reach, self._own, session.team, onward, passages.step)
+        if passages.back is not None and session.walk.others:
+            goes_on, again = float(onward.sum()), float(onward[session.agent])
+            leaves = (goes_on - again) / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))
+            self._distances.reach_back(session.walk, reach, passages.back, leaves)
 
     def end(self, session: Session, stood: Stood) -> float:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""
@@ -217,6 +255,11 @@ class Tables:
         row += asked * self._next_agent(session, stood, TOOL)
         row /= max(1e-6, after.goes_on[FINISHES])
         return row
+
+
+def _share(row: Floats, agent: int | None) -> float:
+    """Of one agent, None: of those that nobody has met."""
+    return 1.0 - float(row.sum()) if agent is None else float(row[agent])
 
 
 def _agents(wanted: Iterable[Leaving]) -> Ints:

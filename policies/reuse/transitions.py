@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..shares import Share
+from .distances import Distances
 from .pairs import Pairs
 from .team import without
 
@@ -41,11 +42,12 @@ class Transitions:
     """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
     `met`: where a session went on as none had before, how often to an agent that others had met; `met_first`: how often
     a session begins with one that others had met; `own`: how often it goes on to any of the agents that it had before
-    (see `team`), rather than to where sessions go."""
+    (see `team`), rather than to where sessions go; `distances`: where they go by how lately they were there."""
 
     def __init__(self) -> None:
         self.agents = 0
         self.pairs = Pairs()
+        self.distances = Distances()
         self.met = Share(0.5)
         self.met_first = Share(1.0, weight=FIRST_WEIGHT)
         self.own = Share(0.2)
@@ -75,9 +77,13 @@ class Transitions:
         self._known &= ~(1 << agent)
         self._predictability = None
 
+    def has_met(self, agent: int) -> bool:
+        """Whether a session began with the agent or went on to it."""
+        return bool(self._known >> agent & 1)
+
     def started(self, agent: int) -> None:
         """A session began with this agent."""
-        self.met_first.see(float(self._known >> agent & 1))
+        self.met_first.see(float(self.has_met(agent)))
         self._known |= 1 << agent
         self._count(ANSWER, 0, agent + 1)
 
@@ -135,7 +141,7 @@ class Transitions:
         row = self._counts[ANSWER, before + 1] + self._counts[TOOL, before + 1]
         seen = float(row[after + 1])
         if not seen:
-            self.met.see(float(self._known >> after & 1))
+            self.met.see(float(self.has_met(after)))
             self._known |= 1 << after
         others = without(team, before, came_from)
         if others:

@@ -1,0 +1,160 @@
+"""Where sessions go by how lately they were at each agent, whoever that is: what tells a debate from a pipeline of the
+same agents, and needs not be learned of each agent anew.
+
+The distance of a move is that of the LRU stack model (Mattson et al., IBM Systems J. 9, 1970; Spirn, Program Behavior,
+1977): 1 is back to the agent that the session came from, 2 to the one before that, and NEW to one that it has not been
+at. What a distance follows from are the last three, and of few counts of these what is counted of fewer says what to
+expect (as in prediction by partial matching: Cleary and Witten, IEEE Trans. Commun. 32, 1984).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..shares import Share
+
+if TYPE_CHECKING:
+    from .transitions import Floats
+
+NEW, FARTHEST = 0, 5
+"""Distances of moves; the last one is that of all agents beyond."""
+KINDS = FARTHEST + 1
+BEGUN = KINDS
+"""Stands for a distance where a session has not moved so often yet."""
+MOST_LATELY = 12
+"""Agents whose order is known."""
+PLACES = 8
+"""Whoever is farther back is taken to be so far."""
+FIRST_WEIGHT, WEIGHT = 2.0, 4.0
+"""Of what is expected by no distance, and by one or two, in counts."""
+LARGEST = 250
+"""Counts of a row that sum to this are halved, so that old traffic fades."""
+
+
+class Walk(NamedTuple):
+    """Of a session: the other agents that it has been at, by slot, those it left last first; and the distances of its
+    last three moves, the last one at the end."""
+
+    others: bytes = b""
+    lately: tuple[int, int, int] = (BEGUN, BEGUN, BEGUN)
+
+    def on(self, before: int, after: int) -> Walk:
+        """It leaves an agent for another one."""
+        others = bytes([before]) + self.others.replace(bytes([after]), b"")
+        return Walk(others[:MOST_LATELY], (*self.lately[1:], self.distance(after)))
+
+    def distance(self, agent: int) -> int:
+        """Of a move there."""
+        place = self.others.find(agent)
+        return NEW if place < 0 else min(1 + place, FARTHEST)
+
+    def without(self, agent: int) -> Walk:
+        return self._replace(others=self.others.replace(bytes([agent]), b""))
+
+
+class Distances:
+    """Counts `[lately, distance]` of moves, and `right`: by the last distance, how often sessions go where distances
+    say, rather than where agents do."""
+
+    def __init__(self) -> None:
+        self._counts: NDArray[np.uint8] = np.zeros((KINDS + 1, KINDS + 1, KINDS + 1, KINDS), np.uint8)
+        self._right = [Share(0.2) for _ in range(KINDS + 1)]
+
+    def still(self) -> Known:
+        """What is known now, whatever is counted later."""
+        return Known(self._counts, self._right)
+
+    def moved(self, walk: Walk, after: int) -> None:
+        """A session left its agent for another one."""
+        row = self._counts[walk.lately]
+        row[walk.distance(after)] += 1
+        if row.sum() >= LARGEST:
+            row >>= 1
+
+    def told(self, walk: Walk, by_agents: float, by_distance: float) -> None:
+        """How likely that move was, by the agents that the session was at, and by distances."""
+        right = self._right[walk.lately[-1]]
+        agents, distance = (1.0 - right.mean) * max(by_agents, 1e-6), right.mean * max(by_distance, 1e-6)
+        right.see(distance / (agents + distance))
+
+
+class Known:
+    """What was counted up to one moment."""
+
+    __slots__ = ("_counts", "_one", "_right", "_two")
+
+    def __init__(self, counts: NDArray[np.uint8], right: list[Share]) -> None:
+        self._counts = counts.copy()
+        self._right = [share.mean for share in right]
+        two = counts.sum(0).astype(np.float32)
+        one = two.sum(0)
+        overall = one.sum(0) + 0.5
+        self._one = _backed_off(one, overall / overall.sum(), FIRST_WEIGHT)
+        self._two = _backed_off(two, self._one, WEIGHT).astype(np.float16)
+
+    def right(self, walk: Walk) -> float:
+        """How often a session that came there so goes where distances say, if it leaves its agent."""
+        return self._right[walk.lately[-1]]
+
+    def next(self, walk: Walk, by_agents: Floats) -> Floats:
+        """How likely it is that a session that leaves its agent goes to each, `[agent]`, by distances; to those that it
+        has not been at, met by others or not, in proportion to how likely they are by agents."""
+        others = _slots(walk, len(by_agents))
+        likely = self._likely(walk, len(others))
+        row = by_agents.copy()
+        row[others] = 0.0
+        strangers = max(0.0, 1.0 - float(by_agents.sum()))
+        row *= likely[NEW] / max(1e-6, float(row.sum()) + strangers)
+        near = min(len(others), FARTHEST - 1)
+        row[others[:near]] = likely[1 : near + 1]
+        if len(others) > near:
+            row[others[near:]] = likely[FARTHEST] / (len(others) - near)
+        return row
+
+    def _likely(self, walk: Walk, others: int) -> Floats:
+        """Probability of each distance of those that are possible with so many other agents."""
+        likely = _backed_off(self._counts[walk.lately], self._two[walk.lately[1:]].astype(np.float32), WEIGHT)
+        likely[others + 1 :] = 0.0
+        return likely / likely.sum()
+
+    def passages(self, step: float) -> Floats:
+        """Discount until a session is back at the agent of each place, from when it makes a move of each distance,
+        `[distance, place]`, by the last distance alone; place 0 is that of the agent it came from. `step`: discount
+        from move to move, as far as there is a further one."""
+        size = KINDS * PLACES
+        going = step * np.einsum("kj,kst->ksjt", self._one[:KINDS], _ON).reshape(size, size)
+        found = np.linalg.solve(np.asarray(np.eye(size) - going, np.float64), np.asarray(_BACK, np.float64).ravel())
+        return found.reshape(KINDS, PLACES).astype(np.float32)
+
+    def reach_back(self, walk: Walk, reach: Floats, passages: Floats, goes_on: float) -> None:
+        """Let the discount until each agent that a session has been at be by distances, as far as these are right. In
+        place; `goes_on`: of its next move, as far as there is one. How it goes back to the agent that it came from is
+        told better by these two, see pairs."""
+        others, right = _slots(walk, len(reach)), self.right(walk)
+        back = goes_on * (self._likely(walk, len(others)) @ passages)
+        for place, slot in enumerate(others[1:], 1):
+            reach[slot] += right * (back[min(place, PLACES - 1)] - reach[slot])
+
+
+def _places() -> tuple[Floats, Floats]:
+    """What a move of each distance makes of the agent at each place: how likely it is the one that the session goes
+    back to, `[distance, place]`, and where it is then if it is not, `[distance, place, place]`."""
+    distance, place = np.indices((KINDS, PLACES))
+    beyond = np.minimum(place + 1, FARTHEST)
+    back = (distance == beyond) / np.where(beyond == FARTHEST, PLACES + 1 - FARTHEST, 1)
+    moved = np.minimum(place + ((distance == NEW) | (distance > beyond)), PLACES - 1)
+    return back, (1.0 - back)[..., None] * np.eye(PLACES)[moved]
+
+
+_BACK, _ON = _places()
+
+
+def _slots(walk: Walk, agents: int) -> list[int]:
+    return [slot for slot in walk.others if slot < agents]
+
+
+def _backed_off(counts: Floats, expected: Floats, weight: float) -> Floats:
+    return (counts + weight * expected) / (np.add.reduce(counts, -1, keepdims=True, dtype=np.float32) + weight)
