@@ -2,7 +2,8 @@
 request, by how the response finished and by agent, shrunk to what is expected of the agent (see pauses).
 
 The last bin has no end: gaps in it are taken for spread by Pareto's law, of which one that has lasted for so long lasts
-on for RATIO - 1 times as long on the mean. So a session is worth less and less however long it is idle, never nothing.
+on for RATIO - 1 times as long on the mean. So a session is worth less and less however long it is idle; nothing only
+where so few gaps were as long that half precision holds none.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class Pauses:
         self._doubt = _doubt(counts, known, apart, self._common)
         about = _moved(counts.reshape(-1, counts.shape[-1]), -apart.ravel()).reshape(counts.shape).sum(1) + overall
         self._spread = about / about.sum(-1, keepdims=True)
+        # agents may differ in how often they are slow instead: then nobody is as slow as their middles are
         tighter = _entropy(self._spread) < _entropy(everybody / everybody.sum(-1, keepdims=True))
         self._doubt = np.where(tighter, self._doubt, np.float32(np.inf))
 

@@ -72,6 +72,28 @@ def test_of_an_agent_without_pauses_what_all_are_like_is_expected():
     assert shape(gaps, 0) == pytest.approx(unknown, abs=1e-3)
 
 
+def test_agents_that_are_slow_more_or_less_often_are_not_expected_in_between():
+    """Their tools answer at once or time out: no pause lasts as long as the mean of both."""
+    rng, gaps = np.random.default_rng(8), Gaps()
+    gaps.grow(AGENTS)
+    for agent, often in enumerate(np.linspace(0.05, 0.95, AGENTS)):
+        for _ in range(8):
+            gaps.came_back(TOOL, agent, 40.0 if rng.random() < often else 0.2)
+    gaps.fit()
+    between = [shape(gaps, agent)[bin_of(0.2) + 2 : bin_of(40.0) - 1].sum() for agent in range(AGENTS)]
+    assert max(between) < 0.02, "0.2 to 0.4 where each one's middle is believed"
+
+
+def test_one_agent_alone_does_not_tell_how_far_agents_differ():
+    gaps = told(np.array([3.0, 60.0]), 50)
+    gaps.forget(1)  # of which all pauses together still tell
+    gaps.fit()
+    unknown = middle(shape(gaps, 1))
+    gaps.came_back(TOOL, 1, 600.0)
+    one_more = 1.0 / (1 + EXPECTED_WEIGHT) * (bin_of(600.0) - bin_of(3.0))
+    assert middle(shape(gaps, 1)) - unknown < one_more + 0.6
+
+
 @pytest.mark.parametrize("gap_s", [0.0, 1e6])
 def test_what_is_moved_beyond_the_scale_stays_at_its_end(gap_s: float):
     gaps = told(np.full(AGENTS, 3.0), 20)
