@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,20 +46,30 @@ def fail(words: object, code: int = 2) -> typer.Exit:
 
 class Commands(TyperGroup):
     """All commands. One that cannot read or write ends in words, or without any where nobody reads its output any
-    more."""
+    more; so does help, which is written while options are read."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _in_words():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _in_words():
             return super().invoke(ctx)
-        except OSError as error:
-            if not error.filename and error.errno not in OUTPUT:
-                raise
-            if not error.filename:  # or Python would try again, and fail, when it ends
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                raise typer.Exit(UNUSABLE) from error
-            what = f"{error.filename}: {error.strerror}" if error.filename else f"output: {error.strerror}"
-            raise fail(what, UNUSABLE) from error
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not error.filename and error.errno not in OUTPUT:
+            raise
+        if not error.filename:  # or Python would try again, and fail, when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(UNUSABLE) from error
+        what = f"{error.filename}: {error.strerror}" if error.filename else f"output: {error.strerror}"
+        raise fail(what, UNUSABLE) from error
 
 
 def checked_name(node: str) -> str:

@@ -243,7 +243,7 @@ def believed(table: PoliciesTable) -> str:
     chances = sorted(table.survival.items(), key=lambda item: -item[1])[:8]
     told = ", ".join(f"{agent} {chance:.2f}" for agent, chance in chances) or "nothing yet"
     return (
-        f"predictability of the next agent {table.predictability:.2f} (0: no better than chance), learned from "
+        f"Predictability of the next agent {table.predictability:.2f} (0: no better than chance), learned from "
         f"{short(table.dispatches)} dispatches. Chance to be back soon: {told}."
     )
 

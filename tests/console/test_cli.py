@@ -143,12 +143,13 @@ def test_tail_waits_for_a_local_daemon(tmp_path: Path) -> None:
     assert where() == here
 
 
-def test_output_that_cannot_be_written_has_a_code_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["recordings", "--help"])
+def test_output_that_cannot_be_written_has_a_code_of_its_own(tmp_path: Path, word: str) -> None:
     read_end, closed = os.pipe()
     os.close(read_end)
     for to, said in (("/dev/full", "radixdeck: output: No space left on device\n"), (closed, "")):
         with open(to, "w") as out:
-            ran = subprocess.run([*COMMAND, "recordings"], stdout=out, stderr=subprocess.PIPE, text=True,
+            ran = subprocess.run([*COMMAND, word], stdout=out, stderr=subprocess.PIPE, text=True,
                                  env=environment(tmp_path), check=False)  # fmt: skip
         assert (ran.returncode, ran.stderr) == (UNUSABLE, said)
 
