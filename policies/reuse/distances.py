@@ -30,6 +30,11 @@ PLACES = 8
 """Whoever is farther back is taken to be so far."""
 FIRST_WEIGHT, WEIGHT = 2.0, 4.0
 """Of what is expected by no distance, and by one or two, in counts."""
+HARDLY = 1e-6
+"""What was never seen is still so likely."""
+DOUBTED = 0.01
+"""A way to tell where sessions go is taken to be right so often, however seldom it was: else it would take as long to
+learn that it is again."""
 LARGEST = 250
 """Counts of a row that sum to this are halved, so that old traffic fades."""
 
@@ -77,7 +82,8 @@ class Distances:
     def told(self, walk: Walk, by_agents: float, by_distance: float) -> None:
         """How likely that move was, by the agents that the session was at, and by distances."""
         right = self._right[walk.lately[-1]]
-        agents, distance = (1.0 - right.mean) * max(by_agents, 1e-6), right.mean * max(by_distance, 1e-6)
+        before = max(right.mean, DOUBTED)
+        agents, distance = (1.0 - before) * max(by_agents, 1e-6), before * max(by_distance, 1e-6)
         right.see(distance / (agents + distance))
 
 
@@ -117,26 +123,38 @@ class Known:
     def _likely(self, walk: Walk, others: int) -> Floats:
         """Probability of each distance of those that are possible with so many other agents."""
         likely = _backed_off(self._counts[walk.lately], self._two[walk.lately[1:]].astype(np.float32), WEIGHT)
+        likely += HARDLY
         likely[others + 1 :] = 0.0
         return likely / likely.sum()
 
     def passages(self, step: float) -> Floats:
-        """Discount until a session is back at the agent of each place, from when it makes a move of each distance,
+        """Discount until a session is back at the agent of each place, after a move of each distance to another one,
         `[distance, place]`, by the last distance alone; place 0 is that of the agent it came from. `step`: discount
         from move to move, as far as there is a further one."""
         size = KINDS * PLACES
-        going = step * np.einsum("kj,kst->ksjt", self._one[:KINDS], _ON).reshape(size, size)
-        found = np.linalg.solve(np.asarray(np.eye(size) - going, np.float64), np.asarray(_BACK, np.float64).ravel())
+        going = step * np.einsum("kst,kj->ksjt", _ON, self._one[:KINDS])
+        back = np.einsum("ksjt,jt->ks", going, _BACK)
+        going *= 1.0 - _BACK
+        going = np.asarray(going.reshape(size, size), np.float64)
+        found = np.linalg.solve(np.eye(size) - going, np.asarray(back, np.float64).ravel())
         return found.reshape(KINDS, PLACES).astype(np.float32)
 
-    def reach_back(self, walk: Walk, reach: Floats, passages: Floats, goes_on: float) -> None:
-        """Let the discount until each agent that a session has been at be by distances, as far as these are right. In
-        place; `goes_on`: of its next move, as far as there is one. How it goes back to the agent that it came from is
-        told better by these two, see pairs."""
+    def reach_back(self, walk: Walk, moves: Floats, all_moves: float, reach: Floats, passages: Floats) -> None:
+        """Let the discount until each agent that a session has been at be by distances, as far as these are right, but
+        for its next move, which is known better. In place; `moves`: discounted probabilities of that, `[agent]`, of
+        strangers, too, `all_moves`. How it goes back to the agent that it came from is told better by these two, see
+        pairs."""
         others, right = _slots(walk, len(reach)), self.right(walk)
-        back = goes_on * (self._likely(walk, len(others)) @ passages)
+        at_once = moves[others]
+        near = at_once[: FARTHEST - 1]
+        kinds = np.zeros(KINDS, np.float32)
+        kinds[NEW], kinds[1 : len(near) + 1] = max(0.0, all_moves - float(at_once.sum())), near
+        kinds[FARTHEST] = at_once[FARTHEST - 1 :].sum()
+        later = kinds @ passages
         for place, slot in enumerate(others[1:], 1):
-            reach[slot] += right * (back[min(place, PLACES - 1)] - reach[slot])
+            known, there = float(at_once[place]), min(place, PLACES - 1)
+            back = known + float(later[there]) - known * float(passages[min(place + 1, FARTHEST), there])
+            reach[slot] += right * (back - reach[slot])
 
 
 def _places() -> tuple[Floats, Floats]:
@@ -146,7 +164,7 @@ def _places() -> tuple[Floats, Floats]:
     beyond = np.minimum(place + 1, FARTHEST)
     back = (distance == beyond) / np.where(beyond == FARTHEST, PLACES + 1 - FARTHEST, 1)
     moved = np.minimum(place + ((distance == NEW) | (distance > beyond)), PLACES - 1)
-    return back, (1.0 - back)[..., None] * np.eye(PLACES)[moved]
+    return back, np.eye(PLACES)[moved]
 
 
 _BACK, _ON = _places()

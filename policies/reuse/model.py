@@ -256,7 +256,7 @@ class ReuseModel:
         right = self.hints_right.mean
         onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
         for (session, stood), following, reach in zip(moved, onward, tables.reach(onward), strict=True):
-            tables.reach_back(session, following, reach)
+            tables.reach_back(session, stood, following, reach)
             p_end = self.turns.end(session, stood[2], tables.end(session, stood), right) if self.watches_ends else 0.0
             standing.write(session, p_end, reach)
         tables.forget()

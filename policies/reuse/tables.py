@@ -71,7 +71,7 @@ class Tables:
     def _passages(self) -> Passages:
         if self._known_passages is None:
             assert self._was is not None
-            assert self._back  # for whoever asks when nobody has what was counted any more
+            self._known_back = self._back  # for whoever asks when nobody has what was counted any more
             self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self._predicts)
         return self._known_passages
 
@@ -229,16 +229,18 @@ class Tables:
             among_own(row, self._own, others, came_from if known else NOWHERE)
         return row
 
-    def reach_back(self, session: Session, onward: Floats, reach: Floats) -> None:
+    def reach_back(self, session: Session, stood: Stood, onward: Floats, reach: Floats) -> None:
         """Let the discount until each agent that the session has been at be by who these are, too. In place; `onward`:
         discounted probabilities of the next agent."""
-        passages = self._passages
+        passages, walk = self._passages, session.walk
         if self._own:
             reach_own(reach, self._own, session.team, onward, passages.step)
-        if passages.back is not None and session.walk.others:
-            goes_on, again = float(onward.sum()), float(onward[session.agent])
-            leaves = (goes_on - again) / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))
-            self._distances.reach_back(session.walk, reach, passages.back, leaves)
+        if passages.back is None or not walk.others:
+            return
+        goes_on, again = sum(self._ways(session, stood)), float(onward[session.agent])
+        later = 1.0 / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))  # it may stay at its agent before
+        moves, all_moves = onward * later, (goes_on - again) * later
+        self._distances.reach_back(walk, moves, all_moves, reach, passages.back)
 
     def end(self, session: Session, stood: Stood) -> float:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""
@@ -248,13 +250,16 @@ class Tables:
         """Probabilities of the next agent if there is one; while it runs, discounted by the pause that follows."""
         if not session.running:
             return self._next_agent(session, stood, session.finish)
-        after, paused = self.after(stood[0]), self._passages.paused
-        answered = float(paused[ANSWER, session.agent]) * after.goes_on[ANSWER]
-        asked = float(paused[TOOL, session.agent]) * after.goes_on[TOOL]
-        row = answered * self._next_agent(session, stood, ANSWER)
-        row += asked * self._next_agent(session, stood, TOOL)
-        row /= max(1e-6, after.goes_on[FINISHES])
-        return row
+        answered, asked = self._ways(session, stood)
+        return answered * self._next_agent(session, stood, ANSWER) + asked * self._next_agent(session, stood, TOOL)
+
+    def _ways(self, session: Session, stood: Stood) -> tuple[float, float]:
+        """By how its response finishes, how likely that is if there is a next agent, discounted as `onward` is."""
+        if not session.running:
+            return float(session.finish == ANSWER), float(session.finish == TOOL)
+        goes_on, paused = self.after(stood[0]).goes_on, self._passages.paused[:, session.agent]
+        answered, asked = (float(paused[finish]) * goes_on[finish] for finish in (ANSWER, TOOL))
+        return answered / max(1e-6, goes_on[FINISHES]), asked / max(1e-6, goes_on[FINISHES])
 
 
 def _share(row: Floats, agent: int | None) -> float:

@@ -31,7 +31,7 @@ def learned_bytes(policy: KvCaching) -> int:
 @pytest.mark.parametrize("kv_tokens", [49_000, 60_000], ids=["all blocks followed", "every other one"])
 @pytest.mark.parametrize("told", [True, False], ids=["ends told", "ends not told"])
 @pytest.mark.parametrize("sessions", [4, 16, 40])
-def test_what_is_learned_of_24_agents_stays_below_42_kb(sessions: int, told: bool, kv_tokens: int):
+def test_what_is_learned_of_24_agents_stays_below_44_kb(sessions: int, told: bool, kv_tokens: int):
     shape = Shape("random", agents=24, sessions=sessions, requests=600, ends_told=told)
     policy, largest = KvCaching(), 0
     tree = run(shape, "lru", kv_tokens).tree
@@ -39,4 +39,4 @@ def test_what_is_learned_of_24_agents_stays_below_42_kb(sessions: int, told: boo
         policy.observe(event)
         if number % 100 == 0:
             largest = max(largest, learned_bytes(policy))
-    assert max(largest, learned_bytes(policy)) < 42_000
+    assert max(largest, learned_bytes(policy)) < 44_000
