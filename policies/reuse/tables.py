@@ -28,7 +28,8 @@ class Tables:
     moment that somebody keeps it from.
 
     All numbers are those of the moment of the fit, but they are worked out when somebody first asks, since most fits
-    are replaced before: `_was` keeps what was counted then until nobody can ask for more of it."""
+    are replaced before: `_was` keeps what was counted then until nobody can ask for more of it. Only what follows an
+    agent is worked out whenever a session leaves it, see about_to_move."""
 
     def __init__(
         self,
