@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..shares import Share
+from .backoff import backed_off
 
 if TYPE_CHECKING:
     from .transitions import Floats
@@ -98,8 +99,8 @@ class Known:
         two = counts.sum(0).astype(np.float32)
         one = two.sum(0)
         overall = one.sum(0) + 0.5
-        self._one = _backed_off(one, overall / overall.sum(), FIRST_WEIGHT)
-        self._two = _backed_off(two, self._one, WEIGHT).astype(np.float16)
+        self._one = backed_off(one, overall / overall.sum(), FIRST_WEIGHT)
+        self._two = backed_off(two, self._one, WEIGHT).astype(np.float16)
 
     def right(self, walk: Walk) -> float:
         """How often a session that came there so goes where distances say, if it leaves its agent."""
@@ -122,7 +123,8 @@ class Known:
 
     def _likely(self, walk: Walk, others: int) -> Floats:
         """Probability of each distance of those that are possible with so many other agents."""
-        likely = _backed_off(self._counts[walk.lately], self._two[walk.lately[1:]].astype(np.float32), WEIGHT)
+        counts = self._counts[walk.lately].astype(np.float32)
+        likely = backed_off(counts, self._two[walk.lately[1:]].astype(np.float32), WEIGHT)
         likely += HARDLY
         likely[others + 1 :] = 0.0
         return likely / likely.sum()
@@ -172,7 +174,3 @@ _BACK, _ON = _places()
 
 def _slots(walk: Walk, agents: int) -> list[int]:
     return [slot for slot in walk.others if slot < agents]
-
-
-def _backed_off(counts: Floats, expected: Floats, weight: float) -> Floats:
-    return (counts + weight * expected) / (np.add.reduce(counts, -1, keepdims=True, dtype=np.float32) + weight)

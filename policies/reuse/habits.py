@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints, backed_off
+from .backoff import backed_off
+from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints
 
 FINISH_WEIGHT = 0.5
 END, AGAIN, OTHER = 0, 1, 2

@@ -10,7 +10,7 @@ import numpy as np
 from .habits import Habits
 from .leaving import Chances, Leaving, Onward, Stood
 from .liveness import Gaps
-from .pairs import NOWHERE, Back, Row, back_of
+from .pairs import NOWHERE, Row, back_of
 from .passages import Moment, Passages
 from .standing import Session, Standing
 from .team import SELDOM, among_own, reach_own, without
@@ -46,11 +46,11 @@ class Tables:
         self._transitions, self._predicts = transitions, predicts
         self._distances = transitions.distances.still()
         self._own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
+        self._back = transitions.pairs.back()
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
         self._was: Moment | None = Moment(transitions.still(), pause, run_s, chances)
         self._known_habits: Habits | None = None
-        self._known_back: list[Back] | None = None
         self._known_passages: Passages | None = None
 
     @property
@@ -62,17 +62,9 @@ class Tables:
         return self._known_habits
 
     @property
-    def _back(self) -> list[Back]:
-        if self._known_back is None:
-            assert self._was is not None
-            self._known_back = self._was.transitions.pairs.back()
-        return self._known_back
-
-    @property
     def _passages(self) -> Passages:
         if self._known_passages is None:
             assert self._was is not None
-            self._known_back = self._back  # for whoever asks when nobody has what was counted any more
             self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self._predicts)
         return self._known_passages
 
@@ -182,18 +174,22 @@ class Tables:
     def about_to_move(self, session: Session, slot: int) -> None:
         """The session goes on to that agent: learn how lately it was there, and whether that told better where it goes
         than the agents that it was at. What is counted of its agent is about to become another."""
-        agent, walk, transitions = session.agent, session.walk, self._transitions
-        if slot != agent:
-            if agent < self.agents and self._predicts:
-                stood = self.stood(session)
-                row = self.after(stood[0]).agents[session.finish]
-                if (leaves := 1.0 - float(row[agent])) >= HARDLY:
-                    row = self._by_agents(session, session.finish, stood[1], row / leaves)
-                    met = slot if slot < self.agents and transitions.has_met(slot) else None
-                    likely = (_share(told, met) for told in (row, self._distances.next(walk, row)))
-                    transitions.distances.told(walk, *likely)
-            transitions.distances.moved(walk, slot)
-        self.changing(agent)
+        if slot != session.agent:
+            if session.agent < self.agents and self._predicts:
+                self._learn_which_told(session, slot)
+            self._transitions.distances.moved(session.walk, slot)
+        self.changing(session.agent)
+
+    def _learn_which_told(self, session: Session, slot: int) -> None:
+        leaving, pairs, _ = self.stood(session)
+        row = self.after(leaving).agents[session.finish]
+        leaves = 1.0 - float(row[session.agent])
+        if leaves < HARDLY:
+            return
+        by_agents = self._by_agents(session, session.finish, pairs, row / leaves)
+        by_distance = self._distances.next(session.walk, by_agents)
+        met = slot if slot < self.agents and self._transitions.has_met(slot) else None
+        self._transitions.distances.told(session.walk, _share(by_agents, met), _share(by_distance, met))
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
         """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
@@ -236,12 +232,12 @@ class Tables:
         passages, walk = self._passages, session.walk
         if self._own:
             reach_own(reach, self._own, session.team, onward, passages.step)
-        if passages.back is None or not walk.others:
+        if passages.back_to is None or not walk.others:
             return
         goes_on, again = sum(self._ways(session, stood)), float(onward[session.agent])
         later = 1.0 / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))  # it may stay at its agent before
         moves, all_moves = onward * later, (goes_on - again) * later
-        self._distances.reach_back(walk, moves, all_moves, reach, passages.back)
+        self._distances.reach_back(walk, moves, all_moves, reach, passages.back_to)
 
     def end(self, session: Session, stood: Stood) -> float:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""

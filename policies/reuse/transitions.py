@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..shares import Share
+from .backoff import backed_off
 from .distances import DOUBTED, Distances
 from .pairs import Pairs
 from .team import without
@@ -257,12 +258,6 @@ def _level(counts: Floats, amount: float) -> float:
     levels = (amount - (np.cumsum(ordered) - ordered)) / left
     enough = np.flatnonzero(levels <= ordered)
     return float(levels[enough[0]]) if len(enough) else math.inf
-
-
-def backed_off(counts: Floats, prior: Floats, weight: float) -> Floats:
-    """Shares of what was counted, along the last axis, and of a prior that weighs as much as so many counts."""
-    total = np.add.reduce(counts, -1, keepdims=True)
-    return (counts + (prior if weight == 1.0 else weight * prior)) / (total + weight)
 
 
 def _entropy(row: Floats) -> float:
