@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 PRIOR_WEIGHT = 2
 LONGEST_WEIGHT = 20
+DOUBTED = 0.01
+"""The one of two ways is taken to be right so often, however seldom it was: else it would take as long to learn that it
+is again."""
 FIRST_FEW = 4
 """Values of an agent that tell what to expect of a new one."""
 OWN = tuple(seen / (seen + PRIOR_WEIGHT * (1.0 - seen / LONGEST_WEIGHT)) for seen in range(LONGEST_WEIGHT + 1))
@@ -23,6 +26,13 @@ class Share:
     def see(self, value: float) -> None:
         self.weight = min(self.weight + 1, LONGEST_WEIGHT)
         self.mean += (value - self.mean) / self.weight
+
+    def see_which(self, one: float, other: float) -> None:
+        """Something happened that is so likely in one of two ways, and in the other one; the share is of the one
+        (expectation-maximization for mixtures: Dempster, Laird and Rubin, 1977)."""
+        before = max(self.mean, DOUBTED)
+        one, other = before * one, (1.0 - before) * other
+        self.see(one / (one + other))
 
 
 class Shares:

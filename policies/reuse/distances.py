@@ -33,9 +33,6 @@ FIRST_WEIGHT, WEIGHT = 2.0, 4.0
 """Of what is expected by no distance, and by one or two, in counts."""
 HARDLY = 1e-6
 """What was never seen is still so likely."""
-DOUBTED = 0.01
-"""A way to tell where sessions go is taken to be right so often, however seldom it was: else it would take as long to
-learn that it is again."""
 LARGEST = 250
 """Counts of a row that sum to this are halved, so that old traffic fades."""
 
@@ -82,10 +79,7 @@ class Distances:
 
     def told(self, walk: Walk, by_agents: float, by_distance: float) -> None:
         """How likely that move was, by the agents that the session was at, and by distances."""
-        right = self._right[walk.lately[-1]]
-        before = max(right.mean, DOUBTED)
-        agents, distance = (1.0 - before) * max(by_agents, 1e-6), before * max(by_distance, 1e-6)
-        right.see(distance / (agents + distance))
+        self._right[walk.lately[-1]].see_which(max(by_distance, HARDLY), max(by_agents, HARDLY))
 
 
 class Known:

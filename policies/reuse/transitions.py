@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..shares import Share
 from .backoff import backed_off
-from .distances import DOUBTED, Distances
+from .distances import Distances
 from .pairs import Pairs
 from .team import without
 
@@ -147,10 +147,8 @@ class Transitions:
         others = without(team, before, came_from)
         if others:
             elsewhere = float(row[1:].sum() - row[before + 1]) - (float(row[came_from + 1]) if came_from >= 0 else 0.0)
-            own = max(self.own.mean, DOUBTED)
-            by_row = (1.0 - own) * (seen + 1.0 / self.agents) / (elsewhere + 1.0)
-            by_team = own * (others >> after & 1) / others.bit_count()
-            self.own.see(by_team / (by_team + by_row))
+            by_row = (seen + 1.0 / self.agents) / (elsewhere + 1.0)
+            self.own.see_which((others >> after & 1) / others.bit_count(), by_row)
 
     def ended(self, finish: int, agent: int, since: int | None = None) -> None:
         """A session ended after this agent's response."""
