@@ -1,14 +1,13 @@
 """The best hit rate any cache could have had: Belady's bound on the radix tree, and plain LRU beside it.
 
-A token kept from one use to the next is an interval that takes one token of room and yields one hit. When there is too
-little room at some moment, dropping the interval that ends last is optimal, and a prefix's next use never comes after
-that of what extends it, so the tree's rule (leaves go first) costs nothing.
+A token kept from one use to the next is an interval that takes one token of room and yields a hit, and another for each
+request that finds it while the one that ended the interval still computes: such a prefix is in the tree only if it was
+kept. The most that fits is found exactly (`packing`). The tree's rule, leaves go first, is left out: a prefix is used
+again no later than what extends it, so it would cost nothing if all intervals were worth the same.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,6 +15,7 @@ from itertools import accumulate
 from .demand import Request, in_order, in_pages, steps_of
 from .lru import LeastRecent
 from .model_cache import CHUNK_TOKENS, ModelCache
+from .packing import most_worth
 from .trie import Trie
 
 __all__ = ["Bound", "Request", "belady_bound", "hits_of", "lru_hits"]
@@ -27,14 +27,12 @@ NEVER = -1
 class Bound:
     """`hit_tokens` of `prompt_tokens` come from the cache; `reused_tokens` would with endless room.
 
-    `assumed_tokens`: hits counted although the prefix was still being prefilled by another request and may not have
-    been in the tree; without them the bound is exact. `by_request`: hits of each request (LRU only).
+    `by_request`: hits of each request (LRU only).
     """
 
     hit_tokens: int
     prompt_tokens: int
     reused_tokens: int = 0
-    assumed_tokens: int = 0
     by_request: tuple[int, ...] = ()
 
     @property
@@ -48,11 +46,12 @@ def belady_bound(
 ) -> Bound:
     """What the best evictions would have given on these timings, without prefetch, whole pages at a time.
 
-    A request holds its prompt from start to finish, and its output at the finish; a prompt longer than a chunk, which
-    takes its room bit by bit, only from when it is prefilled. Rounded upwards only: by that, by `assumed_tokens`, and
-    by the token a prompt ends in and by an output that is already there, which take no room just before. Rounded
-    downwards only where a prompt no longer than a chunk is prefilled in two, behind others of its batch, and a request
-    is matched in between. A flush is not known here: ask for each side of it on its own.
+    A request holds its prompt from start to finish, and its output at the finish; of a prompt longer than a chunk,
+    which takes its room bit by bit, a chunk from the start on and the rest from when it is prefilled. Rounded upwards
+    only: by that; by the token a prompt ends in and by an output that is already there, which take no room just
+    before; by what two requests compute side by side, which takes room once; and where a prefix would be given up
+    before what extends it. Rounded downwards only where a chunk is prefilled in two, behind others of its batch, and a
+    request is matched in between. A flush is not known here: ask for each side of it on its own.
     """
     if page_size < 1:
         raise ValueError(f"pages of {page_size} tokens: not a cache")
@@ -84,24 +83,26 @@ def hits_of(cache: ModelCache, requests: Sequence[Request]) -> list[int]:
     return hits
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Interval:
-    """Pages idle from just after point `begin` until point `end`, where they are wanted again."""
+    """Pages of a node that are idle from just after point `begin` until point `end`, where they are used again. Kept
+    until then they are served to `hits` requests."""
 
     begin: int
     end: int
     size: int
+    hits: int = 0
 
 
 @dataclass(frozen=True)
 class _Path:
     """Nodes of a request's prompt and of its output, top down; the cache may serve the first `matchable` of them.
-    `is_long`: the prompt is more than a chunk."""
+    `at_once`: how many take their room at the start, those in the first chunk of the prompt."""
 
     prompt: list[int]
     output: list[int]
     matchable: int
-    is_long: bool
+    at_once: int
 
 
 class Uses:
@@ -116,7 +117,6 @@ class Uses:
         self.intervals: list[_Interval] = []
         self.held: list[int] = []
         self.always = 0
-        self.assumed = 0
         self._chunk_pages = max(1, chunk_tokens // page_size)
         self._holding = 0
         self._trie = Trie()
@@ -126,7 +126,7 @@ class Uses:
         self._holders = [0] * nodes
         self._released = [NEVER] * nodes
         self._in_tree = [False] * nodes
-        self._may_be = [False] * nodes
+        self._idle: dict[int, _Interval] = {}
         take = (self._start, self._inserted, self._prefilled, self._finish)
         moments = [(one.start, one.inserted, one.prefilled, one.finish) for one in requests]
         for rank, index in in_order(moments):
@@ -136,13 +136,13 @@ class Uses:
         """See belady_bound. Raises ValueError for a capacity below 0."""
         if capacity_tokens < 0:
             raise ValueError(f"capacity {capacity_tokens} tokens in pages of {self.page_size}: not a cache")
-        kept = _keep_soonest(self.intervals, self.held, capacity_tokens // self.page_size)
-        always = self.always + self.assumed
+        capacity = capacity_tokens // self.page_size
+        spans = [(one.begin + 1, one.end, one.hits, one.size) for one in self.intervals if one.hits]
+        kept = most_worth(spans, [max(0, capacity - held) for held in self.held])
         return Bound(
-            hit_tokens=(kept + always) * self.page_size,
+            hit_tokens=(kept + self.always) * self.page_size,
             prompt_tokens=self.prompt_tokens,
-            reused_tokens=(sum(interval.size for interval in self.intervals) + always) * self.page_size,
-            assumed_tokens=self.assumed * self.page_size,
+            reused_tokens=(sum(one.size * one.hits for one in self.intervals) + self.always) * self.page_size,
         )
 
     def working_set_tokens(self) -> int:
@@ -150,8 +150,9 @@ class Uses:
         by running requests or used before and again later."""
         change = [0] * (len(self.held) + 1)
         for interval in self.intervals:
-            change[interval.begin + 1] += interval.size
-            change[interval.end] -= interval.size
+            if interval.hits:
+                change[interval.begin + 1] += interval.size
+                change[interval.end] -= interval.size
         idle = accumulate(change)
         return max((held + kept for held, kept in zip(self.held, idle, strict=False)), default=0) * self.page_size
 
@@ -159,40 +160,39 @@ class Uses:
         """Cut all sequences so that a request uses every node whole or not at all."""
         pages = [in_pages(request, page_size) for request in requests]
         for page in pages:
-            for depth in (len(page.hashes), page.prompt, page.matchable):
+            for depth in (len(page.hashes), page.prompt, page.matchable, min(self._chunk_pages, page.prompt)):
                 self._trie.insert(page.hashes[:depth])
         paths: list[_Path] = []
         for page in pages:
             nodes = self._trie.path(page.hashes)
             ends = [self._trie.end[node] for node in nodes]
-            matchable, prompt = (sum(end <= depth for end in ends) for depth in (page.matchable, page.prompt))
-            paths.append(_Path(nodes[:prompt], nodes[prompt:], matchable, is_long=page.prompt > self._chunk_pages))
+            depths = (page.matchable, page.prompt, self._chunk_pages)
+            matchable, prompt, first = (sum(end <= depth for end in ends) for depth in depths)
+            paths.append(_Path(nodes[:prompt], nodes[prompt:], matchable, min(first, prompt)))
         return paths
 
     def _start(self, path: _Path) -> None:
         point = len(self.held)
         for place, node in enumerate(path.prompt):
-            if place < path.matchable:
-                self._want(node, point)
             if not self._users[node]:
                 self._in_tree[node] = False
-                self._may_be[node] = self._released[node] != NEVER
+                if self._released[node] != NEVER:
+                    self._idle[node] = _Interval(self._released[node], point, self._trie.size(node))
+                    self.intervals.append(self._idle[node])
+            if place < path.matchable:
+                self._want(node)
             self._users[node] += 1
-        if not path.is_long:
-            self._hold(path)
+        self._hold(path.prompt[: path.at_once])
         self.held.append(self._holding)
 
-    def _want(self, node: int, point: int) -> None:
-        if not self._users[node]:
-            if self._released[node] != NEVER:
-                self.intervals.append(_Interval(self._released[node], point, self._trie.size(node)))
-        elif self._in_tree[node]:
+    def _want(self, node: int) -> None:
+        if self._in_tree[node]:
             self.always += self._trie.size(node)
-        elif self._may_be[node]:
-            self.assumed += self._trie.size(node)
+        elif node in self._idle:
+            self._idle[node].hits += 1
 
-    def _hold(self, path: _Path) -> None:
-        for node in path.prompt:
+    def _hold(self, nodes: Sequence[int]) -> None:
+        for node in nodes:
             self._holding += 0 if self._holders[node] else self._trie.size(node)
             self._holders[node] += 1
 
@@ -201,8 +201,8 @@ class Uses:
             self._in_tree[node] = True
 
     def _prefilled(self, path: _Path) -> None:
-        if path.is_long:
-            self._hold(path)
+        if later := path.prompt[path.at_once :]:
+            self._hold(later)
             self.held.append(self._holding)
 
     def _finish(self, path: _Path) -> None:
@@ -217,33 +217,3 @@ class Uses:
             self._in_tree[node] = True
             if not self._users[node]:
                 self._released[node] = point
-
-
-def _keep_soonest(intervals: Sequence[_Interval], held: Sequence[int], capacity: int) -> int:
-    """Most pages that can be kept over their intervals when `held[p]` of `capacity` are taken at point p."""
-    begins: dict[int, list[int]] = defaultdict(list)
-    ends: dict[int, list[int]] = defaultdict(list)
-    for number, interval in enumerate(intervals):
-        begins[interval.begin].append(number)
-        ends[interval.end].append(number)
-    sizes = [interval.size for interval in intervals]
-    kept = idle = 0
-    latest: list[tuple[int, int]] = []
-    for point, taken in enumerate(held):
-        for number in ends[point]:
-            kept += sizes[number]
-            idle -= sizes[number] if point > intervals[number].begin + 1 else 0
-        for number in begins[point - 1]:
-            if intervals[number].end > point:
-                heapq.heappush(latest, (-intervals[number].end, number))
-                idle += sizes[number]
-        excess = idle - max(0, capacity - taken)
-        while excess > 0:
-            number = latest[0][1]
-            dropped = min(excess, sizes[number])
-            sizes[number] -= dropped
-            idle -= dropped
-            excess -= dropped
-            if not sizes[number]:
-                heapq.heappop(latest)
-    return kept
