@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..shares import Share
 from .fitting import Fitting
 from .histories import Histories
@@ -18,9 +16,10 @@ from .liveness import Gaps
 from .open_turns import OpenTurns, begin_turn
 from .pairs import NOWHERE
 from .rates import Rates, Waiting, coming_back, rates_of, waiting
+from .reaching import believed, going, reach
 from .runs import Runs
 from .standing import Session, Standing
-from .tables import Tables, believed
+from .tables import Tables
 from .transitions import Floats, Transitions
 from .turnover import Turnover
 from .turns import MOST_NOTED, Turns
@@ -254,11 +253,10 @@ class ReuseModel:
             return
         tables.prepare(stood[0] for _, stood in moved)
         right = self.hints_right.mean
-        onward = np.array([believed(session, tables.onward(session, stood), right) for session, stood in moved])
-        for (session, stood), following, reach in zip(moved, onward, tables.reach(onward), strict=True):
-            tables.reach_back(session, stood, following, reach)
+        going_on = [going(tables, session, stood, right) for session, stood in moved]
+        for (session, stood), discounts in zip(moved, reach(tables, going_on), strict=True):
             p_end = self.turns.end(session, stood[2], tables.end(session, stood), right) if self.watches_ends else 0.0
-            standing.write(session, p_end, reach)
+            standing.write(session, p_end, discounts)
         tables.forget()
 
     def catch_up(self) -> None:

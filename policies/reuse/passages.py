@@ -24,12 +24,12 @@ class Moment:
 
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
-    discount of the pause behind agent i's responses that finish so, as often as they do; `overall`: how likely each
-    agent is to be next, if it does not matter which one follows which; `step`: discount of a session's step from
-    dispatch to dispatch, on the mean, as far as there is one; `back_to`: see Known.passages, None where it does not
-    matter who follows."""
+    discount of the pause behind agent i's responses that finish so, as often as they do; `ran[i]`: of
+    its request before; `overall`: how likely each agent is to be next, if it does not matter which one follows which;
+    `step`: discount of a session's step from dispatch to dispatch, on the mean, as far as there is one; `back_to`: see
+    Known.passages, None where it does not matter who follows."""
 
-    __slots__ = ("_passage", "back_to", "overall", "paused", "start", "step")
+    __slots__ = ("_passage", "back_to", "overall", "paused", "ran", "start", "step")
 
     def __init__(self, was: Moment, habits: Habits, known: Known, beta_per_s: float, predicts: bool) -> None:
         transitions = was.transitions
@@ -43,11 +43,13 @@ class Passages:
             first = self.overall = _forget_who_follows(following, by_finish)
         finishes, pause = transitions.finishes(), was.pause
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
-        step *= np.exp(-beta_per_s * was.run_s)[:, None]
+        ran = np.exp(-beta_per_s * was.run_s)
+        step *= ran[:, None]
         weights = marginal[1:] / marginal[1:].sum()
         self.step, again = float(step.sum(1) @ weights), float(step.diagonal() @ weights)
         self.back_to = known.passages((self.step - again) / (1.0 - again)) if predicts else None
         self._passage = first_passage(step).astype(np.float16)
+        self.ran = ran.astype(np.float16)
         self.paused = finishes.astype(np.float16) * pause.astype(np.float16)
         self.start = self.reach(first[None])[0]
 

@@ -43,13 +43,14 @@ class Tables:
         """`chances`: of ends, as `Turns` has them."""
         self.agents = transitions.agents
         self.beta_per_s = beta_per_s
-        self._transitions, self._predicts = transitions, predicts
+        self._transitions, self.predicts = transitions, predicts
         self._distances = transitions.distances.still()
         self._own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
         self._back = transitions.pairs.back()
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
-        self._was: Moment | None = Moment(transitions.still(), pause, run_s, chances)
+        self._still = transitions.still()
+        self._was: Moment | None = Moment(self._still, pause, run_s, chances)
         self._known_habits: Habits | None = None
         self._known_passages: Passages | None = None
 
@@ -65,7 +66,7 @@ class Tables:
     def _passages(self) -> Passages:
         if self._known_passages is None:
             assert self._was is not None
-            self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self._predicts)
+            self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self.predicts)
         return self._known_passages
 
     @property
@@ -136,7 +137,7 @@ class Tables:
         if not unknown:
             return
         ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
-        if not self._predicts:
+        if not self.predicts:
             moving[:] = self._passages.overall
         told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
         for place, (leaving, over, goes_on) in enumerate(told):
@@ -152,6 +153,13 @@ class Tables:
     def stood(self, session: Session, chance: float = 0) -> Stood:
         """Where the session stands by the latest counts; `chance`: see leaving.Stood."""
         return self.leaving(session.agent), _pairs(self._transitions, session), chance
+
+    def stood_at_fit(self, sessions: Sequence[Session]) -> list[Stood]:
+        """The same by what was counted at the fit."""
+        still = self._still
+        left = {session.agent: Leaving(session.agent, still) for session in sessions}
+        self.prepare(left.values())
+        return [(left[session.agent], _pairs(still, session), 0) for session in sessions]
 
     @property
     def is_new(self) -> bool:
@@ -175,7 +183,7 @@ class Tables:
         """The session goes on to that agent: learn how lately it was there, and whether that told better where it goes
         than the agents that it was at. What is counted of its agent is about to become another."""
         if slot != session.agent:
-            if session.agent < self.agents and self._predicts:
+            if session.agent < self.agents and self.predicts:
                 self._learn_which_told(session, slot)
             self._transitions.distances.moved(session.walk, slot)
         self.changing(session.agent)
@@ -197,7 +205,7 @@ class Tables:
         also by where it came from, and by how lately it was at others."""
         row, agent = self.after(stood[0]).agents[finish], session.agent
         leaves = 1.0 - float(row[agent])
-        if leaves < HARDLY or not self._predicts:
+        if leaves < HARDLY or not self.predicts:
             return row
         row = self._by_agents(session, finish, stood[1], row / leaves)
         row += self._distances.right(session.walk) * (self._distances.next(session.walk, row) - row)
@@ -226,17 +234,19 @@ class Tables:
             among_own(row, self._own, others, came_from if known else NOWHERE)
         return row
 
-    def reach_back(self, session: Session, stood: Stood, onward: Floats, reach: Floats) -> None:
+    def reach_back(self, session: Session, onward: Floats, rest: Floats, goes_on: float, reach: Floats) -> None:
         """Let the discount until each agent that the session has been at be by who these are, too. In place; `onward`:
-        discounted probabilities of the next agent."""
-        passages, walk = self._passages, session.walk
+        discounted probabilities of the next agent, `goes_on`: that there is one; `reach` is by what is left of them in
+        `rest`."""
+        passages, walk, agent = self._passages, session.walk, session.agent
         if self._own:
-            reach_own(reach, self._own, session.team, onward, passages.step)
+            reach_own(reach, self._own, session.team, rest, passages.step)
         if passages.back_to is None or not walk.others:
             return
-        goes_on, again = sum(self._ways(session, stood)), float(onward[session.agent])
+        again, apart = float(rest[agent]), onward - rest
         later = 1.0 / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))  # it may stay at its agent before
-        moves, all_moves = onward * later, (goes_on - again) * later
+        moves = onward * later - apart
+        all_moves = (goes_on - float(onward[agent])) * later - float(apart.sum() - apart[agent])
         self._distances.reach_back(walk, moves, all_moves, reach, passages.back_to)
 
     def end(self, session: Session, stood: Stood) -> float:
@@ -249,6 +259,14 @@ class Tables:
             return self._next_agent(session, stood, session.finish)
         answered, asked = self._ways(session, stood)
         return answered * self._next_agent(session, stood, ANSWER) + asked * self._next_agent(session, stood, TOOL)
+
+    def goes_on(self, session: Session, stood: Stood) -> float:
+        """What the probabilities of `onward` would sum to with those of agents that nobody has met."""
+        return sum(self._ways(session, stood))
+
+    def left_of(self, session: Session, stood: Stood) -> float:
+        """How likely the session is not over behind the agent that runs, discounted by how long that takes."""
+        return (1.0 - self.end(session, stood)) * float(self._passages.ran[session.agent])
 
     def _ways(self, session: Session, stood: Stood) -> tuple[float, float]:
         """By how its response finishes, how likely that is if there is a next agent, discounted as `onward` is."""
@@ -270,13 +288,3 @@ def _agents(wanted: Iterable[Leaving]) -> Ints:
 
 def _pairs(transitions: Transitions, session: Session) -> tuple[Row, Row]:
     return transitions.pairs.rows(session.came_from, session.agent, returned=session.returned)
-
-
-def believed(session: Session, onward: Floats, right: float) -> Floats:
-    """What follows by experience, moved towards what was said, if that is right so often."""
-    if session.hinted == NOWHERE:
-        return onward
-    total = float(onward.sum())
-    onward = onward * (1.0 - right)
-    onward[session.hinted] += right * total
-    return onward

@@ -156,7 +156,7 @@ def test_one_agents_history_is_worth_less_than_its_anchor_and_a_closed_sessions_
 @pytest.mark.parametrize("part", ["prediction", "liveness", "supersession", "protect_shared", "split_anchors"])
 def test_every_part_can_be_left_out(part: str):
     superseded = part == "supersession"  # in a tight cache such history goes first in any case
-    style, kv_tokens = ("supervisor", 12_000) if superseded else ("private", 9_000)
+    style, kv_tokens = ("supervisor", 14_000) if superseded else ("private", 9_000)
     shape = Shape("selector", style=style, tool_share=0.3, requests=200)
     host = PolicyHost(["kv_caching"], {"kv_caching": {part: 0.0}})
     assert host.splits_anchors == (part != "split_anchors")
