@@ -61,8 +61,8 @@ def reach(tables: Tables, sessions: Sequence[Going]) -> Floats:
     rest[places, slots] = 0.0
     found = _pass_on(tables, sessions, rest)
     if len(places):
-        moves = zip(places.tolist(), slots.tolist(), strict=True)
-        there = _follow(tables, [_moved(sessions[place].session, slot) for place, slot in moves])
+        moves = zip(places, slots, strict=True)
+        there = _follow(tables, [_moved(sessions[int(place)].session, int(slot)) for place, slot in moves])
         then = _pass_on(tables, there, np.array([one.onward for one in there]))
         then[np.arange(len(slots)), slots] = 1.0
         np.add.at(found, places, chances * then)
