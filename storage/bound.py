@@ -49,9 +49,11 @@ def belady_bound(
     A request holds its prompt from start to finish, and its output at the finish; of a prompt longer than a chunk,
     which takes its room bit by bit, a chunk from the start on and the rest from when it is prefilled. Rounded upwards
     only: by that; by the token a prompt ends in and by an output that is already there, which take no room just
-    before; by what two requests compute side by side, which takes room once; and where a prefix would be given up
-    before what extends it. Rounded downwards only where a chunk is prefilled in two, behind others of its batch, and a
-    request is matched in between. A flush is not known here: ask for each side of it on its own.
+    before; by what two requests compute side by side, which takes room once; where a prefix would be given up before
+    what extends it; and by the later chunks of a prompt, which others are taken to find as soon as its first one.
+    Rounded downwards only where a chunk is prefilled in two, behind others of its batch, and a request is matched in
+    between; and where running requests hold more than there is, which a model lets them (`ModelCache.over_pages`). A
+    flush is not known here: ask for each side of it on its own.
     """
     if page_size < 1:
         raise ValueError(f"pages of {page_size} tokens: not a cache")

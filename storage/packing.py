@@ -29,7 +29,10 @@ def most_worth(spans: Sequence[Span], room: Sequence[int]) -> int:
     kinds, sizes = _merged(spans)
     takes_room = kinds[:, 0] < kinds[:, 1]
     certain = int(kinds[~takes_room, 2] @ sizes[~takes_room])
-    return certain + _solve(kinds[takes_room], sizes[takes_room], np.array(room, np.int64))
+    if not takes_room.any():
+        return certain
+    most = int(sizes.sum())  # more room than that only strains the solver
+    return certain + _solve(kinds[takes_room], sizes[takes_room], np.array([min(one, most) for one in room], np.int64))
 
 
 def _merged(spans: Sequence[Span]) -> tuple[Numbers, Numbers]:

@@ -55,8 +55,8 @@ def believed(session: Session, onward: Floats, right: float) -> Floats:
 def reach(tables: Tables, sessions: Sequence[Going]) -> Floats:
     """Discount until each session dispatches each agent, `[session, agent]`, from its next dispatch on."""
     rest = np.array([one.onward for one in sessions])
-    least = np.array([one.goes_on for one in sessions], rest.dtype) * (LIKELY if tables.predicts else 1.0)
-    places, slots = np.nonzero(rest > least[:, None])
+    least = np.array([one.goes_on for one in sessions], rest.dtype) * LIKELY
+    places, slots = np.nonzero((rest > least[:, None]) & tables.predicts)
     chances = rest[places, slots, None]
     rest[places, slots] = 0.0
     found = _pass_on(tables, sessions, rest)

@@ -28,7 +28,7 @@ class Tables:
     moment that somebody keeps it from.
 
     All numbers are those of the moment of the fit, but they are worked out when somebody first asks, since most fits
-    are replaced before: `_was` keeps what was counted then until nobody can ask for more of it. Only what follows an
+    are replaced before: `_still` is what was counted then, `_was` what else is asked for once. Only what follows an
     agent is worked out whenever a session leaves it, see about_to_move."""
 
     def __init__(
@@ -50,6 +50,7 @@ class Tables:
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
         self._still = transitions.still()
+        self._at_fit: dict[int, Leaving] = {}
         self._was: Moment | None = Moment(self._still, pause, run_s, chances)
         self._known_habits: Habits | None = None
         self._known_passages: Passages | None = None
@@ -156,10 +157,15 @@ class Tables:
 
     def stood_at_fit(self, sessions: Sequence[Session]) -> list[Stood]:
         """The same by what was counted at the fit."""
-        still = self._still
-        left = {session.agent: Leaving(session.agent, still) for session in sessions}
-        self.prepare(left.values())
-        return [(left[session.agent], _pairs(still, session), 0) for session in sessions]
+        stood: list[Stood] = [(self._left_at_fit(one.agent), _pairs(self._still, one), 0) for one in sessions]
+        self.prepare(leaving for leaving, *_ in stood)
+        return stood
+
+    def _left_at_fit(self, agent: int) -> Leaving:
+        found = self._at_fit.get(agent)
+        if found is None:
+            found = self._at_fit[agent] = Leaving(agent, self._still)
+        return found
 
     @property
     def is_new(self) -> bool:
@@ -173,9 +179,8 @@ class Tables:
             return []
         was.told = True
         unmoved = [session for name, session in standing.by_name.items() if name not in standing.behind]
-        left = {agent: Leaving(agent, was.transitions) for agent in {session.agent for session in unmoved}}
         return [
-            (one, (left[one.agent], _pairs(was.transitions, one), was.chances.of(one.turn, closes=one.closes)))
+            (one, (self._left_at_fit(one.agent), _pairs(self._still, one), was.chances.of(one.turn, closes=one.closes)))
             for one in unmoved
         ]
 

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import copy
 from random import Random
 
 import numpy as np
 import pytest
 
 from radixdeck.policies.reuse.model import ReuseModel
-from radixdeck.policies.reuse.transitions import ANSWER, TOOL
+from radixdeck.policies.reuse.reaching import LIKELY, Going, going, reach
+from radixdeck.policies.reuse.standing import Session
+from radixdeck.policies.reuse.tables import Tables
+from radixdeck.policies.reuse.transitions import ANSWER, TOOL, Floats
 
 TEAMS = (("ask", "search", "ask", "end"), ("plan", "search", "plan", "end"))
 
@@ -59,21 +64,105 @@ def test_a_session_is_followed_to_an_agent_that_it_said_is_next():
     assert usual["plan"] == pytest.approx(said["plan"], abs=0.1)
 
 
+def traffic(seed: int, steps: int = 400) -> Iterator[ReuseModel]:
+    """Sessions of which some go back and forth, and some come to an end; now and then somebody says who is next."""
+    rng, model, now_s = Random(seed), ReuseModel(), 0.0
+    been: dict[str, list[int]] = {}
+    for _ in range(steps):
+        name = f"s{rng.randrange(9)}"
+        agents = been.setdefault(name, [])
+        choices = [rng.randrange(8), *([agents[-1], (agents[-1] * 3 + 1) % 8] if agents else [])]
+        agent = agents[-2] if len(agents) > 1 and rng.random() < 0.5 else rng.choice(choices)
+        agents.append(agent)
+        model.dispatched(name, f"agent{agent}", 500, now_s := now_s + rng.random())
+        if rng.random() < 0.8:
+            model.responded(name, now_s := now_s + 0.3 * rng.random())
+            model.finished_with(name, f"agent{agent}", rng.choice((ANSWER, TOOL)))
+        if rng.random() < 0.3:
+            model.hinted(name, f"agent{rng.randrange(8)}")
+        if rng.random() < 0.08:
+            model.ended(name, told=rng.random() < 0.5, now_s=now_s)
+            del been[name]
+        yield model
+
+
+def standing(model: ReuseModel) -> list[Going]:
+    tables = model.tables
+    assert tables is not None
+    sessions = [one for one in model.standing.by_name.values() if one.agent < tables.agents]
+    return [going(tables, one, tables.stood(one), model.hints_right.mean) for one in sessions]
+
+
+def by_definition(tables: Tables, one: Going, *, followed: bool = True) -> Floats:
+    """The next agent at once; any other from there: by what is known of the session there if it likely goes there, by
+    the passage of all sessions if not."""
+    found = np.zeros(len(one.onward))
+    for slot, chance in enumerate(one.onward.tolist()):
+        there = copy(one.session)
+        there.running = 0
+        there.go_on(slot, one.session.since_s)
+        if followed and chance > LIKELY * one.goes_on:
+            (stood,) = tables.stood_at_fit([there])
+            left = (1.0 - tables.end(there, stood)) * float(tables._passages.ran[slot])  # pyright: ignore
+            goes_on = Going(there, stood, tables.onward(there, stood), tables.goes_on(there, stood))
+            later = left * by_definition(tables, goes_on, followed=False)
+        else:
+            later = tables.reach(np.eye(len(found), dtype=np.float32)[slot][None])[0].astype(float)
+        later[slot] = 1.0
+        found += chance * later
+    return found
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_discounts_are_those_of_each_way_there_is(monkeypatch: pytest.MonkeyPatch, seed: int):
+    def only_seen(tables: Tables, session: Session, _onward: Floats, _rest: Floats, goes_on: float, _: Floats) -> None:
+        if any(session is one for one in model.standing.by_name.values()):
+            return
+        (stood,) = tables.stood_at_fit([session])
+        assert goes_on == pytest.approx(tables.left_of(session, stood) * tables.goes_on(session, stood))
+
+    monkeypatch.setattr(Tables, "reach_back", only_seen)
+    compared = 0
+    for number, model in enumerate(traffic(seed)):
+        if number % 20 == 19 and (tables := model.tables) is not None:
+            here = standing(model)
+            for one, row in zip(here, reach(tables, here), strict=True):
+                assert row == pytest.approx(by_definition(tables, one), abs=1e-5)
+                compared += bool((one.onward > LIKELY * one.goes_on).sum() > 1)
+    assert compared > 5, "of sessions that are followed to more than one agent"
+
+
+def test_what_is_followed_is_left_out_of_what_is_not():
+    """Moves to some agents apart from all others are together all moves. And if what a session does that stays where it
+    is is apart, what is left is that of one that does not stay."""
+    halves = np.arange(8) % 2 == 0
+    for number, model in enumerate(traffic(5)):
+        if number % 20 != 19 or (tables := model.tables) is None:
+            continue
+        for one in standing(model):
+            agent, moves = one.session.agent, one.onward.copy()
+            moves[agent] = 0.0
+            apart = moves * halves[: len(moves)]
+            beside = one._replace(onward=apart, goes_on=float(apart.sum()))
+            parts = passed_on(tables, one, one.onward - apart) + passed_on(tables, beside, apart)
+            assert parts == pytest.approx(passed_on(tables, one, one.onward), abs=1e-5)
+            leaves = one._replace(onward=moves, goes_on=one.goes_on - float(one.onward[agent]))
+            assert passed_on(tables, one, moves) == pytest.approx(passed_on(tables, leaves, moves), abs=1e-5)
+
+
+def passed_on(tables: Tables, one: Going, rest: Floats) -> Floats:
+    (found,) = tables.reach(rest[None])
+    tables.reach_back(one.session, one.onward, rest, one.goes_on, found)
+    return found
+
+
 def test_discounts_are_shares():
-    rng, model, now_s = Random(3), ReuseModel(), 0.0
-    for _ in range(40):
-        for _ in range(rng.randrange(2, 12)):
-            name, agent = f"s{rng.randrange(9)}", f"agent{rng.randrange(6)}"
-            model.dispatched(name, agent, 500, now_s)
-            if rng.random() < 0.8:
-                model.responded(name, now_s + 0.1)
-                model.finished_with(name, agent, rng.choice((ANSWER, TOOL)))
-            now_s += rng.random()
-            model.settle()
-            reach = model.standing.reach
-            assert np.isfinite(reach).all()
-            assert float(reach.min()) >= -1e-3
-            assert float(reach.max()) <= 1.0 + 1e-3
+    for model in traffic(7):
+        model.settle()
+        reached = model.standing.reach
+        assert np.isfinite(reached).all()
+        assert float(reached.min()) >= -1e-3
+        assert float(reached.max()) <= 1.0 + 1e-3
 
 
 def test_nobody_is_followed_where_nothing_is_predicted():

@@ -166,7 +166,9 @@ def test_a_long_prompt_leaves_room_until_its_chunks_take_it() -> None:
     for chunk_tokens, hits in ((3, 2), (8, 0)):
         assert belady_bound(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
         assert lru_hits(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == hits
-    assert belady_bound(requests, 8, chunk_tokens=7).hit_tokens == 1  # the first chunk takes its room at once
+    for chunk_tokens in (5, 6, 7):  # the first chunk takes its room at once
+        assert belady_bound(requests, 8, chunk_tokens=chunk_tokens).hit_tokens == min(2, 8 - chunk_tokens)
+    assert belady_bound(requests, 7, chunk_tokens=6).hit_tokens == 1
 
 
 def test_a_long_prompt_holds_nothing_that_another_one_only_computes_again() -> None:

@@ -49,6 +49,11 @@ def test_what_takes_room_at_no_point_is_always_kept() -> None:
     assert most_worth([], [0, 0]) == 0
 
 
+def test_any_amount_of_room_is_understood() -> None:
+    for much in (10**6, 10**15, 10**30):
+        assert most_worth([(0, 3, 5, 1), (1, 2, 4, 2)], [much, 2, much]) == 5 + 4
+
+
 def test_the_solver_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     """It would write over the console."""
     most_worth([(0, 3, 5, 1), (1, 2, 4, 2)], [2, 2, 2])
