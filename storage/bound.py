@@ -133,13 +133,14 @@ class Uses:
         moments = [(one.start, one.inserted, one.prefilled, one.finish) for one in requests]
         for rank, index in in_order(moments):
             take[rank](self._paths[index])
+        self.intervals = [one for one in self.intervals if one.hits]
 
     def bound(self, capacity_tokens: int) -> Bound:
         """See belady_bound. Raises ValueError for a capacity below 0."""
         if capacity_tokens < 0:
             raise ValueError(f"capacity {capacity_tokens} tokens in pages of {self.page_size}: not a cache")
         capacity = capacity_tokens // self.page_size
-        spans = [(one.begin + 1, one.end, one.hits, one.size) for one in self.intervals if one.hits]
+        spans = [(one.begin + 1, one.end, one.hits, one.size) for one in self.intervals]
         kept = most_worth(spans, [max(0, capacity - held) for held in self.held])
         return Bound(
             hit_tokens=(kept + self.always) * self.page_size,
@@ -152,9 +153,8 @@ class Uses:
         by running requests or used before and again later."""
         change = [0] * (len(self.held) + 1)
         for interval in self.intervals:
-            if interval.hits:
-                change[interval.begin + 1] += interval.size
-                change[interval.end] -= interval.size
+            change[interval.begin + 1] += interval.size
+            change[interval.end] -= interval.size
         idle = accumulate(change)
         return max((held + kept for held, kept in zip(self.held, idle, strict=False)), default=0) * self.page_size
 

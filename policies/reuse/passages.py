@@ -24,9 +24,9 @@ class Moment:
 
 class Passages:
     """`start[a]`: discount until agent a is dispatched by a session from the moment it begins; `paused[finish, i]`:
-    discount of the pause behind agent i's responses that finish so, as often as they do; `ran[i]`: of
-    its request before; `overall`: how likely each agent is to be next, if it does not matter which one follows which;
-    `step`: discount of a session's step from dispatch to dispatch, on the mean, as far as there is one; `back_to`: see
+    discount of the pause behind agent i's responses that finish so, as often as they do; `ran[i]`: discount of one of
+    its requests; `overall`: how likely each agent is to be next, if it does not matter which one follows which; `step`:
+    discount of a session's step from dispatch to dispatch, on the mean, as far as there is one; `back_to`: see
     Known.passages, None where it does not matter who follows."""
 
     __slots__ = ("_passage", "back_to", "overall", "paused", "ran", "start", "step")

@@ -27,11 +27,9 @@ LIKELY = 0.2
 
 
 class Going(NamedTuple):
-    """A session, where it stands, and the (discounted) probabilities of each agent to be next, `[agent]`, and of any,
-    met before or not."""
+    """A session, and the (discounted) probabilities of each agent to be next, `[agent]`, and of any, met before or not."""
 
     session: Session
-    stood: Stood
     onward: Floats
     goes_on: float
 
@@ -39,7 +37,7 @@ class Going(NamedTuple):
 def going(tables: Tables, session: Session, stood: Stood, hints_right: float) -> Going:
     """`hints_right`: how often the agent is next that was said to be."""
     onward = believed(session, tables.onward(session, stood), hints_right)
-    return Going(session, stood, onward, tables.goes_on(session, stood))
+    return Going(session, onward, tables.goes_on(session, stood))
 
 
 def believed(session: Session, onward: Floats, right: float) -> Floats:
@@ -84,7 +82,7 @@ def _follow(tables: Tables, sessions: Sequence[Session]) -> list[Going]:
     for session, stood in zip(sessions, tables.stood_at_fit(sessions), strict=True):
         left = tables.left_of(session, stood)
         onward, goes_on = tables.onward(session, stood), tables.goes_on(session, stood)
-        followed.append(Going(session, stood, left * onward, left * goes_on))
+        followed.append(Going(session, left * onward, left * goes_on))
     return followed
 
 

@@ -58,9 +58,8 @@ class Tables:
     @property
     def _habits(self) -> Habits:
         if self._known_habits is None:
-            assert self._was is not None
-            was = self._was.transitions
-            self._known_habits = Habits(was.counts(), was.marginal(), was.met.mean)
+            still = self._still
+            self._known_habits = Habits(still.counts(), still.marginal(), still.met.mean)
         return self._known_habits
 
     @property
@@ -95,7 +94,7 @@ class Tables:
         was, leaving = self._was, self._latest.pop(agent, None)
         if leaving is not None and leaving.onward is None:
             if was is not None and not was.changed >> agent & 1:
-                leaving.was = was.transitions  # a copy of its own would take more room
+                leaving.was = self._still  # a copy of its own would take more room
             else:
                 leaving.counts = self._transitions.of(agent, self.agents)
         if was is not None:

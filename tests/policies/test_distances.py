@@ -209,11 +209,15 @@ def test_who_was_told_to_be_next_is_reached_at_once():
     for number in range(20):  # hints are right
         model.dispatched("other", "agent7", 500, 1.1e3 + number)
         model.hinted("other", "agent7")
+    place, told, usual = model.standing.by_name["new"].place, model.agents["agent3"], model.agents["agent2"]
+    model.settle()
+    assert model.standing.reach[place, usual] > model.standing.reach[place, told] + 0.1, "as long as nobody says so"
     model.hinted("new", "agent3")
     rates = model.rates(1.2e3)
     assert rates is not None
-    here = rates.by_session[model.standing.by_name["new"].place]
-    assert here[model.agents["agent3"]] > 1.2 * here[model.agents["agent2"]], "the usual next one"
+    here = rates.by_session[place]
+    assert here[told] > 1.2 * here[usual], "which it may go to behind it"
+    assert model.standing.reach[place, told] > 0.9
 
 
 def test_an_agent_is_reached_no_later_than_it_is_next():

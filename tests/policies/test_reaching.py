@@ -104,7 +104,7 @@ def by_definition(tables: Tables, one: Going, *, followed: bool = True) -> Float
         if followed and chance > LIKELY * one.goes_on:
             (stood,) = tables.stood_at_fit([there])
             left = (1.0 - tables.end(there, stood)) * float(tables._passages.ran[slot])  # pyright: ignore
-            goes_on = Going(there, stood, tables.onward(there, stood), tables.goes_on(there, stood))
+            goes_on = Going(there, tables.onward(there, stood), tables.goes_on(there, stood))
             later = left * by_definition(tables, goes_on, followed=False)
         else:
             later = tables.reach(np.eye(len(found), dtype=np.float32)[slot][None])[0].astype(float)
