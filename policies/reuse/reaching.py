@@ -27,7 +27,7 @@ LIKELY = 0.2
 
 
 class Going(NamedTuple):
-    """A session, and the (discounted) probabilities of each agent to be next, `[agent]`, and of any, met before or not."""
+    """A session, and the (discounted) probabilities of each agent to be next, `[agent]`, and of any, met or not."""
 
     session: Session
     onward: Floats

@@ -211,7 +211,8 @@ def test_who_was_told_to_be_next_is_reached_at_once():
         model.hinted("other", "agent7")
     place, told, usual = model.standing.by_name["new"].place, model.agents["agent3"], model.agents["agent2"]
     model.settle()
-    assert model.standing.reach[place, usual] > model.standing.reach[place, told] + 0.1, "as long as nobody says so"
+    reach = model.standing.reach[place]
+    assert reach[usual] > reach[told] + 0.1, "as long as nobody says otherwise"
     model.hinted("new", "agent3")
     rates = model.rates(1.2e3)
     assert rates is not None
