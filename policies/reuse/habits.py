@@ -10,8 +10,8 @@ import numpy as np
 
 from .backoff import backed_off
 from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints
+from .weights import ONE_OF_ANY, Weights
 
-FINISH_WEIGHT = 0.5
 END, AGAIN, OTHER = 0, 1, 2
 UNSEEN: Floats = np.array([0.1, 0.3, 0.6], np.float32)
 """Shares of the three while nothing was seen; they weigh as much as one response."""
@@ -20,24 +20,28 @@ UNSEEN: Floats = np.array([0.1, 0.3, 0.6], np.float32)
 class Habits:
     """What one fit says. An agent of whom nothing is known is expected to be followed by an end or by others as agents
     are on the mean, and by itself; or, as far as sessions do not go on to agents that were `met` before, by a stranger.
-    Of an agent that is known the finish class shifts the odds of an end and of itself as it does for all agents; that
-    weighs as many responses as finish so out of FINISH_WEIGHT.
+    Of an agent that is known the finish class shifts the odds of an end and of itself as it does for all agents. How
+    much both weighs is by `weights`.
 
     `_columns`: what is expected of any agent `[1 + agents]`, and what each finish makes of it; `_again`: the same for
     an agent to follow itself; `_unmet`: for one that nobody has met. In half precision where it is long."""
 
     __slots__ = ("_again", "_columns", "_unmet")
 
-    def __init__(self, counts: Floats, marginal: Floats, met: float = 1.0) -> None:
+    def __init__(self, counts: Floats, marginal: Floats, met: float = 1.0, weights: Weights = ONE_OF_ANY) -> None:
         seen = _kinds(counts)
         overall = backed_off(seen.sum(0), UNSEEN, 1.0)
         ratios = backed_off(seen, overall, 1.0) / overall
         expected, *shifts = self._columns = np.empty((1 + FINISHES, len(marginal)), np.float16)
         expected[0], expected[1:] = overall[END], marginal[1:] * (met * overall[OTHER] / (1.0 - marginal[0]))
-        self._unmet = float((1.0 - met) * overall[OTHER])
-        for shift, ratio in zip(shifts, FINISH_WEIGHT * ratios, strict=True):
+        expected *= weights.agent
+        self._unmet = float((1.0 - met) * overall[OTHER]) * weights.agent
+        for shift, ratio in zip(shifts, weights.finish * ratios, strict=True):
             shift[0], shift[1:] = ratio[END], ratio[OTHER]
-        self._again: list[float] = [float(overall[AGAIN]), *(ratios[:, AGAIN] / ratios[:, OTHER]).tolist()]
+        self._again: list[float] = [
+            weights.agent * float(overall[AGAIN]),
+            *(ratios[:, AGAIN] / ratios[:, OTHER]).tolist(),
+        ]
 
     def following(self, counts: Floats, agents: Ints) -> tuple[Floats, Floats, Floats]:
         """What follows these agents, of whom that was counted `[finish, agent, 1 + agents]`: the probability of each

@@ -49,7 +49,7 @@ class Tables:
         self._back = transitions.pairs.back()
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
-        self._still = transitions.still()
+        self._still, self._weights = transitions.still(), transitions.weighing.now
         self._at_fit: dict[int, Leaving] = {}
         self._was: Moment | None = Moment(self._still, pause, run_s, chances)
         self._known_habits: Habits | None = None
@@ -59,7 +59,7 @@ class Tables:
     def _habits(self) -> Habits:
         if self._known_habits is None:
             still = self._still
-            self._known_habits = Habits(still.counts(), still.marginal(), still.met.mean)
+            self._known_habits = Habits(still.counts(), still.marginal(), still.met.mean, self._weights)
         return self._known_habits
 
     @property

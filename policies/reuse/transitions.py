@@ -20,6 +20,7 @@ from .backoff import backed_off
 from .distances import Distances
 from .pairs import Pairs
 from .team import without
+from .weights import Weighing
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -52,6 +53,7 @@ class Transitions:
         self.met = Share(0.5)
         self.met_first = Share(1.0, weight=FIRST_WEIGHT)
         self.own = Share(0.2)
+        self.weighing = Weighing()
         self._known = 0
         self._counts: Floats = np.zeros((FINISHES, 1, 1), np.float16)
         self._seen: Ints = np.zeros((FINISHES, 1), np.int32)
@@ -129,6 +131,10 @@ class Transitions:
     ) -> None:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
         agent it had been at, or NOWHERE; `returned`: it had come there from `before`; `team`: all it had been at."""
+        of_agent = self._counts[:, before + 1]
+        self.weighing.see(
+            finish, of_agent[:, before + 1].tolist(), of_agent[:, 1:].sum(-1).tolist(), stays=after == before
+        )
         if after != before:
             self.pairs.moved(finish, came_from, before, after, returned=returned)
             if after != came_from:

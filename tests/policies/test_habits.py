@@ -193,7 +193,7 @@ def test_where_all_rows_are_alike_what_is_common_weighs_much_and_else_little():
 
 
 def test_a_way_back_is_expected_of_a_pair_that_never_took_it():
-    transitions, gaps = taught((0, 1, 2, 3, 4)), Gaps()
+    transitions, gaps = taught((0, 1, 2, 3, 4), times=80), Gaps()
     gaps.grow(5)
     transitions.pairs = chain(1, 1, 1, 0)
     tables = fitted(transitions, gaps)
