@@ -10,12 +10,16 @@ from typing import NamedTuple
 from .pairs import Row
 from .transitions import Floats, Transitions
 
-BUCKETS = (1, 2, 4, 7, 12)
-"""Turn numbers from which on the next bucket counts: 0, 1, 2-3, 4-6, 7-11, 12 and more."""
+BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 18)
+"""Turn numbers from which on the next bucket counts: 0 to 7 one each, 8-9, 10-12, 13-17, 18 and more."""
 
 
-def bucket_of(turn: int) -> int:
-    return bisect_right(BUCKETS, turn)
+PLACES = 2 * (len(BUCKETS) + 1)
+
+
+def place_of(turn: int, *, closes: bool) -> int:
+    """The bucket of a turn; those after whose answers sessions should be over are apart, behind all others."""
+    return bisect_right(BUCKETS, turn) + closes * (len(BUCKETS) + 1)
 
 
 class Onward(NamedTuple):
@@ -47,22 +51,24 @@ were noted to be learned from before, or, once they are learned from, the chance
 
 
 class Chances(NamedTuple):
-    """How likely sessions end, at one moment. `ratios`: by turn, by bucket, as odds against those by the agent alone;
-    `closed`: probability where the last answer says so, whatever the turn and the agent."""
+    """How likely sessions end, at one moment. `ratios`: by place_of, as odds against those of any turn; `closed`: odds
+    where the last answer says so, whatever the agent and the turn."""
 
     ratios: Sequence[float]
     closed: float
 
     def of(self, turn: int, *, closes: bool) -> float:
-        return self.closed if closes else self.ratios[bucket_of(turn)]
+        """Where the last answer says so the odds of an end, else against those by the agent alone."""
+        return self.ratios[place_of(turn, closes=closes)] * (self.closed if closes else 1.0)
 
 
 class Passed(NamedTuple):
     """A turn of a session that went past it, or ended there. `leaving`: None where too little is known; `weight`: as
-    it counts, see open_turns."""
+    it counts, see open_turns; `closes`: its last answer said that it was over."""
 
     leaving: Leaving | None
     finish: int
     turn: int
     ended: bool
     weight: float
+    closes: bool

@@ -145,9 +145,7 @@ class ReuseModel:
         session.go_on(slot, now_s)
 
     def _learn_turn(self, session: Session, *, ended: bool) -> None:
-        if session.closes:
-            self.turns.closings.see(float(ended))
-        elif self.tables is not None:
+        if self.tables is not None:
             leaving = self.tables.leaving(session.agent) if session.agent < self.tables.agents else None
             self.turns.note(leaving, session, ended=ended)
             if self.turns.noted >= MOST_NOTED:
@@ -237,7 +235,7 @@ class ReuseModel:
         if self.tables is not None and session.agent < self.tables.agents:
             behind = self.standing.behind
             behind.pop(name, None)
-            behind[name] = self.tables.stood(session, self.turns.chance(session))
+            behind[name] = self.tables.stood(session, self.turns.noted)
 
     def settle(self) -> None:
         """Put where sessions stand into the columns that rates are made of."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .leaving import BUCKETS, bucket_of
+from .leaving import PLACES, place_of
 from .liveness import Gaps, Residual
 from .rates import not_over
 from .standing import Session, Standing
@@ -26,7 +26,7 @@ POSSIBLE = 1e-4
 def begin_turn(session: Session, transitions: Transitions, turns: Turns) -> None:
     """What is counted of its turn will weigh as if it were now."""
     session.seen_of_agent = transitions.seen(session.finish, session.agent)
-    session.seen_of_turn = turns.seen(session.turn)
+    session.seen_of_turn = turns.seen(session)
 
 
 class OpenTurns:
@@ -40,29 +40,30 @@ class OpenTurns:
         self._idle = np.array([not session.running for session in sessions], np.float32)
         self._finish = np.array([session.finish for session in sessions], np.intp)
         self._at = np.array([session.agent for session in sessions], np.intp)
-        self._by_agent = [ends[session.agent][session.finish] for session in sessions]
+        closed = turns.closings.mean
+        self._by_agent = [closed if one.closes else ends[one.agent][one.finish] for one in sessions]
         chances, told = turns.chances(), zip(sessions, self._by_agent, strict=True)
         self._p_end = np.array(
             [turns.end(one, chances.of(one.turn, closes=one.closes), by_agent, hints_right) for one, by_agent in told]
         )
-        self._bucket = np.array([bucket_of(session.turn) for session in sessions], np.intp)
+        self._place = np.array([place_of(one.turn, closes=one.closes) for one in sessions], np.intp)
         self._beta_per_s = tables.beta_per_s
 
     def count(self, transitions: Transitions, turns: Turns, gaps: Gaps, untold_ends: float, now_s: float) -> None:
         """Tell both how many there are, and how many of them are likely the last of their sessions."""
         over = self._over(gaps, untold_ends, now_s)
-        sessions, agents, buckets = self._sessions, transitions.agents, len(BUCKETS) + 1
+        sessions, agents = self._sessions, transitions.agents
         cell, cells = self._finish * agents + self._at, FINISHES * agents
         waited = transitions.waited(self._finish, self._at, np.array([it.seen_of_agent for it in sessions], np.intp))
         span = _span(cell, waited, 1.0 - over, cells, SPAN)
         weight = self._idle * transitions.weights(self._finish, self._at, waited)
         of_agents = np.array([np.bincount(cell, of, cells) for of in (weight, weight * over)], np.float32)
         transitions.open(*of_agents.reshape(2, FINISHES, agents), span=span.reshape(FINISHES, agents))
-        waited = turns.waited(self._bucket, np.array([it.seen_of_turn for it in sessions], np.intp))
-        span = _span(self._bucket, waited, 1.0 - over, buckets, TURNS_SPAN)
-        weight = self._idle * turns.weights(self._bucket, waited) * [not it.closes for it in sessions]
+        waited = turns.waited(self._place, np.array([it.seen_of_turn for it in sessions], np.intp))
+        span = _span(self._place, waited, 1.0 - over, PLACES, TURNS_SPAN)
+        weight = self._idle * turns.weights(self._place, waited)
         of_turns = (weight, weight * over, weight * self._by_agent)
-        turns.open(*(np.bincount(self._bucket, of, buckets).tolist() for of in of_turns), span=span.tolist())
+        turns.open(*(np.bincount(self._place, of, PLACES).tolist() for of in of_turns), span=span.tolist())
 
     def _over(self, gaps: Gaps, untold_ends: float, now_s: float) -> Floats:
         """The probability that each session is over."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..shares import Share
-from .leaving import BUCKETS, Chances, Leaving, Passed, bucket_of
+from .leaving import PLACES, Chances, Leaving, Passed, place_of
 from .pairs import NOWHERE
 from .standing import Session, Standing
 from .tables import Tables
@@ -16,11 +16,11 @@ from .transitions import Floats, Ints, keeps
 
 SPAN = 100
 """See transitions.SPAN."""
-PRIOR_WEIGHT = 8.0
+PRIOR_WEIGHT = 3.0
 """Turns of each bucket, UNKNOWN of which ended, as their agents alone made one expect, before any were seen."""
 CLOSING = 0.5
 """How often an answer that closes a session is taken to be its last, until that was seen."""
-NONE = (0.0,) * (len(BUCKETS) + 1)
+NONE = (0.0,) * PLACES
 MOST_NOTED = 6
 """Turns that are noted before they are learned from, if nobody asks for anything: what is noted takes room."""
 UNKNOWN = 0.1
@@ -28,13 +28,13 @@ UNKNOWN = 0.1
 
 
 class Turns:
-    """Decayed counts per bucket: sessions that ended there against what their agents alone made one expect, told by
-    `note` and counted by `learn`. `closings`: how often a session is over when its last answer says so, whatever its
-    turn."""
+    """Decayed counts, see place_of: sessions that ended there against what their agents alone made one expect, told by
+    `note` and counted by `learn`. `closings`: how often a session is over when its last answer says so; that tells then
+    what to expect, in place of its agent."""
 
     def __init__(self) -> None:
-        self._number, self._ended, self._expected = (_by_bucket(NONE) for _ in range(3))
-        self._seen = [0] * (len(BUCKETS) + 1)
+        self._number, self._ended, self._expected = (_by_place(NONE) for _ in range(3))
+        self._seen = array("I", [0] * PLACES)
         self.open(NONE, NONE, NONE, [SPAN] * len(NONE))
         self.closings = Share(CLOSING)
         self._noted: list[Passed] = []
@@ -44,39 +44,37 @@ class Turns:
         """Turns that are not counted yet."""
         return len(self._noted)
 
-    def seen(self, turn: int) -> int:
-        """How many turns of about that number were noted."""
-        return self._seen[bucket_of(turn)]
+    def seen(self, session: Session) -> int:
+        """How many turns like its own were noted."""
+        return self._seen[_place(session)]
 
-    def weight(self, turn: int, since: int) -> float:
-        """What a turn weighs that began when so many had been `seen`."""
-        return keeps(self._span[bucket_of(turn)]) ** (self.seen(turn) - since)
+    def weight(self, session: Session) -> float:
+        """What its turn weighs by how many were noted since it began."""
+        return keeps(self._span[_place(session)]) ** (self.seen(session) - session.seen_of_turn)
 
-    def waited(self, buckets: Ints, since: Ints) -> Ints:
+    def waited(self, places: Ints, since: Ints) -> Ints:
         """How many of each of these were noted since so many had been `seen`."""
-        return np.array(self._seen)[buckets] - since
+        return np.array(self._seen)[places] - since
 
-    def weights(self, buckets: Ints, waited: Ints) -> Floats:
+    def weights(self, places: Ints, waited: Ints) -> Floats:
         """See `weight`, of many turns."""
-        return (1.0 - 1.0 / np.array(self._span)[buckets]) ** waited
+        return (1.0 - 1.0 / np.array(self._span)[places]) ** waited
 
     def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
         """A session went past its turn, or ended there."""
-        weight = self.weight(session.turn, session.seen_of_turn)
-        self._seen[bucket_of(session.turn)] += 1
-        self._noted.append(Passed(leaving, session.finish, session.turn, ended, weight))
+        self._noted.append(Passed(leaving, session.finish, session.turn, ended, self.weight(session), session.closes))
+        self._seen[_place(session)] += 1
 
     def open(
         self, turns: Sequence[float], over: Sequence[float], expected: Sequence[float], span: Sequence[int]
     ) -> None:
         """Of so many turns that nothing has followed yet, so many are likely over, and by their agents alone, by
-        bucket; `span`: what is counted of each bucket is made of from now on."""
-        self._open_number, self._open_ended, self._open_expected = map(_by_bucket, (turns, over, expected))
+        place; `span`: what is counted of each is made of from now on."""
+        self._open_number, self._open_ended, self._open_expected = map(_by_place, (turns, over, expected))
         self._span = array("H", span)
 
-    def passed(self, turn: int, expected: float, ended: bool, weight: float) -> None:
-        """A session went past this turn, or ended there, with that probability of ending by its agent alone."""
-        place = bucket_of(turn)
+    def passed(self, place: int, expected: float, ended: bool, weight: float) -> None:
+        """A session went past a turn of that place, or ended there, of which that was expected whatever its turn."""
         kept = keeps(self._span[place])
         self._number[place] = self._number[place] * kept + weight
         self._ended[place] = self._ended[place] * kept + weight * ended
@@ -91,25 +89,24 @@ class Turns:
         for number in range(len(noted) + 1):
             while told < len(lately) and lately[told][1][2] == number:
                 name, (leaving, pairs, _) = lately[told]
-                behind[name] = leaving, pairs, self.ratio(sessions[name].turn)
+                behind[name] = leaving, pairs, self._chance(sessions[name])
                 told += 1
             if number < len(noted):
-                leaving, finish, turn, ended, weight = noted[number]
-                self.passed(turn, UNKNOWN if leaving is None else ends[leaving][finish], ended, weight)
+                one = noted[number]
+                by_agent = UNKNOWN if one.leaving is None else ends[one.leaving][one.finish]
+                place = place_of(one.turn, closes=one.closes)
+                self.passed(place, self.closings.mean if one.closes else by_agent, one.ended, one.weight)
+                if one.closes:
+                    self.closings.see(float(one.ended))
         noted.clear()
 
-    def ratio(self, turn: int) -> float:
-        """How much more likely than by the agent alone it is to end after this turn, as odds."""
-        return self._ratio(bucket_of(turn))
+    def _chance(self, session: Session) -> float:
+        """See Chances.of."""
+        return self._ratio(_place(session)) * (_odds(self.closings.mean) if session.closes else 1.0)
 
     def chances(self) -> Chances:
         """How likely sessions end, by what is counted now."""
-        return Chances([self._ratio(place) for place in range(len(self._ended))], self.closings.mean)
-
-    def chance(self, session: Session) -> int | float:
-        """The same of one session, as far as it does not depend on turns that are not counted yet, else how many of
-        these there are: whoever asks later is told the same. See leaving.Stood."""
-        return self.closings.mean if session.closes else self.noted
+        return Chances([self._ratio(place) for place in range(len(self._ended))], _odds(self.closings.mean))
 
     def _ratio(self, place: int) -> float:
         ended = self._ended[place] + self._open_ended[place]
@@ -120,15 +117,20 @@ class Turns:
         return (ended + few) * (rest - expected) / ((expected + few) * (rest - ended))
 
     def end(self, session: Session, chance: float, by_agent: float, hints_right: float) -> float:
-        """Probability that the session has no further turn, by the `chance` of that, see Chances, and, whatever its
+        """Probability that the session has no further turn, by the `chance` of that, see Chances.of, and, whatever its
         turn, by its agent; less if somebody said where it goes next, as far as such `hints_right` are."""
-        if session.closes:
-            p_end = chance
-        else:
-            odds = chance * by_agent / max(1e-6, 1.0 - by_agent)
-            p_end = odds / (1.0 + odds)
+        odds = chance if session.closes else chance * _odds(by_agent)
+        p_end = odds / (1.0 + odds)
         return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)
 
 
-def _by_bucket(values: Sequence[float]) -> array[float]:
+def _place(session: Session) -> int:
+    return place_of(session.turn, closes=session.closes)
+
+
+def _odds(share: float) -> float:
+    return share / max(1e-6, 1.0 - share)
+
+
+def _by_place(values: Sequence[float]) -> array[float]:
     return array("f", values)
