@@ -51,3 +51,17 @@ def test_an_answer_that_closes_is_believed_as_often_as_its_session_was_over(over
         told.policy.observe(SessionEnded(t_ns=told.t_ns + 5 * 10**8, session=f"s{number}", reason="idle"))
     told.request("a", "last", closes=True)
     assert told.alive("last") < 0.15 if over else told.alive("last") > 0.8
+
+
+def test_an_answer_that_closes_is_believed_by_the_turn_that_it_comes_at() -> None:
+    """Of four answers the second and the last close, and only the last is the end."""
+    told = Told()
+    for number in range(60):
+        for turn in range(4):
+            told.request("a", f"s{number}", closes=turn % 2 == 1)
+        told.policy.observe(SessionEnded(t_ns=told.t_ns + 5 * 10**8, session=f"s{number}", reason="idle"))
+    for turn in range(4):
+        told.request("a", "last", closes=turn % 2 == 1)
+        if turn == 1:
+            assert told.alive("last") > 0.8
+    assert told.alive("last") < 0.2
