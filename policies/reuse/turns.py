@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 
@@ -16,8 +17,12 @@ from .transitions import Floats, Ints, keeps
 
 SPAN = 100
 """See transitions.SPAN."""
-PRIOR_WEIGHT = 3.0
-"""Turns of each bucket, UNKNOWN of which ended, as their agents alone made one expect, before any were seen."""
+TRIED = (1.0, 3.0, 10.0, 30.0, 200.0)
+"""Turns of each place, UNKNOWN of which ended, as their agents alone made one expect, before any were seen: how many is
+learned by which would have told better what is over, as in `weights`."""
+LEARNED = 1 - 1 / 400
+"""What is left of that with every turn."""
+LEAST = 1e-3
 CLOSING = 0.5
 """How often an answer that closes a session is taken to be its last, until that was seen."""
 NONE = (0.0,) * PLACES
@@ -37,6 +42,8 @@ class Turns:
         self._seen = array("I", [0] * PLACES)
         self.open(NONE, NONE, NONE, [SPAN] * len(NONE))
         self.closings = Share(CLOSING)
+        self._told = array("f", [0.0] * len(TRIED))
+        self._prior = _mean(self._told)
         self._noted: list[Passed] = []
 
     @property
@@ -75,6 +82,11 @@ class Turns:
 
     def passed(self, place: int, expected: float, ended: bool, weight: float) -> None:
         """A session went past a turn of that place, or ended there, of which that was expected whatever its turn."""
+        for number, prior in enumerate(TRIED):
+            odds = self._ratio(place, prior) * _odds(expected)
+            likely = (odds if ended else 1.0) / (1.0 + odds)
+            self._told[number] = LEARNED * self._told[number] + math.log(max(LEAST, likely))
+        self._prior = _mean(self._told)
         kept = keeps(self._span[place])
         self._number[place] = self._number[place] * kept + weight
         self._ended[place] = self._ended[place] * kept + weight * ended
@@ -102,18 +114,20 @@ class Turns:
 
     def _chance(self, session: Session) -> float:
         """See Chances.of."""
-        return self._ratio(_place(session)) * (_odds(self.closings.mean) if session.closes else 1.0)
+        return self._ratio(_place(session), self._prior) * (_odds(self.closings.mean) if session.closes else 1.0)
 
     def chances(self) -> Chances:
         """How likely sessions end, by what is counted now."""
-        return Chances([self._ratio(place) for place in range(len(self._ended))], _odds(self.closings.mean))
+        return Chances(
+            [self._ratio(place, self._prior) for place in range(len(self._ended))], _odds(self.closings.mean)
+        )
 
-    def _ratio(self, place: int) -> float:
+    def _ratio(self, place: int, prior: float) -> float:
         ended = self._ended[place] + self._open_ended[place]
         expected = self._expected[place] + self._open_expected[place]
         number = self._number[place] + self._open_number[place]
-        few = PRIOR_WEIGHT * UNKNOWN
-        rest = number + PRIOR_WEIGHT - few
+        few = prior * UNKNOWN
+        rest = number + prior - few
         return (ended + few) * (rest - expected) / ((expected + few) * (rest - ended))
 
     def end(self, session: Session, chance: float, by_agent: float, hints_right: float) -> float:
@@ -122,6 +136,14 @@ class Turns:
         odds = chance if session.closes else chance * _odds(by_agent)
         p_end = odds / (1.0 + odds)
         return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)
+
+
+def _mean(told: array[float]) -> float:
+    """Of the weights that are tried, by how likely each made what came."""
+    most = max(told)
+    chances = [math.exp(one - most) for one in told]
+    logs = sum(chance * math.log(prior) for chance, prior in zip(chances, TRIED, strict=True))
+    return math.exp(logs / sum(chances))
 
 
 def _place(session: Session) -> int:

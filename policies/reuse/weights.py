@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 AGENT, FINISH = (1.0, 3.0, 10.0, 30.0), (0.5, 2.0, 8.0, 32.0)
 """Weights in counts that are tried, of all agents against one, and of an agent against one of its finishes."""
-MOST_NOTED, NOTED = 16, 6
+MOST_NOTED, NOTED = 12, 6
 """Moves before they are learned from, and numbers of each."""
-FADE = 0.975
+FADE = 0.98
 """Of what was learned, with every so many moves."""
 LEAST, MOST = 1e-3, 1 - 1e-3
 
