@@ -13,6 +13,8 @@ from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints
 from .weights import ONE_OF_ANY, Weights
 
 END, AGAIN, OTHER = 0, 1, 2
+LARGEST = 6e4
+"""What half precision holds."""
 UNSEEN: Floats = np.array([0.1, 0.3, 0.6], np.float32)
 """Shares of the three while nothing was seen; they weigh as much as one response."""
 
@@ -23,8 +25,8 @@ class Habits:
     Of an agent that is known the finish class shifts the odds of an end and of itself as it does for all agents. How
     much both weighs is by `weights`.
 
-    `_columns`: what is expected of any agent `[1 + agents]`, and what each finish makes of it; `_again`: the same for
-    an agent to follow itself; `_unmet`: for one that nobody has met. In half precision where it is long."""
+    `_columns`: what is expected of any agent, in counts, `[1 + agents]`, and what each finish makes of it; `_again`:
+    the same for an agent to follow itself; `_unmet`: for one nobody has met. In half precision where it is long."""
 
     __slots__ = ("_again", "_columns", "_unmet")
 
@@ -36,7 +38,7 @@ class Habits:
         expected[0], expected[1:] = overall[END], marginal[1:] * (met * overall[OTHER] / (1.0 - marginal[0]))
         expected *= weights.agent
         self._unmet = float((1.0 - met) * overall[OTHER]) * weights.agent
-        for shift, ratio in zip(shifts, weights.finish * ratios, strict=True):
+        for shift, ratio in zip(shifts, np.minimum(weights.finish * ratios, LARGEST), strict=True):
             shift[0], shift[1:] = ratio[END], ratio[OTHER]
         self._again: list[float] = [
             weights.agent * float(overall[AGAIN]),

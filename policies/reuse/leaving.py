@@ -12,9 +12,8 @@ from .transitions import Floats, Transitions
 
 BUCKETS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 18)
 """Turn numbers from which on the next bucket counts: 0 to 7 one each, 8-9, 10-12, 13-17, 18 and more."""
-
-
 PLACES = 2 * (len(BUCKETS) + 1)
+"""Of turns, see place_of."""
 
 
 def place_of(turn: int, *, closes: bool) -> int:

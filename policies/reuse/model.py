@@ -122,6 +122,7 @@ class ReuseModel:
             self._close(idle)
         if past is not None:
             self.standing.reopen(name, past)
+            past.seen_of_turn = self.turns.seen(past)  # its turn is no longer one that closes
             self.histories.lengths.forget_place(past.place)
             self._changing(past.agent)
             self.transitions.not_ended(past.finish, past.agent, past.seen_of_agent)
@@ -146,7 +147,8 @@ class ReuseModel:
 
     def _learn_turn(self, session: Session, *, ended: bool) -> None:
         if self.tables is not None:
-            leaving = self.tables.leaving(session.agent) if session.agent < self.tables.agents else None
+            by_agent = session.agent < self.tables.agents and not session.closes
+            leaving = self.tables.leaving(session.agent) if by_agent else None
             self.turns.note(leaving, session, ended=ended)
             if self.turns.noted >= MOST_NOTED:
                 self.turns.learn(self.tables, self.standing)

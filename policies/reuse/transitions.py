@@ -44,7 +44,8 @@ class Transitions:
     """Counts `[finish, from, to]`: row 0 is START, row i + 1 agent i; column 0 is END, column j + 1 agent j.
     `met`: where a session went on as none had before, how often to an agent that others had met; `met_first`: how often
     a session begins with one that others had met; `own`: how often it goes on to any of the agents that it had before
-    (see `team`), rather than to where sessions go; `distances`: where they go by how lately they were there."""
+    (see `team`), rather than to where sessions go; `weighing`: how much the counts of one agent say; `distances`: where
+    they go by how lately they were there."""
 
     def __init__(self) -> None:
         self.agents = 0

@@ -18,7 +18,7 @@ from .transitions import Floats, Ints, keeps
 SPAN = 100
 """See transitions.SPAN."""
 TRIED = (1.0, 3.0, 10.0, 30.0, 200.0)
-"""Turns of each place, UNKNOWN of which ended, as their agents alone made one expect, before any were seen: how many is
+"""Turns of each place, UNKNOWN of which ended, as was expected whatever their turn, before any were seen: how many is
 learned by which would have told better what is over, as in `weights`."""
 LEARNED = 1 - 1 / 400
 """What is left of that with every turn."""
@@ -93,7 +93,7 @@ class Turns:
         self._expected[place] = self._expected[place] * kept + weight * expected
 
     def learn(self, tables: Tables, standing: Standing) -> None:
-        """Count the turns that were noted. Sessions that are behind keep the ratio that there was when they came to
+        """Count the turns that were noted. Sessions that are behind keep the chance that there was when they came to
         stand where they do."""
         noted, behind, sessions = self._noted, standing.behind, standing.by_name
         lately = [(name, stood) for name, stood in behind.items() if not isinstance(stood[2], float)]

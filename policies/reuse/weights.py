@@ -3,7 +3,8 @@ be told apart by chance, or agents with their own ways taken for the mean.
 
 Both weights are learned by which would have told better whether sessions stay at their agent: each move is predicted by
 every pair of weights from what was counted before it, and a pair counts by how likely it made what came (Bayesian model
-averaging; Hoeting et al., Statistical Science 14, 1999).
+averaging, here of the weights themselves, as logarithms; Hoeting et al., Statistical Science 14, 1999). Finishes are
+taken to be as frequent as each other there.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Weighing:
 
     def see(self, finish: int, again: Sequence[float], moved: Sequence[float], *, stays: bool) -> None:
         """A session moved on from an agent, or stays there. Of that agent was counted, by how its responses finished,
-        how often sessions stayed, `again`, of how often they went on, `moved`."""
+        how often sessions stayed, `again`, of how often they had a further turn anywhere, `moved`."""
         self._noted.extend((stays, finish, *again, *moved))
         if len(self._noted) >= MOST_NOTED * NOTED:
             self._learn()

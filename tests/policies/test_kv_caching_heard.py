@@ -1,5 +1,7 @@
 """What the model behind `kv_caching` hears of: what callers do, not what is done for them."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,13 +19,22 @@ class Told:
         self.policy, self.t_ns = KvCaching(), 0
 
     def request(self, agent: str, session: str, *, closes: bool = False, warm: bool = False) -> None:
+        rid = self.begin(agent, session, warm=warm)
+        self.finish(rid, agent, session, closes=closes, warm=warm)
+
+    def begin(self, agent: str, session: str, *, warm: bool = False) -> str:
         self.t_ns += 10**9
         who: dict[str, Any] = {"rid": f"r{self.t_ns}", "agent": agent, "session": session}
         self.policy.observe(PrefixMatched(t_ns=self.t_ns, prompt_tokens=100, cached_tokens=0, warm=warm, **who))
+        return who["rid"]
+
+    def finish(self, rid: str, agent: str, session: str, *, closes: bool, warm: bool = False) -> None:
+        """A tenth of a second later."""
+        at_ns = self.t_ns + 10**8
         done: dict[str, Any] = {"phase": "finish", "total_tokens": 110, "new_tokens": 110}
-        self.policy.observe(PrefixInserted(t_ns=self.t_ns + 10**8, rid=who["rid"], **done))
+        self.policy.observe(PrefixInserted(t_ns=at_ns, rid=rid, **done))
         if not warm:
-            self.policy.observe(AnswerGiven(t_ns=self.t_ns + 10**8, closes=closes, **who))
+            self.policy.observe(AnswerGiven(t_ns=at_ns, rid=rid, agent=agent, session=session, closes=closes))
 
     def alive(self, session: str) -> float:
         """How likely it goes on."""
@@ -65,3 +76,21 @@ def test_an_answer_that_closes_is_believed_by_the_turn_that_it_comes_at() -> Non
         if turn == 1:
             assert told.alive("last") > 0.8
     assert told.alive("last") < 0.2
+
+
+def test_a_turn_counts_once_though_its_session_said_that_it_was_over_and_was_taken_for_ended() -> None:
+    """Two requests at once; the answer of one closes; the other takes far longer than requests do."""
+    told = Told()
+    for number in range(200):
+        for turn in range(2):
+            told.request("a", f"s{number}", closes=turn == 1)
+        told.policy.observe(SessionEnded(t_ns=told.t_ns + 10**7, session=f"s{number}", reason="declared"))
+    first, second = told.begin("a", "x"), told.begin("a", "x")
+    told.finish(first, "a", "x", closes=True)
+    for number in range(60):
+        told.t_ns += 60 * 10**9
+        told.request("a", f"y{number}")
+    model = told.policy._model
+    assert "x" not in model.standing.by_name
+    told.finish(second, "a", "x", closes=False)
+    assert model.turns.weight(model.standing.by_name["x"]) == 1.0

@@ -70,6 +70,11 @@ def test_answers_that_close_are_held_against_turns_of_their_own():
         assert ratios[place_of(turn, closes=False)] != pytest.approx(1.0, rel=0.3)
 
 
+def test_turns_of_answers_that_close_and_of_others_are_all_apart():
+    apart = {place_of(turn, closes=closes) for turn in range(200) for closes in (False, True)}
+    assert apart == set(range(PLACES))
+
+
 def test_what_never_or_always_ends_is_no_certainty():
     for ended in (True, False):
         turns = Turns()

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from radixdeck.policies.reuse.habits import Habits
+from radixdeck.policies.reuse.liveness import Gaps
 from radixdeck.policies.reuse.pairs import NOWHERE
+from radixdeck.policies.reuse.tables import Tables
 from radixdeck.policies.reuse.transitions import ANSWER, TOOL, Transitions
+from radixdeck.policies.reuse.turns import Turns
 from radixdeck.policies.reuse.weights import AGENT, FADE, FINISH, LEAST, MOST, MOST_NOTED, Weighing, Weights
 
 AGENTS = 12
@@ -61,11 +64,16 @@ def test_it_is_by_how_likely_each_pair_of_weights_made_what_came():
     chances = np.exp(np.array(list(told.values())) - max(told.values()))
     mean = np.log([*told]).T @ chances / chances.sum()
     assert weighing.now == pytest.approx(tuple(np.exp(mean)), rel=1e-3)
-    before = weighing._told.copy()
+    before, stayed = weighing._told.copy(), [share.mean for share in weighing._stays]
+    assert stayed[ANSWER] != pytest.approx(stayed[TOOL], rel=0.05), "both finishes were learned"
     for _ in range(MOST_NOTED):
-        weighing.see(ANSWER, (0.0, 0.0), (0.0, 0.0), stays=False)
-    more = weighing._told - FADE * before
-    assert more == pytest.approx(np.full(len(before), more[0]), rel=1e-4), "who was never seen tells no weights apart"
+        weighing.see(TOOL, (3.0, 1.0), (4.0, 5.0), stays=True)
+    overall = sum(stayed) / 2
+    for (of_all, of_one), more in zip(told, weighing._told - FADE * before, strict=True):
+        own = (4.0 + of_all * overall) / (9.0 + of_all)
+        odds = own / (1 - own) * (stayed[TOOL] / (1 - stayed[TOOL])) / (overall / (1 - overall))
+        likely = (1.0 + of_one * odds / (1 + odds)) / (5.0 + of_one)
+        assert more == pytest.approx(MOST_NOTED * math.log(likely), rel=1e-3)
 
 
 @pytest.mark.parametrize("stays", [True, False])
@@ -97,3 +105,54 @@ def test_the_more_it_weighs_the_less_a_few_counts_say():
     assert few == sorted(few, reverse=True)
     assert few[0] > 0.4
     assert few[-1] < 0.12
+
+
+def test_who_was_never_seen_is_expected_to_be_as_any_whatever_that_weighs():
+    transitions = Transitions()
+    transitions.grow(4)
+    for _ in range(20):
+        transitions.moved(ANSWER, NOWHERE, 0, 1)
+        transitions.moved(TOOL, NOWHERE, 1, 1)
+        transitions.ended(ANSWER, 1)
+    by_weights: list[list[float]] = []
+    for weights in (Weights(), Weights(30.0, 8.0)):
+        habits = Habits(transitions.counts(), transitions.marginal(), 0.6, weights)
+        ends, moving = habits.after(transitions.of(3, 4), np.array([3]))
+        by_weights.append([*ends[:, 0].tolist(), *moving[:, 0].ravel().tolist()])
+    assert by_weights[1] == pytest.approx(by_weights[0], rel=5e-3)
+    assert sum(by_weights[0][3:7]) < 0.95, "strangers included"
+
+
+def test_what_follows_an_agent_is_by_the_weights_that_were_learned():
+    rng, transitions, gaps = np.random.default_rng(9), Transitions(), Gaps()
+    transitions.grow(AGENTS)
+    gaps.grow(AGENTS)
+    for _ in range(600):
+        agent = int(rng.integers(AGENTS))
+        transitions.moved(ANSWER, NOWHERE, agent, agent if rng.random() < 0.4 else (agent + 1) % AGENTS)
+    transitions.ended(ANSWER, 0)
+    run_s = np.full(AGENTS, 0.3, np.float32)
+    tables = Tables(transitions, gaps, run_s, beta_per_s=0.1, predicts=True, chances=Turns().chances())
+    learned = transitions.weighing.now
+    by_learned, by_none = (
+        Habits(transitions.counts(), transitions.marginal(), transitions.met.mean, weights).after(
+            transitions.of(0, AGENTS), np.array([0])
+        )[1][:, 0]
+        for weights in (learned, Weights())
+    )
+    told = tables.after(tables.leaving(0)).agents
+    assert told == pytest.approx(by_learned, rel=1e-3, abs=1e-5)
+    assert abs(told - by_none).max() > 0.02
+
+
+def test_what_half_precision_does_not_hold_is_cut():
+    """Nobody ends after an answer, one after a tool call, and weights and counts are as large as they get."""
+    agents, counts = 64, np.zeros((2, 64, 65), np.float32)
+    for agent in range(agents):
+        counts[ANSWER, agent, agent + 1], counts[ANSWER, agent, (agent + 1) % agents + 1] = 150.0, 350.0
+    counts[TOOL, 0, 0] = 1.0
+    marginal = (counts.sum((0, 1)) + 1 / 65) / (counts.sum() + 1)
+    habits = Habits(counts, marginal, 1.0, Weights(max(AGENT), max(FINISH)))
+    ends, moving = habits.after(counts.transpose(1, 0, 2)[:4].astype(np.float16).tobytes(), np.arange(4))
+    assert np.isfinite(ends).all()
+    assert np.isfinite(moving).all()
