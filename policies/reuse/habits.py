@@ -10,7 +10,7 @@ import numpy as np
 
 from .backoff import backed_off
 from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints
-from .weights import ONE_OF_ANY, Weights
+from .weights import Weights
 
 END, AGAIN, OTHER = 0, 1, 2
 LARGEST = 6e4
@@ -30,7 +30,7 @@ class Habits:
 
     __slots__ = ("_again", "_columns", "_unmet")
 
-    def __init__(self, counts: Floats, marginal: Floats, met: float = 1.0, weights: Weights = ONE_OF_ANY) -> None:
+    def __init__(self, counts: Floats, marginal: Floats, met: float, weights: Weights) -> None:
         seen = _kinds(counts)
         overall = backed_off(seen.sum(0), UNSEEN, 1.0)
         ratios = backed_off(seen, overall, 1.0) / overall

@@ -62,12 +62,12 @@ class Chances(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A turn of a session that went past it, or ended there. `leaving`: None where too little is known; `weight`: as
-    it counts, see open_turns; `closes`: its last answer said that it was over."""
+    """A turn of a session that went past it, or ended there. `leaving`: None where too little is known, or its last
+    answer said that it was over, `closes`; `place`: see place_of; `weight`: as it counts, see open_turns."""
 
     leaving: Leaving | None
     finish: int
-    turn: int
+    place: int
     ended: bool
     weight: float
     closes: bool

@@ -150,9 +150,9 @@ class Tables:
         assert leaving.onward is not None
         return leaving.onward
 
-    def stood(self, session: Session, chance: float = 0) -> Stood:
-        """Where the session stands by the latest counts; `chance`: see leaving.Stood."""
-        return self.leaving(session.agent), _pairs(self._transitions, session), chance
+    def stood(self, session: Session, noted: int = 0) -> Stood:
+        """Where the session stands by the latest counts; `noted`: turns not learned from yet, see leaving.Stood."""
+        return self.leaving(session.agent), _pairs(self._transitions, session), noted
 
     def stood_at_fit(self, sessions: Sequence[Session]) -> list[Stood]:
         """The same by what was counted at the fit."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..shares import Share
+from .backoff import averaged
 from .leaving import PLACES, Chances, Leaving, Passed, place_of
 from .pairs import NOWHERE
 from .standing import Session, Standing
@@ -43,7 +44,6 @@ class Turns:
         self.open(NONE, NONE, NONE, [SPAN] * len(NONE))
         self.closings = Share(CLOSING)
         self._told = array("f", [0.0] * len(TRIED))
-        self._prior = _mean(self._told)
         self._noted: list[Passed] = []
 
     @property
@@ -69,8 +69,9 @@ class Turns:
 
     def note(self, leaving: Leaving | None, session: Session, *, ended: bool) -> None:
         """A session went past its turn, or ended there."""
-        self._noted.append(Passed(leaving, session.finish, session.turn, ended, self.weight(session), session.closes))
-        self._seen[_place(session)] += 1
+        place, weight = _place(session), self.weight(session)
+        self._noted.append(Passed(leaving, session.finish, place, ended, weight, session.closes))
+        self._seen[place] += 1
 
     def open(
         self, turns: Sequence[float], over: Sequence[float], expected: Sequence[float], span: Sequence[int]
@@ -86,7 +87,6 @@ class Turns:
             odds = self._ratio(place, prior) * _odds(expected)
             likely = (odds if ended else 1.0) / (1.0 + odds)
             self._told[number] = LEARNED * self._told[number] + math.log(max(LEAST, likely))
-        self._prior = _mean(self._told)
         kept = keeps(self._span[place])
         self._number[place] = self._number[place] * kept + weight
         self._ended[place] = self._ended[place] * kept + weight * ended
@@ -104,13 +104,16 @@ class Turns:
                 behind[name] = leaving, pairs, self._chance(sessions[name])
                 told += 1
             if number < len(noted):
-                one = noted[number]
-                by_agent = UNKNOWN if one.leaving is None else ends[one.leaving][one.finish]
-                place = place_of(one.turn, closes=one.closes)
-                self.passed(place, self.closings.mean if one.closes else by_agent, one.ended, one.weight)
-                if one.closes:
-                    self.closings.see(float(one.ended))
+                self._count(noted[number], ends)
         noted.clear()
+
+    def _count(self, one: Passed, ends: Mapping[Leaving, Sequence[float]]) -> None:
+        if one.closes:
+            expected = self.closings.mean
+            self.closings.see(float(one.ended))
+        else:
+            expected = UNKNOWN if one.leaving is None else ends[one.leaving][one.finish]
+        self.passed(one.place, expected, one.ended, one.weight)
 
     def _chance(self, session: Session) -> float:
         """See Chances.of."""
@@ -118,9 +121,13 @@ class Turns:
 
     def chances(self) -> Chances:
         """How likely sessions end, by what is counted now."""
-        return Chances(
-            [self._ratio(place, self._prior) for place in range(len(self._ended))], _odds(self.closings.mean)
-        )
+        prior = self._prior
+        return Chances([self._ratio(place, prior) for place in range(PLACES)], _odds(self.closings.mean))
+
+    @property
+    def _prior(self) -> float:
+        """As many turns are expected as told best."""
+        return averaged(self._told, TRIED)
 
     def _ratio(self, place: int, prior: float) -> float:
         ended = self._ended[place] + self._open_ended[place]
@@ -136,14 +143,6 @@ class Turns:
         odds = chance if session.closes else chance * _odds(by_agent)
         p_end = odds / (1.0 + odds)
         return p_end if session.hinted == NOWHERE else p_end * (1.0 - hints_right)
-
-
-def _mean(told: array[float]) -> float:
-    """Of the weights that are tried, by how likely each made what came."""
-    most = max(told)
-    chances = [math.exp(one - most) for one in told]
-    logs = sum(chance * math.log(prior) for chance, prior in zip(chances, TRIED, strict=True))
-    return math.exp(logs / sum(chances))
 
 
 def _place(session: Session) -> int:

@@ -2,8 +2,7 @@
 be told apart by chance, or agents with their own ways taken for the mean.
 
 Both weights are learned by which would have told better whether sessions stay at their agent: each move is predicted by
-every pair of weights from what was counted before it, and a pair counts by how likely it made what came (Bayesian model
-averaging, here of the weights themselves, as logarithms; Hoeting et al., Statistical Science 14, 1999). Finishes are
+every pair of weights from what was counted before it, and a pair counts by how likely it made what came. Finishes are
 taken to be as frequent as each other there.
 """
 
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..shares import Share
+from .backoff import averaged
 
 if TYPE_CHECKING:
     from .transitions import Floats, Ints
@@ -36,11 +36,8 @@ class Weights(NamedTuple):
     """In counts: of what is expected of any agent, against one agent's; and of what is expected of an agent however its
     responses finish, against those that finished in one way."""
 
-    agent: float = 1.0
-    finish: float = 0.5
-
-
-ONE_OF_ANY = Weights()
+    agent: float
+    finish: float
 
 
 class Weighing:
@@ -72,9 +69,7 @@ class Weighing:
         self.now = self._mean()
 
     def _mean(self) -> Weights:
-        chances = np.exp(self._told - self._told.max())
-        agent, finish = np.exp(np.log(_TRIED) @ (chances / chances.sum())).tolist()
-        return Weights(agent, finish)
+        return Weights(*(averaged(self._told.tolist(), tried) for tried in _TRIED.tolist()))
 
 
 def _stays(finish: Ints, again: Floats, moved: Floats, expected: Floats) -> Floats:

@@ -18,6 +18,7 @@ from radixdeck.policies.reuse.standing import Session
 from radixdeck.policies.reuse.tables import Tables
 from radixdeck.policies.reuse.transitions import ANSWER, FINISHES, TOOL, Floats, Transitions
 from radixdeck.policies.reuse.turns import Turns
+from radixdeck.policies.reuse.weights import Weights
 
 
 def taught(*paths: tuple[int, ...], times: int = 40) -> Transitions:
@@ -39,7 +40,7 @@ def fitted(transitions: Transitions, gaps: Gaps) -> Tables:
 
 def after(transitions: Transitions, agent: int) -> tuple[Floats, Floats]:
     """Probability of an end `[finish]`, and of each next agent `[finish, next]`, after a response of the agent."""
-    habits = Habits(transitions.counts(), transitions.marginal(), transitions.met.mean)
+    habits = Habits(transitions.counts(), transitions.marginal(), transitions.met.mean, Weights(1.0, 0.5))
     ends, moving = habits.after(transitions.of(agent, transitions.agents), np.array([agent]))
     return ends[:, 0], moving[:, 0]
 

@@ -29,10 +29,9 @@ def taught(sessions: int, last: int | None) -> Turns:
 
 
 def test_where_turns_tell_nothing_few_of_them_are_not_believed():
-    prior = taught(300, last=None)._prior
-    assert prior > 30
-    ratios = taught(300, last=None).chances().ratios
-    assert all(0.6 < ratio < 1.6 for ratio in ratios)
+    turns = taught(300, last=None)
+    assert turns._prior > 30
+    assert all(0.6 < ratio < 1.6 for ratio in turns.chances().ratios)
 
 
 def test_where_turns_tell_all_a_few_are_enough():

@@ -11,16 +11,16 @@ from itertools import product
 
 import numpy as np
 import pytest
+from test_habits import fitted
 
 from radixdeck.policies.reuse.habits import Habits
 from radixdeck.policies.reuse.liveness import Gaps
 from radixdeck.policies.reuse.pairs import NOWHERE
-from radixdeck.policies.reuse.tables import Tables
 from radixdeck.policies.reuse.transitions import ANSWER, TOOL, Transitions
-from radixdeck.policies.reuse.turns import Turns
 from radixdeck.policies.reuse.weights import AGENT, FADE, FINISH, LEAST, MOST, MOST_NOTED, Weighing, Weights
 
 AGENTS = 12
+PLAIN = Weights(1.0, 0.5)
 
 
 def weighed(stays: Callable[[int, int], float], moves: int = 800) -> Weights:
@@ -32,6 +32,15 @@ def weighed(stays: Callable[[int, int], float], moves: int = 800) -> Weights:
         after = agent if rng.random() < stays(agent, finish) else (agent + 1) % AGENTS
         transitions.moved(finish, NOWHERE, agent, after)
     return transitions.weighing.now
+
+
+def counted(agents: int, *moves: tuple[int, int, int]) -> Transitions:
+    """Each move twenty times, in turn: how a response finished, of which agent, and who was next."""
+    transitions = Transitions()
+    transitions.grow(agents)
+    for finish, before, after in 20 * moves:
+        transitions.moved(finish, NOWHERE, before, after)
+    return transitions
 
 
 def test_agents_that_are_alike_are_taken_for_the_mean_and_others_for_what_they_are():
@@ -88,11 +97,7 @@ def test_what_never_or_always_happens_is_no_certainty(stays: bool):
 
 
 def test_the_more_it_weighs_the_less_a_few_counts_say():
-    transitions = Transitions()
-    transitions.grow(3)
-    for _ in range(20):
-        transitions.moved(ANSWER, NOWHERE, 0, 1)
-        transitions.moved(ANSWER, NOWHERE, 1, 0)
+    transitions = counted(3, (ANSWER, 0, 1), (ANSWER, 1, 0))
     transitions.moved(ANSWER, NOWHERE, 2, 2)
 
     def stays(weights: Weights) -> float:
@@ -108,14 +113,11 @@ def test_the_more_it_weighs_the_less_a_few_counts_say():
 
 
 def test_who_was_never_seen_is_expected_to_be_as_any_whatever_that_weighs():
-    transitions = Transitions()
-    transitions.grow(4)
+    transitions = counted(4, (ANSWER, 0, 1), (TOOL, 1, 1))
     for _ in range(20):
-        transitions.moved(ANSWER, NOWHERE, 0, 1)
-        transitions.moved(TOOL, NOWHERE, 1, 1)
         transitions.ended(ANSWER, 1)
     by_weights: list[list[float]] = []
-    for weights in (Weights(), Weights(30.0, 8.0)):
+    for weights in (PLAIN, Weights(30.0, 8.0)):
         habits = Habits(transitions.counts(), transitions.marginal(), 0.6, weights)
         ends, moving = habits.after(transitions.of(3, 4), np.array([3]))
         by_weights.append([*ends[:, 0].tolist(), *moving[:, 0].ravel().tolist()])
@@ -131,14 +133,12 @@ def test_what_follows_an_agent_is_by_the_weights_that_were_learned():
         agent = int(rng.integers(AGENTS))
         transitions.moved(ANSWER, NOWHERE, agent, agent if rng.random() < 0.4 else (agent + 1) % AGENTS)
     transitions.ended(ANSWER, 0)
-    run_s = np.full(AGENTS, 0.3, np.float32)
-    tables = Tables(transitions, gaps, run_s, beta_per_s=0.1, predicts=True, chances=Turns().chances())
-    learned = transitions.weighing.now
+    tables = fitted(transitions, gaps)
     by_learned, by_none = (
         Habits(transitions.counts(), transitions.marginal(), transitions.met.mean, weights).after(
             transitions.of(0, AGENTS), np.array([0])
         )[1][:, 0]
-        for weights in (learned, Weights())
+        for weights in (transitions.weighing.now, PLAIN)
     )
     told = tables.after(tables.leaving(0)).agents
     assert told == pytest.approx(by_learned, rel=1e-3, abs=1e-5)
