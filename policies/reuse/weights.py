@@ -69,7 +69,8 @@ class Weighing:
         self.now = self._mean()
 
     def _mean(self) -> Weights:
-        return Weights(*(averaged(self._told.tolist(), tried) for tried in _TRIED.tolist()))
+        told = self._told.tolist()
+        return Weights(*(averaged(told, tried) for tried in _TRIED.tolist()))
 
 
 def _stays(finish: Ints, again: Floats, moved: Floats, expected: Floats) -> Floats:
