@@ -75,6 +75,9 @@ class EngineLink:
         try:
             self._bind(socket)
             self._socket = socket
+            # Who closes a descriptor that the loop still listens to leaves its number behind: the next one of that
+            # number would be taken for listened to, and never be.
+            loop.remove_reader(socket.fileno())
             while True:
                 self._receive(socket)
                 # Not listened to while frames lie: the descriptor stays readable, and would wake the loop all the time.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 import zmq
 import zmq.asyncio
 from background import beside
@@ -77,6 +79,33 @@ async def test_what_an_engine_has_said_is_taken_before_it_is_forgotten(tmp_path:
         await asyncio.gather(running, return_exceptions=True)
         engine.close()
         context.term()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_number_that_a_closed_descriptor_left_with_the_loop_does_not_make_the_link_deaf(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """A daemon runs on uvloop, whoever embeds it on what it likes."""
+
+    async def is_heard() -> None:
+        loop, greeted = asyncio.get_running_loop(), asyncio.Event()
+        context = zmq.Context()
+        engine = context.socket(zmq.DEALER)
+        engine.connect(f"ipc://{tmp_path}/l.sock")
+        numbers = [os.eventfd(0) for _ in range(20)]
+        for number in numbers:
+            loop.add_reader(number, int)
+        await asyncio.sleep(0.05)  # until the loop listens to them
+        for number in numbers:
+            os.close(number)
+        link = EngineLink(f"ipc://{tmp_path}/l.sock", lambda _seq, _events: None, lambda _: greeted.set())
+        async with beside(link.run()):
+            engine.send(msgspec.json.encode(Hello(1, 0)))
+            await asyncio.wait_for(greeted.wait(), 10)
+        context.destroy(linger=0)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(is_heard())
 
 
 class Heard:
