@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from ..clock import ANCHOR_NS, ENV_ANCHOR
+from .dtype import native_dtype
 from .protocol import BACKEND, ENV_LINK, ENV_SETUP, EngineSetup
 
 Size = Literal["demo", "tiny", "8b", "32b"]
@@ -90,6 +91,8 @@ def command(spec: EngineSpec, model_path: str, port: int) -> list[str]:
         }
     if not spec.model:
         ours |= {"--served-model-name": f"radixdeck-{spec.size}", "--tool-call-parser": "qwen"}
+        if device_of(spec) == "cpu" and spec.size not in WEIGHTLESS:
+            ours["--dtype"] = native_dtype()  # of float32 SGLang would make float16, which most CPUs only emulate
         if spec.size in WEIGHTLESS:
             ours["--load-format"] = "dummy"
     if kv_tokens is not None:

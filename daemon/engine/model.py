@@ -17,15 +17,15 @@ import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import model_tokenizer
 from .args import WEIGHTLESS, Size
+from .dtype import DType, native_dtype
 
-DType = Literal["bfloat16", "float32"]
 Weights = npt.NDArray[np.float32]
 
 _SEED = 20_260_101
@@ -52,16 +52,6 @@ SHAPES: dict[Size, dict[DType, Shape]] = {
 """8b and 32b: as Llama 3 8B (arXiv 2407.21783, table 3) and Qwen2.5 32B (arXiv 2412.15115, table 1). A CPU without
 matrix units gets a smaller demo model, so that a prefill takes about as long as with them. Tokens, and so hit rates,
 are the same for all."""
-
-
-def native_dtype() -> DType:
-    """bfloat16 where the CPU has matrix units for it (AMX), else float32: measured with AVX-512 alone, bfloat16 takes
-    2.5 times as long in a prefill and 7 times in a decode step."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "float32"
-    return "bfloat16" if "amx_bf16" in flags else "float32"
 
 
 def folder_name(size: Size, dtype: DType) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from radixdeck.daemon.clock import ENV_ANCHOR
 from radixdeck.daemon.engine import args
 from radixdeck.daemon.engine.args import EngineSpec
+from radixdeck.daemon.engine.dtype import native_dtype
 from radixdeck.daemon.engine.protocol import ENV_LINK, ENV_SETUP, EngineSetup
 
 
@@ -24,6 +27,17 @@ def test_cpu_recipe() -> None:
     assert value(words, "--radix-cache-backend") == "radixdeck"
     assert value(words, "--max-total-tokens") == str(args.CPU_KV_TOKENS)
     assert {"--sleep-on-idle", "--enable-cache-report"} <= set(words)
+
+
+@pytest.mark.parametrize("flags", ["flags : fma avx512f", "flags : avx512f amx_bf16"])
+def test_the_model_made_on_the_spot_is_computed_in_its_own_type(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_: flags)
+    made = native_dtype()
+    assert made == ("bfloat16" if "amx" in flags else "float32")
+    assert value(args.command(EngineSpec(device="cpu"), "m", 1), "--dtype") == made
+    given = EngineSpec(device="cpu", sglang_args=("--dtype=float16",))
+    for spec in (given, EngineSpec(device="cpu", model="org/model"), EngineSpec(device="cuda")):
+        assert "--dtype" not in args.command(spec, "m", 1)
 
 
 def test_gpu_leaves_the_choices_to_sglang() -> None:
