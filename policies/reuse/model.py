@@ -272,7 +272,8 @@ class ReuseModel:
     def next_agents(self, session: Session) -> Floats:
         """Which agent is next, if the session goes on; sums to 1."""
         assert self.tables is not None
-        onward = believed(session, self.tables.onward(session, self.tables.stood(session)), self.hints_right.mean)
+        onward, _ = self.tables.onward(session, self.tables.stood(session))
+        onward = believed(session, onward, self.hints_right.mean)
         return onward / max(1e-9, float(onward.sum()))
 
     # ---- rates at an instant -----------------------------------------------------------------------------------------

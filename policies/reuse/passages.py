@@ -11,14 +11,14 @@ from .transitions import Floats, Transitions, first_passage
 
 
 class Moment:
-    """What was counted at one moment. `pause`: discount behind responses, see Gaps; `run_s`: how long a request of each
-    agent took; `chances`: of ends; `told`: whether it was told where sessions stood then; `changed`: a bit
-    for each agent of whom more was counted since."""
+    """What else was known when `Transitions` were as they are here. `pause`: discount behind responses, see Gaps;
+    `run_s`: how long a request of each agent took; `chances`: of ends; `told`: whether it was told where sessions stood
+    then; `changed`: a bit for each agent of whom more was counted since."""
 
-    __slots__ = ("chances", "changed", "pause", "run_s", "told", "transitions")
+    __slots__ = ("chances", "changed", "pause", "run_s", "told")
 
-    def __init__(self, transitions: Transitions, pause: Floats, run_s: Floats, chances: Chances) -> None:
-        self.transitions, self.pause, self.run_s, self.chances = transitions, pause, run_s, chances
+    def __init__(self, pause: Floats, run_s: Floats, chances: Chances) -> None:
+        self.pause, self.run_s, self.chances = pause, run_s, chances
         self.told, self.changed = False, 0
 
 
@@ -31,8 +31,9 @@ class Passages:
 
     __slots__ = ("_passage", "back_to", "overall", "paused", "ran", "start", "step")
 
-    def __init__(self, was: Moment, habits: Habits, known: Known, beta_per_s: float, predicts: bool) -> None:
-        transitions = was.transitions
+    def __init__(
+        self, transitions: Transitions, was: Moment, habits: Habits, known: Known, beta_per_s: float, predicts: bool
+    ) -> None:
         count = transitions.agents
         counts, marginal = transitions.counts(), transitions.marginal()
         following, by_finish, unmet = habits.following(counts, np.arange(count))

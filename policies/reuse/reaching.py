@@ -36,8 +36,8 @@ class Going(NamedTuple):
 
 def going(tables: Tables, session: Session, stood: Stood, hints_right: float) -> Going:
     """`hints_right`: how often the agent is next that was said to be."""
-    onward = believed(session, tables.onward(session, stood), hints_right)
-    return Going(session, onward, tables.goes_on(session, stood))
+    onward, goes_on = tables.onward(session, stood)
+    return Going(session, believed(session, onward, hints_right), goes_on)
 
 
 def believed(session: Session, onward: Floats, right: float) -> Floats:
@@ -81,7 +81,7 @@ def _follow(tables: Tables, sessions: Sequence[Session]) -> list[Going]:
     followed: list[Going] = []
     for session, stood in zip(sessions, tables.stood_at_fit(sessions), strict=True):
         left = tables.left_of(session, stood)
-        onward, goes_on = tables.onward(session, stood), tables.goes_on(session, stood)
+        onward, goes_on = tables.onward(session, stood)
         followed.append(Going(session, left * onward, left * goes_on))
     return followed
 

@@ -51,7 +51,7 @@ class Tables:
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
         self._still, self._weights = transitions.still(), transitions.weighing.now
         self._at_fit: dict[int, Leaving] = {}
-        self._was: Moment | None = Moment(self._still, pause, run_s, chances)
+        self._was: Moment | None = Moment(pause, run_s, chances)
         self._known_habits: Habits | None = None
         self._known_passages: Passages | None = None
 
@@ -66,7 +66,9 @@ class Tables:
     def _passages(self) -> Passages:
         if self._known_passages is None:
             assert self._was is not None
-            self._known_passages = Passages(self._was, self._habits, self._distances, self.beta_per_s, self.predicts)
+            self._known_passages = Passages(
+                self._still, self._was, self._habits, self._distances, self.beta_per_s, self.predicts
+            )
         return self._known_passages
 
     @property
@@ -257,25 +259,22 @@ class Tables:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""
         return self.after(stood[0]).ends[FINISHES if session.running else session.finish]
 
-    def onward(self, session: Session, stood: Stood) -> Floats:
-        """Probabilities of the next agent if there is one; while it runs, discounted by the pause that follows."""
+    def onward(self, session: Session, stood: Stood) -> tuple[Floats, float]:
+        """Probabilities of the next agent if there is one, and what they would sum to with those of agents that nobody
+        has met; while it runs, discounted by the pause that follows."""
         if not session.running:
-            return self._next_agent(session, stood, session.finish)
-        answered, asked = self._ways(session, stood)
-        return answered * self._next_agent(session, stood, ANSWER) + asked * self._next_agent(session, stood, TOOL)
-
-    def goes_on(self, session: Session, stood: Stood) -> float:
-        """What the probabilities of `onward` would sum to with those of agents that nobody has met."""
-        return sum(self._ways(session, stood))
+            return self._next_agent(session, stood, session.finish), 1.0
+        answered, asked = self._finishes(session, stood)
+        row = answered * self._next_agent(session, stood, ANSWER) + asked * self._next_agent(session, stood, TOOL)
+        return row, answered + asked
 
     def left_of(self, session: Session, stood: Stood) -> float:
         """How likely the session is not over behind the agent that runs, discounted by how long that takes."""
         return (1.0 - self.end(session, stood)) * float(self._passages.ran[session.agent])
 
-    def _ways(self, session: Session, stood: Stood) -> tuple[float, float]:
-        """By how its response finishes, how likely that is if there is a next agent, discounted as `onward` is."""
-        if not session.running:
-            return float(session.finish == ANSWER), float(session.finish == TOOL)
+    def _finishes(self, session: Session, stood: Stood) -> tuple[float, float]:
+        """How likely the response that runs is to finish in each way, if there is a next agent, discounted by the pause
+        that follows."""
         goes_on, paused = self.after(stood[0]).goes_on, self._passages.paused[:, session.agent]
         answered, asked = (float(paused[finish]) * goes_on[finish] for finish in (ANSWER, TOOL))
         return answered / max(1e-6, goes_on[FINISHES]), asked / max(1e-6, goes_on[FINISHES])

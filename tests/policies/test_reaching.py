@@ -104,7 +104,7 @@ def by_definition(tables: Tables, one: Going, *, followed: bool = True) -> Float
         if followed and chance > LIKELY * one.goes_on:
             (stood,) = tables.stood_at_fit([there])
             left = (1.0 - tables.end(there, stood)) * float(tables._passages.ran[slot])  # pyright: ignore
-            goes_on = Going(there, tables.onward(there, stood), tables.goes_on(there, stood))
+            goes_on = Going(there, *tables.onward(there, stood))
             later = left * by_definition(tables, goes_on, followed=False)
         else:
             later = tables.reach(np.eye(len(found), dtype=np.float32)[slot][None])[0].astype(float)
@@ -119,7 +119,8 @@ def test_discounts_are_those_of_each_way_there_is(monkeypatch: pytest.MonkeyPatc
         if any(session is one for one in model.standing.by_name.values()):
             return
         (stood,) = tables.stood_at_fit([session])
-        assert goes_on == pytest.approx(tables.left_of(session, stood) * tables.goes_on(session, stood))
+        _, of_all = tables.onward(session, stood)
+        assert goes_on == pytest.approx(tables.left_of(session, stood) * of_all)
 
     monkeypatch.setattr(Tables, "reach_back", only_seen)
     compared = 0
