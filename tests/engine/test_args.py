@@ -31,7 +31,10 @@ def test_cpu_recipe() -> None:
 
 @pytest.mark.parametrize("flags", ["flags : fma avx512f", "flags : avx512f amx_bf16"])
 def test_the_model_made_on_the_spot_is_computed_in_its_own_type(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda _path, **_: flags)
+    def read_text(_path: Path, encoding: str) -> str:
+        return flags if encoding == "utf-8" else ""
+
+    monkeypatch.setattr(Path, "read_text", read_text)
     made = native_dtype()
     assert made == ("bfloat16" if "amx" in flags else "float32")
     assert value(args.command(EngineSpec(device="cpu"), "m", 1), "--dtype") == made
