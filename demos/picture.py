@@ -81,13 +81,17 @@ def draw_lines(
     across: str,
     up: str,
 ) -> None:
-    """One panel per name: curves through points (x, y), x on a logarithmic axis; the last curve is the bound's."""
+    """One panel per name: curves through points (x, y), x on a logarithmic axis with a tick at each; the last curve is
+    the bound's."""
     figure, axes = _figure(len(panels))
     for axis, (name, curves) in zip(axes if len(panels) > 1 else [axes], panels.items(), strict=True):
         for place, (label, points) in enumerate(curves.items()):
             colour = "black" if place == len(curves) - 1 else COLOURS[place % 4]
             axis.plot(*zip(*points, strict=True), marker="o", label=label, color=colour, linestyle=STYLES[place % 4])
         axis.set_xscale("log")
+        measured = sorted({x for points in curves.values() for x, _ in points})
+        axis.set_xticks(measured, [f"{x:,.0f}" for x in measured])
+        axis.minorticks_off()
         axis.set_title(name)
         axis.set_ylim(0, 100)
         _dress(axis, across, up)
