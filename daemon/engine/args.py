@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from ..clock import ANCHOR_NS, ENV_ANCHOR
-from .dtype import native_dtype
+from .dtype import DType, native_dtype
 from .protocol import BACKEND, ENV_LINK, ENV_SETUP, EngineSetup
 
 Size = Literal["demo", "tiny", "8b", "32b"]
@@ -57,6 +57,11 @@ def device_of(spec: EngineSpec) -> Literal["cpu", "cuda"]:
     return "cuda" if gpu_count() > 0 or Path("/dev/kfd").exists() else "cpu"
 
 
+def dtype_of(spec: EngineSpec) -> DType:
+    """What the model made on the spot is written and computed in."""
+    return native_dtype() if device_of(spec) == "cpu" and spec.size not in WEIGHTLESS else "bfloat16"
+
+
 @cache
 def gpu_count() -> int:
     """Number of CUDA devices the driver shows this process, 0 without a driver. Asks the driver, not torch."""
@@ -91,8 +96,8 @@ def command(spec: EngineSpec, model_path: str, port: int) -> list[str]:
         }
     if not spec.model:
         ours |= {"--served-model-name": f"radixdeck-{spec.size}", "--tool-call-parser": "qwen"}
-        if device_of(spec) == "cpu" and spec.size not in WEIGHTLESS:
-            ours["--dtype"] = native_dtype()  # of float32 SGLang would make float16, which most CPUs only emulate
+        if device_of(spec) == "cpu":
+            ours["--dtype"] = dtype_of(spec)  # of float32 SGLang would make float16, which many CPUs only emulate
         if spec.size in WEIGHTLESS:
             ours["--load-format"] = "dummy"
     if kv_tokens is not None:

@@ -198,7 +198,7 @@ class Engine:
         maker = await asyncio.create_subprocess_exec(
             self.spec.interpreter, "-m", "radixdeck.daemon.engine.model",
             "--out", str(self._model_dir), "--size", self.spec.size,
-            "--dtype", "auto" if args.device_of(self.spec) == "cpu" else "bfloat16",
+            "--dtype", args.dtype_of(self.spec),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         made, problem = await maker.communicate()
