@@ -9,6 +9,7 @@ expect (as in prediction by partial matching: Cleary and Witten, IEEE Trans. Com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -54,6 +55,10 @@ class Walk(NamedTuple):
         place = self.others.find(agent)
         return NEW if place < 0 else min(1 + place, FARTHEST)
 
+    def among(self, agents: int) -> list[int]:
+        """The other agents that it has been at, of the first so many."""
+        return [slot for slot in self.others if slot < agents]
+
     def without(self, agent: int) -> Walk:
         return self._replace(others=self.others.replace(bytes([agent]), b""))
 
@@ -74,7 +79,7 @@ class Distances:
         """A session left its agent for another one."""
         row = self._counts[walk.lately]
         row[walk.distance(after)] += 1
-        if row.sum() >= LARGEST:
+        if sum(row.tolist()) >= LARGEST:
             row >>= 1
 
     def told(self, walk: Walk, by_agents: float, by_distance: float) -> None:
@@ -100,28 +105,29 @@ class Known:
         """How often a session that came there so goes where distances say, if it leaves its agent."""
         return self._right[walk.lately[-1]]
 
-    def next(self, walk: Walk, by_agents: Floats) -> Floats:
-        """How likely it is that a session that leaves its agent goes to each, `[agent]`, by distances; to those that it
-        has not been at, met by others or not, in proportion to how likely they are by agents."""
-        others = _slots(walk, len(by_agents))
+    def mixed_into(self, row: Floats, walk: Walk, right: float) -> None:
+        """How likely it is that a session that leaves its agent goes to each, `[agent]`, is by agents: let it be by
+        distances, as far as these are `right`. In place. By distances, those that it has not been at, met by others or
+        not, are as likely among each other as they are by agents."""
+        others = walk.among(len(row))
         likely = self._likely(walk, len(others))
-        row = by_agents.copy()
-        row[others] = 0.0
-        strangers = max(0.0, 1.0 - float(by_agents.sum()))
-        row *= likely[NEW] / max(1e-6, float(row.sum()) + strangers)
-        near = min(len(others), FARTHEST - 1)
-        row[others[:near]] = likely[1 : near + 1]
-        if len(others) > near:
-            row[others[near:]] = likely[FARTHEST] / (len(others) - near)
-        return row
+        likely[FARTHEST:] = [chance / (len(others) - FARTHEST + 1) for chance in likely[FARTHEST:]]
+        strangers, before = max(0.0, 1.0 - float(np.add.reduce(row))), [float(row[slot]) for slot in others]
+        for slot in others:
+            row[slot] = 0.0
+        row *= 1.0 - right + right * likely[NEW] / max(1e-6, float(np.add.reduce(row)) + strangers)
+        for place, slot in enumerate(others, 1):
+            by_agents = before[place - 1]
+            row[slot] = by_agents + right * (likely[min(place, FARTHEST)] - by_agents)
 
-    def _likely(self, walk: Walk, others: int) -> Floats:
+    def _likely(self, walk: Walk, others: int) -> list[float]:
         """Probability of each distance of those that are possible with so many other agents."""
-        counts = self._counts[walk.lately].astype(np.float32)
-        likely = backed_off(counts, self._two[walk.lately[1:]].astype(np.float32), WEIGHT)
-        likely += HARDLY
-        likely[others + 1 :] = 0.0
-        return likely / likely.sum()
+        counts, expected = self._counts[walk.lately].tolist(), self._two[walk.lately[1:]].tolist()
+        total = sum(counts) + WEIGHT
+        seen = zip(counts[: others + 1], expected, strict=False)
+        likely = [(count + WEIGHT * share) / total + HARDLY for count, share in seen]
+        possible = sum(likely)
+        return [chance / possible for chance in likely]
 
     def passages(self, step: float) -> Floats:
         """Discount until a session is back at the agent of each place, after a move of each distance to another one,
@@ -135,22 +141,21 @@ class Known:
         found = np.linalg.solve(np.eye(size) - going, np.asarray(back, np.float64).ravel())
         return found.reshape(KINDS, PLACES).astype(np.float32)
 
-    def reach_back(self, walk: Walk, moves: Floats, all_moves: float, reach: Floats, passages: Floats) -> None:
+    def reach_back(
+        self, walk: Walk, at_once: Sequence[float], all_moves: float, reach: Floats, passages: Floats
+    ) -> None:
         """Let the discount until each agent that a session has been at be by distances, as far as these are right, but
-        for its next move, which is known better. In place; `moves`: discounted probabilities of that, `[agent]`, of
-        strangers, too, `all_moves`. How it goes back to the agent that it came from is told better by these two, see
-        pairs."""
-        others, right = _slots(walk, len(reach)), self.right(walk)
-        at_once = moves[others]
-        near = at_once[: FARTHEST - 1]
-        kinds = np.zeros(KINDS, np.float32)
-        kinds[NEW], kinds[1 : len(near) + 1] = max(0.0, all_moves - float(at_once.sum())), near
-        kinds[FARTHEST] = at_once[FARTHEST - 1 :].sum()
-        later = kinds @ passages
-        for place, slot in enumerate(others[1:], 1):
-            known, there = float(at_once[place]), min(place, PLACES - 1)
-            back = known + float(later[there]) - known * float(passages[min(place + 1, FARTHEST), there])
-            reach[slot] += right * (back - reach[slot])
+        for its next move, which is known better. In place; `at_once`: discounted probability of that for each of these
+        agents, `all_moves`: for any, strangers, too. How it goes back to the agent that it came from is told better by
+        these two, see pairs."""
+        near, far = at_once[: FARTHEST - 1], at_once[FARTHEST - 1 :]
+        elsewhere, right = max(0.0, all_moves - sum(at_once)), self.right(walk)
+        kinds = [elsewhere, *near, *[0.0] * (FARTHEST - 1 - len(near)), sum(far)]
+        later: list[float] = (np.array(kinds, np.float32) @ passages).tolist()
+        for place, slot in enumerate(walk.among(len(reach))[1:], 1):
+            known, there = at_once[place], min(place, PLACES - 1)
+            back = known + later[there] - known * float(passages[min(place + 1, FARTHEST), there])
+            reach[slot] += right * (back - float(reach[slot]))
 
 
 def _places() -> tuple[Floats, Floats]:
@@ -164,7 +169,3 @@ def _places() -> tuple[Floats, Floats]:
 
 
 _BACK, _ON = _places()
-
-
-def _slots(walk: Walk, agents: int) -> list[int]:
-    return [slot for slot in walk.others if slot < agents]

@@ -62,10 +62,6 @@ class Habits:
         by_finish += counts
         return overall, by_finish, columns[1:, 1, None] * (self._unmet / total)
 
-    def ends(self, told: bytes, agents: Ints) -> Floats:
-        """Only the probability of an end, as `after` says it, `[finish, agent]`."""
-        return self.after(told, agents)[0][:FINISHES]
-
     def after(self, told: bytes, agents: Ints) -> tuple[Floats, Floats]:
         """What follows these agents by such counts of them (see Transitions.of), one after the other: the probability
         of an end `[finish, agent]`, the last row however it finished; and of each next agent if there is one

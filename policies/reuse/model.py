@@ -211,6 +211,7 @@ class ReuseModel:
         self._close_idle(now_s)
         self.gaps.fit()
         if self.tables is not None:
+            self.tables.learn_moves()
             self.turns.learn(self.tables, self.standing)
             turns = OpenTurns(self.standing, self.tables, self.turns, self.hints_right.mean)
             turns.count(self.transitions, self.turns, self.gaps, self.untold_ends.mean, now_s)

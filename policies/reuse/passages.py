@@ -35,14 +35,15 @@ class Passages:
         self, transitions: Transitions, was: Moment, habits: Habits, known: Known, beta_per_s: float, predicts: bool
     ) -> None:
         count = transitions.agents
-        counts, marginal = transitions.counts(), transitions.marginal()
+        counts = transitions.counts()
+        marginal = transitions.marginal(counts)
         following, by_finish, unmet = habits.following(counts, np.arange(count))
         by_finish /= (np.add.reduce(by_finish, -1) + unmet)[:, :, None]
         first = transitions.first(marginal)
         self.overall: Floats | None = None
         if not predicts:
             first = self.overall = _forget_who_follows(following, by_finish)
-        finishes, pause = transitions.finishes(), was.pause
+        finishes, pause = transitions.finishes(counts), was.pause
         step = np.einsum("fi,fi,fij->ij", finishes, pause, by_finish[:, :, 1:])
         ran = np.exp(-beta_per_s * was.run_s)
         step *= ran[:, None]

@@ -37,7 +37,9 @@ class Pauses:
         self._common = everybody @ _places(counts) / everybody.sum(-1)
         known, apart = self._of(counts, self._common[:, None])
         self._doubt = _doubt(counts, known, apart, self._common)
-        about = _moved(counts.reshape(-1, counts.shape[-1]), -apart.ravel()).reshape(counts.shape).sum(1) + overall
+        about = overall.copy()
+        for finish, seen in enumerate(known > 0):
+            about[finish] += _moved(counts[finish, seen], -apart[finish, seen]).sum(0)
         self._spread = about / about.sum(-1, keepdims=True)
         # agents may differ in how often they are slow instead: then nobody is as slow as their middles are
         tighter = _entropy(self._spread) < _entropy(everybody / everybody.sum(-1, keepdims=True))
@@ -48,8 +50,11 @@ class Pauses:
         agent's middle is believed by how many pauses are known, and without any it is as all pauses are."""
         known, apart = self._of(counts, self._common[finish])
         believed = known / (known + self._doubt[finish])
-        own, usual = _moved(self._spread[finish], believed * apart), self._overall[finish]
-        return usual + believed[:, None] * (own - usual)
+        expected, some = self._overall[finish], np.flatnonzero(believed)
+        if len(some):
+            own = _moved(self._spread[finish[some]], believed[some] * apart[some])
+            expected[some] += believed[some, None] * (own - expected[some])
+        return expected
 
     def _of(self, counts: Floats, common: Floats) -> tuple[Floats, Floats]:
         """How many pauses of an agent are known, and how far their middle is from that of all."""

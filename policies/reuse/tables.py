@@ -4,23 +4,34 @@ how likely it is to end, and the discount until it dispatches each agent."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import NamedTuple
 
 import numpy as np
 
 from .habits import Habits
 from .leaving import Chances, Leaving, Onward, Stood
 from .liveness import Gaps
-from .pairs import NOWHERE, Row, back_of
+from .next_agents import NextAgents
+from .pairs import Row
 from .passages import Moment, Passages
 from .standing import Session, Standing
-from .team import SELDOM, among_own, reach_own, without
-from .transitions import ANSWER, FINISHES, PAIR_WEIGHT, TOOL, Floats, Ints, Transitions
+from .team import SELDOM, reach_own
+from .transitions import ANSWER, FINISHES, TOOL, Floats, Ints, Transitions
 
 MOST_KEPT = 2
 """Agents of whom it is kept what follows them, in case they are asked for again before it changes."""
 
-HARDLY = 1e-3
-"""Where a session leaves an agent more seldom than this, nobody asks where to."""
+MOST_NOTED = 6
+"""Moves that are noted before they are learned from: what is noted takes room."""
+
+
+class Move(NamedTuple):
+    """A session that left its agent, as it stood before, and the agent that it went on to, None: one nobody had met."""
+
+    session: Session
+    stood: Stood
+    to: int | None
 
 
 class Tables:
@@ -46,7 +57,8 @@ class Tables:
         self._transitions, self.predicts = transitions, predicts
         self._distances = transitions.distances.still()
         self._own = transitions.own.mean if predicts and transitions.own.mean >= SELDOM else 0.0
-        self._back = transitions.pairs.back()
+        self._next = NextAgents(self._distances, transitions.pairs.back(), self._own)
+        self._moves: list[Move] = []
         self._latest: dict[int, Leaving] = {}
         pause, run_s = gaps.discount(self.agents, beta_per_s), run_s[: self.agents].copy()
         self._still, self._weights = transitions.still(), transitions.weighing.now
@@ -58,8 +70,8 @@ class Tables:
     @property
     def _habits(self) -> Habits:
         if self._known_habits is None:
-            still = self._still
-            self._known_habits = Habits(still.counts(), still.marginal(), still.met.mean, self._weights)
+            still, counts = self._still, self._still.counts()
+            self._known_habits = Habits(counts, still.marginal(counts), still.met.mean, self._weights)
         return self._known_habits
 
     @property
@@ -118,12 +130,7 @@ class Tables:
 
     def ends(self, wanted: Sequence[Leaving]) -> dict[Leaving, Sequence[float]]:
         """The probability of an end by how a response finished, as in Onward; kept nowhere."""
-        found = {leaving: leaving.onward.ends for leaving in wanted if leaving.onward is not None}
-        unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
-        if unknown:
-            told = self._habits.ends(self._counts(unknown), _agents(unknown))
-            found |= zip(unknown, told.T.tolist(), strict=True)
-        return found
+        return {leaving: onward.ends for leaving, onward in self._after_all(wanted).items()}
 
     def ends_of(self, agents: Iterable[int]) -> dict[int, Sequence[float]]:
         """The same of these agents by the latest counts."""
@@ -135,16 +142,20 @@ class Tables:
 
     def prepare(self, wanted: Iterable[Leaving]) -> None:
         """Work out what follows, all at once."""
-        unknown = [leaving for leaving in dict.fromkeys(wanted) if leaving.onward is None]
-        if not unknown:
-            return
-        ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
-        if not self.predicts:
-            moving[:] = self._passages.overall
-        told = zip(unknown, ends.T.tolist(), (1.0 - ends).T.tolist(), strict=True)
-        for place, (leaving, over, goes_on) in enumerate(told):
-            leaving.onward = Onward(over, goes_on, moving[:, place])
-            leaving.counts = leaving.was = None
+        for leaving, onward in self._after_all([one for one in wanted if one.onward is None]).items():
+            leaving.onward, leaving.counts, leaving.was = onward, None, None
+
+    def _after_all(self, wanted: Sequence[Leaving]) -> dict[Leaving, Onward]:
+        """What follows; what was not worked out before is kept nowhere."""
+        found = {leaving: leaving.onward for leaving in wanted if leaving.onward is not None}
+        unknown = list(dict.fromkeys(leaving for leaving in wanted if leaving.onward is None))
+        if unknown:
+            ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
+            if not self.predicts:
+                moving[:] = self._passages.overall
+            told = zip(ends.T.tolist(), (1.0 - ends).T.tolist(), moving.swapaxes(0, 1), strict=True)
+            found |= zip(unknown, [Onward(*one) for one in told], strict=True)
+        return found
 
     def after(self, leaving: Leaving) -> Onward:
         if leaving.onward is None:
@@ -186,59 +197,32 @@ class Tables:
         ]
 
     def about_to_move(self, session: Session, slot: int) -> None:
-        """The session goes on to that agent: learn how lately it was there, and whether that told better where it goes
-        than the agents that it was at. What is counted of its agent is about to become another."""
+        """The session goes on to that agent: count how lately it was there, and note that it is to be learned whether
+        that told better where it goes than the agents that it was at. What is counted of its agent is about to become
+        another."""
         if slot != session.agent:
             if session.agent < self.agents and self.predicts:
-                self._learn_which_told(session, slot)
+                met = slot if slot < self.agents and self._transitions.has_met(slot) else None
+                self._moves.append(Move(copy(session), self.stood(session), met))
             self._transitions.distances.moved(session.walk, slot)
         self.changing(session.agent)
+        if len(self._moves) >= MOST_NOTED:
+            self.learn_moves()
 
-    def _learn_which_told(self, session: Session, slot: int) -> None:
-        leaving, pairs, _ = self.stood(session)
-        row = self.after(leaving).agents[session.finish]
-        leaves = 1.0 - float(row[session.agent])
-        if leaves < HARDLY:
-            return
-        by_agents = self._by_agents(session, session.finish, pairs, row / leaves)
-        by_distance = self._distances.next(session.walk, by_agents)
-        met = slot if slot < self.agents and self._transitions.has_met(slot) else None
-        self._transitions.distances.told(session.walk, _share(by_agents, met), _share(by_distance, met))
+    def learn_moves(self) -> None:
+        """Learn from the moves that were noted."""
+        moves, self._moves = self._moves, []
+        after = self._after_all([move.stood[0] for move in moves])
+        for session, (leaving, pairs, _), to in moves:
+            row = after[leaving].agents[session.finish]
+            told = self._next.both_ways(session, session.finish, pairs, row, to)
+            if told is not None:
+                self._transitions.distances.told(session.walk, *told)
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
-        """Which agent is next after a response that finished so, if the session goes on; sums to at most 1, the rest
-        goes to an agent nobody has met. Read only. Whether it leaves the agent is by that agent; where it goes then
-        also by where it came from, and by how lately it was at others."""
-        row, agent = self.after(stood[0]).agents[finish], session.agent
-        leaves = 1.0 - float(row[agent])
-        if leaves < HARDLY or not self.predicts:
-            return row
-        row = self._by_agents(session, finish, stood[1], row / leaves)
-        row += self._distances.right(session.walk) * (self._distances.next(session.walk, row) - row)
-        row *= leaves
-        row[agent] = 1.0 - leaves
-        return row
-
-    def _by_agents(self, session: Session, finish: int, pairs: tuple[Row, Row], row: Floats) -> Floats:
-        """Where the session goes if it leaves its agent, `[agent]`, by the agents that it was at. `row`: by this one
-        alone, overwritten; `pairs`: what was counted by where it came from, too."""
-        came_from, seen = session.came_from, pairs[finish]
-        row *= PAIR_WEIGHT
-        row[session.agent], count = 0.0, 0
-        for following, times in seen.items():
-            row[following] += times
-            count += times
-        known = 0 <= came_from < self.agents
-        if not known:
-            row /= PAIR_WEIGHT + count
-        else:
-            common = self._back[back_of(finish, session.returned)]
-            back = (seen.get(came_from, 0) + common.share * common.weight) / (count + common.weight)
-            row *= (1.0 - back) / max(1e-6, PAIR_WEIGHT + count - float(row[came_from]))
-            row[came_from] = back
-        if self._own and (others := without(session.team, session.agent, came_from)):
-            among_own(row, self._own, others, came_from if known else NOWHERE)
-        return row
+        """See NextAgents.after. Read only."""
+        row = self.after(stood[0]).agents[finish]
+        return self._next.after(session, finish, stood[1], row) if self.predicts else row
 
     def reach_back(self, session: Session, onward: Floats, rest: Floats, goes_on: float, reach: Floats) -> None:
         """Let the discount until each agent that the session has been at be by who these are, too. In place; `onward`:
@@ -251,9 +235,9 @@ class Tables:
             return
         again, apart = float(rest[agent]), onward - rest
         later = 1.0 / max(1e-6, 1.0 - passages.step * again / max(1e-6, goes_on))  # it may stay at its agent before
-        moves = onward * later - apart
-        all_moves = (goes_on - float(onward[agent])) * later - float(apart.sum() - apart[agent])
-        self._distances.reach_back(walk, moves, all_moves, reach, passages.back_to)
+        at_once = [float(onward[slot]) * later - float(apart[slot]) for slot in walk.among(len(onward))]
+        all_moves = (goes_on - float(onward[agent])) * later - float(np.add.reduce(apart) - apart[agent])
+        self._distances.reach_back(walk, at_once, all_moves, reach, passages.back_to)
 
     def end(self, session: Session, stood: Stood) -> float:
         """Probability that the session has no further dispatch, by its agent's response alone, whatever its turn."""
@@ -278,11 +262,6 @@ class Tables:
         goes_on, paused = self.after(stood[0]).goes_on, self._passages.paused[:, session.agent]
         answered, asked = (float(paused[finish]) * goes_on[finish] for finish in (ANSWER, TOOL))
         return answered / max(1e-6, goes_on[FINISHES]), asked / max(1e-6, goes_on[FINISHES])
-
-
-def _share(row: Floats, agent: int | None) -> float:
-    """Of one agent, None: of those that nobody has met."""
-    return 1.0 - float(row.sum()) if agent is None else float(row[agent])
 
 
 def _agents(wanted: Iterable[Leaving]) -> Ints:

@@ -133,9 +133,8 @@ class Transitions:
         """A session went from one agent's response to a dispatch of another (or the same); `came_from`: the last other
         agent it had been at, or NOWHERE; `returned`: it had come there from `before`; `team`: all it had been at."""
         of_agent = self._counts[:, before + 1]
-        self.weighing.see(
-            finish, of_agent[:, before + 1].tolist(), of_agent[:, 1:].sum(-1).tolist(), stays=after == before
-        )
+        again, moved = of_agent[:, before + 1].tolist(), np.add.reduce(of_agent[:, 1:], -1).tolist()
+        self.weighing.see(finish, again, moved, stays=after == before)
         if after != before:
             self.pairs.moved(finish, came_from, before, after, returned=returned)
             if after != came_from:
@@ -177,7 +176,7 @@ class Transitions:
     def following(self, marginal: Floats | None = None) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
-        return backed_off(self._by_agent(), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
+        return backed_off(self.counts().sum(0), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
 
     def still(self) -> Transitions:
         """The same as it is now, whatever is counted later."""
@@ -187,7 +186,8 @@ class Transitions:
         return still
 
     def counts(self) -> Floats:
-        """What is counted of each agent's responses, `[finish, from, 1 + agents]`."""
+        """What is counted of each agent's responses, `[finish, from, 1 + agents]`; whoever has asked can tell it to
+        others of these methods."""
         size = self.agents + 1
         counts = self._counts[:, 1:size, :size].astype(np.float32)
         counts[:, :, 0] = np.maximum(0.0, counts[:, :, 0] + self._more_ends[:, 1:size])
@@ -199,11 +199,11 @@ class Transitions:
         counts[:, 0] = np.maximum(0.0, counts[:, 0] + self._more_ends[:, agent + 1])
         return counts.tobytes()
 
-    def finishes(self) -> Floats:
+    def finishes(self, counts: Floats | None = None) -> Floats:
         """How often each agent's responses finish in each way, `[finish, agent]`; columns sum to 1."""
-        counts = self.counts().sum(-1)
-        overall = (counts.sum(1, keepdims=True) + 0.5) / (counts.sum() + 0.5 * FINISHES)
-        return (counts + AGENT_WEIGHT * overall) / (counts.sum(0) + AGENT_WEIGHT)
+        seen: Floats = (self.counts() if counts is None else counts).sum(-1)
+        overall = (seen.sum(1, keepdims=True) + 0.5) / (seen.sum() + 0.5 * FINISHES)
+        return (seen + AGENT_WEIGHT * overall) / (seen.sum(0) + AGENT_WEIGHT)
 
     def first(self, marginal: Floats | None = None) -> Floats:
         """Probability of each agent to begin a session; they sum to at most 1, the rest is for agents nobody has met.
@@ -216,13 +216,10 @@ class Transitions:
         marginal = (self.marginal() if marginal is None else marginal)[1:]
         return (counts + AGENT_WEIGHT * met * (marginal / marginal.sum())) / (total + AGENT_WEIGHT)
 
-    def _by_agent(self) -> Floats:
-        return self.counts().sum(0)
-
-    def marginal(self) -> Floats:
+    def marginal(self, counts: Floats | None = None) -> Floats:
         """Probability of each agent, and of an end, to be what follows a response, whoever gave it."""
         flat = np.full(self.agents + 1, 1.0 / (self.agents + 1), np.float32)
-        return backed_off(self._by_agent().sum(0), flat, AGENT_WEIGHT)
+        return backed_off((self.counts() if counts is None else counts).sum(0).sum(0), flat, AGENT_WEIGHT)
 
     def predictability(self) -> float:
         """1 - H(next agent | this one) / H(next agent), from the backed-off rows, so that few counts do not look
@@ -233,7 +230,7 @@ class Transitions:
         return self._predictability
 
     def _counted_predictability(self) -> float:
-        weights = self._by_agent()[:, 1:].sum(1)
+        weights = self.counts().sum(0)[:, 1:].sum(1)
         total = float(weights.sum())
         moving = self.following()[:, 1:]
         rows = moving / moving.sum(1, keepdims=True)

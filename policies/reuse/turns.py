@@ -44,6 +44,7 @@ class Turns:
         self.open(NONE, NONE, NONE, [SPAN] * len(NONE))
         self.closings = Share(CLOSING)
         self._told = array("f", [0.0] * len(TRIED))
+        self._told_best: float | None = None
         self._noted: list[Passed] = []
 
     @property
@@ -87,6 +88,7 @@ class Turns:
             odds = self._ratio(place, prior) * _odds(expected)
             likely = (odds if ended else 1.0) / (1.0 + odds)
             self._told[number] = LEARNED * self._told[number] + math.log(max(LEAST, likely))
+        self._told_best = None
         kept = keeps(self._span[place])
         self._number[place] = self._number[place] * kept + weight
         self._ended[place] = self._ended[place] * kept + weight * ended
@@ -126,8 +128,10 @@ class Turns:
 
     @property
     def _prior(self) -> float:
-        """As many turns are expected as told best."""
-        return averaged(self._told, TRIED)
+        """As many turns are expected as told best; kept until the next turn, many sessions may ask."""
+        if self._told_best is None:
+            self._told_best = averaged(self._told, TRIED)
+        return self._told_best
 
     def _ratio(self, place: int, prior: float) -> float:
         ended = self._ended[place] + self._open_ended[place]

@@ -40,18 +40,17 @@ class Worth:
         sessions, rows = self._model.standing.by_name, dict[int, list[float]]()
         sums = _Sums(self._model, len(rates.by_agent))
         old = SUPERSEDED if self._tunables["supersession"] else 1.0
-        keys: list[float] = []
-        for subject in subjects:
-            if subject.role != "private":
-                keys.append(self.score(subject, rates).key)
-            elif (session := sessions.get(subject.session)) is None:
-                keys.append(0.0)
-            else:
+        keys = [0.0] * len(subjects)
+        for number, subject in enumerate(subjects):
+            if not subject.session:  # most are histories of sessions that are closed
+                if subject.role != "private":
+                    keys[number] = self.score(subject, rates).key
+            elif (session := sessions.get(subject.session)) is not None:
                 row = rows.get(session.place)
                 if row is None:
                     row = rows[session.place] = rates.by_session[session.place].tolist()
                 rate = sums.rate(subject, row)
-                keys.append(rate * old if subject.part in PASSED_BY else rate)
+                keys[number] = rate * old if subject.part in PASSED_BY else rate
         return keys
 
     def anchor_rate(self, agent: str, rates: Rates) -> float:

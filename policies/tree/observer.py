@@ -64,6 +64,7 @@ class Observer:
         self._needs: list[Need] | None = None
         self._shortfall = self._freed = 0
         self._choice: Choice | None = None
+        self._trims = False
         self._now_s = 0.0
         self._early: dict[int, Any] = {}
 
@@ -175,13 +176,15 @@ class Observer:
     @harmless
     def begin_eviction(self) -> None:
         """Scores hold for one eviction call: no time passes within it."""
-        if self.ownership.by_node != self.stream.host.scores_nodes:
-            self.ownership.by_node = self.stream.host.scores_nodes
+        host = self.stream.host
+        if self.ownership.by_node != host.scores_nodes:
+            self.ownership.by_node = host.scores_nodes
             self.index.move_all()
         for node in self._early.values():
             self.index.add(node)
         self._early.clear()
         self.index.begin()
+        self._trims = host.says("trims_victims")
         self._now_s = self.stream.event_ns / 1e9
 
     @harmless
@@ -192,7 +195,7 @@ class Observer:
     @harmless
     def kept(self, tokens: int, needed_tokens: int, page_size: int) -> int:
         """How many leading tokens of a victim stay in the tree."""
-        return kept_tokens(tokens, needed_tokens, page_size) if self.stream.host.says("trims_victims") else 0
+        return kept_tokens(tokens, needed_tokens, page_size) if self._trims else 0
 
     def _keys(self, subjects: list[Subject]) -> list[float]:
         return self.stream.host.scores(subjects, self._now_s)

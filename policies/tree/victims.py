@@ -11,6 +11,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from itertools import compress, count
+from operator import ne
 
 import msgspec
 
@@ -186,14 +188,13 @@ class VictimIndex:
 
     def _update_lowest(self, low: float, queues: list[Ranked], keys: list[float]) -> None:
         """The lowest key is what it was: only queues that have it now or had it before are of interest."""
-        for queue, key in zip(queues, keys, strict=True):
-            before = queue.key
-            if before != key:
-                queue.key = key
-                if key == low:
-                    self._lowest.offer(low, *queue.bound(), queue)
-                elif before == low:
-                    self._lowest.forget(queue)
+        before = [queue.key for queue in queues]
+        for place in compress(count(), map(ne, before, keys)):  # most are as they were
+            queue, queue.key = queues[place], keys[place]
+            if queue.key == low:
+                self._lowest.offer(low, *queue.bound(), queue)
+            elif before[place] == low:
+                self._lowest.forget(queue)
 
     def _reach_on(self) -> bool:
         """Take in the queues of the next higher key. False if there are none."""

@@ -20,6 +20,7 @@ from radixdeck.policies.reuse.distances import (
     NEW,
     PLACES,
     Distances,
+    Known,
     Walk,
 )
 from radixdeck.policies.reuse.model import ReuseModel
@@ -47,6 +48,12 @@ def even(agents: int) -> np.ndarray:
     return np.full(agents, 1.0 / agents, np.float32)
 
 
+def next_by(known: Known, walk: Walk, by_agents: np.ndarray) -> np.ndarray:
+    """Where the session goes by distances alone."""
+    known.mixed_into(row := by_agents.copy(), walk, 1.0)
+    return row
+
+
 def test_a_distance_is_how_many_agents_were_left_since_this_one_was():
     walk = gone(3, 1, 4, 1, 5)
     assert walk.others == bytes([1, 4, 3])
@@ -62,26 +69,26 @@ def test_a_distance_is_how_many_agents_were_left_since_this_one_was():
 def test_what_one_team_does_is_expected_of_a_team_of_others():
     rounds = [(first, *range(first + 1, first + 5), *range(first + 1, first + 5)) for first in (0, 5, 10, 15)] * 5
     known = counted(*rounds).still()
-    row = known.next(gone(30, 31, 32, 33, 34, 31), even(40))
+    row = next_by(known, gone(30, 31, 32, 33, 34, 31), even(40))
     assert row[32] > 0.8, "who spoke before the others speaks next"
-    opened = known.next(gone(30, 31), even(40))
+    opened = next_by(known, gone(30, 31), even(40))
     assert opened[30] < 0.05, "nobody speaks again before all have"
     assert opened.sum() - opened[30] > 0.9
 
 
 def test_nothing_is_expected_of_agents_that_there_are_not():
     known = counted((1, 2, 3, 1, 2, 3, 1)).still()
-    row = known.next(gone(1, 2), even(4))
+    row = next_by(known, gone(1, 2), even(4))
     assert row.sum() == pytest.approx(1.0)
     assert (row >= 0.0).all()
-    strangers = known.next(gone(1, 2), even(4) * 0.5)
+    strangers = next_by(known, gone(1, 2), even(4) * 0.5)
     assert strangers.sum() < 0.9, "some of it is for agents that nobody has met"
-    assert known.next(gone(1, 40), even(4)).shape == (4,)
+    assert next_by(known, gone(1, 40), even(4)).shape == (4,)
 
 
 def test_agents_far_back_share_what_goes_far_back():
     known = counted(*[(0, 1, 2, 3, 4, 5, 6, 0)] * 9).still()
-    row = known.next(gone(0, 1, 2, 3, 4, 5, 6), even(10))
+    row = next_by(known, gone(0, 1, 2, 3, 4, 5, 6), even(10))
     assert row[0] == pytest.approx(row[1])
     assert row[0] > 2.0 * row[[2, 3, 4, 5]].max(), "each of four that it was at more lately, by distances of their own"
 
@@ -89,7 +96,7 @@ def test_agents_far_back_share_what_goes_far_back():
 def test_few_moves_are_told_by_fewer_of_the_last_distances():
     many = counted(*[(0, 1, 2, 0, 1, 2, 0, 1, 2)] * 9).still()
     new_way = gone(7, 8, 7, 8, 9, 7)  # went back and forth before, as nobody has
-    assert many.next(new_way, even(12))[8] > many.next(new_way, even(12))[9]
+    assert next_by(many, new_way, even(12))[8] > next_by(many, new_way, even(12))[9]
 
 
 def test_counts_fade_and_do_not_run_over():
@@ -97,21 +104,21 @@ def test_counts_fade_and_do_not_run_over():
     likely: list[float] = []
     for _ in range(3 * LARGEST):
         distances.moved(back, 1)
-        likely.append(float(distances.still().next(back, even(8))[1]))
+        likely.append(float(next_by(distances.still(), back, even(8))[1]))
     assert min(likely[100:]) > 0.95
     for _ in range(LARGEST):
         distances.moved(back, 5)
-    assert distances.still().next(back, even(8))[1] < 0.5
+    assert next_by(distances.still(), back, even(8))[1] < 0.5
 
 
 def test_what_is_known_stays_as_it_was():
     distances = counted((0, 1, 0, 1, 0))
     known, walk = distances.still(), gone(0, 1)
-    before = known.next(walk, even(4)), known.right(walk)
+    before = next_by(known, walk, even(4)), known.right(walk)
     for _ in range(50):
         distances.moved(walk, 3)
         distances.told(walk, 0.01, 0.9)
-    assert known.next(walk, even(4)) == pytest.approx(before[0])
+    assert next_by(known, walk, even(4)) == pytest.approx(before[0])
     assert known.right(walk) == before[1] < distances.still().right(walk)
 
 
@@ -246,7 +253,7 @@ def test_a_team_that_never_let_anybody_in_may_do_so():
         walk, agent = walk.on(agent, after), after
         seen.add(walk.lately)
     for lately in seen:  # all others have gone
-        assert distances.still().next(Walk(b"", lately), even(4)).sum() == pytest.approx(1.0)
+        assert next_by(distances.still(), Walk(b"", lately), even(4)).sum() == pytest.approx(1.0)
 
 
 def test_what_is_known_of_the_next_move_is_not_told_again():
@@ -257,13 +264,14 @@ def test_what_is_known_of_the_next_move_is_not_told_again():
     assert known.right(walk) > 0.9
     moves, reach = np.zeros(8, np.float32), np.full(8, 0.5, np.float32)
     moves[3] = 0.8
-    known.reach_back(walk, moves, 0.8, reach, known.passages(0.9))
+    at_once = [float(moves[slot]) for slot in walk.among(8)]
+    known.reach_back(walk, at_once, 0.8, reach, known.passages(0.9))
     assert reach[3] == pytest.approx(known.right(walk) * 0.8 + (1.0 - known.right(walk)) * 0.5, abs=1e-3)
     assert reach[2] == 0.5, "that is where it came from: pairs tell"
     assert 0.5 < reach[4] < 0.9, "the next one, after that move"
     assert list(reach[[0, 1, 6, 7]]) == [0.5] * 4, "it was not at these, or is there"
     far, reach = gone(*range(12)), np.zeros(12, np.float32)
-    known.reach_back(far, np.full(12, 1 / 12, np.float32), 1.0, reach, known.passages(0.9))
+    known.reach_back(far, [1 / 12] * len(far.others), 1.0, reach, known.passages(0.9))
     assert (reach[:10] > 0.0).all()
 
 

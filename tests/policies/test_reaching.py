@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from radixdeck.policies.reuse.distances import Distances, Walk
 from radixdeck.policies.reuse.model import ReuseModel
 from radixdeck.policies.reuse.reaching import LIKELY, Going, going, reach
 from radixdeck.policies.reuse.standing import Session
@@ -172,3 +173,19 @@ def test_nobody_is_followed_where_nothing_is_predicted():
     model.refit()
     row = begun(model, "ask", now_s)
     assert row["ask"] == pytest.approx(row["plan"], rel=0.3)
+
+
+def test_moves_are_learned_from_as_if_it_were_at_once():
+    """By what was known when sessions moved, however many are learned from together."""
+    compared, late = 0, ReuseModel()
+    for number, (late, at_once) in enumerate(zip(traffic(6), traffic(6), strict=True)):
+        if at_once.tables is not None:
+            at_once.tables.learn_moves()
+        if number % 20 == 19:
+            ours, others = (model.rates(late.turnover.now_s) for model in (late, at_once))
+            assert ours is not None
+            assert others is not None
+            assert ours.by_agent == pytest.approx(others.by_agent)
+            compared += 1
+    assert compared > 10
+    assert late.transitions.distances.still().right(Walk(lately=(1, 1, 1))) != Distances().still().right(Walk())
