@@ -16,6 +16,7 @@ from radixdeck.storage.errors import StorageError
 from .broker import BrokerError
 from .config import ConfigError, DaemonConfig, public
 from .discovery import DiscoveryError
+from .engine.args import hint
 from .front_errors import FrontError
 from .limits import raise_open_files
 from .link import LinkError
@@ -111,6 +112,8 @@ def _introduce(daemon: Daemon, say: Say) -> None:
     say(f"recording {daemon.recording}")
     say(f"logs      {daemon.paths.logs}")
     say(f"console   radixdeck console --node {daemon.config.node}")
+    if known := hint(daemon.config.engine):
+        say(f"hint      {known}")
 
 
 async def _tell(daemon: Daemon, say: Say) -> None:

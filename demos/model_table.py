@@ -80,7 +80,10 @@ def render(records: Sequence[Path], *, brief: bool = False) -> str:
     """Both tables. Raises RecordError or OSError."""
     told = [_read(path) for path in records]
     shown = {family: ways for _, traffic, _ in told for family, ways in traffic.items()}
-    return "\n".join([*_traffic(shown), "", *_targets([row for _, _, rows in told for row in rows], brief)])
+    rows = [row for _, _, rows in told for row in rows]
+    longest_first = sorted((rows for _, _, rows in told), key=len, reverse=True)  # whatever was measured last
+    order = [row.what for rows in longest_first for row in rows]
+    return "\n".join([*_traffic(shown), "", *_targets(sorted(rows, key=lambda row: order.index(row.what)), brief)])
 
 
 def _traffic(shown: Told) -> list[str]:
@@ -115,7 +118,7 @@ def _line(title: str, told: Sequence[dict[str, Summary]]) -> str:
 
 
 def _targets(rows: Iterable[Row], brief: bool) -> list[str]:
-    """`rows`: of all records, the oldest first."""
+    """`rows`: of all records, of each target the oldest first."""
     decisive: dict[str, Row] = {}
     for row in rows:
         before = decisive.get(row.what)

@@ -62,6 +62,14 @@ def dtype_of(spec: EngineSpec) -> DType:
     return native_dtype() if device_of(spec) == "cpu" and spec.size not in WEIGHTLESS else "bfloat16"
 
 
+def hint(spec: EngineSpec) -> str:
+    """What whoever serves a model of their own on a CPU may not know; empty if there is nothing to say."""
+    asked = not spec.model or _given(spec.sglang_args, "--dtype") is not None
+    if asked or device_of(spec) != "cpu" or native_dtype() != "float32":
+        return ""
+    return "this CPU has no AMX: with `-- --dtype float32` SGLang may compute many times faster"
+
+
 @cache
 def gpu_count() -> int:
     """Number of CUDA devices the driver shows this process, 0 without a driver. Asks the driver, not torch."""

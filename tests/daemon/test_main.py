@@ -26,9 +26,11 @@ def test_an_error_of_a_running_daemon_is_not_said_to_be_of_its_start(
         raise OSError(errno.EIO, "no more")
 
     monkeypatch.setattr(Recorder, "run", break_down)
+    monkeypatch.setattr("radixdeck.daemon.engine.args.native_dtype", lambda: "float32")
     said: list[str] = []
     assert serve(config(tmp_path), said.append) == 1
     assert said[0].startswith("front ")
+    assert any(line.startswith("hint ") and "--dtype float32" in line for line in said), "a model of its owner's own"
     assert said[-1] == f"ended by an error: [Errno {errno.EIO}] no more"
 
 

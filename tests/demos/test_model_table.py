@@ -94,6 +94,14 @@ def test_a_target_is_as_in_the_newest_record_or_the_worst_if_it_is_about_all(tmp
     assert render(records[1:2], brief=True).endswith("\n1 of 1 targets are reached.")
 
 
+def test_targets_stand_in_the_order_of_the_record_that_measured_most(tmp_path: Path) -> None:
+    told = [["real logs"], ["all families", "pipeline", "real logs"], ["pipeline", "plain"]]
+    rows = [[Row(what=what, target=GOAL, value="41.1 %", met=False) for what in whats] for whats in told]
+    lines = render([record(tmp_path, whole("real logs", 40), one) for one in rows]).splitlines()
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in lines if "**missed**" in line]
+    assert shown == ["all families", "pipeline", "real logs", "plain"]
+
+
 def test_a_file_gets_the_table_between_its_markers_only(tmp_path: Path) -> None:
     page, path = tmp_path / "page.md", record(tmp_path, whole("real logs", 40))
     page.write_text("before\n<!-- model in brief of none.json -->\n<!-- end of model -->\nafter\n")

@@ -39,8 +39,13 @@ def test_the_model_made_on_the_spot_is_computed_in_its_own_type(monkeypatch: pyt
     assert made == ("bfloat16" if "amx" in flags else "float32")
     assert value(args.command(EngineSpec(device="cpu"), "m", 1), "--dtype") == made
     given = EngineSpec(device="cpu", sglang_args=("--dtype=float16",))
-    for spec in (given, EngineSpec(device="cpu", model="org/model"), EngineSpec(device="cuda")):
+    own = EngineSpec(device="cpu", model="org/model")
+    for spec in (given, own, EngineSpec(device="cuda")):
         assert "--dtype" not in args.command(spec, "m", 1)
+    assert ("--dtype float32" in args.hint(own)) == ("amx" not in flags)
+    told = msgspec.structs.replace(own, sglang_args=("--dtype", "bfloat16"))
+    for spec in (given, told, EngineSpec(device="cpu"), EngineSpec(device="cuda", model="org/model")):
+        assert args.hint(spec) == ""
 
 
 def test_gpu_leaves_the_choices_to_sglang() -> None:
