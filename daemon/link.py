@@ -6,6 +6,7 @@ The engine comes and goes (it is restarted); the one that said Hello last is the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable
@@ -27,6 +28,10 @@ PATIENCE_S = 0.015
 """How long frames lie: what the engine reports at the end of a request comes just when its answer passes through the
 front, which nobody should wait for; and many frames are taken at the price of one. Not while
 an order waits for its answer; the answer to one that is given while frames lie already waits up to this long."""
+
+LOOK_S = 1.0
+"""Frames are looked for this often though nothing says that there are any: others on the loop may take the descriptor
+for one of theirs that had its number and is closed (aiomqtt listens, and stops to, some time after it decided to)."""
 
 
 class LinkError(RuntimeError):
@@ -82,7 +87,9 @@ class EngineLink:
                 self._receive(socket)
                 # Not listened to while frames lie: the descriptor stays readable, and would wake the loop all the time.
                 loop.add_reader(socket.fileno(), self._readable.set)
-                await self._readable.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._readable.wait()
                 loop.remove_reader(socket.fileno())
                 # At least 0: a steady stream of frames must not keep the loop from everybody else.
                 await asyncio.sleep(0 if self._waiting else PATIENCE_S)

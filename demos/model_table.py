@@ -81,8 +81,8 @@ def render(records: Sequence[Path], *, brief: bool = False) -> str:
     told = [_read(path) for path in records]
     shown = {family: ways for _, traffic, _ in told for family, ways in traffic.items()}
     rows = [row for _, _, rows in told for row in rows]
-    longest_first = sorted((rows for _, _, rows in told), key=len, reverse=True)  # whatever was measured last
-    order = [row.what for rows in longest_first for row in rows]
+    longest_first = sorted((of_record for _, _, of_record in told), key=len, reverse=True)
+    order = [row.what for of_record in longest_first for row in of_record]  # whichever record is the newest
     return "\n".join([*_traffic(shown), "", *_targets(sorted(rows, key=lambda row: order.index(row.what)), brief)])
 
 

@@ -64,8 +64,9 @@ def dtype_of(spec: EngineSpec) -> DType:
 
 def hint(spec: EngineSpec) -> str:
     """What whoever serves a model of their own on a CPU may not know; empty if there is nothing to say."""
-    asked = not spec.model or _given(spec.sglang_args, "--dtype") is not None
-    if asked or device_of(spec) != "cpu" or native_dtype() != "float32":
+    on_cpu = device_of(spec) == "cpu" and _given(spec.sglang_args, "--device") in (None, "cpu")
+    decided = not spec.model or _given(spec.sglang_args, "--dtype") is not None
+    if decided or not on_cpu or native_dtype() != "float32":
         return ""
     return "this CPU has no AMX: with `-- --dtype float32` SGLang may compute many times faster"
 

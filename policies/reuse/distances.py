@@ -106,18 +106,18 @@ class Known:
         return self._right[walk.lately[-1]]
 
     def mixed_into(self, row: Floats, walk: Walk, right: float) -> None:
-        """How likely it is that a session that leaves its agent goes to each, `[agent]`, is by agents: let it be by
-        distances, as far as these are `right`. In place. By distances, those that it has not been at, met by others or
-        not, are as likely among each other as they are by agents."""
+        """`row`: how likely a session that leaves its agent goes to each, `[agent]`, by agents. Let it be by distances,
+        as far as these are `right`; in place. By distances, those that it has not been at, met by others or not, are as
+        likely among each other as they are by agents."""
         others = walk.among(len(row))
         likely = self._likely(walk, len(others))
-        likely[FARTHEST:] = [chance / (len(others) - FARTHEST + 1) for chance in likely[FARTHEST:]]
+        if len(others) >= FARTHEST:
+            likely[FARTHEST] /= len(others) - FARTHEST + 1
         strangers, before = max(0.0, 1.0 - float(np.add.reduce(row))), [float(row[slot]) for slot in others]
         for slot in others:
             row[slot] = 0.0
         row *= 1.0 - right + right * likely[NEW] / max(1e-6, float(np.add.reduce(row)) + strangers)
-        for place, slot in enumerate(others, 1):
-            by_agents = before[place - 1]
+        for place, (slot, by_agents) in enumerate(zip(others, before, strict=True), 1):
             row[slot] = by_agents + right * (likely[min(place, FARTHEST)] - by_agents)
 
     def _likely(self, walk: Walk, others: int) -> list[float]:
@@ -146,8 +146,8 @@ class Known:
     ) -> None:
         """Let the discount until each agent that a session has been at be by distances, as far as these are right, but
         for its next move, which is known better. In place; `at_once`: discounted probability of that for each of these
-        agents, `all_moves`: for any, strangers, too. How it goes back to the agent that it came from is told better by
-        these two, see pairs."""
+        agents, in the order of Walk.among; `all_moves`: for any, strangers, too. How it goes back to the agent that it
+        came from is told better by these two, see pairs."""
         near, far = at_once[: FARTHEST - 1], at_once[FARTHEST - 1 :]
         elsewhere, right = max(0.0, all_moves - sum(at_once)), self.right(walk)
         kinds = [elsewhere, *near, *[0.0] * (FARTHEST - 1 - len(near)), sum(far)]

@@ -39,8 +39,8 @@ class Tables:
     moment that somebody keeps it from.
 
     All numbers are those of the moment of the fit, but they are worked out when somebody first asks, since most fits
-    are replaced before: `_still` is what was counted then, `_was` what else is asked for once. Only what follows an
-    agent is worked out whenever a session leaves it, see about_to_move."""
+    are replaced before: `_still` is what was counted then, `_was` what else is asked for once. What follows an
+    agent that a session leaves is noted, and worked out a few moves at a time, see learn_moves."""
 
     def __init__(
         self,
@@ -151,8 +151,6 @@ class Tables:
         unknown = list(dict.fromkeys(leaving for leaving in wanted if leaving.onward is None))
         if unknown:
             ends, moving = self._habits.after(self._counts(unknown), _agents(unknown))
-            if not self.predicts:
-                moving[:] = self._passages.overall
             told = zip(ends.T.tolist(), (1.0 - ends).T.tolist(), moving.swapaxes(0, 1), strict=True)
             found |= zip(unknown, [Onward(*one) for one in told], strict=True)
         return found
@@ -220,9 +218,10 @@ class Tables:
                 self._transitions.distances.told(session.walk, *told)
 
     def _next_agent(self, session: Session, stood: Stood, finish: int) -> Floats:
-        """See NextAgents.after. Read only."""
-        row = self.after(stood[0]).agents[finish]
-        return self._next.after(session, finish, stood[1], row) if self.predicts else row
+        """See NextAgents.after; as often as overall where it does not matter who follows whom. Read only."""
+        if (overall := self._passages.overall) is not None:
+            return overall
+        return self._next.after(session, finish, stood[1], self.after(stood[0]).agents[finish])
 
     def reach_back(self, session: Session, onward: Floats, rest: Floats, goes_on: float, reach: Floats) -> None:
         """Let the discount until each agent that the session has been at be by who these are, too. In place; `onward`:

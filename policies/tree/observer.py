@@ -175,7 +175,7 @@ class Observer:
 
     @harmless
     def begin_eviction(self) -> None:
-        """Scores hold for one eviction call: no time passes within it."""
+        """Scores, and whether victims are cut, hold for one eviction call: no time passes within it."""
         host = self.stream.host
         if self.ownership.by_node != host.scores_nodes:
             self.ownership.by_node = host.scores_nodes

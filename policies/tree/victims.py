@@ -190,7 +190,8 @@ class VictimIndex:
         """The lowest key is what it was: only queues that have it now or had it before are of interest."""
         before = [queue.key for queue in queues]
         for place in compress(count(), map(ne, before, keys)):  # most are as they were
-            queue, queue.key = queues[place], keys[place]
+            queue = queues[place]
+            queue.key = keys[place]
             if queue.key == low:
                 self._lowest.offer(low, *queue.bound(), queue)
             elif before[place] == low:

@@ -108,6 +108,35 @@ def test_a_number_that_a_closed_descriptor_left_with_the_loop_does_not_make_the_
         runner.run(is_heard())
 
 
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_link_whose_descriptor_others_take_for_theirs_is_not_deaf_for_long(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop], taken: bool
+) -> None:
+    async def is_heard() -> None:
+        loop, greeted = asyncio.get_running_loop(), asyncio.Event()
+        context = zmq.Context()
+        engine = context.socket(zmq.DEALER)
+        engine.setsockopt(zmq.LINGER, 0)
+        link = EngineLink(f"ipc://{tmp_path}/l.sock", lambda _seq, _events: None, lambda _: greeted.set())
+        async with beside(link.run()):
+            await asyncio.sleep(0.05)  # until it listens
+            number: int = link._socket.fileno()  # pyright: ignore[reportPrivateUsage]
+            if taken:
+                loop.add_reader(number, int)
+            else:
+                loop.remove_reader(number)
+            engine.connect(f"ipc://{tmp_path}/l.sock")
+            for pid in (1, 2):
+                greeted.clear()
+                engine.send(msgspec.json.encode(Hello(pid, 0)))
+                await asyncio.wait_for(greeted.wait(), 10)
+        context.destroy(linger=0)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(is_heard())
+
+
 class Heard:
     """What the daemon hears over a link, batch by batch, of engines that each have a socket of their own."""
 

@@ -44,7 +44,8 @@ def test_the_model_made_on_the_spot_is_computed_in_its_own_type(monkeypatch: pyt
         assert "--dtype" not in args.command(spec, "m", 1)
     assert ("--dtype float32" in args.hint(own)) == ("amx" not in flags)
     told = msgspec.structs.replace(own, sglang_args=("--dtype", "bfloat16"))
-    for spec in (given, told, EngineSpec(device="cpu"), EngineSpec(device="cuda", model="org/model")):
+    elsewhere = msgspec.structs.replace(own, sglang_args=("--device", "xpu"))
+    for spec in (given, told, elsewhere, EngineSpec(device="cpu"), EngineSpec(device="cuda", model="org/model")):
         assert args.hint(spec) == ""
 
 

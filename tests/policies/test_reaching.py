@@ -12,7 +12,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from radixdeck.policies.reuse.distances import Distances, Walk
 from radixdeck.policies.reuse.model import ReuseModel
 from radixdeck.policies.reuse.reaching import LIKELY, Going, going, reach
 from radixdeck.policies.reuse.standing import Session
@@ -175,17 +174,16 @@ def test_nobody_is_followed_where_nothing_is_predicted():
     assert row["ask"] == pytest.approx(row["plan"], rel=0.3)
 
 
-def test_moves_are_learned_from_as_if_it_were_at_once():
-    """By what was known when sessions moved, however many are learned from together."""
-    compared, late = 0, ReuseModel()
-    for number, (late, at_once) in enumerate(zip(traffic(6), traffic(6), strict=True)):
-        if at_once.tables is not None:
-            at_once.tables.learn_moves()
-        if number % 20 == 19:
-            ours, others = (model.rates(late.turnover.now_s) for model in (late, at_once))
-            assert ours is not None
-            assert others is not None
-            assert ours.by_agent == pytest.approx(others.by_agent)
-            compared += 1
-    assert compared > 10
-    assert late.transitions.distances.still().right(Walk(lately=(1, 1, 1))) != Distances().still().right(Walk())
+@pytest.mark.parametrize("most_agents", [8, 5])
+def test_moves_are_learned_from_as_if_it_were_at_once(monkeypatch: pytest.MonkeyPatch, most_agents: int):
+    """By what was known when sessions moved, however many are learned from together, and whoever takes a slot over."""
+    monkeypatch.setattr("radixdeck.policies.reuse.model.MAX_AGENTS", most_agents)
+    told: list[list[float]] = []
+    for most_noted in (6, 1):
+        monkeypatch.setattr("radixdeck.policies.reuse.tables.MOST_NOTED", most_noted)
+        told.append([])
+        for number, model in enumerate(traffic(6)):
+            if number % 20 == 19 and (rates := model.rates(model.turnover.now_s)) is not None:
+                told[-1] += rates.by_agent
+    assert len(told[0]) > 50
+    assert told[0] == pytest.approx(told[1])
