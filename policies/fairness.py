@@ -28,7 +28,7 @@ Shares need not be equal; the rules are weights, 1 where nothing is said:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -41,7 +41,7 @@ from .door.unbegun import Unbegun
 from .doorkeeping import Asked, BaseDoorkeeper, Came, DoorFact, Entered, Left, Matched, Verdict
 from .events import EngineEvent, EngineLoadSampled, EngineStarted, EventsDropped, PrefixMatched, SessionEnded
 from .parameters import Tunable
-from .primitives import BasePolicy, Score, Subject
+from .primitives import BasePolicy, Score, Subject, Subjects
 from .resident import ResidentTokens
 
 MAX_CHARGES = 8_192
@@ -139,6 +139,9 @@ class Fairness(BaseDoorkeeper, BasePolicy):
         standing = self._cache.standing(self.tunables["cache_share"])
         keys = [standing.verdict(subject)[0] for subject in subjects] if standing else []
         return keys if any(keys) else []
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        return None if self._cache.standing(self.tunables["cache_share"]) else {}
 
     # ---- what requests are charged -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ as an observed event, so two hosts that observed the same engine stream agree.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -27,7 +27,7 @@ from .events import (
     TunableChanged,
 )
 from .parameters import TunableError
-from .primitives import Action, Prediction, Score, Subject
+from .primitives import Action, Prediction, Score, Subject, Subjects
 from .registry import BUILT_IN, PolicyError, create
 from .seat import EVICTION, Answer, PolicyFacts, Seat, Stopwatch
 
@@ -39,7 +39,6 @@ FALLBACK: dict[str, str] = {EVICTION: "lru"}
 LRU_SCORE = Score(0.0)
 OBEYED = frozenset((PolicySwitched, TunableChanged, PolicyFailed, NodeEvicted, ActionTaken))
 """What the host itself heeds."""
-
 CLOCK = frozenset((EngineStarted, PrefixMatched, PrefixInserted, EngineLoadSampled))
 """Facts that a what-if is told at their recorded times, whatever became of the tree."""
 
@@ -123,13 +122,20 @@ class PolicyHost:
         """The keys of `score` for many subjects at once. A policy that fails counts as LRU for all of them."""
         keys: list[float] = []
         for seat in self._on:
-            try:
-                said = seat.scores(subjects, now_s)
-            except Exception as error:
-                self._fail(seat, "score", error)
-                continue
+            said = self._let(seat, "score", partial(seat.scores, subjects, now_s), list[float]())
             keys = [key + more for key, more in zip(keys, said, strict=True)] if keys and said else keys or said
         return keys or [LRU_SCORE.key] * len(subjects)
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        """Of the keys of `scores` at least those that are not 0. None if `scores` is to be asked: one cannot say, or
+        several have something to say."""
+        told: Mapping[Subject, float] = {}
+        for seat in self._on:
+            said = self._let(seat, "score", partial(seat.nonzero, subjects, now_s), dict[Subject, float]())
+            if said is None or (told and said):
+                return None
+            told = told or said
+        return told
 
     def predict(self, now_s: float) -> Prediction:
         """The prediction learned from the most dispatches, of a policy that is on if any of those predicts, else of
@@ -185,10 +191,7 @@ class PolicyHost:
 
     def check_tune(self, policy: str, name: str, value: float) -> None:
         """Raises PolicyError for an unknown policy, TunableError for an unknown tunable or a value out of bounds."""
-        declared = {tunable.name: tunable for tunable in self._seat(policy).policy.declares}
-        if name not in declared:
-            raise TunableError(f"{policy} has no tunable {name!r}; known: {', '.join(sorted(declared)) or 'none'}")
-        declared[name].check(value)
+        self._seat(policy).check_tune(name, value)
 
     def info(self) -> list[PolicyFacts]:
         return [seat.facts() for seat in self._seats.values()]
@@ -239,10 +242,7 @@ class PolicyHost:
     def _begin_again(self) -> None:
         """An engine that starts again hosts fresh policies, so its twin does too; switches and tunables stay."""
         for seat in self._seats.values():
-            try:
-                seat.replace(create(seat.name))
-            except PolicyError as error:
-                self._fail(seat, "load", error)
+            self._let(seat, "load", partial(seat.renew, create), None)
         self._list_seats()
 
     def _switch(self, event: PolicySwitched) -> None:

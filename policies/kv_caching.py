@@ -7,7 +7,7 @@ known, what is shared comes first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from .events import (
@@ -25,7 +25,7 @@ from .events import (
     TunableChanged,
 )
 from .parameters import Tunable
-from .primitives import BasePolicy, Prediction, Score, Subject
+from .primitives import BasePolicy, Prediction, Score, Subject, Subjects
 from .reuse.guard import Guard
 from .reuse.model import ReuseModel
 from .reuse.outlook import outlook
@@ -165,6 +165,13 @@ class KvCaching(BasePolicy):
         if rates is None:
             return [] if self._guard.resting else super().scores(subjects, now_s)
         return self._worth.keys(subjects, rates)
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        """See BasePolicy.nonzero: nothing is expected of the history of a session that is closed."""
+        if self._guard.resting:
+            return {}
+        rates = self._model.rates(now_s)
+        return None if rates is None else self._worth.nonzero(subjects, rates)
 
     def _prior(self, subject: Subject) -> Score:
         protected = float(subject.role in ("anchor", "shared"))

@@ -9,7 +9,7 @@ What too many agents share to be named is everybody's: a pin or a retain of any 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -26,7 +26,7 @@ from .events import (
     NodeSplit,
 )
 from .parameters import Tunable
-from .primitives import BasePolicy, Score, Subject
+from .primitives import BasePolicy, Score, Subject, Subjects
 from .resident import ResidentTokens
 from .tree.subjects import EVERYBODY
 
@@ -173,6 +173,9 @@ class Operator(BasePolicy):
         if not (self.pins or self.boosts or self.retains):
             return []
         return super().scores(subjects, now_s)
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        return None if self.pins or self.boosts or self.retains else {}
 
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:

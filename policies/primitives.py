@@ -7,7 +7,7 @@ scheduler, in the daemon, in a replay and in a what-if.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
@@ -32,6 +32,20 @@ class Subject(msgspec.Struct, frozen=True):
     session: str = ""
     node: int = NO_NODE
     part: Part = ""
+
+
+class Subjects(Protocol):
+    """The subjects of all evictable nodes, for who need not look at each of them."""
+
+    def __len__(self) -> int: ...
+
+    def common(self) -> Iterable[Subject]:
+        """Those that are not private history: nobody's too."""
+        ...
+
+    def of_session(self, session: str) -> Iterable[Subject]:
+        """The private history of one session, '' excepted."""
+        ...
 
 
 PREEMPTED = "preempted by real work"
@@ -121,7 +135,7 @@ class Policy(Protocol):
 
 class BasePolicy:
     """Default answers for the four primitives, so that a policy writes only what it has to say. A policy of another
-    make may leave `scores` out."""
+    make may leave `scores` and `nonzero` out."""
 
     name: ClassVar[str] = ""
     doc: ClassVar[str] = ""
@@ -163,6 +177,11 @@ class BasePolicy:
         if type(self).score is BasePolicy.score:
             return []
         return [self.score(subject, now_s).key for subject in subjects]
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        """Of the keys that `scores` has for all these subjects, at least those that are not 0, by subject. None if that
+        is no cheaper: then `scores` is asked. Worth writing where most of what is cached is worth nothing."""
+        return {} if type(self).score is BasePolicy.score else None
 
     def predict(self, now_s: float) -> Prediction:
         """See Policy.predict."""

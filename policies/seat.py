@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,8 +11,8 @@ import msgspec
 
 from .events import EngineEvent
 from .operator import Operator
-from .parameters import Tunable
-from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject, wants
+from .parameters import Tunable, TunableError
+from .primitives import Action, BasePolicy, Policy, Prediction, Score, Subject, Subjects, wants
 
 EVICTION = "eviction"
 """The slot of the policies that order evictions, of which one is on."""
@@ -62,12 +62,13 @@ class Stopwatch:
         return answer
 
     def time_many(self, count: int, function: Callable[[], Answer]) -> Answer:
-        """One call that stands for `count`: their number is what makes it worth timing."""
+        """One call that stands for `count`: their number is what makes it worth timing. None is no answer."""
         begun_s = self.timer()
         answer = function()
-        self.total_s += self.timer() - begun_s
-        self.calls += count
-        self.timed += count
+        if answer is not None:
+            self.total_s += self.timer() - begun_s
+            self.calls += count
+            self.timed += count
         return answer
 
     def mean_us(self) -> float:
@@ -127,10 +128,18 @@ class Seat:
         keys: list[float] = self.scoring.time_many(len(subjects), lambda: ask(subjects, now_s))
         if keys and len(keys) != len(subjects):
             raise ValueError(f"{len(keys)} scores of {len(subjects)} subjects")
-        if not math.isfinite(sum(keys)):
-            for subject, key in zip(subjects, keys, strict=True):
-                if not math.isfinite(key):
-                    raise ValueError(f"score of {subject} is {key}")
+        check_finite(subjects, keys)
+        return keys
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
+        """Of the keys of all subjects at least those that are not 0; None if they are to be asked for one by one.
+        Raises ValueError as `score` does."""
+        ask = getattr(self.policy, "nonzero", None)
+        if ask is None:
+            return None
+        keys: Mapping[Subject, float] | None = self.scoring.time_many(len(subjects), lambda: ask(subjects, now_s))
+        if keys:
+            check_finite(keys.keys(), keys.values())
         return keys
 
     def act(self, now_s: float, predict: Callable[[float], Prediction]) -> list[Action]:
@@ -150,6 +159,13 @@ class Seat:
 
     # ---- tunables and what the outside is told -----------------------------------------------------------------------
 
+    def check_tune(self, name: str, value: float) -> None:
+        """Raises TunableError for an unknown tunable or a value out of bounds."""
+        declared = {tunable.name: tunable for tunable in self.policy.declares}
+        if name not in declared:
+            raise TunableError(f"{self.name} has no tunable {name!r}; known: {', '.join(sorted(declared)) or 'none'}")
+        declared[name].check(value)
+
     def tune(self, name: str, value: float) -> None:
         """Set a tunable, now and for a fresh policy put in this seat. Raises TunableError."""
         self.policy.tunables.set(name, value)
@@ -160,6 +176,10 @@ class Seat:
         for name, value in self.values.items():
             policy.tunables.set(name, value)
         self.policy, self.failed = policy, ""
+
+    def renew(self, create: Callable[[str], Policy]) -> None:
+        """Start afresh. Raises what `create` does."""
+        self.replace(create(self.name))
 
     def facts(self) -> PolicyFacts:
         return PolicyFacts(
@@ -175,3 +195,11 @@ class Seat:
             decisions=self.decisions,
             tells=self.policy.tells() if isinstance(self.policy, BasePolicy) and self.enabled else {},
         )
+
+
+def check_finite(subjects: Iterable[Subject], keys: Collection[float]) -> None:
+    """Raises ValueError for the first key that is not finite."""
+    if not math.isfinite(sum(keys)):  # it may be although all of them are
+        for subject, key in zip(subjects, keys, strict=True):
+            if not math.isfinite(key):
+                raise ValueError(f"score of {subject} is {key}")

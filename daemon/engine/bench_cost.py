@@ -155,8 +155,8 @@ class Bench:
     # ---- on ours -----------------------------------------------------------------------------------------------------
 
     def score(self, together: bool) -> float:
-        """Per look-up, all subjects of the index once, at an instant nothing was computed for. `together`: as an
-        eviction asks."""
+        """Per look-up, all subjects of the index once, at an instant nothing was computed for. `together`: in one
+        call."""
         stream, subjects = self.tree.stream, self.tree.observer.index.subjects
         assert stream is not None
         stream.step()
@@ -171,8 +171,8 @@ class Bench:
         return (clock_s() - begun_s) / len(subjects)
 
     def scores(self, *, dense: bool) -> float:
-        """Of the whole call: 50 requests after the last one and learned from, or one request after it, and the next
-        prompt has just been looked up."""
+        """Of the whole call, as an eviction asks: 50 requests after the last one and learned from, or one request after
+        it, and the next prompt has just been looked up."""
         stream = self.tree.stream
         assert stream is not None
         if dense:
@@ -181,7 +181,7 @@ class Bench:
         else:
             self.evict()
         begun_s = clock_s()
-        stream.host.scores(self.tree.observer.index.subjects, stream.event_ns / 1e9)
+        stream.host.nonzero(self.tree.observer.index.by_subject, stream.event_ns / 1e9)
         return clock_s() - begun_s
 
     def note_and_learn(self) -> None:

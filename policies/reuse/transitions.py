@@ -173,10 +173,11 @@ class Transitions:
         self._seen[finish, row] += 1
         self._predictability = None
 
-    def following(self, marginal: Floats | None = None) -> Floats:
+    def following(self, counts: Floats | None = None) -> Floats:
         """Probability of what follows each agent, however its response finished: `[from, 1 + agents]`, column 0 is the
         end of the session. Rows sum to 1."""
-        return backed_off(self.counts().sum(0), self.marginal() if marginal is None else marginal, AGENT_WEIGHT)
+        counts = self.counts() if counts is None else counts
+        return backed_off(counts.sum(0), self.marginal(counts), AGENT_WEIGHT)
 
     def still(self) -> Transitions:
         """The same as it is now, whatever is counted later."""
@@ -230,9 +231,10 @@ class Transitions:
         return self._predictability
 
     def _counted_predictability(self) -> float:
-        weights = self.counts().sum(0)[:, 1:].sum(1)
+        counts = self.counts()
+        weights = counts.sum(0)[:, 1:].sum(1)
         total = float(weights.sum())
-        moving = self.following()[:, 1:]
+        moving = self.following(counts)[:, 1:]
         rows = moving / moving.sum(1, keepdims=True)
         if total <= 0:
             return 0.0

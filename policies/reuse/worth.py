@@ -3,10 +3,10 @@ sessions and agents at an instant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..parameters import Tunables
-from ..primitives import Score, Subject
+from ..primitives import Score, Subject, Subjects
 from ..shares import Share
 from ..tree.parts import PASSED_BY
 from ..tree.subjects import EVERYBODY
@@ -52,6 +52,13 @@ class Worth:
                 rate = sums.rate(subject, row)
                 keys[number] = rate * old if subject.part in PASSED_BY else rate
         return keys
+
+    def nonzero(self, subjects: Subjects, rates: Rates) -> Mapping[Subject, float]:
+        """The keys that are not 0: all histories but those of sessions that are live are worth nothing."""
+        some = list(subjects.common())
+        for session in self._model.standing.by_name:
+            some += subjects.of_session(session)
+        return dict(zip(some, self.keys(some, rates), strict=True))
 
     def anchor_rate(self, agent: str, rates: Rates) -> float:
         """The rate at which the agent's anchor is used, by all sessions."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from ..events import NO_NODE, CacheFlushed, Cause, EngineEvent, HostNodeLeft, NodeSplit, PolicyFailed
 from ..host import PolicyHost
-from ..primitives import Score, Subject
+from ..primitives import Score, Subject, Subjects
 from .harmless import harmless
 from .ownership import NOBODY, Owned, Ownership, Who
+from .paths import path
 from .sight import NAME, blinds, said
 from .tellings import added, evicted, kept, whose
 from .trimming import kept_tokens
@@ -189,7 +190,7 @@ class Observer:
 
     @harmless
     def choose(self) -> Choice | None:
-        self._choice = self.index.choose(self._score, self._keys)
+        self._choice = self.index.choose(self._score, self._keys, self._nonzero)
         return self._choice
 
     @harmless
@@ -199,6 +200,9 @@ class Observer:
 
     def _keys(self, subjects: list[Subject]) -> list[float]:
         return self.stream.host.scores(subjects, self._now_s)
+
+    def _nonzero(self, subjects: Subjects) -> Mapping[Subject, float] | None:
+        return self.stream.host.nonzero(subjects, self._now_s)
 
     def _score(self, subject: Subject) -> Score:
         return self.stream.host.score(subject, self._now_s)
@@ -291,10 +295,3 @@ class Observer:
         for owned in on_host:
             self._say_kept(owned, had_tokens=0)
         return tokens
-
-
-def path(node: Any) -> Iterator[Any]:
-    """The node and its ancestors, without the root."""
-    while node is not None and node.parent is not None:
-        yield node
-        node = node.parent

@@ -2,25 +2,28 @@
 
 A subject is scored once per eviction call. After that a victim costs O(log subjects), however many nodes are resident:
 the heads of the queues wait in two heaps, by score and by age. The one by score holds only queues of the lowest key,
-and those of the next one when they run out: most subjects are never looked at, and those of ended sessions, whose key
-stays 0, wait in it from one call to the next.
+and those of the next one when they run out: most subjects are never looked at. Those of ended sessions, whose key stays
+0, wait in it from one call to the next, and where policies can tell which keys are not 0 they are not even scored.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import compress, count
 from operator import ne
 
 import msgspec
 
-from ..primitives import Score, Subject
+from ..primitives import Score, Subject, Subjects
+from .by_subject import BySubject
 from .queues import SLACK, Entry, Heads, Node, Ranked, ScoreOf
 
 KeysOf = Callable[[list[Subject]], list[float]]
 """What tells the keys of many subjects at once."""
+NonzeroOf = Callable[[Subjects], Mapping[Subject, float] | None]
+"""What tells the keys that are not 0, or None: then all are asked for."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -37,12 +40,10 @@ class VictimIndex:
 
     def __init__(self, classify: Callable[[int], Subject]) -> None:
         self._classify = classify
-        self._queues: dict[Subject, Ranked] = {}
-        self._of_session: dict[str, dict[int, Ranked]] = {}
+        self.by_subject = BySubject()
         self._where: dict[int, Ranked] = {}
         self._emptied: dict[int, Ranked] = {}
         self._by_age = Heads()
-        self._numbers = 0
         self._forget_scores()
 
     def __len__(self) -> int:
@@ -50,11 +51,10 @@ class VictimIndex:
 
     @property
     def subjects(self) -> list[Subject]:
-        return list(self._queues)
+        return list(self.by_subject.queues)
 
     def clear(self) -> None:
-        self._queues.clear()
-        self._of_session.clear()
+        self.by_subject.clear()
         self._where.clear()
         self._emptied.clear()
         self._by_age = Heads()
@@ -76,23 +76,18 @@ class VictimIndex:
 
     def add(self, node: Node) -> None:
         subject = self._classify(node.id)
-        queue = self._where[node.id] = self._queues.get(subject) or self._new_queue(subject)
+        queue = self._where[node.id] = self.by_subject.queues.get(subject) or self._new_queue(subject)
         queue.add(node)
         self._by_age.offer(0.0, node.last_access_time, node.id, queue)
         if queue.key is None:
-            if self._scored:  # else all are scored when one is chosen next
-                self._unscored[queue.number] = queue
+            self._unscored[queue.number] = queue
         elif queue.key <= self._reached:
             self._lowest.offer(queue.key, node.last_access_time, node.id, queue)
 
     def _new_queue(self, subject: Subject) -> Ranked:
-        if 2 * len(self._emptied) > len(self._queues) + SLACK:
+        if 2 * len(self._emptied) > len(self.by_subject) + SLACK:
             self._drop_emptied()  # a pass over all queues would go on costing what there were at most
-        self._numbers += 1
-        queue = self._queues[subject] = Ranked(subject, self._numbers)
-        if subject.session:
-            self._of_session.setdefault(subject.session, {})[queue.number] = queue
-        return queue
+        return self.by_subject.make(subject)
 
     def discard(self, node_id: int) -> Node | None:
         """Take a node out; None if it was not in."""
@@ -119,7 +114,7 @@ class VictimIndex:
 
     def close(self, session: str) -> None:
         """A session is no longer live: its nodes join their agents' queue of closed sessions."""
-        for queue in list(self._of_session.get(session, {}).values()):
+        for queue in self.by_subject.queues_of(session):
             for node_id in list(queue.members):
                 self.move(node_id)
 
@@ -132,10 +127,15 @@ class VictimIndex:
             queue.score = None
         self._told.clear()
 
-    def choose(self, score_of: ScoreOf, keys_of: KeysOf | None = None) -> Choice | None:
+    def choose(
+        self, score_of: ScoreOf, keys_of: KeysOf | None = None, nonzero_of: NonzeroOf | None = None
+    ) -> Choice | None:
         """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
         that has nodes once from one `begin` to the next; with `keys_of` for many at a time, and then for the whole
-        score of those only that victims are taken from."""
+        score of those only that victims are taken from; with `nonzero_of` for those that are not 0, where that is
+        enough."""
+        if not self._scored:
+            self._score_all(score_of, keys_of, nonzero_of)
         lowest, oldest = self._lowest_head(score_of, keys_of), self._by_age.first()
         while lowest is not None and self._classify(lowest[2]) != lowest[4].subject:
             self.move(lowest[2])  # its session was over, and has come back
@@ -148,9 +148,7 @@ class VictimIndex:
         return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
 
     def _lowest_head(self, score_of: ScoreOf, keys_of: KeysOf | None) -> Entry | None:
-        if not self._scored:
-            self._score_all(score_of, keys_of)
-        elif self._unscored:
+        if self._unscored:
             self._score_new(score_of, keys_of)
         lowest = self._lowest.first()
         while lowest is None and self._reach_on():
@@ -161,7 +159,7 @@ class VictimIndex:
         """The `number` evictable nodes that rank lowest now. Changes nothing; costs as much as there are nodes."""
         ranked = (
             (score.key, node.last_access_time, node_id, queue.subject, score)
-            for queue in self._queues.values()
+            for queue in self.by_subject.queues.values()
             if queue.members
             for score in (score_of(queue.subject),)
             for node_id, node in queue.members.items()
@@ -169,11 +167,20 @@ class VictimIndex:
         lowest = heapq.nsmallest(number, ranked, key=lambda one: one[:3])
         return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
 
-    def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+    def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None, nonzero_of: NonzeroOf | None) -> None:
         self._drop_emptied()
+        nonzero = nonzero_of(self.by_subject) if nonzero_of is not None else None
+        if nonzero is not None and self._update_nonzero(nonzero):
+            return
+        self._score_each(score_of, keys_of, nonzero)
+
+    def _score_each(self, score_of: ScoreOf, keys_of: KeysOf | None, nonzero: Mapping[Subject, float] | None) -> None:
         self._unscored.clear()
-        self._listed = queues = list(self._queues.values())
-        keys = self._keys(queues, list(self._queues), score_of, keys_of)
+        self._listed = queues = list(self.by_subject.queues.values())
+        if nonzero is None:
+            keys = self._keys(queues, self.subjects, score_of, keys_of)
+        else:
+            keys = [nonzero.get(queue.subject, 0.0) for queue in queues]
         self._pending, self._scored = None, True
         if not queues:
             return
@@ -197,6 +204,28 @@ class VictimIndex:
             elif before[place] == low:
                 self._lowest.forget(queue)
 
+    def _update_nonzero(self, nonzero: Mapping[Subject, float]) -> bool:
+        """If 0 was the lowest key and still is, no queue is looked at whose key was and is 0. False, and nothing is
+        changed, if it is not."""
+        queues = self.by_subject.queues
+        worth = [(queue, key) for subject, key in nonzero.items() if key and (queue := queues.get(subject))]
+        was_lowest = self._pure and self._reached == 0.0
+        if not was_lowest or len(worth) == len(queues) or min(nonzero.values(), default=0.0) < 0.0:
+            return False
+        before = [queue for queue in self._listed if queue.key and queues.get(queue.subject) is queue]
+        for queue in (*self._unscored.values(), *before):
+            if not nonzero.get(queue.subject):
+                queue.key = 0.0
+                self._lowest.offer(0.0, *queue.bound(), queue)
+        for queue, key in worth:
+            if queue.key == 0.0:
+                self._lowest.forget(queue)
+            queue.key = key
+        self._unscored.clear()
+        self._listed = [queue for queue, _ in worth]
+        self._pending, self._scored = None, True
+        return True
+
     def _reach_on(self) -> bool:
         """Take in the queues of the next higher key. False if there are none."""
         if self._pending is None:
@@ -219,13 +248,10 @@ class VictimIndex:
         self._emptied.clear()
 
     def _drop(self, queue: Ranked) -> None:
-        del self._queues[queue.subject]
+        self.by_subject.drop(queue)
         self._by_age.forget(queue)
         self._lowest.forget(queue)
-        if session := queue.subject.session:
-            del self._of_session[session][queue.number]
-            if not self._of_session[session]:
-                del self._of_session[session]
+        self._unscored.pop(queue.number, None)
 
     def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
         """Subjects that came up since the last choice."""

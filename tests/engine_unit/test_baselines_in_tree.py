@@ -65,7 +65,7 @@ def test_hits_and_next_leaves_are_those_of_the_real_tree(policy: str, ours: Make
         bench.request(tokens, output, **identity)
         bench.observer.stream.settle()
         tree, index = bench.cache.tree_core, bench.observer.index
-        for subject, queue in index._queues.items():
+        for subject, queue in index.by_subject.queues.items():
             if (head := queue.head()) is None:
                 continue
             node = host.nodes.next_to_go(subject)

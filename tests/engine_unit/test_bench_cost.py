@@ -75,7 +75,7 @@ def test_a_prompt_that_was_just_looked_up_is_learned_from_when_scores_are_asked_
     stream.learner.took_s = []
     tree.look_up()
     assert [kind for kind, _ in stream.learner.took_s] == []
-    stream.host.scores(tree.observer.index.subjects, stream.event_ns / 1e9)
+    stream.host.nonzero(tree.observer.index.by_subject, stream.event_ns / 1e9)
     assert "PrefixMatched" in [kind for kind, _ in stream.learner.took_s]
 
 

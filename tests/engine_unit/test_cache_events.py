@@ -25,7 +25,7 @@ from radixdeck.policies.events import (
     SessionEnded,
 )
 from radixdeck.policies.host import PolicyHost
-from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.primitives import Score, Subject, Subjects
 
 Maker = Callable[..., Any]
 
@@ -49,6 +49,9 @@ class Favouring(Splitting):
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
         """An eviction asks for the keys of all subjects at once, and for parts of the victims' scores only."""
         return [self.score(subject, now_s).key for subject in subjects]
+
+    def nonzero(self, subjects: Subjects, now_s: float) -> None:
+        """Not to be had more cheaply."""
 
 
 @dataclass

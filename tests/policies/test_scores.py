@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import BasePolicy, Score, Subject
+from radixdeck.policies.tree.by_subject import BySubject
 
 SUBJECTS = [Subject("private", ("a",)), Subject("anchor", ("a",)), Subject("unowned")]
 
@@ -33,12 +34,13 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Comparing(PolicyHost):
-    """Holds the keys of all subjects asked for so far against their scores, now and then. `compared`: how many keys
-    were not 0."""
+    """Holds the keys of all subjects asked for so far against their scores, now and then, and those that are told as
+    not 0. `compared`: how many keys were not 0; `told`: of which so many were told so; `not_said`: how often that could
+    not be said."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.compared = self.asked = 0
+        self.compared = self.told = self.not_said = self.asked = 0
         self.seen: dict[Subject, None] = {}
 
     def score(self, subject: Subject, now_s: float) -> Score:
@@ -49,16 +51,38 @@ class Comparing(PolicyHost):
             keys = self.scores(subjects, now_s)
             assert keys == [super(Comparing, self).score(one, now_s).key for one in subjects]
             self.compared += sum(key != 0.0 for key in keys)
+            self.compare_nonzero(dict(zip(subjects, keys, strict=True)), now_s)
         return super().score(subject, now_s)
+
+    def compare_nonzero(self, keys: Mapping[Subject, float], now_s: float) -> None:
+        told = self.nonzero(by_subject(list(keys)), now_s)
+        if told is None:
+            self.not_said += 1
+            return
+        assert told == {subject: keys[subject] for subject in told}
+        assert {subject for subject, key in keys.items() if key} <= told.keys()
+        self.told += sum(key != 0.0 for key in told.values())
 
 
 @pytest.mark.parametrize("style", ["private", "supervisor"])
 @pytest.mark.parametrize("supersession", [0.0, 1.0])
 def test_keys_are_those_of_the_scores_to_the_last_bit(style: str, supersession: float) -> None:
     host = Comparing(["kv_caching"], {"kv_caching": {"supersession": supersession}})
-    host.observe(ActionTaken(t_ns=1, id="1", kind="boost", agent="agent1", amount=3.0, ttl_s=1e9))
+    host.observe(ActionTaken(t_ns=0, id="1", kind="boost", agent="agent1", amount=3.0, ttl_s=1e9))
     run(Shape("random", agents=8, requests=200, style=style, tool_share=0.3), "kv_caching", 6_000, host=host)
     assert host.compared > 500
+    assert host.not_said
+    assert not host.told, "a boost bears on what the other policy has nothing to say of"
+    assert not [facts.failed for facts in host.info() if facts.failed]
+
+
+@pytest.mark.parametrize("style", ["private", "supervisor"])
+@pytest.mark.parametrize("agents", [6, 90], ids=["6 agents", "more agents than slots"])
+def test_what_is_not_told_as_worth_anything_is_worth_nothing(style: str, agents: int) -> None:
+    host = Comparing(["kv_caching", "fairness"])
+    run(Shape("random", agents=agents, requests=300, style=style, tool_share=0.3), "kv_caching", 6_000, host=host)
+    assert host.told > 500
+    assert host.not_said < host.asked / 50 / 2, "only while nothing is learned"
     assert not [facts.failed for facts in host.info() if facts.failed]
 
 
@@ -93,6 +117,25 @@ def test_keys_that_are_missing_or_not_finite_fail_the_policy(
     monkeypatch.setattr(Wrong, "said", said)
     host = PolicyHost(["wrong"])
     assert host.scores(SUBJECTS, 1.0) == [0.0, 0.0, 0.0]
+    assert_failed(host, what)
+
+
+@pytest.mark.parametrize(("said", "what"), [({SUBJECTS[1]: math.nan}, "anchor"), ([1.0], "keys"), ("high", "str")])
+def test_so_do_those_that_are_told_as_not_zero(said: object, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wrong, "nonzero", lambda *_: said)
+    host = PolicyHost(["wrong"])
+    assert host.nonzero(by_subject(SUBJECTS), 1.0) == {}
+    assert_failed(host, what)
+
+
+def by_subject(subjects: list[Subject]) -> BySubject:
+    queues = BySubject()
+    for subject in subjects:
+        queues.make(subject)
+    return queues
+
+
+def assert_failed(host: PolicyHost, what: str) -> None:
     (failure,) = [
         event
         for event in host.observe(TunableChanged(t_ns=1, policy="x", name="y", value=1.0))
@@ -147,3 +190,8 @@ class Bare:
 
 def test_a_policy_without_keys_in_bulk_is_asked_one_by_one() -> None:
     assert PolicyHost(["bare"]).scores(SUBJECTS, 1.0) == [7.0, 6.0, 7.0]
+
+
+def test_nor_can_it_say_which_are_not_zero() -> None:
+    assert PolicyHost(["bare"]).nonzero(by_subject(SUBJECTS), 1.0) is None
+    assert PolicyHost(["lru"]).nonzero(by_subject(SUBJECTS), 1.0) == {}

@@ -9,11 +9,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.primitives import Score, Subject, Subjects
 from radixdeck.policies.tree.victims import VictimIndex
 
 NODES = st.integers(0, 5)
-KEYS = st.sampled_from([0.0, 1.0, 2.0])
+KEYS = st.sampled_from([0.0, 0.0, 1.0, 2.0, -1.0])
+ASKED = st.sampled_from(["each", "together", "nonzero"])
 SUBJECTS = st.sampled_from([Subject("private", ("a",)), Subject("private", ("a",), "s"), Subject("anchor", ("a",))])
 
 
@@ -26,8 +27,10 @@ class Leaf:
 class Comparison:
     """`resident`: what a full scan looks at. `held`: the scores of this eviction call, as far as anybody asked."""
 
-    def __init__(self, together: bool) -> None:
-        self.together = together
+    def __init__(self, asked: str) -> None:
+        self.keys_of = None if asked == "each" else self.scores
+        self.nonzero_of = self.nonzero if asked == "nonzero" else None
+        self.can_say = True
         self.subjects: dict[int, Subject] = {}
         self.resident: dict[int, Leaf] = {}
         self.leaves_ever: dict[int, Leaf] = {}
@@ -47,6 +50,20 @@ class Comparison:
 
     def scores(self, subjects: list[Subject]) -> list[float]:
         return [self.score(subject).key for subject in subjects]
+
+    def nonzero(self, subjects: Subjects) -> dict[Subject, float] | None:
+        """Some that are 0 or not evictable are told of, too."""
+        evictable = {self.subjects[node] for node in self.resident}
+        assert len(subjects) == len(evictable)
+        assert sorted(subjects.common(), key=str) == [one for one in evictable if one.role == "anchor"]
+        assert set(subjects.of_session("s")) == {one for one in evictable if one.session == "s"}
+        if self.can_say:
+            self.asked += evictable
+            return dict(self.keys)
+        return None
+
+    def nonzero_can_be_said(self, can_say: bool) -> None:
+        self.can_say = can_say
 
     def told_score(self, subject: Subject) -> Score:
         """The parts of a key that was told before; the policy may be of another mind by now."""
@@ -92,7 +109,8 @@ class Comparison:
 
     def is_chosen(self, evict: bool) -> None:
         self.asked.clear()
-        choice = self.index.choose(self.told_score, self.scores) if self.together else self.index.choose(self.score)
+        score_of = self.told_score if self.keys_of else self.score
+        choice = self.index.choose(score_of, self.keys_of, self.nonzero_of)
         alive = {self.subjects[node] for node in self.resident}
         assert sorted(self.asked, key=str) == sorted(alive - self.held.keys(), key=str)
         self.held |= {subject: self.keys.get(subject, 0.0) for subject in alive - self.held.keys()}
@@ -105,7 +123,7 @@ class Comparison:
         assert choice is not None
         assert (choice.score.key, choice.node, choice.subject) == (lowest[0], lowest[2], self.subjects[lowest[2]])
         assert choice.oldest == oldest[1]
-        assert choice.score.parts == ({"part": 1.0} if self.together else {})
+        assert choice.score.parts == ({"part": 1.0} if self.keys_of else {})
         if evict:
             self.is_no_leaf(choice.node)
 
@@ -119,6 +137,7 @@ STEPS = st.one_of(
     st.tuples(st.just("session_ends")),
     st.tuples(st.just("changes_its_score"), SUBJECTS, KEYS),
     st.tuples(st.just("eviction_begins")),
+    st.tuples(st.just("nonzero_can_be_said"), st.booleans()),
     st.tuples(st.just("is_chosen"), st.booleans()),
     st.tuples(st.just("is_chosen"), st.just(False)),
     st.tuples(st.sampled_from(["everything_is_flushed", "session_ends"])),
@@ -126,9 +145,9 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.lists(STEPS, min_size=30, max_size=60), st.booleans())
-def test_every_choice_is_that_of_a_full_scan(steps: list[tuple[Any, ...]], together: bool) -> None:
-    comparison = Comparison(together)
+@given(st.lists(STEPS, min_size=30, max_size=60), ASKED)
+def test_every_choice_is_that_of_a_full_scan(steps: list[tuple[Any, ...]], asked: str) -> None:
+    comparison = Comparison(asked)
     for name, *what in steps:
         getattr(comparison, name)(*what)
         assert len(comparison.index) == len(comparison.resident)
