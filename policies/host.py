@@ -249,7 +249,7 @@ class PolicyHost:
         try:
             seat = self._seat(event.policy)
             if event.enabled and not (seat.enabled or seat.learns):
-                seat.replace(create(event.policy))
+                seat.renew(create)
         except PolicyError as error:
             self._pending.append(PolicyFailed(t_ns=event.t_ns, policy=event.policy, call="load", error=str(error)))
             return

@@ -146,6 +146,15 @@ class BasePolicy:
     heeds: ClassVar[tuple[type[EngineEvent], ...]] = ()
     """The events that `observe` does anything about; empty: it is told of all."""
 
+    def __init_subclass__(cls) -> None:
+        """A class of its own score is not asked for what the class above it says of many."""
+        super().__init_subclass__()
+        own = vars(cls)
+        if "score" in own and "scores" not in own:
+            cls.scores = BasePolicy.scores
+        if ("score" in own or "scores" in own) and "nonzero" not in own:
+            cls.nonzero = BasePolicy.nonzero
+
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)
 
@@ -180,7 +189,8 @@ class BasePolicy:
 
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
         """Of the keys that `scores` has for all these subjects, at least those that are not 0, by subject. None if that
-        is no cheaper: then `scores` is asked. Worth writing where most of what is cached is worth nothing."""
+        is no cheaper: then `scores` is asked. Worth writing where most of what is cached is worth nothing: keys are
+        looked up by subject, which is dearer than a list of them all where few are 0."""
         return {} if type(self).score is BasePolicy.score else None
 
     def predict(self, now_s: float) -> Prediction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -62,14 +62,17 @@ class Stopwatch:
         return answer
 
     def time_many(self, count: int, function: Callable[[], Answer]) -> Answer:
-        """One call that stands for `count`: their number is what makes it worth timing. None is no answer."""
+        """One call that stands for `count`: their number is what makes it worth timing."""
         begun_s = self.timer()
         answer = function()
-        if answer is not None:
-            self.total_s += self.timer() - begun_s
-            self.calls += count
-            self.timed += count
+        self.took(count, self.timer() - begun_s)
         return answer
+
+    def took(self, count: int, total_s: float) -> None:
+        """So many calls took that long together."""
+        self.total_s += total_s
+        self.calls += count
+        self.timed += count
 
     def mean_us(self) -> float:
         return self.total_s / self.timed * 1e6 if self.timed else 0.0
@@ -132,14 +135,17 @@ class Seat:
         return keys
 
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
-        """Of the keys of all subjects at least those that are not 0; None if they are to be asked for one by one.
-        Raises ValueError as `score` does."""
+        """Of the keys of all subjects at least those that are not 0; None if `scores` is to be asked. Raises ValueError
+        as `score` does, TypeError for an answer that is no mapping."""
+        begun_s = self.scoring.timer()
         ask = getattr(self.policy, "nonzero", None)
-        if ask is None:
+        if ask is None or (said := ask(subjects, now_s)) is None:
             return None
-        keys: Mapping[Subject, float] | None = self.scoring.time_many(len(subjects), lambda: ask(subjects, now_s))
-        if keys:
-            check_finite(keys.keys(), keys.values())
+        if not isinstance(said, Mapping):
+            raise TypeError(f"nonzero keys by subject are {said!r}")
+        keys = cast("Mapping[Subject, float]", said)
+        check_finite(keys.keys(), keys.values())
+        self.scoring.took(max(1, len(keys)), self.scoring.timer() - begun_s)
         return keys
 
     def act(self, now_s: float, predict: Callable[[float], Prediction]) -> list[Action]:

@@ -181,7 +181,9 @@ class Bench:
         else:
             self.evict()
         begun_s = clock_s()
-        stream.host.nonzero(self.tree.observer.index.by_subject, stream.event_ns / 1e9)
+        host, index, now_s = stream.host, self.tree.observer.index, stream.event_ns / 1e9
+        if host.nonzero(index.by_subject, now_s) is None:
+            host.scores(index.subjects, now_s)
         return clock_s() - begun_s
 
     def note_and_learn(self) -> None:

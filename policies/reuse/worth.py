@@ -53,11 +53,14 @@ class Worth:
                 keys[number] = rate * old if subject.part in PASSED_BY else rate
         return keys
 
-    def nonzero(self, subjects: Subjects, rates: Rates) -> Mapping[Subject, float]:
-        """The keys that are not 0: all histories but those of sessions that are live are worth nothing."""
+    def nonzero(self, subjects: Subjects, rates: Rates) -> Mapping[Subject, float] | None:
+        """The keys that are not 0: all histories but those of sessions that are live are worth nothing. None where that
+        is most of them."""
         some = list(subjects.common())
         for session in self._model.standing.by_name:
             some += subjects.of_session(session)
+        if 2 * len(some) > len(subjects):
+            return None
         return dict(zip(some, self.keys(some, rates), strict=True))
 
     def anchor_rate(self, agent: str, rates: Rates) -> float:
@@ -94,7 +97,7 @@ class Worth:
 
     def _history(self, subject: Subject, rates: Rates) -> Score:
         """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
-        session = self._model.standing.by_name.get(subject.session)
+        session = self._model.standing.by_name.get(subject.session) if subject.session else None
         if session is None:
             return Score(0.0, {"closed": 1.0})
         rate, soonest, repeated = self._reuse(subject, session.place, rates)

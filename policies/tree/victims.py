@@ -61,8 +61,9 @@ class VictimIndex:
         self._forget_scores()
 
     def _forget_scores(self) -> None:
-        """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `pending`:
-        (key, place in `listed`) of the others, the lowest last, None until they are needed."""
+        """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `listed`:
+        all queues, or all whose key is not 0, when they were scored; `pending`: (key, place in `listed`) of those above
+        `reached`, the lowest last, None until they are needed."""
         self._scored = False
         self._unscored: dict[int, Ranked] = {}
         self._lowest = Heads()
@@ -169,19 +170,18 @@ class VictimIndex:
 
     def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None, nonzero_of: NonzeroOf | None) -> None:
         self._drop_emptied()
-        nonzero = nonzero_of(self.by_subject) if nonzero_of is not None else None
-        if nonzero is not None and self._update_nonzero(nonzero):
-            return
-        self._score_each(score_of, keys_of, nonzero)
-
-    def _score_each(self, score_of: ScoreOf, keys_of: KeysOf | None, nonzero: Mapping[Subject, float] | None) -> None:
-        self._unscored.clear()
-        self._listed = queues = list(self.by_subject.queues.values())
-        if nonzero is None:
-            keys = self._keys(queues, self.subjects, score_of, keys_of)
+        zero_is_lowest = self._pure and self._reached == 0.0
+        nonzero = nonzero_of(self.by_subject) if zero_is_lowest and nonzero_of is not None else None
+        if nonzero is not None and min(nonzero.values(), default=0.0) >= 0.0:
+            self._score_nonzero(nonzero)
         else:
-            keys = [nonzero.get(queue.subject, 0.0) for queue in queues]
+            self._score_each(score_of, keys_of)
+        self._unscored.clear()
         self._pending, self._scored = None, True
+
+    def _score_each(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+        self._listed = queues = list(self.by_subject.queues.values())
+        keys = self._keys(queues, self.subjects, score_of, keys_of)
         if not queues:
             return
         low = min(keys)
@@ -204,27 +204,21 @@ class VictimIndex:
             elif before[place] == low:
                 self._lowest.forget(queue)
 
-    def _update_nonzero(self, nonzero: Mapping[Subject, float]) -> bool:
-        """If 0 was the lowest key and still is, no queue is looked at whose key was and is 0. False, and nothing is
-        changed, if it is not."""
+    def _score_nonzero(self, nonzero: Mapping[Subject, float]) -> None:
+        """The lowest key was 0, and none is below it now: no queue is looked at whose key was and is 0."""
         queues = self.by_subject.queues
-        worth = [(queue, key) for subject, key in nonzero.items() if key and (queue := queues.get(subject))]
-        was_lowest = self._pure and self._reached == 0.0
-        if not was_lowest or len(worth) == len(queues) or min(nonzero.values(), default=0.0) < 0.0:
-            return False
         before = [queue for queue in self._listed if queue.key and queues.get(queue.subject) is queue]
         for queue in (*self._unscored.values(), *before):
             if not nonzero.get(queue.subject):
                 queue.key = 0.0
                 self._lowest.offer(0.0, *queue.bound(), queue)
-        for queue, key in worth:
-            if queue.key == 0.0:
-                self._lowest.forget(queue)
-            queue.key = key
-        self._unscored.clear()
-        self._listed = [queue for queue, _ in worth]
-        self._pending, self._scored = None, True
-        return True
+        self._listed = []
+        for subject, key in nonzero.items():
+            if key and (queue := queues.get(subject)) is not None:
+                if queue.key == 0.0:
+                    self._lowest.forget(queue)
+                queue.key = key
+                self._listed.append(queue)
 
     def _reach_on(self) -> bool:
         """Take in the queues of the next higher key. False if there are none."""

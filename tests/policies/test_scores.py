@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,8 @@ from radixdeck.policies.events import (
     TunableChanged,
 )
 from radixdeck.policies.host import PolicyHost
+from radixdeck.policies.kv_caching import KvCaching
+from radixdeck.policies.operator import Operator
 from radixdeck.policies.primitives import BasePolicy, Score, Subject
 from radixdeck.policies.tree.by_subject import BySubject
 
@@ -30,7 +33,7 @@ SUBJECTS = [Subject("private", ("a",)), Subject("anchor", ("a",)), Subject("unow
 @pytest.fixture(autouse=True)
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Policies of this file, as if they were installed."""
-    install(tmp_path, monkeypatch, wrong=f"{__name__}:Wrong", bare=f"{__name__}:Bare")
+    install(tmp_path, monkeypatch, wrong=f"{__name__}:Wrong", bare=f"{__name__}:Bare", stubborn=f"{__name__}:Stubborn")
 
 
 class Comparing(PolicyHost):
@@ -55,7 +58,9 @@ class Comparing(PolicyHost):
         return super().score(subject, now_s)
 
     def compare_nonzero(self, keys: Mapping[Subject, float], now_s: float) -> None:
-        told = self.nonzero(by_subject(list(keys)), now_s)
+        """Beside many sessions that are over, else it is not said."""
+        gone = [Subject("private", ("agent1",), f"gone{number}") for number in range(2 * len(keys))]
+        told = self.nonzero(by_subject([*keys, *gone]), now_s)
         if told is None:
             self.not_said += 1
             return
@@ -120,9 +125,15 @@ def test_keys_that_are_missing_or_not_finite_fail_the_policy(
     assert_failed(host, what)
 
 
-@pytest.mark.parametrize(("said", "what"), [({SUBJECTS[1]: math.nan}, "anchor"), ([1.0], "keys"), ("high", "str")])
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [({SUBJECTS[1]: math.nan}, "anchor"), ([1.0], "[1.0]"), ([], "[]"), ("", "''"), ({SUBJECTS[1]: "high"}, "str")],
+)
 def test_so_do_those_that_are_told_as_not_zero(said: object, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Wrong, "nonzero", lambda *_: said)
+    def nonzero(*_: object) -> object:
+        return said
+
+    monkeypatch.setattr(Wrong, "nonzero", nonzero)
     host = PolicyHost(["wrong"])
     assert host.nonzero(by_subject(SUBJECTS), 1.0) == {}
     assert_failed(host, what)
@@ -195,3 +206,51 @@ def test_a_policy_without_keys_in_bulk_is_asked_one_by_one() -> None:
 def test_nor_can_it_say_which_are_not_zero() -> None:
     assert PolicyHost(["bare"]).nonzero(by_subject(SUBJECTS), 1.0) is None
     assert PolicyHost(["lru"]).nonzero(by_subject(SUBJECTS), 1.0) == {}
+
+
+class Stubborn(KvCaching):
+    """Takes what is built in and has its own mind of what is worth what."""
+
+    name: ClassVar[str] = "stubborn"
+
+    def score(self, subject: Subject, now_s: float) -> Score:
+        return Score(5.0)
+
+
+def test_a_class_of_its_own_score_is_asked_for_that_alone() -> None:
+    host = PolicyHost(["stubborn"])
+    host.observe(PrefixMatched(t_ns=1, rid="r", agent="a", session="s", prompt_tokens=1, cached_tokens=0))
+    subjects = [*SUBJECTS, *(Subject("private", ("a",), f"s{number}") for number in range(20))]
+    assert host.scores(subjects, 1.0) == [5.0] * len(subjects)
+    assert host.nonzero(by_subject(subjects), 1.0) is None
+
+
+def test_two_policies_that_have_something_to_say_are_asked_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nonzero(*_: object) -> object:
+        return {SUBJECTS[1]: 2.0}
+
+    monkeypatch.setattr(Wrong, "nonzero", nonzero)
+    host = PolicyHost(["wrong"])
+    assert host.nonzero(by_subject(SUBJECTS), 1.0) == {SUBJECTS[1]: 2.0}
+    monkeypatch.setattr(Operator, "nonzero", nonzero)
+    assert host.nonzero(by_subject(SUBJECTS), 1.0) is None
+
+
+@pytest.mark.parametrize("over", [2, 40], ids=["few sessions are over", "most are"])
+def test_what_is_not_zero_is_told_where_that_is_the_lesser_part_and_nothing_is_while_lru_takes_over(
+    over: int,
+) -> None:
+    ticks = count()
+    host = PolicyHost(["kv_caching"], timer=lambda: next(ticks) * 1e-6)
+    for number in range(4):
+        told = {"rid": f"r{number}", "agent": "a", "session": f"s{number}"}
+        host.observe(PrefixMatched(t_ns=number, prompt_tokens=100, cached_tokens=0, anchor_tokens=10, **told))
+    live = [Subject("private", ("a",), f"s{number}") for number in range(4)]
+    subjects = by_subject([*live, *(Subject("private", ("a",), f"gone{number}") for number in range(over))])
+    told = host.nonzero(subjects, 1.0)
+    assert (told.keys() if told else None) == (set(live) if over > 4 else None)
+    costs = {facts.name: facts.score_us for facts in host.info()}
+    assert costs["kv_caching"] == (pytest.approx(1 / 4) if over > 4 else 0.0)
+    policy: Any = host._seats["kv_caching"].policy
+    policy._guard.resting = 1
+    assert host.nonzero(subjects, 1.0) == {}

@@ -146,3 +146,21 @@ def test_what_was_queued_for_an_ended_session_goes_by_its_own_again_once_that_is
         gone.append(choice.node)
         index.discard(choice.node)
     assert gone == [1, 3, 5, 0, 2, 4]
+
+
+def test_a_queue_that_is_gone_is_not_scored_any_more() -> None:
+    """It was worth something, so that nobody looked at it but by age, and nothing is known of it when it goes."""
+    index = VictimIndex(lambda node: Subject("private", ("a",), f"s{node}"))
+    for node in range(4):
+        index.add(Leaf(node, node))
+    worth = {Subject("private", ("a",), "s0"): 1.0}
+    chosen: list[int] = []
+    for told in ({}, worth, {}, {}):
+        index.begin()
+        choice = index.choose(lambda _: Score(0.0), lambda subjects: [0.0] * len(subjects), lambda _, told=told: told)
+        assert choice is not None
+        chosen.append(choice.node)
+        if len(chosen) == 2:
+            index.discard(0)
+            assert index.choose(lambda _: Score(0.0)) is not None
+    assert chosen == [0, 1, 1, 1]
