@@ -143,6 +143,9 @@ class Fairness(BaseDoorkeeper, BasePolicy):
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
         return None if self._cache.standing(self.tunables["cache_share"]) else {}
 
+    def worthless(self, subject: Subject) -> bool:
+        return not self._cache.standing(self.tunables["cache_share"])
+
     # ---- what requests are charged -----------------------------------------------------------------------------------
 
     def _left(self, fact: Left) -> None:

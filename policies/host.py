@@ -106,11 +106,7 @@ class PolicyHost:
         the next `observe`. The operator's pin adds 1e9, which nothing else reaches."""
         said: list[tuple[str, Score]] = []
         for seat in self._on:
-            try:
-                score = seat.score(subject, now_s)
-            except Exception as error:
-                self._fail(seat, "score", error)
-                continue
+            score = self._let(seat, "score", partial(seat.score, subject, now_s), LRU_SCORE)
             if score.key or score.parts:
                 said.append((seat.name, score))
         if len(said) < 2:
@@ -136,6 +132,10 @@ class PolicyHost:
                 return None
             told = told or said
         return told
+
+    def worthless(self, subject: Subject) -> bool:
+        """Whether its key is 0 by all policies, for sure and without asking for it."""
+        return all(self._let(seat, "score", partial(seat.worthless, subject), False) for seat in self._on)
 
     def predict(self, now_s: float) -> Prediction:
         """The prediction learned from the most dispatches, of a policy that is on if any of those predicts, else of

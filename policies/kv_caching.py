@@ -30,7 +30,7 @@ from .reuse.guard import Guard
 from .reuse.model import ReuseModel
 from .reuse.outlook import outlook
 from .reuse.transitions import ANSWER, TOOL
-from .reuse.worth import Worth
+from .reuse.worth import CLOSED, Worth
 from .tags import tag_of
 
 OUTSTANDING = 4096
@@ -154,6 +154,8 @@ class KvCaching(BasePolicy):
     def score(self, subject: Subject, now_s: float) -> Score:
         if self._guard.resting:
             return Score(0.0, self.tells())
+        if self.worthless(subject):
+            return CLOSED
         rates = self._model.rates(now_s)
         if rates is None:
             return self._prior(subject)
@@ -172,6 +174,10 @@ class KvCaching(BasePolicy):
             return {}
         rates = self._model.rates(now_s)
         return None if rates is None else self._worth.nonzero(subjects, rates)
+
+    def worthless(self, subject: Subject) -> bool:
+        """See BasePolicy.worthless: the history of a session that is closed."""
+        return self._guard.resting > 0 or (self._model.tables is not None and self._worth.is_closed(subject))
 
     def _prior(self, subject: Subject) -> Score:
         protected = float(subject.role in ("anchor", "shared"))

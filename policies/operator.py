@@ -177,6 +177,9 @@ class Operator(BasePolicy):
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
         return None if self.pins or self.boosts or self.retains else {}
 
+    def worthless(self, subject: Subject) -> bool:
+        return not (self.pins or self.boosts or self.retains)
+
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:
             return True

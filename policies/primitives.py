@@ -135,7 +135,7 @@ class Policy(Protocol):
 
 class BasePolicy:
     """Default answers for the four primitives, so that a policy writes only what it has to say. A policy of another
-    make may leave `scores` and `nonzero` out."""
+    make may leave `scores`, `nonzero` and `worthless` out."""
 
     name: ClassVar[str] = ""
     doc: ClassVar[str] = ""
@@ -154,6 +154,8 @@ class BasePolicy:
             cls.scores = BasePolicy.scores
         if ("score" in own or "scores" in own) and "nonzero" not in own:
             cls.nonzero = BasePolicy.nonzero
+        if ("score" in own or "scores" in own) and "worthless" not in own:
+            cls.worthless = BasePolicy.worthless
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)
@@ -192,6 +194,12 @@ class BasePolicy:
         is no cheaper: then `scores` is asked. Worth writing where most of what is cached is worth nothing: keys are
         looked up by subject, which is dearer than a list of them all where few are 0."""
         return {} if type(self).score is BasePolicy.score else None
+
+    def worthless(self, subject: Subject) -> bool:
+        """Whether the subject's key is 0 for sure, at any time until something more is observed. While such are left,
+        nobody asks for scores, so keys must not be below 0 where this is told of any. Worth writing where it is much
+        cheaper than a score."""
+        return type(self).score is BasePolicy.score
 
     def predict(self, now_s: float) -> Prediction:
         """See Policy.predict."""

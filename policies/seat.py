@@ -148,6 +148,10 @@ class Seat:
         self.scoring.took(max(1, len(keys)), self.scoring.timer() - begun_s)
         return keys
 
+    def worthless(self, subject: Subject) -> bool:
+        ask = getattr(self.policy, "worthless", None)
+        return ask is not None and ask(subject) is True
+
     def act(self, now_s: float, predict: Callable[[float], Prediction]) -> list[Action]:
         """What the policy wants done, told before what all policies `predict` if it has something to say to it."""
         if isinstance(self.policy, BasePolicy) and type(self.policy).foresee is not BasePolicy.foresee:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.tree.queues import Ask
 from radixdeck.policies.tree.victims import Choice, VictimIndex
 
 ANYONE = Subject("unowned")
 EQUAL = Score(0.0)
+
+
+def _equal(_: Subject) -> Score:
+    return EQUAL
 
 
 class LeastRecent:
@@ -16,6 +21,7 @@ class LeastRecent:
 
     def __init__(self) -> None:
         self._index = VictimIndex(lambda _: ANYONE)
+        self._ask = Ask(_equal)
 
     def added(self, node: Any) -> None: ...
     def split(self, child: Any, upper: Any) -> None: ...
@@ -33,4 +39,4 @@ class LeastRecent:
         return 0
 
     def choose(self) -> Choice | None:
-        return self._index.choose(lambda _: EQUAL)
+        return self._index.choose(self._ask)

@@ -19,6 +19,8 @@ something was not used, the longer it will not be (Lindy's law). Of documents in
 SUPERSEDED = 0.02
 """What is left of the rate of a history that its agent's last prompt in the session did not repeat."""
 
+CLOSED = Score(0.0, {"closed": 1.0})
+
 
 class Worth:
     """`unowned_cached`: share of nobody's prompts that was cached."""
@@ -34,6 +36,12 @@ class Worth:
             key = self.unowned_cached.mean * rates.beta_per_s
             return Score(key, {"rate_per_s": key})
         return self._shared(subject, rates)
+
+    def is_closed(self, subject: Subject) -> bool:
+        """Whether it is the history of a session that is over."""
+        return subject.role == "private" and (
+            not subject.session or subject.session not in self._model.standing.by_name
+        )
 
     def keys(self, subjects: Sequence[Subject], rates: Rates) -> list[float]:
         """The keys of `score` for many subjects: what they have in common is looked up once."""
@@ -97,9 +105,9 @@ class Worth:
 
     def _history(self, subject: Subject, rates: Rates) -> Score:
         """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
-        session = self._model.standing.by_name.get(subject.session) if subject.session else None
-        if session is None:
-            return Score(0.0, {"closed": 1.0})
+        if self.is_closed(subject):
+            return CLOSED
+        session = self._model.standing.by_name[subject.session]
         rate, soonest, repeated = self._reuse(subject, session.place, rates)
         alive = float(rates.alive[session.place])
         parts = {

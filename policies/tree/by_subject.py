@@ -9,13 +9,14 @@ from .queues import Ranked
 
 
 class BySubject:
-    """Queues by their subjects. For policies it is a `primitives.Subjects`."""
+    """Queues by their subjects; `made`: how many there ever were, the number of the latest. For policies it is a
+    `primitives.Subjects`."""
 
     def __init__(self) -> None:
         self.queues: dict[Subject, Ranked] = {}
         self._of_session: dict[str, dict[int, Ranked]] = {}
         self._common: dict[int, Ranked] = {}
-        self._numbers = 0
+        self.made = 0
 
     def __len__(self) -> int:
         return len(self.queues)
@@ -27,8 +28,8 @@ class BySubject:
 
     def make(self, subject: Subject) -> Ranked:
         """A queue for a subject that has none."""
-        self._numbers += 1
-        queue = self.queues[subject] = Ranked(subject, self._numbers)
+        self.made += 1
+        queue = self.queues[subject] = Ranked(subject, self.made)
         if subject.session:
             self._of_session.setdefault(subject.session, {})[queue.number] = queue
         if subject.role != "private":

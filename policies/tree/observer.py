@@ -19,6 +19,7 @@ from ..primitives import Score, Subject, Subjects
 from .harmless import harmless
 from .ownership import NOBODY, Owned, Ownership, Who
 from .paths import path
+from .queues import Ask
 from .sight import NAME, blinds, said
 from .tellings import added, evicted, kept, whose
 from .trimming import kept_tokens
@@ -58,6 +59,7 @@ class Observer:
         self.step = 1
         self.ownership = Ownership()
         self.index = VictimIndex(self.ownership.subject)
+        self._ask = Ask(self._score, self._keys, self._nonzero, self._worthless)
         self.inserting: Who = NOBODY
         self.cause: Cause = "allocation"
         self.forced: deque[int] | None = None
@@ -190,7 +192,7 @@ class Observer:
 
     @harmless
     def choose(self) -> Choice | None:
-        self._choice = self.index.choose(self._score, self._keys, self._nonzero)
+        self._choice = self.index.choose(self._ask)
         return self._choice
 
     @harmless
@@ -204,6 +206,9 @@ class Observer:
     def _nonzero(self, subjects: Subjects) -> Mapping[Subject, float] | None:
         return self.stream.host.nonzero(subjects, self._now_s)
 
+    def _worthless(self, subject: Subject) -> bool:
+        return self.stream.host.worthless(subject)
+
     def _score(self, subject: Subject) -> Score:
         return self.stream.host.score(subject, self._now_s)
 
@@ -212,9 +217,7 @@ class Observer:
 
     def expect(self, shortfall_tokens: int) -> None:
         """An allocation found that many tokens too few."""
-        self._shortfall = shortfall_tokens
-        self._freed = 0
-        self._needs = None
+        self._shortfall, self._freed, self._needs = shortfall_tokens, 0, None
 
     def _beneficiary(self, tokens: int) -> Who:
         """The request whose need the next freed tokens meet. The free pool serves the batch from its front; what it

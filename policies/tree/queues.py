@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
-from ..primitives import Score, Subject
+from ..primitives import Score, Subject, Subjects
 
 SLACK = 64
 """Heaps are rebuilt when stale entries outnumber what is alive by far; never while they are this small."""
@@ -29,6 +29,19 @@ Place = tuple[float, int]
 """Last use and id of a node."""
 
 ScoreOf = Callable[[Subject], Score]
+KeysOf = Callable[[list[Subject]], list[float]]
+NonzeroOf = Callable[[Subjects], Mapping[Subject, float] | None]
+Worthless = Callable[[Subject], bool]
+
+
+class Ask(NamedTuple):
+    """What tells scores: of one subject; the keys of many; those of all that are not 0, or None: then all are asked
+    for; and whether a key is 0 for sure, which is asked before anything else. See BasePolicy."""
+
+    score_of: ScoreOf
+    keys_of: KeysOf | None = None
+    nonzero_of: NonzeroOf | None = None
+    worthless: Worthless | None = None
 
 
 class Queue:

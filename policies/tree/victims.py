@@ -16,14 +16,9 @@ from operator import ne
 
 import msgspec
 
-from ..primitives import Score, Subject, Subjects
+from ..primitives import Score, Subject
 from .by_subject import BySubject
-from .queues import SLACK, Entry, Heads, Node, Ranked, ScoreOf
-
-KeysOf = Callable[[list[Subject]], list[float]]
-"""What tells the keys of many subjects at once."""
-NonzeroOf = Callable[[Subjects], Mapping[Subject, float] | None]
-"""What tells the keys that are not 0, or None: then all are asked for."""
+from .queues import SLACK, Ask, Entry, Heads, Node, Ranked, ScoreOf, Worthless
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -63,8 +58,9 @@ class VictimIndex:
     def _forget_scores(self) -> None:
         """`lowest`: heads of the queues whose key is at most `reached`; `pure`: all of them have that key. `listed`:
         all queues, or all whose key is not 0, when they were scored; `pending`: (key, place in `listed`) of those above
-        `reached`, the lowest last, None until they are needed."""
-        self._scored = False
+        `reached`, the lowest last, None until they are needed. `looked_at`: the latest queue that was not scored but
+        might have been known to be worth nothing, since eviction began."""
+        self._scored, self._looked_at = False, 0
         self._unscored: dict[int, Ranked] = {}
         self._lowest = Heads()
         self._reached = -math.inf
@@ -123,34 +119,35 @@ class VictimIndex:
 
     def begin(self) -> None:
         """Scores may have changed: each subject is scored anew when it is next in question."""
-        self._scored = False
+        self._scored, self._looked_at = False, 0
         for queue in self._told:
             queue.score = None
         self._told.clear()
 
-    def choose(
-        self, score_of: ScoreOf, keys_of: KeysOf | None = None, nonzero_of: NonzeroOf | None = None
-    ) -> Choice | None:
+    def choose(self, ask: Ask) -> Choice | None:
         """The head with the lowest (score, last use), None if nothing is evictable. Asks for the key of each subject
         that has nodes once from one `begin` to the next; with `keys_of` for many at a time, and then for the whole
         score of those only that victims are taken from; with `nonzero_of` for those that are not 0, where that is
-        enough."""
-        if not self._scored:
-            self._score_all(score_of, keys_of, nonzero_of)
-        lowest, oldest = self._lowest_head(score_of, keys_of), self._by_age.first()
+        enough. While the lowest head is `worthless`, nothing else is asked: of what is 0 that is the oldest, but for
+        what has become 0 since keys were told last and is not so for sure."""
+        lowest, oldest = self._lowest_head(ask), self._by_age.first()
         while lowest is not None and self._classify(lowest[2]) != lowest[4].subject:
             self.move(lowest[2])  # its session was over, and has come back
-            lowest = self._lowest_head(score_of, keys_of)
+            lowest = self._lowest_head(ask)
         if lowest is None or oldest is None:
             return None
         queue = lowest[4]
         if queue.score is None:
             self._told.append(queue)
-        return Choice(lowest[2], queue.subject, queue.scored(score_of), oldest[2])
+        return Choice(lowest[2], queue.subject, queue.scored(ask.score_of), oldest[2])
 
-    def _lowest_head(self, score_of: ScoreOf, keys_of: KeysOf | None) -> Entry | None:
+    def _lowest_head(self, ask: Ask) -> Entry | None:
+        if not self._scored:
+            if (lowest := self._skimmed(ask)) is not None:
+                return lowest
+            self._score_all(ask)
         if self._unscored:
-            self._score_new(score_of, keys_of)
+            self._score_new(ask)
         lowest = self._lowest.first()
         while lowest is None and self._reach_on():
             lowest = self._lowest.first()
@@ -168,20 +165,53 @@ class VictimIndex:
         lowest = heapq.nsmallest(number, ranked, key=lambda one: one[:3])
         return [(node_id, subject, score) for _, _, node_id, subject, score in lowest]
 
-    def _score_all(self, score_of: ScoreOf, keys_of: KeysOf | None, nonzero_of: NonzeroOf | None) -> None:
+    @property
+    def _zero_is_lowest(self) -> bool:
+        """Whether it was when keys were told last."""
+        return self._pure and self._reached == 0.0
+
+    def _skimmed(self, ask: Ask) -> Entry | None:
+        """The lowest head, if its key is the lowest there may be for sure."""
+        worthless = ask.worthless
+        if worthless is None or not self._zero_is_lowest:
+            return None
+        if not self._looked_at:
+            self._drop_emptied()
+            self._zero(self._worth_something(), worthless)
+        if self._looked_at != self.by_subject.made:
+            new = [queue for queue in self._unscored.values() if queue.number > self._looked_at]
+            self._zero(new, worthless)
+            self._looked_at = self.by_subject.made
+        lowest = self._lowest.first()
+        return lowest if lowest is not None and worthless(lowest[4].subject) else None
+
+    def _zero(self, queues: list[Ranked], worthless: Worthless) -> None:
+        """Let the key be 0 of those of which it is so for sure."""
+        for queue in queues:
+            if worthless(queue.subject):
+                queue.key = 0.0
+                self._unscored.pop(queue.number, None)
+                if queue.members:
+                    self._lowest.offer(0.0, *queue.bound(), queue)
+
+    def _worth_something(self) -> list[Ranked]:
+        """Whose keys were not 0 when they were told last."""
+        queues = self.by_subject.queues
+        return [queue for queue in self._listed if queue.key and queues.get(queue.subject) is queue]
+
+    def _score_all(self, ask: Ask) -> None:
         self._drop_emptied()
-        zero_is_lowest = self._pure and self._reached == 0.0
-        nonzero = nonzero_of(self.by_subject) if zero_is_lowest and nonzero_of is not None else None
+        nonzero = ask.nonzero_of(self.by_subject) if ask.nonzero_of is not None and self._zero_is_lowest else None
         if nonzero is not None and min(nonzero.values(), default=0.0) >= 0.0:
             self._score_nonzero(nonzero)
         else:
-            self._score_each(score_of, keys_of)
+            self._score_each(ask)
         self._unscored.clear()
         self._pending, self._scored = None, True
 
-    def _score_each(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+    def _score_each(self, ask: Ask) -> None:
         self._listed = queues = list(self.by_subject.queues.values())
-        keys = self._keys(queues, self.subjects, score_of, keys_of)
+        keys = self._keys(queues, ask)
         if not queues:
             return
         low = min(keys)
@@ -190,7 +220,7 @@ class VictimIndex:
             return
         for queue, key in zip(queues, keys, strict=True):
             queue.key = key
-        self._lowest.rebuild(low, [queue for queue, key in zip(queues, keys, strict=True) if key == low])
+        self._lowest.rebuild(low, [queue for queue in queues if queue.key == low])
         self._reached, self._pure = low, True
 
     def _update_lowest(self, low: float, queues: list[Ranked], keys: list[float]) -> None:
@@ -207,8 +237,7 @@ class VictimIndex:
     def _score_nonzero(self, nonzero: Mapping[Subject, float]) -> None:
         """The lowest key was 0, and none is below it now: no queue is looked at whose key was and is 0."""
         queues = self.by_subject.queues
-        before = [queue for queue in self._listed if queue.key and queues.get(queue.subject) is queue]
-        for queue in (*self._unscored.values(), *before):
+        for queue in (*self._unscored.values(), *self._worth_something()):
             if not nonzero.get(queue.subject):
                 queue.key = 0.0
                 self._lowest.offer(0.0, *queue.bound(), queue)
@@ -247,11 +276,11 @@ class VictimIndex:
         self._lowest.forget(queue)
         self._unscored.pop(queue.number, None)
 
-    def _score_new(self, score_of: ScoreOf, keys_of: KeysOf | None) -> None:
+    def _score_new(self, ask: Ask) -> None:
         """Subjects that came up since the last choice."""
         new = [queue for queue in self._unscored.values() if queue.key is None and queue.members]
         self._unscored.clear()
-        for queue, key in zip(new, self._keys(new, [queue.subject for queue in new], score_of, keys_of), strict=True):
+        for queue, key in zip(new, self._keys(new, ask), strict=True):
             queue.key = key
             if key > self._reached:
                 self._listed.append(queue)
@@ -262,12 +291,10 @@ class VictimIndex:
                 self._lowest.offer(key, *queue.bound(), queue)
                 self._pure = self._pure and key == self._reached
 
-    def _keys(
-        self, queues: list[Ranked], subjects: list[Subject], score_of: ScoreOf, keys_of: KeysOf | None
-    ) -> list[float]:
-        if keys_of is not None:
-            return keys_of(subjects)
+    def _keys(self, queues: list[Ranked], ask: Ask) -> list[float]:
+        if ask.keys_of is not None:
+            return ask.keys_of([queue.subject for queue in queues])
         for queue in queues:
-            queue.score = score_of(queue.subject)
+            queue.score = ask.score_of(queue.subject)
             self._told.append(queue)
         return [queue.score.key for queue in queues if queue.score is not None]

@@ -26,6 +26,7 @@ from radixdeck.policies.events import (
 )
 from radixdeck.policies.host import PolicyHost
 from radixdeck.policies.primitives import Score, Subject, Subjects
+from radixdeck.policies.tree.queues import Ask
 
 Maker = Callable[..., Any]
 
@@ -52,6 +53,9 @@ class Favouring(Splitting):
 
     def nonzero(self, subjects: Subjects, now_s: float) -> None:
         """Not to be had more cheaply."""
+
+    def worthless(self, subject: Subject) -> bool:
+        return False
 
 
 @dataclass
@@ -230,7 +234,7 @@ def test_an_ended_session_is_merged_and_still_evicted(ours: Maker) -> None:
     control = Control(bench.cache, bench.observer)
     for turn in range(4):
         assert control.obey(Observe("o", [SessionEnded(t_ns=0, session=f"s{turn}")])).ok
-    bench.observer.index.choose(lambda _: Score(0.0))
+    bench.observer.index.choose(Ask(lambda _: Score(0.0)))
     assert bench.observer.index.subjects == [Subject("private", ("a",))]
     bench.request(list(range(5000, 5250)), 2, agent="b", session="x")
     assert len(bench.kinds(NodeEvicted)) >= 4

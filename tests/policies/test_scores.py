@@ -66,6 +66,9 @@ class Comparing(PolicyHost):
             return
         assert told == {subject: keys[subject] for subject in told}
         assert {subject for subject, key in keys.items() if key} <= told.keys()
+        sure = {subject for subject in (*keys, *gone) if self.worthless(subject)}
+        assert not {subject for subject, key in keys.items() if key} & sure
+        assert sure >= set(gone)
         self.told += sum(key != 0.0 for key in told.values())
 
 
@@ -87,6 +90,8 @@ def test_what_is_not_told_as_worth_anything_is_worth_nothing(style: str, agents:
     host = Comparing(["kv_caching", "fairness"])
     run(Shape("random", agents=agents, requests=300, style=style, tool_share=0.3), "kv_caching", 6_000, host=host)
     assert host.told > 500
+    host.observe(ActionTaken(t_ns=10**15, id="1", kind="pin", agent="agent1"))
+    assert not host.worthless(Subject("private", ("agent1",), "gone1")), "an operator may have to say something"
     assert host.not_said < host.asked / 50 / 2, "only while nothing is learned"
     assert not [facts.failed for facts in host.info() if facts.failed]
 
@@ -137,6 +142,17 @@ def test_so_do_those_that_are_told_as_not_zero(said: object, what: str, monkeypa
     host = PolicyHost(["wrong"])
     assert host.nonzero(by_subject(SUBJECTS), 1.0) == {}
     assert_failed(host, what)
+
+
+def test_so_does_one_that_does_not_know_what_is_worthless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worthless(*_: object) -> object:
+        raise RuntimeError("cannot tell")
+
+    monkeypatch.setattr(Wrong, "worthless", worthless)
+    host = PolicyHost(["wrong"])
+    assert not host.worthless(SUBJECTS[0])
+    assert_failed(host, "cannot tell")
+    assert host.worthless(SUBJECTS[0]), "lru says nothing of any"
 
 
 def by_subject(subjects: list[Subject]) -> BySubject:
@@ -205,6 +221,7 @@ def test_a_policy_without_keys_in_bulk_is_asked_one_by_one() -> None:
 
 def test_nor_can_it_say_which_are_not_zero() -> None:
     assert PolicyHost(["bare"]).nonzero(by_subject(SUBJECTS), 1.0) is None
+    assert not PolicyHost(["bare"]).worthless(SUBJECTS[0])
     assert PolicyHost(["lru"]).nonzero(by_subject(SUBJECTS), 1.0) == {}
 
 
@@ -223,6 +240,7 @@ def test_a_class_of_its_own_score_is_asked_for_that_alone() -> None:
     subjects = [*SUBJECTS, *(Subject("private", ("a",), f"s{number}") for number in range(20))]
     assert host.scores(subjects, 1.0) == [5.0] * len(subjects)
     assert host.nonzero(by_subject(subjects), 1.0) is None
+    assert not host.worthless(subjects[-1])
 
 
 def test_two_policies_that_have_something_to_say_are_asked_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +269,8 @@ def test_what_is_not_zero_is_told_where_that_is_the_lesser_part_and_nothing_is_w
     assert (told.keys() if told else None) == (set(live) if over > 4 else None)
     costs = {facts.name: facts.score_us for facts in host.info()}
     assert costs["kv_caching"] == (pytest.approx(1 / 4) if over > 4 else 0.0)
+    assert [host.worthless(subject) for subject in subjects.queues] == [False] * 4 + [True] * over
     policy: Any = host._seats["kv_caching"].policy
     policy._guard.resting = 1
+    assert host.worthless(live[0])
     assert host.nonzero(subjects, 1.0) == {}

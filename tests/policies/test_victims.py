@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from radixdeck.policies.primitives import Score, Subject
-from radixdeck.policies.tree.queues import Queue
+from radixdeck.policies.tree.queues import Ask, Queue
 from radixdeck.policies.tree.victims import VictimIndex
 
 
@@ -41,7 +41,7 @@ def test_choices_are_those_of_a_full_scan() -> None:
                 subject_of[node] = rng.choice(subjects)
                 index.move(node)
             case _:
-                choice = index.choose(lambda subject: Score(keys[subject]))
+                choice = index.choose(Ask(lambda subject: Score(keys[subject])))
                 expected = min(inside, key=lambda n: (keys[subject_of[n]], leaves[n].last_access_time, n), default=None)
                 oldest = min(inside, key=lambda n: (leaves[n].last_access_time, n), default=None)
                 assert (choice.node if choice else None) == expected
@@ -54,15 +54,15 @@ def test_a_choice_scores_each_subject_once_and_forgets_empty_ones() -> None:
     for node in range(5000):
         index.add(Leaf(node, node))
     asked: list[Subject] = []
-    index.choose(lambda subject: asked.append(subject) or Score(0.0))
-    index.choose(lambda subject: asked.append(subject) or Score(0.0))
+    index.choose(Ask(lambda subject: asked.append(subject) or Score(0.0)))
+    index.choose(Ask(lambda subject: asked.append(subject) or Score(0.0)))
     assert len(asked) == 7
     for node in range(5000):
         if node % 7:
             index.discard(node)
     asked.clear()
     index.begin()
-    index.choose(lambda subject: asked.append(subject) or Score(0.0))
+    index.choose(Ask(lambda subject: asked.append(subject) or Score(0.0)))
     assert asked == [Subject("private", ("a",), "s0")]
     assert len(index.subjects) == 1
 
@@ -78,7 +78,7 @@ def test_what_comes_and_goes_between_evictions_does_not_pile_up() -> None:
         index.discard(10 + turn)
     assert len(index._unscored) < 100
     index.add(Leaf(3, 1_000))
-    choice = index.choose(lambda subject: Score(0.0))
+    choice = index.choose(Ask(lambda subject: Score(0.0)))
     assert choice is not None
     assert choice.node == 3
     for turn in range(1_001, 2_000):
@@ -111,7 +111,7 @@ def test_queues_of_ended_sessions_do_not_pile_up_while_nothing_is_evicted() -> N
         index.close(f"s{node}")
         most = max(most, len(index.subjects))
     assert most < 200
-    choice = index.choose(lambda subject: Score(0.0))
+    choice = index.choose(Ask(lambda subject: Score(0.0)))
     assert choice is not None
     assert choice.node == 0
     assert len(index) == 2_000
@@ -141,7 +141,7 @@ def test_what_was_queued_for_an_ended_session_goes_by_its_own_again_once_that_is
         index.add(Leaf(node, node))
     live.add("s0")
     gone: list[int] = []
-    while (choice := index.choose(lambda subject: Score(keys[subject.session]))) is not None:
+    while (choice := index.choose(Ask(lambda subject: Score(keys[subject.session])))) is not None:
         assert choice.subject.session in ({"", "s0"} if choice.node % 2 == 0 else {""})
         gone.append(choice.node)
         index.discard(choice.node)
@@ -157,10 +157,12 @@ def test_a_queue_that_is_gone_is_not_scored_any_more() -> None:
     chosen: list[int] = []
     for told in ({}, worth, {}, {}):
         index.begin()
-        choice = index.choose(lambda _: Score(0.0), lambda subjects: [0.0] * len(subjects), lambda _, told=told: told)
+        choice = index.choose(
+            Ask(lambda _: Score(0.0), lambda subjects: [0.0] * len(subjects), lambda _, told=told: told)
+        )
         assert choice is not None
         chosen.append(choice.node)
         if len(chosen) == 2:
             index.discard(0)
-            assert index.choose(lambda _: Score(0.0)) is not None
+            assert index.choose(Ask(lambda _: Score(0.0))) is not None
     assert chosen == [0, 1, 1, 1]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from storage_samples import Numbering
 
 from radixdeck.policies.primitives import Score, Subject
+from radixdeck.policies.tree.queues import Ask
 from radixdeck.policies.tree.victims import Choice, VictimIndex
 from radixdeck.storage.bound import Request, Uses, belady_bound, hits_of, lru_hits
 from radixdeck.storage.demand import steps_of
@@ -152,7 +153,7 @@ class AnyOrder(LeastRecent):
         return max(0, tokens - needed_tokens)
 
     def choose(self) -> Choice | None:
-        return self._index.choose(lambda _: Score(self._chance.random()))
+        return self._index.choose(Ask(lambda _: Score(self._chance.random())))
 
 
 def test_a_long_prompt_leaves_room_until_its_chunks_take_it() -> None:
