@@ -177,7 +177,7 @@ class KvCaching(BasePolicy):
 
     def worthless(self, subject: Subject) -> bool:
         """See BasePolicy.worthless: the history of a session that is closed."""
-        return self._guard.resting > 0 or (self._model.tables is not None and self._worth.is_closed(subject))
+        return self._guard.resting > 0 or self._worth.is_closed(subject)
 
     def _prior(self, subject: Subject) -> Score:
         protected = float(subject.role in ("anchor", "shared"))

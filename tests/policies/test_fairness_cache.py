@@ -174,10 +174,12 @@ def test_it_is_about_what_is_kept_for_others_at_work() -> None:
     every = [mine, dead, other, shared, anybody, Subject("private", ("c",), "s3"), Subject("unowned")]
     told(policy, resident, added(1, "a", 600), added(2, "b", 100), asked("a", "s1"), asked("b", "s2"))
     assert policy.scores(every, 0.0) == [], "nobody knows how large the cache is"
+    assert policy.worthless(dead)
     told(policy, resident, SAMPLE)
     low = 2 * GOES_FIRST
     assert policy.scores(every, 0.0) == [low, low, 0.0, 0.0, 0.0, low, low]
     assert [policy.score(one, 0.0).key for one in every] == policy.scores(every, 0.0)
+    assert not policy.worthless(dead)
     reasons = [*policy.score(mine, 0.0).parts, *policy.score(dead, 0.0).parts, *policy.score(every[5], 0.0).parts]
     assert reasons == ["over_its_share", "session_over", "not_at_work"]
     policy.tunables.set("cache_share", 0.7)
