@@ -8,6 +8,7 @@ import msgspec
 
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
+    CHOICE_SCORED,
     COLLECTIONS,
     EVICT,
     LEARN,
@@ -107,20 +108,22 @@ def _growth(costs: Costs) -> list[Floor]:
 
 
 def _cheaper(costs: Costs) -> list[Floor]:
+    """As it comes, which is judged, and where everything has to be scored first, which is told."""
     heap = costs.at.get((CHOICE, PYTHON, COMPARED, 0))
     found: list[Floor] = []
-    for agents in costs.agents if heap is not None else ():
-        ours = costs.at.get((CHOICE, OURS, COMPARED, agents))
-        if ours is not None and heap is not None:
-            name = f"choosing at {COMPARED:,} nodes against SGLang's Python heap, {agents} agents, x cheaper"
-            found.append(_ratio(name, heap, ours, CHEAPER_AT_LEAST, at_most=False))
+    for what, how, judged in ((CHOICE, "", True), (CHOICE_SCORED, ", all scored", False)):
+        for agents in costs.agents if heap is not None else ():
+            ours = costs.at.get((what, OURS, COMPARED, agents))
+            if ours is not None and heap is not None:
+                name = f"choosing at {COMPARED:,} nodes against SGLang's Python heap, {agents} agents{how}, x cheaper"
+                found.append(_ratio(name, heap, ours, CHEAPER_AT_LEAST, at_most=False, judged=judged))
     return found
 
 
-def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool) -> Floor:
+def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool, judged: bool = True) -> Floor:
     return Floor(
         name=name, value=upper.median_us / lower.median_us, low=upper.low_us / lower.high_us,
-        high=upper.high_us / lower.low_us, bound=bound, at_most=at_most,
+        high=upper.high_us / lower.low_us, bound=bound, at_most=at_most, judged=judged,
     )  # fmt: skip
 
 
@@ -151,7 +154,8 @@ def _kept(floor: Floor) -> str:
 def measured_text(costs: Costs) -> str:
     """Medians, one line for each tree; means of events, where now and then one pays for many."""
     columns = {
-        "evict 1,000": EVICT, "of it choosing": CHOICE, "look-up, splits": SPLIT, "walk/node": WALK,
+        "evict 1,000": EVICT, "of it choosing": CHOICE, "all scored": CHOICE_SCORED,
+        "look-up, splits": SPLIT, "walk/node": WALK,
         "snapshot/node": SNAPSHOT, "score": SCORE, "all, 50 later": SCORES_SPARSE, "all, each": SCORES_DENSE,
         "note": NOTE_ANY, "learn": LEARN_ANY, "learn/request": LEARN_REQUEST, "collect": COLLECTIONS,
     }  # fmt: skip

@@ -147,15 +147,11 @@ class BasePolicy:
     """The events that `observe` does anything about; empty: it is told of all."""
 
     def __init_subclass__(cls) -> None:
-        """A class of its own score is not asked for what the class above it says of many."""
+        """A class with a score of its own is not asked for what the class above it says of many."""
         super().__init_subclass__()
-        own = vars(cls)
-        if "score" in own and "scores" not in own:
-            cls.scores = BasePolicy.scores
-        if ("score" in own or "scores" in own) and "nonzero" not in own:
-            cls.nonzero = BasePolicy.nonzero
-        if ("score" in own or "scores" in own) and "worthless" not in own:
-            cls.worthless = BasePolicy.worthless
+        if "score" in vars(cls):
+            for name in {"scores", "nonzero", "worthless"} - vars(cls).keys():
+                setattr(cls, name, getattr(BasePolicy, name))
 
     def __init__(self) -> None:
         self.tunables = Tunables(self.declares)

@@ -17,6 +17,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,8 @@ EVICT, CHOICE, SCORE, SCORE_ALONE, SPLIT, WALK, SNAPSHOT = (
     "evict 1,000 tokens", "choose victims for 1,000 tokens", "score", "score, one by one",
     "look-up that splits", "walk, per node", "snapshot, per node",
 )  # fmt: skip
+CHOICE_SCORED = "choose victims for 1,000 tokens, all scored"
+"""The same where nothing is known to be worth nothing, so that everything that is cached is scored first."""
 NOTE, NOTE_ANY, NOTE_REQUEST = "note ", "note, any event", "note, all of a request"
 """What the scheduler pays when something happens: it is stamped, handed to the link, and noted for the policies."""
 LEARN, LEARN_ANY, LEARN_REQUEST = "learn ", "learn, any event", "learn, all of a request"
@@ -105,6 +108,15 @@ class Bench:
         for _ in range(freed // NODE_TOKENS):
             self.tree.serve()
         return took_s
+
+    def choose_scored(self) -> float:
+        """The same where policies are not asked first what is worth nothing for sure."""
+        host: Any = self.tree.observer.stream.host
+        host.worthless = lambda subject: False  # pyright: ignore[reportUnknownLambdaType]
+        try:
+            return self.choose()
+        finally:
+            del host.worthless
 
     def choose(self) -> float:
         """What of an eviction goes into choosing: scoring or heap building, picks, and keeping the index in step."""
@@ -224,6 +236,7 @@ class Bench:
         few = self._nodes < MANY_NODES
         self.say(WALK, self.repeated(self.walk, least=3, most=5) if few else [self.walk()])
         if self.tree.stream is not None:
+            self.say(CHOICE_SCORED, self.repeated(self.choose_scored))
             self.say(SCORE, self.repeated(lambda: self.score(together=True)))
             self.say(SCORE_ALONE, self.repeated(lambda: self.score(together=False)))
             self.say(SCORES_SPARSE, self.repeated(lambda: self.scores(dense=False)))

@@ -3,7 +3,7 @@
 A subject is scored once per eviction call. After that a victim costs O(log subjects), however many nodes are resident:
 the heads of the queues wait in two heaps, by score and by age. The one by score holds only queues of the lowest key,
 and those of the next one when they run out: most subjects are never looked at. Those of ended sessions, whose key stays
-0, wait in it from one call to the next, and where policies can tell which keys are not 0 they are not even scored.
+0, wait in it from one call to the next, and while there are any of which policies are sure, nothing is scored at all.
 """
 
 from __future__ import annotations

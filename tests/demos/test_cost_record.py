@@ -9,7 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from radixdeck.daemon.engine.bench_cost import CHOICE, EVICT, LEARN_ANY, NOTE_ANY, OURS, SCORE, Cost, summary
+from radixdeck.daemon.engine.bench_cost import (
+    CHOICE,
+    CHOICE_SCORED,
+    EVICT,
+    LEARN_ANY,
+    NOTE_ANY,
+    OURS,
+    SCORE,
+    Cost,
+    summary,
+)
 from radixdeck.demos import bench_cost
 from radixdeck.demos.bench_cost import CostError, Settings, main, run
 from radixdeck.demos.cost_verdict import PYTHON, Costs, floors, measured_text, verdict_text
@@ -66,6 +76,13 @@ def test_what_is_learned_later_stands_beside_what_is_judged() -> None:
     assert verdict_text(floors(Costs(late))).endswith("verdict: nothing here that a floor is about")
     slow = floors(Costs([cost(NOTE_ANY, OURS, 10_000, 5.1, 24), *late]))
     assert verdict_text(slow).endswith("verdict: 1 of 1 floors missed")
+
+
+def test_so_does_choosing_where_everything_is_scored_first() -> None:
+    slow = cost(CHOICE_SCORED, OURS, 100_000, 2_500.0, 24)
+    *_, told = [floor for floor in floors(Costs([*measured(), slow])) if "all scored" in floor.name]
+    assert (round(told.value, 6), told.kept, told.missed) == (8.0, False, False)
+    assert "2,500" in measured_text(Costs([*measured(), slow]))
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from radixdeck.daemon.engine import bench_cost, bench_trim
 from radixdeck.daemon.engine.bench_clock import collected, event_clock_s
 from radixdeck.daemon.engine.bench_cost import (
     CHOICE,
+    CHOICE_SCORED,
     COLLECTIONS,
     EVICT,
     LEARN,
@@ -27,6 +29,7 @@ from radixdeck.daemon.engine.bench_cost import (
     grow_ours,
 )
 from radixdeck.daemon.engine.bench_trees import NODE_TOKENS, SLACK_TOKENS, Grown, stock_cache
+from radixdeck.policies.primitives import Subjects
 from radixdeck.policies.tree.trimming import LEAST_TOKENS
 
 NODES, AGENTS = 400, 6
@@ -54,6 +57,25 @@ def test_choosing_is_a_part_of_evicting_and_leaves_no_timer_behind() -> None:
     before = set(vars(tree.observer)), set(vars(tree))
     assert bench.choose() > 0
     assert (set(vars(tree.observer)), set(vars(tree))) == before
+
+
+def test_everything_is_scored_for_one_measurement_alone() -> None:
+    tree = grow_ours(NODES, AGENTS)
+    bench = bench_cost.Bench(tree, "ours", NODES, 0.0)
+    host: Any = tree.observer.stream.host
+    asked: list[float] = []
+
+    def nonzero(subjects: Subjects, now_s: float) -> None:
+        asked.append(now_s)
+
+    bench.evict()
+    host.nonzero = nonzero
+    assert bench.choose() > 0
+    assert not asked, "closed sessions have left enough"
+    assert bench.choose_scored() > 0
+    assert len(asked) == 1
+    assert bench.choose() > 0
+    assert len(asked) == 1
 
 
 def test_a_garbage_collection_is_no_part_of_an_event_and_is_told_apart() -> None:
@@ -84,7 +106,7 @@ def test_every_core_and_operation_is_measured(capsys: pytest.CaptureFixture[str]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     seen = {(line["core"], line["what"]) for line in lines}
     assert {(core, what) for core in STOCK for what in (EVICT, SPLIT, WALK)} <= seen
-    assert {("ours", what) for what in (EVICT, CHOICE, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
+    assert {("ours", what) for what in (EVICT, CHOICE, CHOICE_SCORED, SPLIT, WALK, SCORE, SNAPSHOT)} <= seen
     assert {("ours", what) for what in (SCORES_SPARSE, SCORES_DENSE, NOTE_ANY, COLLECTIONS)} <= seen
     count = {line["what"]: line["count"] for line in lines if line["core"] == "ours"}
     for kind in ("NodeEvicted", "PrefixMatched", "SessionEnded"):
