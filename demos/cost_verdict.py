@@ -108,22 +108,22 @@ def _growth(costs: Costs) -> list[Floor]:
 
 
 def _cheaper(costs: Costs) -> list[Floor]:
-    """As it comes, which is judged, and where everything has to be scored first, which is told."""
+    """As it comes, and where everything has to be scored first, as in a cache with nothing of closed sessions."""
     heap = costs.at.get((CHOICE, PYTHON, COMPARED, 0))
     found: list[Floor] = []
-    for what, how, judged in ((CHOICE, "", True), (CHOICE_SCORED, ", all scored", False)):
+    for what, how in ((CHOICE, ""), (CHOICE_SCORED, ", all scored")):
         for agents in costs.agents if heap is not None else ():
             ours = costs.at.get((what, OURS, COMPARED, agents))
             if ours is not None and heap is not None:
                 name = f"choosing at {COMPARED:,} nodes against SGLang's Python heap, {agents} agents{how}, x cheaper"
-                found.append(_ratio(name, heap, ours, CHEAPER_AT_LEAST, at_most=False, judged=judged))
+                found.append(_ratio(name, heap, ours, CHEAPER_AT_LEAST, at_most=False))
     return found
 
 
-def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool, judged: bool = True) -> Floor:
+def _ratio(name: str, upper: Cost, lower: Cost, bound: float, *, at_most: bool) -> Floor:
     return Floor(
         name=name, value=upper.median_us / lower.median_us, low=upper.low_us / lower.high_us,
-        high=upper.high_us / lower.low_us, bound=bound, at_most=at_most, judged=judged,
+        high=upper.high_us / lower.low_us, bound=bound, at_most=at_most,
     )  # fmt: skip
 
 
