@@ -34,7 +34,7 @@ from typing import Any, ClassVar, cast
 import msgspec
 
 from .bounded import Bounded
-from .door.cache_shares import CacheShares
+from .door.cache_shares import CacheShares, Standing
 from .door.counters import Counters
 from .door.rules_text import read_toml, wrong
 from .door.unbegun import Unbegun
@@ -130,21 +130,25 @@ class Fairness(BaseDoorkeeper, BasePolicy):
     def reckon(self, resident: ResidentTokens) -> None:
         self._cache.reckon(resident)
 
+    def _standing(self) -> Standing | None:
+        """Who is over their share of the cache, as it is set now."""
+        return self._cache.standing(self.tunables["cache_share"])
+
     def score(self, subject: Subject, now_s: float) -> Score:
-        standing = self._cache.standing(self.tunables["cache_share"])
+        standing = self._standing()
         key, why = standing.verdict(subject) if standing else (0.0, "")
         return Score(key, {why: key}) if key else UNTOUCHED
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        standing = self._cache.standing(self.tunables["cache_share"])
+        standing = self._standing()
         keys = [standing.verdict(subject)[0] for subject in subjects] if standing else []
         return keys if any(keys) else []
 
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
-        return None if self._cache.standing(self.tunables["cache_share"]) else {}
+        return None if self._standing() else {}
 
     def worthless(self, subject: Subject) -> bool:
-        return not self._cache.standing(self.tunables["cache_share"])
+        return not self._standing()
 
     # ---- what requests are charged -----------------------------------------------------------------------------------
 

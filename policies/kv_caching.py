@@ -154,8 +154,8 @@ class KvCaching(BasePolicy):
     def score(self, subject: Subject, now_s: float) -> Score:
         if self._guard.resting:
             return Score(0.0, self.tells())
-        if self.worthless(subject):
-            return CLOSED
+        if self._worth.is_closed(subject):
+            return CLOSED  # whatever rates are: they take long to work out
         rates = self._model.rates(now_s)
         if rates is None:
             return self._prior(subject)

@@ -100,7 +100,7 @@ class Operator(BasePolicy):
         if event.t_ns > self._spent_s * 1e9:
             self._drop_spent(event.t_ns / 1e9)
         gone = self.resident.observe(event)
-        if gone != NO_NODE and (self.pins or self.boosts or self.retains):
+        if gone != NO_NODE and self._says_something:
             self._forget(gone)
 
     def _take(self, event: ActionTaken, now_s: float) -> None:
@@ -154,8 +154,12 @@ class Operator(BasePolicy):
         self.boosts.pop(node, None)
         self.retains.pop(node, None)
 
+    @property
+    def _says_something(self) -> bool:
+        return bool(self.pins or self.boosts or self.retains)
+
     def score(self, subject: Subject, now_s: float) -> Score:
-        if not (self.pins or self.boosts or self.retains):
+        if not self._says_something:
             return _NOTHING
         targets: tuple[Target, ...] = (*subject.agents, subject.node) if subject.node != NO_NODE else subject.agents
         parts: dict[str, float] = {}
@@ -170,15 +174,13 @@ class Operator(BasePolicy):
         return Score(sum(parts.values()), parts) if parts else _NOTHING
 
     def scores(self, subjects: Sequence[Subject], now_s: float) -> list[float]:
-        if not (self.pins or self.boosts or self.retains):
-            return []
-        return super().scores(subjects, now_s)
+        return super().scores(subjects, now_s) if self._says_something else []
 
     def nonzero(self, subjects: Subjects, now_s: float) -> Mapping[Subject, float] | None:
-        return None if self.pins or self.boosts or self.retains else {}
+        return None if self._says_something else {}
 
     def worthless(self, subject: Subject) -> bool:
-        return not (self.pins or self.boosts or self.retains)
+        return not self._says_something
 
     def _is_pinned(self, subject: Subject) -> bool:
         if subject.node != NO_NODE and subject.node in self.pins:

@@ -171,7 +171,7 @@ class Seat:
 
     def check_tune(self, name: str, value: float) -> None:
         """Raises TunableError for an unknown tunable or a value out of bounds."""
-        declared = {tunable.name: tunable for tunable in self.policy.declares}
+        declared = self.policy.tunables.declared
         if name not in declared:
             raise TunableError(f"{self.name} has no tunable {name!r}; known: {', '.join(sorted(declared)) or 'none'}")
         declared[name].check(value)

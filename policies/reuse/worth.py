@@ -30,6 +30,7 @@ class Worth:
         self._model, self._tunables = model, tunables
 
     def score(self, subject: Subject, rates: Rates) -> Score:
+        """Of what is not closed, see is_closed."""
         if subject.role == "private":
             return self._history(subject, rates)
         if subject.role == "unowned":
@@ -105,8 +106,6 @@ class Worth:
 
     def _history(self, subject: Subject, rates: Rates) -> Score:
         """History of one session: used when the session comes back to one of its agents, as far as it is repeated."""
-        if self.is_closed(subject):
-            return CLOSED
         session = self._model.standing.by_name[subject.session]
         rate, soonest, repeated = self._reuse(subject, session.place, rates)
         alive = float(rates.alive[session.place])

@@ -55,4 +55,4 @@ class BySubject:
 
     def of_session(self, session: str) -> Iterable[Subject]:
         """See Subjects.of_session."""
-        return [queue.subject for queue in self._of_session.get(session, {}).values()]
+        return [queue.subject for queue in self.queues_of(session)]

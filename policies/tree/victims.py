@@ -186,7 +186,7 @@ class VictimIndex:
         return lowest if lowest is not None and worthless(lowest[4].subject) else None
 
     def _zero(self, queues: list[Ranked], worthless: Worthless) -> None:
-        """Let the key be 0 of those of which it is so for sure."""
+        """Let the key be 0 of those of which it is so."""
         for queue in queues:
             if worthless(queue.subject):
                 queue.key = 0.0
@@ -237,10 +237,7 @@ class VictimIndex:
     def _score_nonzero(self, nonzero: Mapping[Subject, float]) -> None:
         """The lowest key was 0, and none is below it now: no queue is looked at whose key was and is 0."""
         queues = self.by_subject.queues
-        for queue in (*self._unscored.values(), *self._worth_something()):
-            if not nonzero.get(queue.subject):
-                queue.key = 0.0
-                self._lowest.offer(0.0, *queue.bound(), queue)
+        self._zero([*self._unscored.values(), *self._worth_something()], lambda subject: not nonzero.get(subject))
         self._listed = []
         for subject, key in nonzero.items():
             if key and (queue := queues.get(subject)) is not None:
